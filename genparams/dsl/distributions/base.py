@@ -1,0 +1,427 @@
+"""Distributions: generative functions with one choice.
+
+A distribution is data and three functions:
+
+    draw      a value, given a generator, the arguments and the shape of the batch
+    terms     the log density of each member of the batch and, for the value and every argument, a
+    pullback support   where the density is not zero
+
+A pullback carries a cotangent of the batch of log densities (an array of the batch's shape, or 1.0
+for ones) to one
+argument: it is the closed-form gradient, and only those that are asked for are computed. Summed
+over the batch this is one node on the tape, however large the choice.
+
+Most distributions are *elementwise*: every entry of the value is a draw of its own. Those are
+written as one formula
+
+    density(m, x, *args) -> log density, (derivative by x, derivative by each argument)
+
+where `m` holds the functions of one float or of arrays, so that a scalar choice never touches
+numpy.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from genparams.autodiff import (
+    Box,
+    arrays,
+    np,
+    operand,
+    paired,
+    raw,
+    scalars,
+    shape_of,
+    strip,
+    sum_to,
+    total,
+)
+from genparams.dsl.gen import GenerativeFunction, Rng
+from genparams.dsl.interpreter import Call, Run
+from genparams.errors import ArgumentError, DistributionError, ShapeError, nearest
+from genparams.params import ParamStore
+from genparams.types import Address
+
+Size = int | tuple[int, ...] | None
+Pullback = Callable[[Any], Any]
+Terms = tuple[Any, Sequence[Pullback | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """Where an argument may lie: a test that works on a float and on an array alike, and its description."""
+
+    rule: str
+    test: Callable[[Any], Any] | None
+    rank: int = 0
+    """The number of trailing axes of one member of a batch: 0 for a number, 1 for a vector, 2 for a matrix."""
+
+    def check(self, distribution: str, name: str, value: Any) -> None:
+        if self.rank and len(shape_of(value)) < self.rank:
+            raise ShapeError(
+                f"{name} of {distribution} needs at least {self.rank} axes, got shape {shape_of(value)}"
+            )
+        if self.test is None:
+            return
+        value = raw(value)
+        if not (self.test(value) if type(value) is float else np.all(self.test(value))):
+            raise DistributionError(f"{name} of {distribution} must be {self.rule}, got {value!r}")
+
+
+anything = Domain("a number", None)
+above_zero = Domain("above 0", lambda v: v > 0.0)
+at_least_zero = Domain("at least 0", lambda v: v >= 0.0)
+probability = Domain("between 0 and 1", lambda v: (v >= 0.0) & (v <= 1.0))
+count = Domain("a whole number, at least 0", lambda v: (v >= 0.0) & (v == np.floor(v)))
+vector = Domain("a vector", None, rank=1)
+weights = Domain(
+    "at least 0 and sum to 1 along the last axis",
+    lambda v: np.all(v >= 0.0) and np.all(np.abs(np.sum(v, axis=-1) - 1.0) < 1e-8),
+    rank=1,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a distribution's values are."""
+
+    rank: int
+    convert: Callable[[Any], Any]
+    continuous: bool = False
+
+
+def _to_float(value: Any) -> Any:
+    value = np.asarray(value)
+    if value.dtype.kind not in "fiub":
+        raise DistributionError(f"expected numbers, got {value!r}")
+    if value.dtype.kind == "f" and np.any(np.isnan(value)):
+        raise DistributionError("the value contains NaN; leave missing data out, or draw it")
+    return value.astype(np.float64) if value.ndim else float(value)
+
+
+def _to_whole(value: Any) -> Any:
+    """Whole numbers as ints; what is not whole stays, and has probability zero."""
+    value = np.asarray(_to_float(value))
+    if (
+        not np.all(np.isfinite(value))
+        or np.any(value != np.floor(value))
+        or np.any(np.abs(value) > 2.0**53)
+    ):
+        return value if value.ndim else float(value)
+    return value.astype(np.int64) if value.ndim else int(value)
+
+
+def _to_bool(value: Any) -> Any:
+    value = np.asarray(_to_float(value))
+    if np.any((value != 0.0) & (value != 1.0)):
+        return value if value.ndim else float(value)
+    return value.astype(bool) if value.ndim else bool(value)
+
+
+real_number = Kind(0, _to_float, continuous=True)
+real_vector = Kind(1, _to_float, continuous=True)
+whole = Kind(0, _to_whole)
+boolean = Kind(0, _to_bool)
+
+
+class Distribution(GenerativeFunction):
+    """A generative function with one choice, its value.
+
+    `normal(mu, std) @ "y"` draws inside a generative function; `normal.log_prob(y, mu, std)` is its
+    log density and `normal.sample(mu, std, rng=0)` draws, anywhere. All arguments broadcast: an
+    array-valued choice is that many independent draws and its log probability is their sum. `size`
+    asks for that many draws, as in numpy.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        arguments: dict[str, Domain],
+        kind: Kind,
+        draw: Callable[..., Any],
+        terms: Callable[..., Terms],
+        density: Callable[..., tuple[Any, Sequence[Callable[[], Any] | None]]] | None = None,
+        support: Callable[..., Any] | None = None,
+        keywords: dict[str, Callable[..., Call]] | None = None,
+        positional: int | None = None,
+        doc: str | None = None,
+    ):
+        self.__name__ = name
+        self.__doc__ = doc
+        self.arguments = arguments
+        self.kind = kind
+        self.grad_places: list[int] = []
+        self.params = ParamStore()
+        self.seen: dict[tuple[ParamStore, str], None] = {}
+        self._domains = [
+            (i, n, d) for i, (n, d) in enumerate(arguments.items()) if d.test is not None or d.rank
+        ]
+        self._draw = draw
+        self._terms = terms
+        self._density = density
+        self._support = support
+        self._keywords = keywords or {}
+        self._positional = len(arguments) if positional is None else positional
+
+    # --- calling
+
+    def __call__(self, *args: Any, size: Size = None, **named: Any) -> Call:
+        if not named and len(args) == len(self.arguments) == self._positional:
+            return Call(self, args, size)
+        for keyword, alternative in self._keywords.items():
+            if keyword in named:
+                return alternative(*args, size=size, **named)
+        names = list(self.arguments)
+        for name in named:
+            if name not in names:
+                raise ArgumentError(
+                    f"{self.__name__} has no argument {name!r}; {nearest(name, [*names, *self._keywords])}"
+                )
+        given = dict(zip(names[: self._positional], args, strict=False))
+        if (
+            len(args) > self._positional
+            or given.keys() & named.keys()
+            or len(given) + len(named) != len(names)
+        ):
+            raise ArgumentError(
+                f"{self!r} was given {len(args)} positional arguments and {list(named)}"
+            )
+        given.update(named)
+        return Call(self, tuple(given[n] for n in names), size)
+
+    def perform(self, run: Run, call: Call, key: Address) -> Any:
+        return run.choice(self, call.args, call.options, key)
+
+    def complete(self, args: tuple[Any, ...]) -> Call:
+        if len(args) != len(self.arguments):
+            raise ArgumentError(f"{self!r} was given {len(args)} arguments")
+        return Call(self, args, None)
+
+    def log_prob(self, x: Any, *args: Any, **named: Any) -> float:
+        """log p(x), summed over the batch; -inf outside the support."""
+        call = self(*args, **named)
+        operands = [operand(a) for a in call.args]
+        return call.fn.log_prob_of(call.fn.coerce(x, operands, call.options), operands)
+
+    def sample(self, *args: Any, size: Size = None, rng: Rng = None, **named: Any) -> Any:
+        """Draw a value."""
+        call = self(*args, size=size, **named)
+        return call.fn.draw(
+            np.random.default_rng(rng), [operand(a) for a in call.args], call.options
+        )
+
+    # --- what the interpreter asks
+
+    def draw(self, rng: Any, args: Sequence[Any], size: Any) -> Any:
+        """A value that cannot be written to, given arguments in order."""
+        self._check(args)
+        args = [raw(a) for a in args]
+        value = self._draw(rng, *args, size=self.batch_shape(args, size))
+        if isinstance(value, np.ndarray) and value.ndim:
+            value.setflags(write=False)
+            return value
+        return self.kind.convert(value)
+
+    def coerce(self, value: Any, args: Sequence[Any], size: Any) -> Any:
+        """A value given from outside, in this distribution's type and shape.
+
+        Raises:
+            ShapeError: it does not have the shape of a draw.
+        """
+        if type(value) is float and self.kind is real_number and size is None:
+            for a in args:
+                if type(a) is not float and shape_of(a):
+                    break
+            else:
+                if value == value:
+                    return value
+        value = self.kind.convert(value)
+        batch = self.batch_shape(args, size)
+        shape = np.shape(value)
+        event = () if not self.kind.rank else shape_of(args[0])[-1:]
+        if shape != batch + event:
+            wanted = shape[: len(shape) - len(event)]
+            hint = f"; for independent draws write {self.__name__}(..., size={wanted})"
+            raise ShapeError(
+                f"a value of {self.__name__} has shape {batch + event} here, got {shape}"
+                f"{hint if size is None and len(shape) > len(batch + event) else ''}"
+            )
+        if shape:
+            value.setflags(write=False)
+        return value
+
+    def batch_shape(self, args: Sequence[Any], size: Any) -> tuple[int, ...]:
+        """The shape of a draw, less the axes of one value."""
+        shapes = []
+        for a, domain in zip(args, self.arguments.values(), strict=True):
+            shape = shape_of(a)
+            if shape:
+                shapes.append(shape[: len(shape) - domain.rank])
+        try:
+            batch = np.broadcast_shapes(*shapes) if shapes else ()
+            if size is None:
+                return batch
+            wanted = tuple(size) if isinstance(size, (tuple, list)) else (int(size),)
+            if np.broadcast_shapes(batch, wanted) != wanted:
+                raise ValueError
+        except ValueError:
+            of = f" and size {size}" if size is not None else ""
+            raise ShapeError(
+                f"the arguments of {self.__name__} do not fit together: shapes {[shape_of(a) for a in args]}{of}"
+            ) from None
+        return wanted
+
+    def log_prob_of(self, x: Any, args: Sequence[Any]) -> Any:
+        """log p(x), summed over the batch: a float, or one node on the tape of those arguments that are boxes."""
+        operands = (x, *args)
+        tape, values = strip(operands)
+        density = self._density
+        if density is not None:
+            for v in values:
+                if type(v) is not float and type(v) is not int and type(v) is not bool:
+                    break
+            else:
+                return self._of_floats(density, operands, tape, values)
+        self._check(values[1:])
+        log_density, pullbacks = self._terms(*values)
+        log_prob = total(log_density) if shape_of(log_density) else log_density
+        if type(log_prob) is not Box:
+            log_prob = float(log_prob)
+        if tape is None:
+            return log_prob
+        return tape.record(
+            log_prob,
+            [
+                (o, self._pull(pull, name)(1.0))
+                for o, pull, name in zip(operands, pullbacks, ("x", *self.arguments), strict=True)
+                if type(o) is Box and o.tape is tape
+            ],
+        )
+
+    def terms(self, x: Any, *args: Any) -> Terms:
+        """The log density of each member of the batch, and the pullbacks: what a mixture asks of its components."""
+        return self._terms(x, *args)
+
+    def _of_floats(
+        self, density: Callable, operands: Sequence[Any], tape: Any, values: Sequence[Any]
+    ) -> Any:
+        """`log_prob_of` for a single number, by `math`."""
+        for i, name, domain in self._domains:
+            if not domain.test(values[i + 1]):  # type: ignore[misc]
+                domain.check(self.__name__, name, values[i + 1])
+        inside = self._support is None or self._support(*values)
+        if inside:
+            log_prob, partials = density(scalars, *values)
+        else:
+            log_prob, partials = -math.inf, [lambda: 0.0] * len(values)
+        if tape is None:
+            return log_prob
+        edges = tape.edges
+        child = len(edges)
+        for o, partial, name in zip(operands, partials, ("x", *self.arguments), strict=True):
+            if type(o) is Box:
+                if partial is None:
+                    self._pull(None, name)
+                edges.append((child, o.index, partial()))
+        if len(edges) == child:
+            return log_prob
+        return Box(log_prob, tape, child)
+
+    def _pull(self, pull: Any, name: str) -> Any:
+        if pull is None:
+            raise DistributionError(
+                f"{self.__name__} has no derivative by {name}, which depends on a parameter here"
+            )
+        return pull
+
+    def _check(self, args: Sequence[Any]) -> None:
+        for i, name, domain in self._domains:
+            domain.check(self.__name__, name, args[i])
+
+    def __repr__(self) -> str:
+        names = list(self.arguments)
+        inner = [
+            *names[: self._positional],
+            *(["*"] if self._positional < len(names) else []),
+            *names[self._positional :],
+        ]
+        alternatives = "".join(f" or {k}=" for k in self._keywords)
+        return f"{self.__name__}({', '.join(inner)}){alternatives}"
+
+
+def elementwise(
+    *,
+    draw: Callable[..., Any],
+    support: Callable[..., Any] | None = None,
+    kind: Kind = real_number,
+    keywords: dict[str, Callable[..., Call]] | None = None,
+    positional: int | None = None,
+    name: str | None = None,
+    **arguments: Domain,
+) -> Callable[[Callable], Distribution]:
+    """Make a distribution of one formula, `density(m, x, *args)`, that applies to every entry.
+
+    Args:
+        draw: `draw(rng, *args, size)` gives an array of that shape.
+        support: `support(x, *args)` tells where the density is not zero; None if it never is.
+        kind: What a value is.
+        keywords: Other parametrisations: a keyword, and the function that makes the call.
+        positional: How many arguments may be given by position; all, unless said.
+        arguments: The domain of each argument, in order.
+    """
+
+    def make(density: Callable) -> Distribution:
+        return Distribution(
+            name or density.__name__,
+            arguments,
+            kind,
+            draw,
+            _terms_of(density, support),
+            density,
+            support,
+            keywords,
+            positional,
+            density.__doc__,
+        )
+
+    return make
+
+
+def _terms_of(density: Callable, support: Callable | None) -> Callable[..., Terms]:
+    """The terms of an elementwise distribution over arrays and boxes."""
+
+    def terms(x: Any, *args: Any) -> Terms:
+        inside = True if support is None else np.all(support(*map(raw, (x, *args))))
+        if inside:
+            log_density, partials = density(arrays, x, *args)
+            mask = None
+        else:
+            mask = np.asarray(support(*map(raw, (x, *args))))  # type: ignore[misc]
+            with np.errstate(all="ignore"):
+                log_density, partials = density(arrays, x, *args)
+                log_density = np.where(mask, log_density, -np.inf)
+        batch = shape_of(log_density)
+        return log_density, [
+            None if partial is None else _pullback(partial, shape_of(v), batch, mask)
+            for partial, v in zip(partials, (x, *args), strict=True)
+        ]
+
+    return terms
+
+
+def _pullback(
+    partial: Callable[[], Any], shape: tuple[int, ...], batch: tuple[int, ...], mask: Any
+) -> Pullback:
+    def pull(g: Any) -> Any:
+        if mask is None:
+            d = partial()
+        else:
+            with np.errstate(all="ignore"):
+                d = np.where(mask, partial(), 0.0)
+        if shape_of(d) != batch:
+            d = np.broadcast_to(d, batch)
+        return sum_to(d, shape) if type(g) is float and g == 1.0 else paired(g, d, shape)
+
+    return pull

@@ -1,0 +1,247 @@
+"""Gradients: the derivative of a replay.
+
+A trace is run again with every choice held fixed and today's parameters on a tape, one tape across
+all nested calls, so that old and new values never mix.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from genparams.autodiff import Box, Tape, operand, raw, shape_of
+from genparams.dsl.interpreter import Call, Run
+from genparams.errors import (
+    GenParamsError,
+    MissingChoice,
+    ShapeError,
+    TracedValueError,
+    UnusedConstraint,
+)
+from genparams.params import Parameter, ParamStore, is_finite
+from genparams.trace.trace import ArgGrads, Trace
+from genparams.types import Address, show
+
+
+@dataclass(slots=True)
+class Differentiated:
+    """What one replay gives: log p(t; x), gradients by parameter and by argument, and where a bad one came from."""
+
+    log_prob: float
+    grads: dict[Parameter, tuple[ParamStore, Any]]
+    arg_grads: ArgGrads
+    faults: dict[Parameter, Address]
+
+
+def replay(
+    trace: Trace, read: Callable[[Parameter], Any], args: tuple[Any, ...]
+) -> tuple[Run, Any]:
+    """Run a trace's function on its choices, with parameters as `read` answers them.
+
+    Raises:
+        MissingChoice, UnusedConstraint: under these parameters the function makes other choices
+        than the trace has.
+    """
+    given = trace.choices._values
+
+    def choose(address: Address, distribution: Any, operands: list[Any], size: Any) -> Any:
+        try:
+            return given[address]
+        except KeyError:
+            raise MissingChoice(
+                f"at today's parameters {trace.gen_fn.__name__} visits {show(address)}, which this trace does not "
+                "have; make a new trace with generate"
+            ) from None
+
+    run = Run(choose, read)
+    retval = run.execute(Call(trace.gen_fn, args, None))
+    if len(run.values) < len(given):
+        gone = next(a for a in given if a not in run.values)
+        raise UnusedConstraint(
+            f"at today's parameters {trace.gen_fn.__name__} no longer visits {show(gone)}; make a new trace with generate"
+        )
+    return run, retval
+
+
+def differentiate(trace: Trace, retval_grad: Any = None) -> Differentiated:
+    """Differentiate log p(t; x) + <retval_grad, r> by every parameter read and every argument asked for."""
+    tape = Tape()
+    leaves: dict[Parameter, tuple[Any, Any]] = {}
+
+    def read(parameter: Parameter) -> Any:
+        if parameter.frozen:
+            return parameter.value
+        known = leaves.get(parameter)
+        if known is None:
+            leaf = tape.leaf(parameter.coordinates)
+            known = leaves[parameter] = (
+                leaf,
+                parameter.constraint.natural(leaf),
+            )  # boxed once, as it is first read
+        return known[1]
+
+    places = trace.gen_fn.grad_places
+    args = list(trace.args)
+    for i in places:
+        args[i] = _map(lambda value: tape.leaf(operand(value)), args[i])
+    try:
+        run, retval = replay(trace, read, tuple(args))
+    except (TypeError, ValueError) as error:
+        raise _told_again(trace, error) from error
+
+    # Every log probability is summed at once: each is seeded with 1 on the way back.
+    seeds = [(lp, 1.0) for lp in run.log_probs.values() if type(lp) is Box and lp.tape is tape]
+    if retval_grad is not None:
+        seeds += _pair(retval, retval_grad, tape, "the return value")
+    sources = [leaf for leaf, _ in leaves.values()]
+    boxed: list[Box] = []
+    for i in places:
+        _map(boxed.append, args[i])
+    found = tape.gradients(seeds, sources + boxed)
+    grads = {
+        p: (run.reads[p], _dense(g, leaf))
+        for p, leaf, g in zip(leaves, sources, found, strict=False)
+    }
+    by_leaf = iter([_dense(g, leaf) for leaf, g in zip(boxed, found[len(sources) :], strict=True)])
+    arg_grads = tuple(
+        _map(lambda _: next(by_leaf), a) if i in places else None for i, a in enumerate(args)
+    )
+    faults = {p: _fault(tape, leaves[p][0], run) for p, (_, g) in grads.items() if not is_finite(g)}
+    log_prob = float(sum(raw(lp) for lp in run.log_probs.values()))
+    return Differentiated(log_prob, grads, arg_grads, faults)
+
+
+def accumulate(
+    traces: Sequence[Trace], retval_grads: Sequence[Any], scales: Sequence[float]
+) -> list[tuple[float, ArgGrads]]:
+    """Differentiate each trace, then add everything to the accumulators: all of it, or nothing."""
+    done = [differentiate(trace, g) for trace, g in zip(traces, retval_grads, strict=True)]
+    for one, scale in zip(done, scales, strict=True):
+        for parameter, (store, g) in one.grads.items():
+            with store.lock:
+                parameter.increment_grad(g if scale == 1.0 else scale * g)
+                if parameter in one.faults:
+                    parameter.fault = show(one.faults[parameter])
+    return [(one.log_prob, one.arg_grads) for one in done]
+
+
+def accumulate_param_gradients(
+    traces: Trace | Iterable[Trace], scale: float | Sequence[float] = 1.0
+) -> list[tuple[float, ArgGrads]]:
+    """Add the gradients of one or several traces to the accumulators of the parameters that they read.
+
+        accumulator(theta) += sum_i scale_i * d/d theta log p(t_i; x_i, theta)
+
+    Either every trace's gradient is added or, if anything fails, none.
+
+    Args:
+        scale: One factor for all, or one for each trace.
+
+    Returns:
+        For each trace what `Trace.accumulate_param_gradients` returns.
+    """
+    traces = [traces] if isinstance(traces, Trace) else list(traces)
+    scales = (
+        [float(scale)] * len(traces)
+        if isinstance(scale, (int, float))
+        else [float(s) for s in scale]
+    )
+    if len(scales) != len(traces):
+        raise ShapeError(f"{len(traces)} traces need one scale or {len(traces)}, got {len(scales)}")
+    return accumulate(traces, [None] * len(traces), scales)
+
+
+def by_name(grads: Mapping[Parameter, tuple[ParamStore, Any]]) -> dict[str, dict[str, Any]]:
+    """Gradients by the name of the function and of the parameter, as `ParamUpdate.apply` takes them."""
+    named: dict[str, dict[str, Any]] = {}
+    for parameter, (store, g) in grads.items():
+        named.setdefault(store.owner, {})[parameter.name] = g
+    return named
+
+
+def _dense(g: Any, leaf: Box) -> Any:
+    """A gradient in the shape of what it is by; zeros where there is none."""
+    shape = shape_of(leaf.value)
+    if g is None:
+        return np.zeros(shape) if shape else 0.0
+    return g if type(g) is float or shape else float(g)
+
+
+def _fault(tape: Tape, leaf: Box, run: Run) -> Address:
+    """The first address whose log probability makes the gradient by `leaf` non-finite, by bisection."""
+    sites = [(a, lp) for a, lp in run.log_probs.items() if type(lp) is Box]
+
+    def bad(count: int) -> bool:
+        g = tape.gradients([(lp, 1.0) for _, lp in sites[:count]], [leaf])[0]
+        return g is not None and not is_finite(g)
+
+    if not bad(len(sites)):
+        return ()  # the return value's gradient made it
+    low, high = 0, len(sites)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if bad(middle) else (middle, high)
+    return sites[high - 1][0]
+
+
+def _told_again(trace: Trace, error: Exception) -> Exception:
+    """An error from a model under differentiation, with numpy's own complaint about boxes in plain words."""
+    if isinstance(error, GenParamsError) or "array element" not in str(error):
+        return error
+    step = error.__traceback__
+    lines = []
+    while step:
+        name = step.tb_frame.f_globals.get("__name__", "")
+        if name.split(".")[0] not in ("genparams", "numpy"):
+            lines.append(f"line {step.tb_lineno} of {step.tb_frame.f_code.co_filename}")
+        step = step.tb_next
+    return TracedValueError(
+        "assignment into an array cannot take a value that is being differentiated; write np.where or np.stack "
+        f"({lines[-1] if lines else trace.gen_fn.__name__})"
+    )
+
+
+# --- Values with structure: numbers and arrays, or tuples, lists and dictionaries of them
+
+
+def _map(f: Callable[[Any], Any], tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {k: _map(f, v) for k, v in tree.items()}
+    if isinstance(tree, tuple) or (
+        isinstance(tree, list) and any(isinstance(v, (list, tuple, dict)) for v in tree)
+    ):
+        return type(tree)(_map(f, v) for v in tree)
+    return f(tree)
+
+
+def _pair(retval: Any, grad: Any, tape: Tape, where: str) -> list[tuple[Box, Any]]:
+    """The seeds that pair a return value with a gradient of the same structure.
+
+    Raises:
+        ShapeError: the structures or the shapes differ.
+    """
+    if grad is None:
+        return []
+    if isinstance(retval, Mapping):
+        if not isinstance(grad, Mapping) or not set(grad) <= set(retval):
+            raise ShapeError(
+                f"{where} is a dictionary with keys {list(retval)}; retval_grad gives {grad!r}"
+            )
+        return [
+            seed for k, g in grad.items() for seed in _pair(retval[k], g, tape, f"{where}[{k!r}]")
+        ]
+    if isinstance(retval, (tuple, list)):
+        if not isinstance(grad, (tuple, list, np.ndarray)) or len(grad) != len(retval):
+            raise ShapeError(f"{where} has {len(retval)} parts; retval_grad gives {grad!r}")
+        return [
+            seed
+            for i, (r, g) in enumerate(zip(retval, grad, strict=True))
+            for seed in _pair(r, g, tape, f"{where}[{i}]")
+        ]
+    retval, grad = operand(retval), operand(grad)
+    if shape_of(grad) != shape_of(retval):
+        raise ShapeError(
+            f"{where} has shape {shape_of(retval)}; retval_grad has shape {shape_of(grad)}"
+        )
+    return [(retval, grad)] if type(retval) is Box and retval.tape is tape else []

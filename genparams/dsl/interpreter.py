@@ -1,0 +1,275 @@
+"""The interpreter: one execution of a generative function, and the two questions that it asks.
+
+While a model runs it asks what a parameter is (`param`) and what a choice is (`call @ address`). A
+`Run` holds how they are answered: `read` gives the value of a parameter, `choose` the value of a
+choice. Drawing, constraining and replaying differ in these two functions only; what is checked and
+what is recorded is here, once.
+"""
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+from genparams.autodiff import Box, operand
+from genparams.errors import (
+    AddressConflict,
+    AddressError,
+    InvalidValue,
+    NotRunning,
+    UnaddressedChoice,
+)
+from genparams.params import Parameter, ParamStore, real
+from genparams.trace.address import path
+from genparams.types import Address, Constraint, show
+
+
+class Choosable(Protocol):
+    """What the interpreter asks of a distribution."""
+
+    __name__: str
+
+    def log_prob_of(self, x: Any, args: list[Any]) -> Any: ...
+
+
+class Body(Protocol):
+    """What the interpreter asks of a function whose body is written in the language."""
+
+    __name__: str
+    params: ParamStore
+    body: Callable[..., Any]
+
+    def refuse_wrong_arguments(self, args: tuple, kwargs: dict, error: TypeError) -> None: ...
+
+
+Choose = Callable[[Address, Any, list[Any], Any], Any]
+Read = Callable[[Parameter], Any]
+
+_running: ContextVar["Run | None"] = ContextVar("genparams_run", default=None)
+
+
+class Call:
+    """A generative function and its arguments, not yet run; `call @ address` runs it there."""
+
+    __slots__ = ("args", "fn", "options")
+
+    def __init__(self, fn: Any, args: tuple[Any, ...], options: Any):
+        self.fn = fn
+        self.args = args
+        self.options = options
+
+    def __matmul__(self, address: Any) -> Any:
+        run = _running.get()
+        if run is None:
+            raise NotRunning(
+                f"{self!r} @ {address!r} stands outside a running generative function; "
+                "decorate the function around it with @gen and run it with simulate or generate"
+            )
+        return self.fn.perform(run, self, path(address))
+
+    def __repr__(self) -> str:
+        return f"{self.fn.__name__}(...)"
+
+    def _used(self, *args: Any, **kwargs: Any) -> Any:
+        raise UnaddressedChoice(
+            f'{self!r} was used as a value before it was run; write {self!r} @ "name"'
+        )
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = (
+        __pow__
+    ) = __rpow__ = _used
+    __neg__ = __abs__ = __lt__ = __le__ = __gt__ = __ge__ = __float__ = __int__ = __index__ = (
+        __bool__
+    ) = _used
+    __iter__ = __len__ = __getitem__ = __rmatmul__ = __array__ = __array_ufunc__ = (
+        __array_function__
+    ) = _used
+
+
+class Run:
+    """One execution: how its questions are answered, and what happened so far."""
+
+    __slots__ = (
+        "branches",
+        "calls",
+        "choose",
+        "declared",
+        "function",
+        "log_probs",
+        "prefix",
+        "read",
+        "reads",
+        "values",
+    )
+
+    def __init__(self, choose: Choose, read: Read):
+        self.choose = choose
+        self.read = read
+        self.function: Any = None
+        self.prefix: Address = ()
+        self.values: dict[Address, Any] = {}
+        self.log_probs: dict[Address, Any] = {}
+        self.calls: dict[Address, tuple[Any, Any]] = {}
+        self.branches: set[Address] = set()  # every proper prefix of an address in use
+        self.reads: dict[Parameter, ParamStore] = {}
+        self.declared: list[tuple[ParamStore, str]] = []
+
+    def execute(self, call: Call) -> Any:
+        """Run a call at the root and return its value; if it fails, no parameter that it declared remains."""
+        token = _running.set(self)
+        try:
+            retval = call.fn.perform(self, call, ())
+            for parameter, store in self.reads.items():
+                call.fn.seen[store, parameter.name] = (
+                    None  # what `ParamUpdate(rule, f, callees=True)` trains
+                )
+            return retval
+        except BaseException:
+            for store, name in self.declared:
+                store.discard(name)
+            raise
+        finally:
+            _running.reset(token)
+
+    def choice(self, distribution: Any, args: tuple[Any, ...], size: Any, key: Address) -> Any:
+        """Answer what the choice at `key` is, and record it with its log probability."""
+        address = self.prefix + key
+        self._claim(address, len(key))
+        try:
+            operands = [a if type(a) is float or type(a) is Box else operand(a) for a in args]
+            value = self.choose(address, distribution, operands, size)
+            log_prob = distribution.log_prob_of(value, operands)
+        except InvalidValue as error:
+            raise type(error)(f"{error} (at {show(address)})") from None
+        except TypeError as error:
+            for name, a in zip(distribution.arguments, args, strict=False):
+                if isinstance(a, Call):
+                    raise UnaddressedChoice(
+                        f'{name} of {distribution.__name__} is {a!r}; write {a!r} @ "name"'
+                    ) from error
+            raise
+        self.values[address] = value
+        self.log_probs[address] = log_prob
+        return value
+
+    def nested(
+        self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], key: Address
+    ) -> Any:
+        """Run a function below `key`."""
+        address = self.prefix + key
+        if key:
+            self._claim(address, len(key))
+            self.branches.add(address)
+            self.calls[address] = (function, None)
+        retval = self.body(function, args, kwargs, address)
+        if key:
+            self.calls[address] = (function, retval)
+        return retval
+
+    def body(
+        self, function: Body, args: tuple[Any, ...], kwargs: dict[str, Any], prefix: Address
+    ) -> Any:
+        """Run a function's body with its own parameters, its addresses below `prefix`."""
+        outer = self.function, self.prefix
+        self.function, self.prefix = function, prefix
+        try:
+            retval = function.body(*args, **kwargs)
+        except TypeError as error:
+            function.refuse_wrong_arguments(args, kwargs, error)
+            raise
+        finally:
+            self.function, self.prefix = outer
+        if type(retval) is Call:
+            raise UnaddressedChoice(
+                f"{function.__name__} returned {retval!r} without running it; "
+                f'write {retval!r} @ "name"'
+            )
+        return retval
+
+    def parameter(self, name: str) -> Any:
+        """Answer what a parameter of the running function is."""
+        store = self.function.params
+        parameter = store.lookup(name)
+        self.reads[parameter] = store
+        return self.read(parameter)
+
+    def declare(self, name: str, init: Any, constraint: Constraint) -> None:
+        """Give a parameter of the running function its first value, if it has none."""
+        store = self.function.params
+        with store.lock:
+            if name not in store:
+                store.init(name, init, constraint)
+                self.declared.append((store, name))
+
+    def _claim(self, address: Address, length: int) -> None:
+        """Refuse an address that is taken, or lies below or above one that is.
+
+        `length` is how many keys the running function gave. Each prefix that it opens is noted, so
+        that the next address below it is checked by looking up one.
+        """
+        try:
+            if address in self.values or address in self.branches:
+                below = (
+                    ""
+                    if address in self.values or address in self.calls
+                    else "; other choices lie below it"
+                )
+                raise AddressConflict(
+                    f"{self._who()} visited {show(address)} twice{below}; give each choice its own address"
+                )
+        except TypeError:
+            path(address)
+            raise AddressError(f"{show(address)} is not hashable") from None
+        if length == 1:
+            return
+        for end in range(len(address) - 1, len(address) - length, -1):
+            prefix = address[:end]
+            if prefix in self.values or prefix in self.calls:
+                kind = "choice" if prefix in self.values else "call"
+                raise AddressConflict(
+                    f"{self._who()} visited {show(address)}, below the {kind} at {show(prefix)}"
+                )
+            if prefix in self.branches:
+                break
+            self.branches.add(prefix)
+
+    def _who(self) -> str:
+        return self.function.__name__ if self.function else "a run"
+
+
+def running(what: str) -> Run:
+    """The execution in progress.
+
+    Raises:
+        NotRunning: there is none.
+    """
+    run = _running.get()
+    if run is None or run.function is None:
+        raise NotRunning(
+            f"{what} stands outside a running generative function; decorate the function around it with @gen, "
+            "or read a parameter with get_param(f, name)"
+        )
+    return run
+
+
+_NO_INIT: Any = object()
+
+
+def param(name: str, init: Any = _NO_INIT, constraint: Constraint = real) -> Any:
+    """Read a parameter of the running function.
+
+    Args:
+        name: Its name, within the function whose body this stands in.
+        init: Its value at the first run, if `init_param` gave none before.
+        constraint: Where its values lie; used with `init`.
+
+    Returns:
+        The natural value: a float, or an array that cannot be written to.
+
+    Raises:
+        UninitializedParameter: it has no value and `init` is not given.
+        NotRunning: no generative function is running.
+    """
+    run = running(f"param({name!r})")
+    if init is not _NO_INIT:
+        run.declare(name, init, constraint)
+    return run.parameter(name)

@@ -1,0 +1,141 @@
+"""Every error that genparams raises, in one tree.
+
+    GenParamsError
+    |- AddressError (LookupError)
+    |  |- AddressConflict          visited twice, or one choice below another
+    |  |- UnusedConstraint         a value given for an address that was never visited
+    |  |- MissingChoice            an execution needs a value that was not given
+    |  `- UnknownAddress           a trace or choice map has nothing there
+    |- ModelError (TypeError)
+    |  |- NotRunning               `param` or `@` outside a running generative function
+    |  |- UnaddressedChoice        a call used as a value: `@ "name"` is missing
+    |  |- ArgumentError            the wrong number or names of arguments
+    |  `- TracedValueError         what cannot be done to a value that is being differentiated
+    |- InvalidValue (ValueError)
+    |  |- DistributionError        an argument outside a distribution's domain
+    |  |- ShapeError               the wrong shape
+    |  `- ConstraintError          a parameter's value outside its constraint
+    |- ParameterError (LookupError)
+    |  |- UnknownParameter         no parameter of that name
+    |  |- UninitializedParameter   read before it was given a value
+    |  `- UnknownFunction          no live function of that name, or two
+    `- UpdateError (RuntimeError)
+       |- NothingAccumulated       `apply` without a gradient
+       |- NonFiniteGradient        a gradient with a NaN or an infinity
+       `- StateMismatch            a saved state that does not fit
+
+Each also derives from the builtin in brackets, carries its data as attributes, and says what to
+write instead.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence that helps with a misspelt name."""
+    known = sorted(known)
+    near = get_close_matches(name, known, n=1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"known: {', '.join(map(repr, known))}" if known else "there are none"
+
+
+class GenParamsError(Exception):
+    """What every error of genparams derives from."""
+
+
+class AddressError(GenParamsError, LookupError):
+    """Something is wrong with an address."""
+
+
+class AddressConflict(AddressError):
+    """An address is taken: visited twice, below a choice, or above one."""
+
+
+class UnusedConstraint(AddressError):
+    """A value was given for an address that the execution never visited."""
+
+
+class MissingChoice(AddressError):
+    """The execution needs the value of a choice that was not given."""
+
+
+class UnknownAddress(AddressError):
+    """Nothing stands at that address."""
+
+
+class ModelError(GenParamsError, TypeError):
+    """A model does something that a model cannot do."""
+
+
+class NotRunning(ModelError):
+    """`param` or `@` was used while no generative function runs."""
+
+
+class UnaddressedChoice(ModelError):
+    """A call was used as a value before `@` gave it an address."""
+
+
+class ArgumentError(ModelError):
+    """A function was called with the wrong number or names of arguments."""
+
+
+class TracedValueError(ModelError):
+    """A value that is being differentiated was put to a use that would lose its derivative."""
+
+
+class InvalidValue(GenParamsError, ValueError):
+    """A value that cannot be used where it was given."""
+
+
+class DistributionError(InvalidValue):
+    """A distribution was given an argument or a value outside its domain."""
+
+
+class ShapeError(InvalidValue):
+    """An array of the wrong shape."""
+
+
+class ConstraintError(InvalidValue):
+    """A parameter's value lies outside its constraint."""
+
+
+class ParameterError(GenParamsError, LookupError):
+    """Something is wrong with a parameter's name."""
+
+
+class UnknownParameter(ParameterError):
+    """There is no parameter of that name."""
+
+
+class UninitializedParameter(ParameterError):
+    """A parameter was read before it was given a value."""
+
+
+class UnknownFunction(ParameterError):
+    """There is no live function of that name, or there are two."""
+
+
+class UpdateError(GenParamsError, RuntimeError):
+    """An update cannot be applied."""
+
+
+class NothingAccumulated(UpdateError):
+    """`apply` was called while no gradient has been accumulated."""
+
+
+class NonFiniteGradient(UpdateError):
+    """A gradient contains a NaN or an infinity."""
+
+    def __init__(self, function: str, parameter: str, step: int, address: str | None):
+        self.function, self.parameter, self.step, self.address = function, parameter, step, address
+        where = f"; the log probability of {address} made it" if address else ""
+        super().__init__(
+            f"the gradient of {function}'s parameter {parameter!r} is not finite at step {step}{where}. "
+            "Nothing was changed: zero the accumulators, then lower the step size or mend the model"
+        )
+
+
+class StateMismatch(UpdateError):
+    """A saved state does not fit what it is loaded into."""

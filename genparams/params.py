@@ -1,0 +1,316 @@
+"""Parameters: values that are trained, with the accumulators of their gradients.
+
+A parameter is kept in unconstrained coordinates theta; its *value* is `constraint.natural(theta)`.
+Its gradient accumulator, whatever is added to it by hand, and every update live in the coordinates
+theta. For the constraint `real`, the default, the two are the same.
+
+Values are float64 (float32 where given so), a single number is a Python float. They are copied in
+and out, and no array that was handed out is ever written to: an update replaces the array, so that
+old traces stay as they were.
+"""
+
+import threading
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
+from gc import collect
+from typing import Any
+
+import numpy as np
+
+from genparams.errors import (
+    InvalidValue,
+    ShapeError,
+    UninitializedParameter,
+    UnknownFunction,
+    UnknownParameter,
+    nearest,
+)
+from genparams.types import Constraint
+
+
+class Real:
+    """All real numbers: the value is its own coordinates."""
+
+    name = "real"
+
+    def natural(self, theta: Any) -> Any:
+        return theta
+
+    def coordinates(self, value: Any) -> Any:
+        return value
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+real = Real()
+
+
+class Parameter:
+    """One trainable parameter: its value, its constraint, its gradient accumulator, and whether it is frozen."""
+
+    __slots__ = (
+        "_grad",
+        "_theta",
+        "_value",
+        "accumulated",
+        "constraint",
+        "dtype",
+        "fault",
+        "frozen",
+        "name",
+    )
+
+    def __init__(self, name: str, value: Any, constraint: Constraint = real):
+        self.name = name
+        self.constraint = constraint
+        value = _numbers(value, f"parameter {name!r}")
+        self.dtype = value.dtype
+        self._settle(_plain(np.asarray(constraint.coordinates(value), dtype=self.dtype)))
+        self.frozen = False
+        self.zero_grad()
+
+    def _settle(self, theta: Any) -> None:
+        value = _plain(np.asarray(self.constraint.natural(theta), dtype=self.dtype))
+        self._theta, self._value = theta, value
+
+    @property
+    def value(self) -> Any:
+        """The natural value: a float, or an array that cannot be written to."""
+        return self._value
+
+    @property
+    def coordinates(self) -> Any:
+        """The unconstrained coordinates theta: a float, or an array that cannot be written to."""
+        return self._theta
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the unconstrained coordinates, which is the shape of the gradient."""
+        return np.shape(self._theta)
+
+    @property
+    def grad(self) -> Any:
+        """The accumulated gradient by the unconstrained coordinates, copied."""
+        return self._grad if type(self._grad) is float else self._grad.copy()
+
+    def set(self, value: Any) -> None:
+        """Give it a value of the same shape; the accumulator stays.
+
+        Raises:
+            ShapeError, ConstraintError: nothing is changed.
+        """
+        new = _numbers(value, f"parameter {self.name!r}")
+        if new.shape != np.shape(self._value):
+            raise ShapeError(
+                f"parameter {self.name!r} has shape {np.shape(self._value)}, got {new.shape}; "
+                "init_param starts it again with another shape"
+            )
+        self._settle(
+            _plain(
+                np.asarray(self.constraint.coordinates(new.astype(self.dtype)), dtype=self.dtype)
+            )
+        )
+
+    def moved(self, theta: Any) -> tuple[Any, Any]:
+        """The coordinates and the value that it would have at `theta`, in the form in which it keeps them."""
+        theta = _plain(np.asarray(theta, dtype=self.dtype))
+        return theta, theta if self.constraint is real else _plain(
+            np.asarray(self.constraint.natural(theta), dtype=self.dtype)
+        )
+
+    def place(self, theta: Any, value: Any) -> None:
+        """Take what `moved` returned."""
+        self._theta, self._value = theta, value
+
+    def checked_grad(self, grad: Any) -> Any:
+        """`grad` as a float or an array, if it has the shape of this parameter's coordinates."""
+        g = _numbers(grad, f"the gradient of parameter {self.name!r}")
+        if g.shape != self.shape:
+            coordinates = (
+                ""
+                if self.constraint is real
+                else f" in the unconstrained coordinates of {self.constraint!r}"
+            )
+            raise ShapeError(
+                f"the gradient of parameter {self.name!r} must have shape {self.shape}{coordinates}, got {g.shape}"
+            )
+        return g if g.ndim else float(g)
+
+    def increment_grad(self, grad: Any) -> None:
+        """Add a gradient that is known to fit."""
+        if type(self._grad) is float:
+            self._grad += float(grad)
+        else:
+            self._grad += grad
+        self.accumulated = True
+
+    def set_grad(self, grad: Any) -> None:
+        """Overwrite the accumulator."""
+        grad = self.checked_grad(grad)
+        self.zero_grad()
+        self.increment_grad(grad)
+
+    def zero_grad(self) -> None:
+        """Empty the accumulator."""
+        self._grad: Any = 0.0 if type(self._theta) is float else np.zeros(self.shape, self.dtype)
+        self.accumulated = False
+        self.fault: str | None = None
+
+    def freeze(self) -> None:
+        """Keep updates from moving it."""
+        self.frozen = True
+
+    def thaw(self) -> None:
+        """Let updates move it again."""
+        self.frozen = False
+
+    def __repr__(self) -> str:
+        kind = "" if self.constraint is real else f", constraint={self.constraint!r}"
+        return f"Parameter({self.name!r}, {self.value!r}{kind}{', frozen' if self.frozen else ''})"
+
+
+class ParamStore(Mapping[str, Parameter]):
+    """Parameters by name. Every generative function owns one; it also stands alone.
+
+    theta = ParamStore(W=np.zeros((3, 2)), b=0.0)
+    theta["W"].value
+    """
+
+    def __init__(self, **values: Any):
+        self.owner = ""
+        self.lock = threading.RLock()
+        self._parameters: dict[str, Parameter] = {}
+        for name, value in values.items():
+            self.init(name, value)
+
+    def init(self, name: str, value: Any, constraint: Constraint = real) -> Parameter:
+        """Give a parameter its first value, or start it anew: value, constraint and accumulator.
+
+        Raises:
+            ConstraintError, InvalidValue: the value cannot be taken; nothing is changed.
+        """
+        parameter = Parameter(name, value, constraint)
+        self._parameters[name] = parameter
+        return parameter
+
+    def discard(self, name: str) -> None:
+        """Forget a parameter, if it is there."""
+        self._parameters.pop(name, None)
+
+    def lookup(self, name: str) -> Parameter:
+        """The parameter of that name, for a running model.
+
+        Raises:
+            UninitializedParameter: it has no value yet.
+        """
+        try:
+            return self._parameters[name]
+        except KeyError:
+            of = self.owner or "theta"
+            line = (
+                f"init_param({of}, {name!r}, value)"
+                if self.owner
+                else f"theta.init({name!r}, value)"
+            )
+            hint = f"; {nearest(name, self)}" if self._parameters else ""
+            raise UninitializedParameter(
+                f"parameter {name!r} of {of} has no value: write {line}, or param({name!r}, value) in the model{hint}"
+            ) from None
+
+    def __getitem__(self, name: str) -> Parameter:
+        try:
+            return self._parameters[name]
+        except KeyError:
+            raise UnknownParameter(
+                f"{self.owner or 'this store'} has no parameter {name!r}; {nearest(name, self._parameters)}"
+            ) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._parameters
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parameters)
+
+    def __len__(self) -> int:
+        return len(self._parameters)
+
+    def __hash__(self) -> int:  # type: ignore[override]  # a store is itself, whatever it holds
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def values_by_name(self) -> dict[str, Any]:
+        """Each parameter's natural value, copied."""
+        return {name: np.array(p.value)[()] for name, p in self.items()}
+
+    def __repr__(self) -> str:
+        lines = "".join(f"\n  {p!r}" for p in self.values())
+        return f"ParamStore({self.owner or ''}{':' if lines else ''}{lines})"
+
+
+def _numbers(value: Any, what: str) -> np.ndarray:
+    """A fresh float array from a number, a list or an array."""
+    try:
+        given = np.asarray(value)
+        if given.dtype.kind not in "fiub":
+            raise TypeError
+    except (TypeError, ValueError):
+        raise InvalidValue(
+            f"{what} must be a number or an array of numbers, got {value!r}"
+        ) from None
+    return np.array(given, dtype=np.float32 if given.dtype == np.float32 else np.float64)
+
+
+def is_finite(g: Any) -> bool:
+    """Whether every entry is finite; the sum tells nearly always, in one pass without a temporary."""
+    if type(g) is float:
+        return g - g == 0.0
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(np.add.reduce(g, axis=None))) or bool(np.all(np.isfinite(g)))
+
+
+def _plain(array: np.ndarray) -> Any:
+    if array.ndim == 0:
+        return float(array)
+    array.setflags(write=False)
+    return array
+
+
+# --- Functions by name
+
+_owners: dict[str, "weakref.WeakSet[Any]"] = {}
+
+
+def register(function: Any, replaces: Iterable[Any] = ()) -> None:
+    """Make a function with parameters known under its `__name__`, for updates that name it."""
+    live = _owners.setdefault(function.__name__, weakref.WeakSet())
+    for old in replaces:
+        live.discard(old)
+    live.add(function)
+
+
+def live(name: str) -> list[Any]:
+    """The functions of that name which something still refers to."""
+    if len(_owners.get(name, ())) > 1:
+        collect()  # a recursive function refers to itself and goes only with the collector
+    return list(_owners.get(name, ()))
+
+
+def named(name: str) -> Any:
+    """The one live function of that name.
+
+    Raises:
+        UnknownFunction: there is none, or there are several.
+    """
+    found = live(name)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UnknownFunction(
+            f"{len(found)} live functions are named {name!r}; pass the function itself: "
+            f"ParamUpdate(rule, {{{name}: [...]}})"
+        )
+    known = [other for other, functions in _owners.items() if len(functions)]
+    raise UnknownFunction(f"no generative function is named {name!r}; {nearest(name, known)}")

@@ -1,0 +1,44 @@
+"""Addresses: where a choice stands in an execution.
+
+An address is a path of keys. A key is anything hashable that is not a tuple; a tuple is a path.
+`"y"` and `("y",)` are the same address.
+"""
+
+from collections.abc import Hashable
+from typing import Any
+
+from genparams.errors import AddressError
+from genparams.types import Address
+
+
+def path(address: Any) -> Address:
+    """The path that an address stands for.
+
+    Raises:
+        AddressError: it is not hashable.
+    """
+    if type(address) is tuple:
+        for key in address:
+            if isinstance(key, tuple):
+                raise AddressError(
+                    f"a path is a flat tuple of keys, got {address!r}; write {flatten(address)!r}"
+                )
+            if not isinstance(key, Hashable) or type(key).__hash__ is None:
+                raise AddressError(
+                    f"an address is made of hashable keys, got {key!r} in {address!r}"
+                )
+        return address
+    if type(address).__hash__ is None:
+        raise AddressError(
+            f"an address is made of hashable keys, got {address!r}; write a string, a number or a tuple"
+        )
+    return (address,)
+
+
+def flatten(address: Any) -> Address:
+    """The keys of nested tuples, in order."""
+    return (
+        tuple(k for part in address for k in flatten(part))
+        if isinstance(address, tuple)
+        else (address,)
+    )

@@ -1,0 +1,279 @@
+"""Parameter updates: a rule bound to the parameters that it moves."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+
+from genparams.errors import (
+    NonFiniteGradient,
+    NothingAccumulated,
+    StateMismatch,
+    UnknownFunction,
+    UpdateError,
+)
+from genparams.params import Parameter, ParamStore, is_finite, named
+from genparams.update.rule import Rule, State
+
+Key = tuple[str, str]
+Live = dict[Key, tuple[Parameter, ParamStore]]
+
+
+class ParamUpdate:
+    """Moves parameters along their accumulated gradients by a rule.
+
+        ParamUpdate(rule, foo=["a", "b"], bar=["theta"])    by the names of functions
+        ParamUpdate(rule, {foo: ["a", "b"], bar: ["theta"]})  by the functions themselves
+        ParamUpdate(rule, foo)                              everything that foo owns when `apply` is
+        called ParamUpdate(rule, foo, callees=True)                and everything that its runs have
+        read ParamUpdate(rule, theta)                            a store that stands alone
+
+    Args:
+        targets: Generative functions, stores, or dictionaries from these (or their names) to lists
+        of names.
+        callees: Whether functions given whole stand for what their runs read, nested calls
+        included.
+        minimize: Whether the gradients are of a loss: their sign is turned once, before the rule
+        sees them.
+        by_name: Lists of parameter names, by the name of a live function.
+
+    Raises:
+        UnknownFunction, UnknownParameter: a name is not there, or two live functions have it.
+    """
+
+    def __init__(
+        self,
+        rule: Rule,
+        *targets: Any,
+        callees: bool = False,
+        minimize: bool = False,
+        **by_name: Iterable[str],
+    ):
+        if not isinstance(rule, Rule):
+            raise UpdateError(f"an update takes a rule such as ADAM(0.01), got {rule!r}")
+        self.rule = rule
+        self.minimize = minimize
+        self.steps = 0
+        self._wholes: list[Any] = []
+        self._named: list[tuple[ParamStore, str]] = []
+        self._callees = callees
+        for target in (*targets, by_name):
+            if isinstance(target, Mapping) and not isinstance(target, ParamStore):
+                for owner, names in target.items():
+                    self._name(owner, names)
+            else:
+                _store(target)
+                self._wholes.append(target)
+        if not self._wholes and not self._named:
+            raise UpdateError(
+                "an update needs parameters: ParamUpdate(rule, f), or ParamUpdate(rule, f=['a'])"
+            )
+        self._bound: dict[Key, Parameter] = {}
+        self._state: State | None = None
+
+    def _name(self, owner: Any, names: Iterable[str]) -> None:
+        store = _store(named(owner) if isinstance(owner, str) else owner)
+        if isinstance(names, str):
+            raise UpdateError(
+                f"the parameters of an update are a list of names, got {names!r}; write [{names!r}]"
+            )
+        for name in names:
+            self._named.append((store, store[name].name))
+
+    def parameters(self) -> Live:
+        """The parameters that `apply` would move now, by function and name, frozen ones left out."""
+        found: dict[tuple[ParamStore, str], None] = {}
+        for whole in self._wholes:
+            store = _store(whole)
+            found.update({(store, name): None for name in store})
+            if self._callees:
+                found.update({(s, name): None for s, name in whole.seen if name in s})
+        found.update({(store, name): None for store, name in self._named if name in store})
+        labels: dict[ParamStore, str] = {}
+        for store, _ in found:
+            if store not in labels:
+                twins = sum(other.owner == store.owner for other in labels)
+                labels[store] = (store.owner or "theta") + (f"#{twins + 1}" if twins else "")
+        return {(labels[s], name): (s[name], s) for s, name in found if not s[name].frozen}
+
+    def apply(self, grads: Mapping[Any, Any] | None = None) -> None:
+        """Take one step, and empty the accumulators of the parameters that it moved.
+
+        Args:
+            grads: Gradients to use in place of the accumulated ones, which then stay as they are:
+            by parameter name
+                for a single store or function, else by function and then by name. Parameters that
+                are missing or None are left alone, and so is their state.
+
+        Raises:
+            NothingAccumulated: no gradient was accumulated for any of the parameters.
+            NonFiniteGradient: a gradient has a NaN or an infinity.
+            UnknownParameter, ShapeError: `grads` does not fit.
+
+        If it raises, nothing has changed.
+        """
+        live = self.parameters()
+        if not live:
+            raise NothingAccumulated(
+                "this update has no parameters: none is initialised, or all are frozen"
+            )
+        if grads is None:
+            if not any(p.accumulated for p, _ in live.values()):
+                which = ", ".join(f"{f}.{name}" for f, name in live)
+                raise NothingAccumulated(
+                    f"no gradient was accumulated for {which}; call trace.accumulate_param_gradients() before apply()"
+                )
+            g = {key: p._grad for key, (p, _) in live.items()}
+        else:
+            g = self._given(grads, live)
+        for key, d in g.items():
+            if not is_finite(d):
+                raise NonFiniteGradient(
+                    *key, self.steps + 1, live[key][0].fault if grads is None else None
+                )
+        if self.minimize:
+            g = {key: -d for key, d in g.items()}
+        theta = {key: p.coordinates for key, (p, _) in live.items()}
+        directions, state = self.rule.apply(g, self._state_for(live, theta), theta)
+        moved = {key: live[key][0].moved(theta[key] + d) for key, d in directions.items()}
+        for key, (new, _) in moved.items():
+            if np.shape(new) != live[key][0].shape:
+                raise UpdateError(
+                    f"{self.rule!r} gave a direction of another shape for {'.'.join(key)}"
+                )
+        with ExitStack() as locks:
+            for store in {store: None for _, store in live.values()}:
+                locks.enter_context(store.lock)
+            for key, (new, value) in moved.items():
+                live[key][0].place(new, value)
+                if grads is None:
+                    live[key][0].zero_grad()
+            self._state = state
+            self._bound = {key: p for key, (p, _) in live.items()} | {
+                key: p for key, p in self._bound.items() if key not in live
+            }
+            self.steps += 1
+
+    def _given(self, grads: Mapping[Any, Any], live: Live) -> dict[Key, Any]:
+        """The user's gradients by key, checked."""
+        by_store: dict[ParamStore, Mapping[str, Any]] = {}
+        for owner, inner in grads.items():
+            if isinstance(inner, Mapping):
+                by_store[self._store_of(owner, live)] = inner
+        flat = {name: g for name, g in grads.items() if not isinstance(g, Mapping)}
+        if flat:
+            stores = list({store: None for _, store in live.values()})
+            if len(stores) > 1:
+                raise UpdateError(
+                    f"this update moves parameters of {len(stores)} functions; give gradients as {{function: {{name: g}}}}"
+                )
+            by_store[stores[0]] = flat
+        keys = {(store, key[1]): key for key, (_, store) in live.items()}
+        found = {}
+        for store, inner in by_store.items():
+            for name, g in inner.items():
+                parameter = store[name]
+                if g is None or parameter.frozen:
+                    continue
+                if (store, name) not in keys:
+                    raise UpdateError(
+                        f"this update does not move {store.owner or 'theta'}.{name}; leave it out of grads"
+                    )
+                found[keys[store, name]] = parameter.checked_grad(g)
+        if not found:
+            raise NothingAccumulated("grads names no parameter that this update moves")
+        return found
+
+    def _store_of(self, owner: Any, live: Live) -> ParamStore:
+        if not isinstance(owner, str):
+            return _store(owner)
+        for (label, _), (_, store) in live.items():
+            if label == owner:
+                return store
+        return _store(named(owner))
+
+    def _state_for(self, live: Live, theta: Mapping[Key, Any]) -> State:
+        """The rule's state, begun for parameters that are new or were initialised again."""
+        new = [key for key, (p, _) in live.items() if self._bound.get(key) is not p]
+        if self._state is None:
+            return self.rule.init(theta)
+        if not new:
+            return self._state
+        return _joined(self._state, self.rule.init({key: theta[key] for key in new}))
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """The number of steps and the rule's state, as arrays by name: those of a parameter end in function/name."""
+        live = self.parameters()
+        state = self._state_for(live, {key: p.coordinates for key, (p, _) in live.items()})
+        return {
+            "steps": np.array(self.steps),
+            **{k: np.array(v) for k, v in _leaves(state).items()},
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Take up a state that `state_dict` gave.
+
+        Raises:
+            StateMismatch: names or shapes differ; the message lists each difference, and nothing is
+            changed.
+        """
+        live = self.parameters()
+        template = self.rule.init({key: p.coordinates for key, (p, _) in live.items()})
+        expected = {"steps": 0, **_leaves(template)}
+        wrong = [f"{k} is missing" for k in expected if k not in saved]
+        wrong += [f"{k} is not in this update" for k in saved if k not in expected]
+        wrong += [
+            f"{k} has shape {np.shape(saved[k])}, expected {np.shape(v)}"
+            for k, v in expected.items()
+            if k in saved and np.shape(saved[k]) != np.shape(v)
+        ]
+        if wrong:
+            raise StateMismatch(f"the saved state does not fit {self!r}: " + "; ".join(wrong))
+        self._state = _filled(template, saved)
+        self._bound = {key: p for key, (p, _) in live.items()}
+        self.steps = int(saved["steps"])
+
+    def __repr__(self) -> str:
+        which = ", ".join(f"{f}.{name}" for f, name in self.parameters())
+        return f"ParamUpdate({self.rule!r}, {which or 'no parameters yet'}{', minimize=True' if self.minimize else ''})"
+
+
+def _store(owner: Any) -> ParamStore:
+    store = owner if isinstance(owner, ParamStore) else getattr(owner, "params", None)
+    if not isinstance(store, ParamStore):
+        raise UnknownFunction(f"expected a generative function or a ParamStore, got {owner!r}")
+    return store
+
+
+def _joined(old: Any, new: Any) -> Any:
+    """A state with the entries of new parameters added; a counter that both have stays the old one."""
+    if not isinstance(old, Mapping) or not isinstance(new, Mapping):
+        return old
+    return {
+        k: (new[k] if isinstance(k, tuple) else _joined(old[k], new[k]))
+        if k in old and k in new
+        else (old | new)[k]  # type: ignore[operator]
+        for k in dict.fromkeys([*old, *new])
+    }
+
+
+def _leaves(state: State, prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in state.items():
+        name = prefix + ("/".join(key) if isinstance(key, tuple) else str(key))
+        found.update(_leaves(value, name + "/") if isinstance(value, Mapping) else {name: value})
+    return found
+
+
+def _filled(template: State, saved: Mapping[str, Any], prefix: str = "") -> dict[Any, Any]:
+    filled: dict[Any, Any] = {}
+    for key, value in template.items():
+        name = prefix + ("/".join(key) if isinstance(key, tuple) else str(key))
+        if isinstance(value, Mapping):
+            filled[key] = _filled(value, saved, name + "/")
+        elif isinstance(value, np.ndarray):
+            filled[key] = np.array(saved[name], dtype=value.dtype)
+        else:
+            filled[key] = type(value)(saved[name])
+    return filled
