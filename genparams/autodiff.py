@@ -25,25 +25,24 @@ import operator
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from types import FunctionType, SimpleNamespace
+from types import FunctionType
 from typing import Any
 
 import numpy
 from scipy import special
 
 from genparams.errors import TracedValueError
+from genparams.numeric import scalars
 
 __all__ = [
     "Box",
     "Tape",
-    "arrays",
     "gradient",
     "hessian",
     "np",
     "operand",
     "paired",
     "raw",
-    "scalars",
     "shape_of",
     "special",
     "strip",
@@ -67,18 +66,23 @@ class Tape:
         self.level = next(_level)
 
     def leaf(self, value: Any) -> "Box":
-        """A box for something to differentiate by: a float, an array of floats, or a box of an outer tape."""
+        """A box for something to differentiate by: a float, an array of floats, or a box of an
+        outer tape.
+        """
         self.leaves += 1  # numbered -1, -2, ...: from the end of a list that begins with the edges
         return Box(_settle(value), self, -self.leaves)
 
     def record(self, value: Any, edges: Iterable[tuple["Box", Any]]) -> "Box":
         """A box for `value`, given each boxed argument with its partial derivative or pullback."""
         child = len(self.edges)
-        self.edges.extend((child, parent.index, partial) for parent, partial in edges)
+        for parent, partial in edges:
+            self.edges.append((child, parent.index, partial))
         return Box(value, self, child)
 
     def gradients(self, seeds: Iterable[tuple["Box", Any]], sources: Sequence["Box"]) -> list[Any]:
-        """The gradient of `sum(seed * value for value, seed in seeds)` by each source; None where there is none."""
+        """The gradient of `sum(seed * value for value, seed in seeds)` by each source; None where
+        there is none.
+        """
         cotangents: list[Any] = [None] * (len(self.edges) + self.leaves)
         for box, seed in seeds:
             old = cotangents[box.index]
@@ -171,7 +175,9 @@ class Box:
     __index__ = __complex__ = __int__
 
     def __getattr__(self, name: str) -> Callable:
-        """An array's method, as the numpy function of that name; numpy also asks for them in arrays of boxes."""
+        """An array's method, as the numpy function of that name; numpy also asks for them in arrays
+        of boxes.
+        """
         function = getattr(np, name, None) if not name.startswith("_") else None
         if not callable(function):
             raise AttributeError(f"a value that is being differentiated has no attribute {name!r}")
@@ -245,8 +251,12 @@ def raw(value: Any) -> Any:
 
 def shape_of(value: Any) -> tuple[int, ...]:
     """The shape of a number, an array or a box."""
-    value = raw(value)
-    return () if isinstance(value, float) else np.shape(value)
+    kind = type(value)
+    if kind is float:
+        return ()
+    if kind is numpy.ndarray:
+        return value.shape
+    return shape_of(value.value) if kind is Box else np.shape(value)
 
 
 def strip(values: Sequence[Any]) -> tuple[Tape | None, Sequence[Any]]:
@@ -261,7 +271,9 @@ def strip(values: Sequence[Any]) -> tuple[Tape | None, Sequence[Any]]:
 
 
 def operand(value: Any) -> Any:
-    """`value` as a float, an array of floats or a box; a list or an object array of boxes is stacked into one."""
+    """`value` as a float, an array of floats or a box; a list or an object array of boxes is
+    stacked into one.
+    """
     kind = type(value)
     if kind is float or kind is Box:
         return value
@@ -301,10 +313,12 @@ def total(value: Any) -> Any:
 
 def paired(g: Any, partial: Any, shape: tuple[int, ...]) -> Any:
     """`sum_to(g * partial, shape)`."""
+    if type(partial) is float and partial == 1.0:
+        return sum_to(g, shape)
     if (
         not shape
-        and type(g) is np.ndarray
-        and type(partial) is np.ndarray
+        and type(g) is numpy.ndarray
+        and type(partial) is numpy.ndarray
         and g.shape == partial.shape
     ):
         return float(np.dot(g.ravel(), partial.ravel()))  # one pass and no temporary
@@ -423,18 +437,21 @@ def _wins(x: Any, y: Any, sign: float) -> Any:
 
 def _elementwise(ufunc: numpy.ufunc, inputs: Sequence[Any]) -> Any:
     """Apply a ufunc to arguments of which at least one is a box."""
-    if ufunc in _CONSTANT:
-        return ufunc(*map(raw, inputs))
+    on_float = _ON_FLOATS.get(ufunc)
+    if on_float and type(inputs[0]) is Box and type(inputs[0].value) is float:
+        (box,) = inputs
+        r = on_float(box.value)
+        return box.tape.record(r, [(box, _DERIVATIVES[ufunc][0](r, box.value))])
     derivatives = _DERIVATIVES.get(ufunc)
     if derivatives is None:
-        return _by_autograd(ufunc, inputs, {})
-    tape, values = strip(
-        [operand(v) if type(v) is np.ndarray and v.dtype == object else v for v in inputs]
-    )
-    result = ufunc(*values)
-    if type(result) is not Box:
-        result = _settle(result)
+        constant = ufunc in _CONSTANT
+        return ufunc(*map(raw, inputs)) if constant else _by_autograd(ufunc, inputs, {})
+    tape, values = strip(inputs)
     assert tape is not None
+    result = ufunc(*values)
+    if getattr(result, "dtype", float) == np.dtype(object):
+        return _elementwise(ufunc, [operand(v) for v in inputs])
+    result = _settle(result)
     edges = []
     for given, value, derivative in zip(inputs, values, derivatives, strict=True):
         if type(given) is Box and given.tape is tape:
@@ -445,9 +462,7 @@ def _elementwise(ufunc: numpy.ufunc, inputs: Sequence[Any]) -> Any:
     return tape.record(result, edges)
 
 
-def _pullback(
-    derivative: Callable, result: Any, values: Sequence[Any], shape: tuple[int, ...]
-) -> Callable:
+def _pullback(derivative: Callable, result: Any, values: Sequence[Any], shape: tuple) -> Callable:
     return lambda g: paired(g, derivative(result, *values), shape)
 
 
@@ -533,7 +548,7 @@ def _apply(func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
 
 def _linear(box: Box, value: Any, pull: Callable) -> Box:
     """The box for a function of one box, given its value and its pullback."""
-    return box.tape.record(value if type(value) is Box else _settle(value), [(box, pull)])
+    return box.tape.record(_settle(value), [(box, pull)])
 
 
 def _sum(
@@ -611,11 +626,11 @@ def _where(condition: Any, x: Any, y: Any) -> Any:
         edges.append((x, lambda g: sum_to(g * np.where(condition, 1.0, 0.0), shape_of(a))))
     if type(y) is Box and y.tape is tape:
         edges.append((y, lambda g: sum_to(g * np.where(condition, 0.0, 1.0), shape_of(b))))
-    return tape.record(value if type(value) is Box else _settle(value), edges)
+    return tape.record(_settle(value), edges)
 
 
 def _matmul(a: Any, b: Any) -> Any:
-    """`a @ b` for vectors and matrices; stacks of matrices go to autograd."""
+    """`a @ b`; the rules for stacks of matrices are autograd's."""
     if len(shape_of(a)) > 2 or len(shape_of(b)) > 2:
         return _by_autograd(np.matmul, (a, b), {})
     tape, (x, y) = strip((a, b))
@@ -626,7 +641,7 @@ def _matmul(a: Any, b: Any) -> Any:
     if type(b) is Box and b.tape is tape:
         edges.append((b, lambda g: _right_factor(g, x, y)))
     assert tape is not None
-    return tape.record(value if type(value) is Box else _settle(value), edges)
+    return tape.record(_settle(value), edges)
 
 
 def _left_factor(g: Any, x: Any, y: Any) -> Any:
@@ -676,7 +691,7 @@ def _concatenate(parts: Sequence[Any], axis: int | None = 0) -> Any:
         for part, here in zip(parts, slices, strict=True)
         if type(part) is Box and part.tape is tape
     ]
-    return tape.record(value if type(value) is Box else _settle(value), edges)
+    return tape.record(_settle(value), edges)
 
 
 def _stack(parts: Sequence[Any], axis: int = 0) -> Any:
@@ -691,12 +706,12 @@ def _stack(parts: Sequence[Any], axis: int = 0) -> Any:
         for i, part in enumerate(parts)
         if type(part) is Box and part.tape is tape
     ]
-    return tape.record(value if type(value) is Box else _settle(value), edges)
+    return tape.record(_settle(value), edges)
 
 
 def _entry(g: Any, index: tuple) -> Any:
     g = g[index]
-    return g if type(g) is Box else _settle(g)
+    return _settle(g)
 
 
 def _as_columns(part: Any) -> Any:
@@ -730,7 +745,9 @@ _OF_LISTS: dict[Any, Callable] = {
 
 @lru_cache(maxsize=1)
 def _autograd_rules() -> dict[Any, Callable]:
-    """Autograd's table: from a numpy function to its maker of pullbacks. Imported when first needed."""
+    """Autograd's table: from a numpy function to its maker of pullbacks. Imported when first
+    needed.
+    """
     import autograd.numpy  # noqa: F401
     from autograd.core import primitive_vjps
     from autograd.tracer import trace_primitives_map
@@ -750,8 +767,7 @@ def _by_autograd(func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) ->
         raise _refusal(
             f"numpy's {name}, which returns several arrays,", "functions that return one"
         )
-    if type(result) is not Box:
-        result = _settle(result)
+    result = _settle(result)
 
     def pullback(place: int) -> Callable:
         def pull(g: Any) -> Any:
@@ -763,63 +779,22 @@ def _by_autograd(func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) ->
     return tape.record(result, [(args[i], pullback(i)) for i in places])
 
 
-# --- One formula, two kinds of numbers
-
-
-def _log(x: float) -> float:
-    return math.log(x) if x > 0.0 else (-math.inf if x == 0.0 else math.nan)
-
-
-def _exp(x: float) -> float:
-    return math.exp(x) if x < 709.0 else float(np.exp(x))
-
-
-def _expit(x: float) -> float:
-    e = math.exp(-abs(x))
-    return (1.0 if x >= 0.0 else e) / (1.0 + e)
-
-
-def _log_expit(x: float) -> float:
-    return min(x, 0.0) - math.log1p(math.exp(-abs(x)))
-
-
-scalars = SimpleNamespace(
-    log=_log,
-    log1p=lambda x: math.log1p(x) if x > -1.0 else (-math.inf if x == -1.0 else math.nan),
-    exp=_exp,
-    expm1=lambda x: math.expm1(x) if x < 709.0 else math.inf,
-    sqrt=math.sqrt,
-    abs=abs,
-    sign=lambda x: math.copysign(1.0, x) if x else 0.0,
-    where=lambda condition, x, y: x if condition else y,
-    gammaln=math.lgamma,
-    psi=lambda x: float(special.psi(x)),
-    betaln=lambda x, y: float(special.betaln(x, y)),
-    xlogy=lambda x, y: x * _log(y) if x else 0.0,
-    xlog1py=lambda x, y: x * scalars.log1p(y) if x else 0.0,
-    expit=_expit,
-    log_expit=_log_expit,
-)
-"""Functions of one float, by `math`: a tenth of the time of numpy's."""
-
-arrays = SimpleNamespace(
-    log=np.log,
-    log1p=np.log1p,
-    exp=np.exp,
-    expm1=np.expm1,
-    sqrt=np.sqrt,
-    abs=np.abs,
-    sign=np.sign,
-    where=np.where,
-    gammaln=special.gammaln,
-    psi=special.psi,
-    betaln=special.betaln,
-    xlogy=special.xlogy,
-    xlog1py=special.xlog1py,
-    expit=special.expit,
-    log_expit=special.log_expit,
-)
-"""The same functions of arrays and boxes, by numpy and scipy."""
+# The elementwise functions that take a box of one float past numpy.
+_ON_FLOATS = {
+    np.exp: scalars.exp,
+    np.log: scalars.log,
+    np.log1p: scalars.log1p,
+    np.expm1: scalars.expm1,
+    np.sqrt: lambda x: math.sqrt(x) if x >= 0.0 else math.nan,
+    np.tanh: math.tanh,
+    np.sin: lambda x: math.sin(x) if math.isfinite(x) else math.nan,
+    np.cos: lambda x: math.cos(x) if math.isfinite(x) else math.nan,
+    np.square: lambda x: x * x,
+    np.negative: operator.neg,
+    np.absolute: abs,
+    special.expit: scalars.expit,
+    special.log_expit: scalars.log_expit,
+}
 
 
 # --- Derivatives of a function
@@ -837,7 +812,7 @@ def gradient(f: Callable[[Any], Any], x: Any) -> Any:
 
 
 def hessian(f: Callable[[Any], Any], x: Any) -> Any:
-    """The matrix of second derivatives at the vector `x` of a function from a vector to a number."""
+    """The second derivatives at the vector `x` of a function from a vector to a number."""
     x = np.asarray(x, dtype=float)
     tape = Tape()
     source = tape.leaf(x)

@@ -7,7 +7,7 @@
 | `unit_interval` | 0 < x < 1 | logit(x) |
 | `simplex` | K positive numbers with sum 1, along the last axis | log(x_k / x_K), k = 1 .. K - 1 |
 | `ordered` | x_1 < x_2 < ... along the last axis | x_1, then log(x_k - x_{k-1}) |
-| `lower_cholesky` | lower triangular d x d, positive diagonal | the lower triangle by rows, its diagonal in logs |
+| `lower_cholesky` | lower triangular, positive diagonal | the triangle by rows, diagonal in logs |
 
 The logarithms make the usual coordinates of statistics: a standard error on theta is one on log
 sigma or logit p.
@@ -145,7 +145,8 @@ class Ordered:
 
 @dataclass(frozen=True, slots=True)
 class LowerCholesky:
-    """A lower triangular matrix with a positive diagonal; theta is its lower triangle by rows, the diagonal in logs.
+    """A lower triangular matrix with a positive diagonal; theta is its lower triangle by rows, the
+    diagonal in logs.
 
     `L @ L.T` is then any positive definite matrix, once.
     """

@@ -132,7 +132,8 @@ class NonFiniteGradient(UpdateError):
         self.function, self.parameter, self.step, self.address = function, parameter, step, address
         where = f"; the log probability of {address} made it" if address else ""
         super().__init__(
-            f"the gradient of {function}'s parameter {parameter!r} is not finite at step {step}{where}. "
+            f"the gradient of {function}'s parameter {parameter!r} is not finite at step "
+            f"{step}{where}. "
             "Nothing was changed: zero the accumulators, then lower the step size or mend the model"
         )
 

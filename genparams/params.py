@@ -11,7 +11,7 @@ old traces stay as they were.
 
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import ItemsView, Iterable, Iterator
 from gc import collect
 from typing import Any
 
@@ -47,7 +47,9 @@ real = Real()
 
 
 class Parameter:
-    """One trainable parameter: its value, its constraint, its gradient accumulator, and whether it is frozen."""
+    """One trainable parameter: its value, its constraint, its gradient accumulator, and whether it
+    is frozen.
+    """
 
     __slots__ = (
         "_grad",
@@ -66,13 +68,9 @@ class Parameter:
         self.constraint = constraint
         value = _numbers(value, f"parameter {name!r}")
         self.dtype = value.dtype
-        self._settle(_plain(np.asarray(constraint.coordinates(value), dtype=self.dtype)))
+        self.place(*self.moved(constraint.coordinates(value)))
         self.frozen = False
         self.zero_grad()
-
-    def _settle(self, theta: Any) -> None:
-        value = _plain(np.asarray(self.constraint.natural(theta), dtype=self.dtype))
-        self._theta, self._value = theta, value
 
     @property
     def value(self) -> Any:
@@ -106,18 +104,20 @@ class Parameter:
                 f"parameter {self.name!r} has shape {np.shape(self._value)}, got {new.shape}; "
                 "init_param starts it again with another shape"
             )
-        self._settle(
-            _plain(
-                np.asarray(self.constraint.coordinates(new.astype(self.dtype)), dtype=self.dtype)
-            )
-        )
+        self.place(*self.moved(self.constraint.coordinates(new.astype(self.dtype))))
 
     def moved(self, theta: Any) -> tuple[Any, Any]:
-        """The coordinates and the value that it would have at `theta`, in the form in which it keeps them."""
-        theta = _plain(np.asarray(theta, dtype=self.dtype))
-        return theta, theta if self.constraint is real else _plain(
-            np.asarray(self.constraint.natural(theta), dtype=self.dtype)
-        )
+        """What its coordinates and its value would be at `theta`, in the form in which they are
+        kept.
+        """
+        if type(theta) is not float or self.dtype != np.float64:
+            theta = _plain(np.asarray(theta, dtype=self.dtype))
+        if self.constraint is real:
+            return theta, theta
+        value = self.constraint.natural(theta)
+        if type(value) is not float or self.dtype != np.float64:
+            value = _plain(np.asarray(value, dtype=self.dtype))
+        return theta, value
 
     def place(self, theta: Any, value: Any) -> None:
         """Take what `moved` returned."""
@@ -133,7 +133,8 @@ class Parameter:
                 else f" in the unconstrained coordinates of {self.constraint!r}"
             )
             raise ShapeError(
-                f"the gradient of parameter {self.name!r} must have shape {self.shape}{coordinates}, got {g.shape}"
+                f"the gradient of parameter {self.name!r} must have shape "
+                f"{self.shape}{coordinates}, got {g.shape}"
             )
         return g if g.ndim else float(g)
 
@@ -170,7 +171,11 @@ class Parameter:
         return f"Parameter({self.name!r}, {self.value!r}{kind}{', frozen' if self.frozen else ''})"
 
 
-class ParamStore(Mapping[str, Parameter]):
+lock = threading.RLock()
+"""Held for the moment in which gradients are added or parameters are moved."""
+
+
+class ParamStore:
     """Parameters by name. Every generative function owns one; it also stands alone.
 
     theta = ParamStore(W=np.zeros((3, 2)), b=0.0)
@@ -179,7 +184,7 @@ class ParamStore(Mapping[str, Parameter]):
 
     def __init__(self, **values: Any):
         self.owner = ""
-        self.lock = threading.RLock()
+        self.version = 0  # counts what was initialised or forgotten
         self._parameters: dict[str, Parameter] = {}
         for name, value in values.items():
             self.init(name, value)
@@ -192,11 +197,13 @@ class ParamStore(Mapping[str, Parameter]):
         """
         parameter = Parameter(name, value, constraint)
         self._parameters[name] = parameter
+        self.version += 1
         return parameter
 
     def discard(self, name: str) -> None:
         """Forget a parameter, if it is there."""
         self._parameters.pop(name, None)
+        self.version += 1
 
     def lookup(self, name: str) -> Parameter:
         """The parameter of that name, for a running model.
@@ -213,9 +220,10 @@ class ParamStore(Mapping[str, Parameter]):
                 if self.owner
                 else f"theta.init({name!r}, value)"
             )
-            hint = f"; {nearest(name, self)}" if self._parameters else ""
+            hint = f"; {nearest(name, self._parameters)}" if self._parameters else ""
             raise UninitializedParameter(
-                f"parameter {name!r} of {of} has no value: write {line}, or param({name!r}, value) in the model{hint}"
+                f"parameter {name!r} of {of} has no value: write {line}, or param({name!r}, "
+                f"value) in the model{hint}"
             ) from None
 
     def __getitem__(self, name: str) -> Parameter:
@@ -223,7 +231,8 @@ class ParamStore(Mapping[str, Parameter]):
             return self._parameters[name]
         except KeyError:
             raise UnknownParameter(
-                f"{self.owner or 'this store'} has no parameter {name!r}; {nearest(name, self._parameters)}"
+                f"{self.owner or 'this store'} has no parameter {name!r}; "
+                f"{nearest(name, self._parameters)}"
             ) from None
 
     def __contains__(self, name: object) -> bool:
@@ -235,18 +244,12 @@ class ParamStore(Mapping[str, Parameter]):
     def __len__(self) -> int:
         return len(self._parameters)
 
-    def __hash__(self) -> int:  # type: ignore[override]  # a store is itself, whatever it holds
-        return id(self)
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    def values_by_name(self) -> dict[str, Any]:
-        """Each parameter's natural value, copied."""
-        return {name: np.array(p.value)[()] for name, p in self.items()}
+    def items(self) -> ItemsView[str, Parameter]:
+        """Names and parameters, in the order in which they were initialised."""
+        return self._parameters.items()
 
     def __repr__(self) -> str:
-        lines = "".join(f"\n  {p!r}" for p in self.values())
+        lines = "".join(f"\n  {p!r}" for p in self._parameters.values())
         return f"ParamStore({self.owner or ''}{':' if lines else ''}{lines})"
 
 
@@ -264,7 +267,7 @@ def _numbers(value: Any, what: str) -> np.ndarray:
 
 
 def is_finite(g: Any) -> bool:
-    """Whether every entry is finite; the sum tells nearly always, in one pass without a temporary."""
+    """Whether every entry is finite; the sum tells nearly always, without a temporary."""
     if type(g) is float:
         return g - g == 0.0
     with np.errstate(all="ignore"):

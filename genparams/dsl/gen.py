@@ -1,4 +1,6 @@
-"""Generative functions: what all of them can do, and the ones that `@gen` makes of ordinary functions."""
+"""Generative functions: what all of them can do, and the ones that `@gen` makes of ordinary
+functions.
+"""
 
 import functools
 import inspect
@@ -37,7 +39,7 @@ class GenerativeFunction(ABC):
 
     @abstractmethod
     def perform(self, run: Run, call: Call, key: Address) -> Any:
-        """Take part in an execution below `key` (the empty key at its root) and return the value."""
+        """Take part in an execution below `key`, empty at its root, and return the value."""
 
     @abstractmethod
     def complete(self, args: tuple[Any, ...]) -> Call:
@@ -105,7 +107,8 @@ class GenerativeFunction(ABC):
         def choose(address: Address, d: Any, x: list[Any], size: Any) -> Any:
             if address not in given:
                 raise MissingChoice(
-                    f"{self.__name__} needs a value for {show(address)}; {nearest(show(address), map(show, given))} "
+                    f"{self.__name__} needs a value for {show(address)}; "
+                    f"{nearest(show(address), map(show, given))} "
                     "(generate draws what is not given)"
                 )
             return d.coerce(given[address], x, size)
@@ -252,7 +255,9 @@ def gen(function: Callable[..., Any] | None = None, *, arg_grads: Iterable[str] 
 
 
 def gen_function(function: Callable[..., Any], arg_grads: Iterable[str]) -> GenFunction:
-    """A generative function, known by its name; it takes the place of an older one of the same module and name."""
+    """A generative function, known by its name; it takes the place of an older one of the same
+    module and name.
+    """
     if isinstance(arg_grads, str):
         raise ArgumentError(
             f"arg_grads is a tuple of names, got {arg_grads!r}; write ({arg_grads!r},)"

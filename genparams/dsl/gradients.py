@@ -19,14 +19,16 @@ from genparams.errors import (
     TracedValueError,
     UnusedConstraint,
 )
-from genparams.params import Parameter, ParamStore, is_finite
+from genparams.params import Parameter, ParamStore, is_finite, lock
 from genparams.trace.trace import ArgGrads, Trace
 from genparams.types import Address, show
 
 
 @dataclass(slots=True)
 class Differentiated:
-    """What one replay gives: log p(t; x), gradients by parameter and by argument, and where a bad one came from."""
+    """What one replay gives: log p(t; x), gradients by parameter and by argument, and where a bad
+    one came from.
+    """
 
     log_prob: float
     grads: dict[Parameter, tuple[ParamStore, Any]]
@@ -50,7 +52,8 @@ def replay(
             return given[address]
         except KeyError:
             raise MissingChoice(
-                f"at today's parameters {trace.gen_fn.__name__} visits {show(address)}, which this trace does not "
+                f"at today's parameters {trace.gen_fn.__name__} visits {show(address)}, "
+                "which this trace does not "
                 "have; make a new trace with generate"
             ) from None
 
@@ -59,13 +62,16 @@ def replay(
     if len(run.values) < len(given):
         gone = next(a for a in given if a not in run.values)
         raise UnusedConstraint(
-            f"at today's parameters {trace.gen_fn.__name__} no longer visits {show(gone)}; make a new trace with generate"
+            f"at today's parameters {trace.gen_fn.__name__} no longer visits {show(gone)}; "
+            "make a new trace with generate"
         )
     return run, retval
 
 
 def differentiate(trace: Trace, retval_grad: Any = None) -> Differentiated:
-    """Differentiate log p(t; x) + <retval_grad, r> by every parameter read and every argument asked for."""
+    """Differentiate log p(t; x) + <retval_grad, r> by every parameter read and every argument asked
+    for.
+    """
     tape = Tape()
     leaves: dict[Parameter, tuple[Any, Any]] = {}
 
@@ -91,25 +97,23 @@ def differentiate(trace: Trace, retval_grad: Any = None) -> Differentiated:
         raise _told_again(trace, error) from error
 
     # Every log probability is summed at once: each is seeded with 1 on the way back.
-    seeds = [(lp, 1.0) for lp in run.log_probs.values() if type(lp) is Box and lp.tape is tape]
+    log_probs = run.log_probs.values()
+    seeds = [(lp, 1.0) for lp in log_probs if type(lp) is Box]
     if retval_grad is not None:
         seeds += _pair(retval, retval_grad, tape, "the return value")
-    sources = [leaf for leaf, _ in leaves.values()]
     boxed: list[Box] = []
     for i in places:
         _map(boxed.append, args[i])
-    found = tape.gradients(seeds, sources + boxed)
-    grads = {
-        p: (run.reads[p], _dense(g, leaf))
-        for p, leaf, g in zip(leaves, sources, found, strict=False)
-    }
-    by_leaf = iter([_dense(g, leaf) for leaf, g in zip(boxed, found[len(sources) :], strict=True)])
-    arg_grads = tuple(
-        _map(lambda _: next(by_leaf), a) if i in places else None for i, a in enumerate(args)
-    )
+    found = iter(tape.gradients(seeds, [leaf for leaf, _ in leaves.values()] + boxed))
+    grads = {p: (run.reads[p], _dense(next(found), leaf)) for p, (leaf, _) in leaves.items()}
+    by_place = {i: _map(lambda leaf: _dense(next(found), leaf), args[i]) for i in places}
     faults = {p: _fault(tape, leaves[p][0], run) for p, (_, g) in grads.items() if not is_finite(g)}
-    log_prob = float(sum(raw(lp) for lp in run.log_probs.values()))
-    return Differentiated(log_prob, grads, arg_grads, faults)
+    return Differentiated(
+        log_prob=float(sum([raw(lp) for lp in log_probs])),
+        grads=grads,
+        arg_grads=tuple([by_place.get(i) for i in range(len(args))]),
+        faults=faults,
+    )
 
 
 def accumulate(
@@ -117,19 +121,20 @@ def accumulate(
 ) -> list[tuple[float, ArgGrads]]:
     """Differentiate each trace, then add everything to the accumulators: all of it, or nothing."""
     done = [differentiate(trace, g) for trace, g in zip(traces, retval_grads, strict=True)]
-    for one, scale in zip(done, scales, strict=True):
-        for parameter, (store, g) in one.grads.items():
-            with store.lock:
+    with lock:
+        for one, scale in zip(done, scales, strict=True):
+            for parameter, (_, g) in one.grads.items():
                 parameter.increment_grad(g if scale == 1.0 else scale * g)
-                if parameter in one.faults:
-                    parameter.fault = show(one.faults[parameter])
+            for parameter, address in one.faults.items():
+                parameter.fault = show(address)
     return [(one.log_prob, one.arg_grads) for one in done]
 
 
 def accumulate_param_gradients(
     traces: Trace | Iterable[Trace], scale: float | Sequence[float] = 1.0
 ) -> list[tuple[float, ArgGrads]]:
-    """Add the gradients of one or several traces to the accumulators of the parameters that they read.
+    """Add the gradients of one or several traces to the accumulators of the parameters that they
+    read.
 
         accumulator(theta) += sum_i scale_i * d/d theta log p(t_i; x_i, theta)
 
@@ -153,7 +158,9 @@ def accumulate_param_gradients(
 
 
 def by_name(grads: Mapping[Parameter, tuple[ParamStore, Any]]) -> dict[str, dict[str, Any]]:
-    """Gradients by the name of the function and of the parameter, as `ParamUpdate.apply` takes them."""
+    """Gradients by the name of the function and of the parameter, as `ParamUpdate.apply` takes
+    them.
+    """
     named: dict[str, dict[str, Any]] = {}
     for parameter, (store, g) in grads.items():
         named.setdefault(store.owner, {})[parameter.name] = g
@@ -169,7 +176,9 @@ def _dense(g: Any, leaf: Box) -> Any:
 
 
 def _fault(tape: Tape, leaf: Box, run: Run) -> Address:
-    """The first address whose log probability makes the gradient by `leaf` non-finite, by bisection."""
+    """The first address whose log probability makes the gradient by `leaf` non-finite, by
+    bisection.
+    """
     sites = [(a, lp) for a, lp in run.log_probs.items() if type(lp) is Box]
 
     def bad(count: int) -> bool:
@@ -186,7 +195,9 @@ def _fault(tape: Tape, leaf: Box, run: Run) -> Address:
 
 
 def _told_again(trace: Trace, error: Exception) -> Exception:
-    """An error from a model under differentiation, with numpy's own complaint about boxes in plain words."""
+    """An error from a model under differentiation, with numpy's own complaint about boxes in plain
+    words.
+    """
     if isinstance(error, GenParamsError) or "array element" not in str(error):
         return error
     step = error.__traceback__
@@ -197,7 +208,8 @@ def _told_again(trace: Trace, error: Exception) -> Exception:
             lines.append(f"line {step.tb_lineno} of {step.tb_frame.f_code.co_filename}")
         step = step.tb_next
     return TracedValueError(
-        "assignment into an array cannot take a value that is being differentiated; write np.where or np.stack "
+        "assignment into an array cannot take a value that is being differentiated; write "
+        "np.where or np.stack "
         f"({lines[-1] if lines else trace.gen_fn.__name__})"
     )
 

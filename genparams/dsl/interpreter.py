@@ -18,7 +18,7 @@ from genparams.errors import (
     NotRunning,
     UnaddressedChoice,
 )
-from genparams.params import Parameter, ParamStore, real
+from genparams.params import Parameter, ParamStore, lock, real
 from genparams.trace.address import path
 from genparams.types import Address, Constraint, show
 
@@ -114,7 +114,9 @@ class Run:
         self.declared: list[tuple[ParamStore, str]] = []
 
     def execute(self, call: Call) -> Any:
-        """Run a call at the root and return its value; if it fails, no parameter that it declared remains."""
+        """Run a call at the root and return its value; if it fails, no parameter that it declared
+        remains.
+        """
         token = _running.set(self)
         try:
             retval = call.fn.perform(self, call, ())
@@ -195,7 +197,7 @@ class Run:
     def declare(self, name: str, init: Any, constraint: Constraint) -> None:
         """Give a parameter of the running function its first value, if it has none."""
         store = self.function.params
-        with store.lock:
+        with lock:
             if name not in store:
                 store.init(name, init, constraint)
                 self.declared.append((store, name))
@@ -214,7 +216,8 @@ class Run:
                     else "; other choices lie below it"
                 )
                 raise AddressConflict(
-                    f"{self._who()} visited {show(address)} twice{below}; give each choice its own address"
+                    f"{self._who()} visited {show(address)} twice{below}; give each choice "
+                    "its own address"
                 )
         except TypeError:
             path(address)
@@ -245,7 +248,8 @@ def running(what: str) -> Run:
     run = _running.get()
     if run is None or run.function is None:
         raise NotRunning(
-            f"{what} stands outside a running generative function; decorate the function around it with @gen, "
+            f"{what} stands outside a running generative function; decorate the function "
+            "around it with @gen, "
             "or read a parameter with get_param(f, name)"
         )
     return run

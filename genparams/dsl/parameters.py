@@ -1,10 +1,10 @@
-"""The parameters of a generative function, by name: the functions that `f.params` has as methods."""
+"""The parameters of a generative function, by name."""
 
 from typing import Any, Protocol
 
 import numpy as np
 
-from genparams.params import Parameter, ParamStore, real
+from genparams.params import Parameter, ParamStore, lock, real
 from genparams.types import Constraint
 
 
@@ -83,7 +83,7 @@ def increment_param_grad(f: HasParams, name: str, grad: Any, scale: float = 1.0)
     """
     parameter: Parameter = f.params[name]
     g = parameter.checked_grad(grad)
-    with f.params.lock:
+    with lock:
         parameter.increment_grad(scale * g)
 
 

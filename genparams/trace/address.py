@@ -4,7 +4,6 @@ An address is a path of keys. A key is anything hashable that is not a tuple; a 
 `"y"` and `("y",)` are the same address.
 """
 
-from collections.abc import Hashable
 from typing import Any
 
 from genparams.errors import AddressError
@@ -19,18 +18,19 @@ def path(address: Any) -> Address:
     """
     if type(address) is tuple:
         for key in address:
-            if isinstance(key, tuple):
+            if type(key) is tuple:
                 raise AddressError(
                     f"a path is a flat tuple of keys, got {address!r}; write {flatten(address)!r}"
                 )
-            if not isinstance(key, Hashable) or type(key).__hash__ is None:
+            if type(key).__hash__ is None:
                 raise AddressError(
                     f"an address is made of hashable keys, got {key!r} in {address!r}"
                 )
         return address
     if type(address).__hash__ is None:
         raise AddressError(
-            f"an address is made of hashable keys, got {address!r}; write a string, a number or a tuple"
+            f"an address is made of hashable keys, got {address!r}; "
+            "write a string, a number or a tuple of them"
         )
     return (address,)
 

@@ -55,7 +55,8 @@ class ChoiceMap(Mapping[Address, Any]):
             for length in range(len(address)):
                 if address[:length] in self._values:
                     raise AddressConflict(
-                        f"a value for {show(address)} lies below the one for {show(address[:length])}"
+                        f"a value for {show(address)} lies below the one for "
+                        f"{show(address[:length])}"
                     )
 
     def __getitem__(self, address: Any) -> Any:
@@ -111,7 +112,9 @@ class ChoiceMap(Mapping[Address, Any]):
 
 
 def frozen(value: Any) -> Any:
-    """A value that cannot be changed from outside: arrays are copied, unless they already are read-only."""
+    """A value that cannot be changed from outside: arrays are copied, unless they already are
+    read-only.
+    """
     if isinstance(value, np.ndarray):
         owner = value if value.base is None else value.base
         if value.flags.writeable or not isinstance(owner, np.ndarray) or owner.flags.writeable:

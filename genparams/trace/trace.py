@@ -26,7 +26,8 @@ class Executable(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Trace:
-    """One execution: the arguments, every choice, the return value, and the log probability of the choices.
+    """One execution: the arguments, every choice, the return value, and the log probability of the
+    choices.
 
     A trace does not change, and does not follow the parameters: `log_prob` is that of the
     parameters of its day, while its gradients are always taken at the parameters as they are now.
@@ -86,8 +87,13 @@ class Trace:
         return self.gen_fn.accumulate([self], [retval_grad], [scale])[0]
 
     def param_gradients(self, retval_grad: Any = None) -> dict[str, dict[str, Any]]:
-        """The gradients that `accumulate_param_gradients` adds, by function and parameter name; nothing is added."""
+        """The gradients that `accumulate_param_gradients` adds, by function and parameter name;
+        nothing is added.
+        """
         return self.gen_fn.differentiate(self, retval_grad)
 
     def __repr__(self) -> str:
-        return f"Trace({self.gen_fn.__name__}, log_prob={self.log_prob:.6g}, {len(self.choices)} choices)"
+        return (
+            f"Trace({self.gen_fn.__name__}, log_prob={self.log_prob:.6g}, "
+            f"{len(self.choices)} choices)"
+        )

@@ -37,7 +37,8 @@ def GradientDescent(step_size_init: float, step_size_beta: float) -> Rule:
 def ADAM(
     learning_rate: float = 0.001, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
 ) -> Rule:
-    """Adaptive moment estimation: `chain(scale_by_adam(beta1, beta2, epsilon), scale(learning_rate))`.
+    """Adaptive moment estimation: `chain(scale_by_adam(beta1, beta2, epsilon),
+    scale(learning_rate))`.
 
         m <- beta1 m + (1 - beta1) g          v <- beta2 v + (1 - beta2) g^2
         theta <- theta + learning_rate (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon),

@@ -1,7 +1,6 @@
 """Parameter updates: a rule bound to the parameters that it moves."""
 
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from genparams.errors import (
     UnknownFunction,
     UpdateError,
 )
-from genparams.params import Parameter, ParamStore, is_finite, named
+from genparams.params import Parameter, ParamStore, is_finite, lock, named
 from genparams.update.rule import Rule, State
 
 Key = tuple[str, str]
@@ -63,12 +62,16 @@ class ParamUpdate:
                 for owner, names in target.items():
                     self._name(owner, names)
             else:
-                _store(target)
+                if callees and not hasattr(target, "seen"):
+                    raise UpdateError(f"callees=True needs generative functions, got {target!r}")
                 self._wholes.append(target)
         if not self._wholes and not self._named:
             raise UpdateError(
                 "an update needs parameters: ParamUpdate(rule, f), or ParamUpdate(rule, f=['a'])"
             )
+        self._stores = dict.fromkeys([*map(_store, self._wholes), *(s for s, _ in self._named)])
+        self._found: Live = {}
+        self._found_at: list[int] = []
         self._bound: dict[Key, Parameter] = {}
         self._state: State | None = None
 
@@ -82,11 +85,20 @@ class ParamUpdate:
             self._named.append((store, store[name].name))
 
     def parameters(self) -> Live:
-        """The parameters that `apply` would move now, by function and name, frozen ones left out."""
+        """The parameters that `apply` would move now, by function and name; frozen ones are left
+        out.
+        """
+        return {key: found for key, found in self._resolved().items() if not found[0].frozen}
+
+    def _resolved(self) -> Live:
+        """The parameters meant, looked up again when one was initialised or read since the last
+        time.
+        """
+        if self._age() == self._found_at:
+            return self._found
         found: dict[tuple[ParamStore, str], None] = {}
         for whole in self._wholes:
-            store = _store(whole)
-            found.update({(store, name): None for name in store})
+            found.update({(_store(whole), name): None for name in _store(whole)})
             if self._callees:
                 found.update({(s, name): None for s, name in whole.seen if name in s})
         found.update({(store, name): None for store, name in self._named if name in store})
@@ -95,7 +107,14 @@ class ParamUpdate:
             if store not in labels:
                 twins = sum(other.owner == store.owner for other in labels)
                 labels[store] = (store.owner or "theta") + (f"#{twins + 1}" if twins else "")
-        return {(labels[s], name): (s[name], s) for s, name in found if not s[name].frozen}
+        self._stores.update({store: None for store, _ in found})
+        self._found = {(labels[s], name): (s[name], s) for s, name in found}
+        self._found_at = self._age()
+        return self._found
+
+    def _age(self) -> list[int]:
+        seen = [len(whole.seen) for whole in self._wholes] if self._callees else []
+        return [store.version for store in self._stores] + seen
 
     def apply(self, grads: Mapping[Any, Any] | None = None) -> None:
         """Take one step, and empty the accumulators of the parameters that it moved.
@@ -122,7 +141,8 @@ class ParamUpdate:
             if not any(p.accumulated for p, _ in live.values()):
                 which = ", ".join(f"{f}.{name}" for f, name in live)
                 raise NothingAccumulated(
-                    f"no gradient was accumulated for {which}; call trace.accumulate_param_gradients() before apply()"
+                    f"no gradient was accumulated for {which}; call "
+                    "trace.accumulate_param_gradients() before apply()"
                 )
             g = {key: p._grad for key, (p, _) in live.items()}
         else:
@@ -142,17 +162,13 @@ class ParamUpdate:
                 raise UpdateError(
                     f"{self.rule!r} gave a direction of another shape for {'.'.join(key)}"
                 )
-        with ExitStack() as locks:
-            for store in {store: None for _, store in live.values()}:
-                locks.enter_context(store.lock)
+        with lock:
             for key, (new, value) in moved.items():
                 live[key][0].place(new, value)
                 if grads is None:
                     live[key][0].zero_grad()
             self._state = state
-            self._bound = {key: p for key, (p, _) in live.items()} | {
-                key: p for key, p in self._bound.items() if key not in live
-            }
+            self._bound.update({key: p for key, (p, _) in live.items()})
             self.steps += 1
 
     def _given(self, grads: Mapping[Any, Any], live: Live) -> dict[Key, Any]:
@@ -166,7 +182,8 @@ class ParamUpdate:
             stores = list({store: None for _, store in live.values()})
             if len(stores) > 1:
                 raise UpdateError(
-                    f"this update moves parameters of {len(stores)} functions; give gradients as {{function: {{name: g}}}}"
+                    f"this update moves parameters of {len(stores)} functions; give "
+                    f"gradients as {{function: {{name: g}}}}"
                 )
             by_store[stores[0]] = flat
         keys = {(store, key[1]): key for key, (_, store) in live.items()}
@@ -178,7 +195,8 @@ class ParamUpdate:
                     continue
                 if (store, name) not in keys:
                     raise UpdateError(
-                        f"this update does not move {store.owner or 'theta'}.{name}; leave it out of grads"
+                        f"this update does not move {store.owner or 'theta'}.{name}; leave "
+                        "it out of grads"
                     )
                 found[keys[store, name]] = parameter.checked_grad(g)
         if not found:
@@ -196,14 +214,15 @@ class ParamUpdate:
     def _state_for(self, live: Live, theta: Mapping[Key, Any]) -> State:
         """The rule's state, begun for parameters that are new or were initialised again."""
         new = [key for key, (p, _) in live.items() if self._bound.get(key) is not p]
-        if self._state is None:
-            return self.rule.init(theta)
-        if not new:
+        if not new and self._state is not None:
             return self._state
-        return _joined(self._state, self.rule.init({key: theta[key] for key in new}))
+        begun = self.rule.init({key: theta[key] for key in new})
+        return begun if self._state is None else _joined(self._state, begun)
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """The number of steps and the rule's state, as arrays by name: those of a parameter end in function/name."""
+        """The number of steps and the rule's state, as arrays by name: those of a parameter end in
+        function/name.
+        """
         live = self.parameters()
         state = self._state_for(live, {key: p.coordinates for key, (p, _) in live.items()})
         return {
@@ -236,7 +255,10 @@ class ParamUpdate:
 
     def __repr__(self) -> str:
         which = ", ".join(f"{f}.{name}" for f, name in self.parameters())
-        return f"ParamUpdate({self.rule!r}, {which or 'no parameters yet'}{', minimize=True' if self.minimize else ''})"
+        return (
+            f"ParamUpdate({self.rule!r}, "
+            f"{which or 'no parameters yet'}{', minimize=True' if self.minimize else ''})"
+        )
 
 
 def _store(owner: Any) -> ParamStore:
@@ -247,7 +269,7 @@ def _store(owner: Any) -> ParamStore:
 
 
 def _joined(old: Any, new: Any) -> Any:
-    """A state with the entries of new parameters added; a counter that both have stays the old one."""
+    """A state with the entries of new parameters added; a counter of both stays the old one."""
     if not isinstance(old, Mapping) or not isinstance(new, Mapping):
         return old
     return {

@@ -27,12 +27,10 @@ from typing import Any
 
 from genparams.autodiff import (
     Box,
-    arrays,
     np,
     operand,
     paired,
     raw,
-    scalars,
     shape_of,
     strip,
     sum_to,
@@ -41,27 +39,47 @@ from genparams.autodiff import (
 from genparams.dsl.gen import GenerativeFunction, Rng
 from genparams.dsl.interpreter import Call, Run
 from genparams.errors import ArgumentError, DistributionError, ShapeError, nearest
-from genparams.params import ParamStore
+from genparams.numeric import arrays, scalars
 from genparams.types import Address
+
+BLOCK = 32768
+"""Numbers in one temporary of a block: a handful of them stay in a core's cache."""
 
 Size = int | tuple[int, ...] | None
 Pullback = Callable[[Any], Any]
 Terms = tuple[Any, Sequence[Pullback | None]]
 
 
+def once(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """`f` that remembers its last argument, for what several pullbacks share."""
+    last: list[Any] = []
+
+    def remembered(g: Any) -> Any:
+        if not last or last[0] is not g:
+            last[:] = g, f(g)
+        return last[1]
+
+    return remembered
+
+
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """Where an argument may lie: a test that works on a float and on an array alike, and its description."""
+    """Where an argument may lie: a test that works on a float and on an array alike, and its
+    description.
+    """
 
     rule: str
     test: Callable[[Any], Any] | None
     rank: int = 0
-    """The number of trailing axes of one member of a batch: 0 for a number, 1 for a vector, 2 for a matrix."""
+    """The number of trailing axes of one member of a batch: 0 for a number, 1 for a vector, 2 for a
+    matrix.
+    """
 
     def check(self, distribution: str, name: str, value: Any) -> None:
         if self.rank and len(shape_of(value)) < self.rank:
             raise ShapeError(
-                f"{name} of {distribution} needs at least {self.rank} axes, got shape {shape_of(value)}"
+                f"{name} of {distribution} needs at least {self.rank} axes, got shape "
+                f"{shape_of(value)}"
             )
         if self.test is None:
             return
@@ -146,6 +164,8 @@ class Distribution(GenerativeFunction):
         support: Callable[..., Any] | None = None,
         keywords: dict[str, Callable[..., Call]] | None = None,
         positional: int | None = None,
+        sized_by: int = 0,
+        width: int = 1,
         doc: str | None = None,
     ):
         self.__name__ = name
@@ -153,8 +173,6 @@ class Distribution(GenerativeFunction):
         self.arguments = arguments
         self.kind = kind
         self.grad_places: list[int] = []
-        self.params = ParamStore()
-        self.seen: dict[tuple[ParamStore, str], None] = {}
         self._domains = [
             (i, n, d) for i, (n, d) in enumerate(arguments.items()) if d.test is not None or d.rank
         ]
@@ -164,11 +182,15 @@ class Distribution(GenerativeFunction):
         self._support = support
         self._keywords = keywords or {}
         self._positional = len(arguments) if positional is None else positional
+        self._complete = self._positional if self._positional == len(arguments) else -1
+        self._tests = [(i + 1, d.test) for i, (_, d) in enumerate(arguments.items()) if d.test]
+        self._width = width  # how many numbers a temporary holds for each entry of the value
+        self._sized_by = sized_by  # the argument whose last axis is as long as a vector value
 
     # --- calling
 
     def __call__(self, *args: Any, size: Size = None, **named: Any) -> Call:
-        if not named and len(args) == len(self.arguments) == self._positional:
+        if not named and len(args) == self._complete:
             return Call(self, args, size)
         for keyword, alternative in self._keywords.items():
             if keyword in named:
@@ -177,7 +199,8 @@ class Distribution(GenerativeFunction):
         for name in named:
             if name not in names:
                 raise ArgumentError(
-                    f"{self.__name__} has no argument {name!r}; {nearest(name, [*names, *self._keywords])}"
+                    f"{self.__name__} has no argument {name!r}; "
+                    f"{nearest(name, [*names, *self._keywords])}"
                 )
         given = dict(zip(names[: self._positional], args, strict=False))
         if (
@@ -240,7 +263,7 @@ class Distribution(GenerativeFunction):
         value = self.kind.convert(value)
         batch = self.batch_shape(args, size)
         shape = np.shape(value)
-        event = () if not self.kind.rank else shape_of(args[0])[-1:]
+        event = () if not self.kind.rank else shape_of(args[self._sized_by])[-1:]
         if shape != batch + event:
             wanted = shape[: len(shape) - len(event)]
             hint = f"; for independent draws write {self.__name__}(..., size={wanted})"
@@ -269,12 +292,15 @@ class Distribution(GenerativeFunction):
         except ValueError:
             of = f" and size {size}" if size is not None else ""
             raise ShapeError(
-                f"the arguments of {self.__name__} do not fit together: shapes {[shape_of(a) for a in args]}{of}"
+                f"the arguments of {self.__name__} do not fit together: shapes "
+                f"{[shape_of(a) for a in args]}{of}"
             ) from None
         return wanted
 
     def log_prob_of(self, x: Any, args: Sequence[Any]) -> Any:
-        """log p(x), summed over the batch: a float, or one node on the tape of those arguments that are boxes."""
+        """log p(x), summed over the batch: a float, or one node on the tape of those arguments that
+        are boxes.
+        """
         operands = (x, *args)
         tape, values = strip(operands)
         density = self._density
@@ -285,34 +311,73 @@ class Distribution(GenerativeFunction):
             else:
                 return self._of_floats(density, operands, tape, values)
         self._check(values[1:])
-        log_density, pullbacks = self._terms(*values)
-        log_prob = total(log_density) if shape_of(log_density) else log_density
-        if type(log_prob) is not Box:
-            log_prob = float(log_prob)
+        wanted = [i for i, o in enumerate(operands) if type(o) is Box and o.tape is tape]
+        log_prob, gradients = self._summed(values, wanted)
         if tape is None:
             return log_prob
-        return tape.record(
-            log_prob,
-            [
-                (o, self._pull(pull, name)(1.0))
-                for o, pull, name in zip(operands, pullbacks, ("x", *self.arguments), strict=True)
-                if type(o) is Box and o.tape is tape
-            ],
-        )
+        edges = [(operands[i], g) for i, g in zip(wanted, gradients, strict=True)]
+        return tape.record(log_prob, edges)
+
+    def _summed(self, values: Sequence[Any], wanted: list[int]) -> tuple[Any, list[Any]]:
+        """The log density summed over the batch, and its gradients by the wanted values."""
+        if type(values[0]) is np.ndarray and values[0].size * self._width > 2 * BLOCK:
+            blocks = self._blocks(values)
+            if len(blocks) > 1:
+                return self._summed_by_blocks(values, wanted, blocks)
+        log_density, pullbacks = self._terms(*values)
+        log_prob = total(log_density) if shape_of(log_density) else log_density
+        for i in wanted:
+            if pullbacks[i] is None:
+                raise self._no_derivative(i)
+        gradients = [pullbacks[i](1.0) for i in wanted]  # type: ignore[misc]
+        return log_prob if type(log_prob) is Box else float(log_prob), gradients
+
+    def _blocks(self, values: Sequence[Any]) -> list[list[Any]]:
+        """The values cut along the first axis of the batch into blocks that stay in cache.
+
+        Temporaries of a block are small enough to be used again and again, where those of the whole
+        would each be fetched from the system anew; that is most of the time of a large choice
+        (benchmarks/step.py, logistic regression and mixture).
+        """
+        batch = np.shape(values[0])[: np.ndim(values[0]) - self.kind.rank]
+        if any(type(v) is Box for v in values) or not batch:
+            return []
+        rows = max(1, BLOCK // (math.prod(batch[1:]) * self._width))
+        ranks = [self.kind.rank, *(domain.rank for domain in self.arguments.values())]
+        cut = [
+            np.ndim(v) - rank == len(batch) and np.shape(v)[0] == batch[0]
+            for v, rank in zip(values, ranks, strict=True)
+        ]
+        return [
+            [v[start : start + rows] if c else v for v, c in zip(values, cut, strict=True)]
+            for start in range(0, batch[0], rows)
+        ]
+
+    def _summed_by_blocks(
+        self, values: Sequence[Any], wanted: list[int], blocks: list[list[Any]]
+    ) -> tuple[float, list[Any]]:
+        parts = [self._summed(block, wanted) for block in blocks]
+        gradients = []
+        for place, i in enumerate(wanted):
+            pieces = [g[place] for _, g in parts]
+            cut = blocks[0][i] is not values[i]
+            gradients.append(np.concatenate(pieces) if cut else sum(pieces[1:], pieces[0]))
+        return sum(log_prob for log_prob, _ in parts), gradients
 
     def terms(self, x: Any, *args: Any) -> Terms:
-        """The log density of each member of the batch, and the pullbacks: what a mixture asks of its components."""
+        """The log density of each member of the batch, and the pullbacks: what a mixture asks of
+        its components.
+        """
         return self._terms(x, *args)
 
     def _of_floats(
         self, density: Callable, operands: Sequence[Any], tape: Any, values: Sequence[Any]
     ) -> Any:
         """`log_prob_of` for a single number, by `math`."""
-        for i, name, domain in self._domains:
-            if not domain.test(values[i + 1]):  # type: ignore[misc]
-                domain.check(self.__name__, name, values[i + 1])
-        inside = self._support is None or self._support(*values)
-        if inside:
+        for i, test in self._tests:
+            if not test(values[i]):
+                self._check(values[1:])
+        if self._support is None or self._support(*values):
             log_prob, partials = density(scalars, *values)
         else:
             log_prob, partials = -math.inf, [lambda: 0.0] * len(values)
@@ -320,21 +385,19 @@ class Distribution(GenerativeFunction):
             return log_prob
         edges = tape.edges
         child = len(edges)
-        for o, partial, name in zip(operands, partials, ("x", *self.arguments), strict=True):
+        for i, o in enumerate(operands):
             if type(o) is Box:
+                partial = partials[i]
                 if partial is None:
-                    self._pull(None, name)
+                    raise self._no_derivative(i)
                 edges.append((child, o.index, partial()))
-        if len(edges) == child:
-            return log_prob
         return Box(log_prob, tape, child)
 
-    def _pull(self, pull: Any, name: str) -> Any:
-        if pull is None:
-            raise DistributionError(
-                f"{self.__name__} has no derivative by {name}, which depends on a parameter here"
-            )
-        return pull
+    def _no_derivative(self, place: int) -> DistributionError:
+        name = ("the value", *self.arguments)[place]
+        return DistributionError(
+            f"{self.__name__} has no derivative by {name}, which depends on a parameter here"
+        )
 
     def _check(self, args: Sequence[Any]) -> None:
         for i, name, domain in self._domains:
@@ -383,7 +446,7 @@ def elementwise(
             support,
             keywords,
             positional,
-            density.__doc__,
+            doc=density.__doc__,
         )
 
     return make

@@ -47,7 +47,8 @@ def lognormal(m, x, mu, sigma):
     draw=lambda rng, df, loc, scale, size: loc + scale * rng.standard_t(df, size),
 )
 def student_t(m, x, df, loc, scale):
-    """Student's t with `df` degrees of freedom, moved to `loc` and stretched by `scale`. With z = (x - loc) / scale,
+    """Student's t with `df` degrees of freedom, moved to `loc` and stretched by `scale`. With z =
+    (x - loc) / scale,
 
     log p(x) = -(df + 1) / 2 log(1 + z^2 / df) - log scale - log(df) / 2 - log B(1/2, df / 2)
     """
@@ -127,7 +128,8 @@ def _gamma_by_rate(shape=None, *, rate, size=None):
     draw=lambda rng, shape, scale, size: rng.gamma(shape, scale, size),
 )
 def gamma(m, x, shape, scale):
-    """The gamma distribution, `gamma(shape, scale=...)` or `gamma(shape, rate=...)` with rate = 1 / scale; x >= 0.
+    """The gamma distribution, `gamma(shape, scale=...)` or `gamma(shape, rate=...)` with rate = 1 /
+    scale; x >= 0.
 
     log p(x) = (shape - 1) log x - x / scale - log Gamma(shape) - shape log scale
     """

@@ -123,7 +123,9 @@ def poisson(m, x, rate):
 
 
 def _pick(x, table):
-    """The entry of the last axis of `table` that each of `x` names, and how to carry a cotangent back."""
+    """The entry of the last axis of `table` that each of `x` names, and how to carry a cotangent
+    back.
+    """
     x = np.asarray(x)
     k = shape_of(table)[-1]
     inside = (x >= 0) & (x < k) & (x % 1 == 0)

@@ -5,9 +5,11 @@ from functools import cache
 from typing import Any
 
 from genparams.autodiff import np, raw, shape_of, sum_to
-from genparams.dsl.distributions.base import Distribution, Domain, Size, Terms, weights
+from genparams.dsl.distributions.base import Distribution, Domain, Size, Terms, once, weights
 from genparams.dsl.interpreter import Call
 from genparams.errors import ArgumentError, ShapeError
+
+WIDTH = 4  # a guess at the number of components, to size blocks
 
 
 def mixture(weights: Any, components: Call | Sequence[Call], size: Size = None) -> Call:
@@ -29,7 +31,8 @@ def mixture(weights: Any, components: Call | Sequence[Call], size: Size = None) 
     for call in calls:
         if not isinstance(call, Call) or not isinstance(call.fn, Distribution):
             raise ArgumentError(
-                f"the components of a mixture are distributions such as normal(mu, std), got {call!r}"
+                "the components of a mixture are distributions such as normal(mu, std), "
+                f"got {call!r}"
             )
         if call.options is not None:
             raise ArgumentError(
@@ -81,7 +84,14 @@ def _mixture_of(bases: tuple[Distribution, ...], together: bool) -> Distribution
         return value
 
     return Distribution(
-        f"mixture of {names}", arguments, bases[0].kind, draw, terms, doc=mixture.__doc__
+        f"mixture of {names}",
+        arguments,
+        bases[0].kind,
+        draw,
+        terms,
+        sized_by=1,
+        width=WIDTH,
+        doc=mixture.__doc__,
     )
 
 
@@ -99,8 +109,11 @@ def _mix(w: Any, log_f: Any) -> tuple[Any, Any, Any]:
         log_density = top + np.log(np.sum(np.exp(joint - top), axis=0))
     level = np.where(np.isfinite(raw(log_density)), log_density, 0.0)
 
+    share = np.exp(joint - level)
+
+    @once
     def to_components(g: Any) -> Any:
-        return g * np.exp(joint - level)
+        return share if type(g) is float and g == 1.0 else g * share
 
     def to_weights(g: Any) -> Any:
         return _last(
@@ -142,7 +155,8 @@ def _together(base: Distribution) -> Any:
         for a, rank, name in zip(args, ranks, base.arguments, strict=True):
             if shape_of(a)[len(shape_of(a)) - rank - 1 :][:1] != (count,):
                 raise ShapeError(
-                    f"{name} of a mixture of {count} components needs {count} entries along its last batch axis, "
+                    f"{name} of a mixture of {count} components needs {count} entries along "
+                    "its last batch axis, "
                     f"got shape {shape_of(a)}"
                 )
         axes = 1 + max(
@@ -171,7 +185,8 @@ def _apart(bases: tuple[Distribution, ...]) -> Any:
     def terms(x: Any, w: Any, *args: Any) -> Terms:
         if shape_of(w)[-1] != len(bases):
             raise ShapeError(
-                f"a mixture of {len(bases)} components needs {len(bases)} weights, got shape {shape_of(w)}"
+                f"a mixture of {len(bases)} components needs {len(bases)} weights, got "
+                f"shape {shape_of(w)}"
             )
         rest = iter(args)
         parts = [base.terms(x, *(next(rest) for _ in base.arguments)) for base in bases]

@@ -1,10 +1,18 @@
 """Distributions over vectors."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 from genparams.autodiff import np, raw, shape_of, special, sum_to
-from genparams.dsl.distributions.base import Distribution, Domain, Terms, real_vector
+from genparams.dsl.distributions.base import (
+    Distribution,
+    Domain,
+    Pullback,
+    Terms,
+    once,
+    real_vector,
+)
 from genparams.errors import DistributionError
 
 _LOG_TWO_PI = math.log(2.0 * math.pi)
@@ -19,40 +27,103 @@ def _spread(g: Any, axes: int) -> Any:
     return np.reshape(g, (*shape_of(g), *(1,) * axes)) if shape_of(g) else g
 
 
-def _diagonal(values: Any) -> Any:
-    """Diagonal matrices from the last axis."""
-    return _spread(values, 1) * np.eye(shape_of(values)[-1])
-
-
 def _log_det(factor: Any) -> Any:
     return np.sum(np.log(np.diagonal(factor, axis1=-2, axis2=-1)), axis=-1)
 
 
-def _terms_by_factor(x: Any, mean: Any, factor: Any) -> tuple[Any, Any, Any, Any]:
-    """With L the factor: log densities, z = L^-1 (x - mean), u = L^-T z and L^-1."""
+@dataclass(frozen=True, slots=True)
+class _Whitened:
+    """Log densities by a lower Cholesky factor L, and what all their gradients are made of.
+
+    With z = L^-1 (x - mean) and a cotangent g of the batch:
+    """
+
+    log_density: Any
+    count: Pullback
+    """The sum of g, in the batch axes of L with two more of length 1."""
+    first: Pullback
+    """L^-T times g z, summed to the shape of the mean."""
+    each: Pullback
+    """L^-T times g z, summed to the shape of x."""
+    second: Pullback
+    """The sum of g z z^T, in the shape of L."""
+    inverse: Any
+    """L^-1."""
+
+
+def _whiten(x: Any, mean: Any, factor: Any) -> _Whitened:
+    rows = len(shape_of(x)) == 2
+    if rows and len(shape_of(factor)) == 2 and len(shape_of(mean)) == 1:
+        return _whiten_rows(x, mean, factor, ())
+    k = shape_of(factor)[0]
+    if rows and shape_of(factor)[1:-2] == (1,) and shape_of(mean)[:-1] == (k, 1):
+        return _whiten_rows(x, mean, factor, (k,))  # the components of a mixture
+    return _whiten_any(x, mean, factor)
+
+
+def _whiten_rows(x: Any, mean: Any, factor: Any, front: tuple[int, ...]) -> _Whitened:
+    """Rows of `x` by one normal, or by each of k: one matrix product does for all.
+
+    The vectors' axis is put before the batch, so that every sum runs along contiguous numbers.
+    """
+    n, d = shape_of(x)
+    k = front[0] if front else 1
+    inverse = np.reshape(np.linalg.inv(factor), (k, d, d))
+    shift = inverse @ np.reshape(mean, (k, d, 1))
+    z = np.reshape(np.reshape(inverse, (k * d, d)) @ np.transpose(x), (k, d, n)) - shift
+    constant = np.reshape(_log_det(factor), (k, 1)) + 0.5 * d * _LOG_TWO_PI
+    log_density = np.reshape(-0.5 * np.sum(z * z, axis=1) - constant, (*front, n))
+
+    def spread(g: Any) -> Any:
+        return np.broadcast_to(
+            np.reshape(g, (-1, 1, shape_of(g)[-1] if shape_of(g) else 1)), (k, 1, n)
+        )
+
+    weighted = once(lambda g: z if _is_one(g) else spread(g) * z)
+
+    def first(g: Any) -> Any:
+        by_mean = _swap(inverse) @ np.sum(weighted(g), axis=-1, keepdims=True)
+        return np.reshape(by_mean, shape_of(mean))
+
+    def each(g: Any) -> Any:
+        stacked = np.reshape(weighted(g), (k * d, n))
+        return np.transpose(np.transpose(np.reshape(inverse, (k * d, d))) @ stacked)
+
+    return _Whitened(
+        log_density,
+        lambda g: np.reshape(np.sum(spread(g), axis=-1), (*shape_of(factor)[:-2], 1, 1)),
+        first,
+        each,
+        lambda g: np.reshape(weighted(g) @ _swap(z), shape_of(factor)),
+        np.reshape(inverse, shape_of(factor)),
+    )
+
+
+def _whiten_any(x: Any, mean: Any, factor: Any) -> _Whitened:
+    """Any shapes that broadcast."""
     inverse = np.linalg.inv(factor)
     off = x - mean
     d = shape_of(off)[-1]
-    if len(shape_of(inverse)) == 2:
-        z = np.reshape(np.reshape(off, (-1, d)) @ _swap(inverse), shape_of(off))
-        u = np.reshape(np.reshape(z, (-1, d)) @ inverse, shape_of(off))
-    else:
-        z = np.sum(inverse * off[..., None, :], axis=-1)
-        u = np.sum(inverse * z[..., :, None], axis=-2)
-    return -0.5 * np.sum(z * z, axis=-1) - (_log_det(factor) + 0.5 * d * _LOG_TWO_PI), z, u, inverse
+    z = np.sum(inverse * off[..., None, :], axis=-1)
+    u = np.sum(inverse * z[..., :, None], axis=-2)
+    log_density = -0.5 * np.sum(z * z, axis=-1) - (_log_det(factor) + 0.5 * d * _LOG_TWO_PI)
+    batch = shape_of(log_density)
+
+    def spread(g: Any, axes: int) -> Any:
+        return _spread(g if shape_of(g) == batch else np.broadcast_to(g, batch), axes)
+
+    return _Whitened(
+        log_density,
+        lambda g: _spread(sum_to(spread(g, 0), shape_of(factor)[:-2]), 2),
+        lambda g: sum_to(spread(g, 1) * u, shape_of(mean)),
+        lambda g: sum_to(spread(g, 1) * u, shape_of(x)),
+        lambda g: sum_to(spread(g, 2) * (z[..., :, None] * z[..., None, :]), shape_of(factor)),
+        inverse,
+    )
 
 
-def _outer(g: Any, a: Any, b: Any, shape: tuple[int, ...]) -> Any:
-    """The sum of g a b^T over the batch, down to that shape."""
-    if len(shape) == 2:
-        d = shape[-1]
-        return np.transpose(np.reshape(_spread(g, 1) * a, (-1, d))) @ np.reshape(b, (-1, d))
-    return sum_to(_spread(g, 2) * (a[..., :, None] * b[..., None, :]), shape)
-
-
-def _weight(g: Any, batch: tuple[int, ...], shape: tuple[int, ...]) -> Any:
-    """The sum of g over the batch, down to the batch axes of an argument of that shape."""
-    return _spread(sum_to(np.broadcast_to(g, batch) if shape_of(g) != batch else g, shape[:-2]), 2)
+def _is_one(g: Any) -> bool:
+    return type(g) is float and g == 1.0
 
 
 def _factor(cov: Any) -> Any:
@@ -67,37 +138,24 @@ def _factor(cov: Any) -> Any:
 
 
 def _mvnormal_terms(x: Any, mean: Any, cov: Any) -> Terms:
-    log_density, _, u, inverse = _terms_by_factor(x, mean, _factor(cov))
-    batch, shape = shape_of(log_density), shape_of(cov)
+    white = _whiten(x, mean, _factor(cov))
 
     def by_cov(g: Any) -> Any:
-        return 0.5 * (
-            _outer(g, u, u, shape) - _weight(g, batch, shape) * (_swap(inverse) @ inverse)
-        )
+        inner = white.second(g) - white.count(g) * np.eye(shape_of(cov)[-1])
+        return 0.5 * (_swap(white.inverse) @ inner @ white.inverse)
 
-    return log_density, (
-        lambda g: sum_to(-_spread(g, 1) * u, shape_of(x)),
-        lambda g: sum_to(_spread(g, 1) * u, shape_of(mean)),
-        by_cov,
-    )
+    return white.log_density, (lambda g: -white.each(g), white.first, by_cov)
 
 
 def _mvnormal_tril_terms(x: Any, mean: Any, scale_tril: Any) -> Terms:
-    log_density, z, u, _ = _terms_by_factor(x, mean, scale_tril)
-    batch, shape = shape_of(log_density), shape_of(scale_tril)
+    white = _whiten(x, mean, scale_tril)
 
     def by_factor(g: Any) -> Any:
-        weight = _weight(g, batch, shape)
-        diagonal = np.diagonal(scale_tril, axis1=-2, axis2=-1)
-        return np.tril(1.0 + 0.0 * raw(scale_tril)) * _outer(g, u, z, shape) - weight * _diagonal(
-            1.0 / diagonal
-        )
+        d = shape_of(scale_tril)[-1]
+        lower = np.tri(d) * (_swap(white.inverse) @ white.second(g))
+        return lower - white.count(g) * np.eye(d) / np.where(np.eye(d) > 0.0, scale_tril, 1.0)
 
-    return log_density, (
-        lambda g: sum_to(-_spread(g, 1) * u, shape_of(x)),
-        lambda g: sum_to(_spread(g, 1) * u, shape_of(mean)),
-        by_factor,
-    )
+    return white.log_density, (lambda g: -white.each(g), white.first, by_factor)
 
 
 def _draw_mvnormal(rng: Any, mean: Any, cov: Any, size: tuple[int, ...]) -> Any:

@@ -1,0 +1,29 @@
+# Each target works from a fresh clone: it makes its own environment in .venv first.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+
+.PHONY: demo test lint types benchmark clean
+
+demo: .venv/ready  ## fit a mixture to Old Faithful's eruptions and draw it
+	$(BIN)/python examples/old_faithful.py --plot old_faithful.png
+
+test: .venv/ready  ## run every test
+	$(BIN)/python -m pytest
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/ready
+	$(BIN)/pyright
+
+benchmark: .venv/ready  ## one training step against the same by hand in numpy
+	$(BIN)/python benchmarks/step.py
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist
