@@ -23,9 +23,10 @@ import linecache
 import math
 import operator
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from types import FunctionType
+from types import FrameType, FunctionType, TracebackType
 from typing import Any
 
 import numpy
@@ -43,6 +44,7 @@ __all__ = [
     "operand",
     "paired",
     "raw",
+    "refusal",
     "shape_of",
     "special",
     "strip",
@@ -111,7 +113,7 @@ class Box:
         self, ufunc: numpy.ufunc, method: str, *inputs: Any, out: Any = None, **kwargs: Any
     ) -> Any:
         if out is not None:
-            raise _refusal("in-place arithmetic on an array", "x = x + y instead of x += y")
+            raise refusal("in-place arithmetic on an array", "x = x + y instead of x += y")
         if method == "__call__":
             if ufunc is np.matmul:
                 return _apply(np.matmul, inputs, kwargs)
@@ -119,7 +121,7 @@ class Box:
                 return _elementwise(ufunc, inputs)
         elif method == "reduce" and ufunc is np.add:
             return _apply(np.sum, inputs, {"axis": 0, **kwargs})
-        raise _refusal(
+        raise refusal(
             f"numpy.{ufunc.__name__}.{method} with {sorted(kwargs)}", "the plain function"
         )
 
@@ -159,18 +161,18 @@ class Box:
         return bool(raw(self))
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        raise _refusal(
+        raise refusal(
             "assignment into an array", "np.where(condition, new, old) or np.stack([...])"
         )
 
     def __float__(self) -> float:
-        raise _refusal(
+        raise refusal(
             "float(), a function of the math module, or assignment into an array",
             "np.exp, np.stack, ...",
         )
 
     def __int__(self) -> int:
-        raise _refusal("int()", "an argument or a discrete choice for what counts or indexes")
+        raise refusal("int()", "an argument or a discrete choice for what counts or indexes")
 
     __index__ = __complex__ = __int__
 
@@ -188,7 +190,7 @@ class Box:
 
     def astype(self, dtype: Any, copy: bool = True) -> "Box":
         if not np.issubdtype(dtype, np.floating):
-            raise _refusal(f"astype({dtype!r})", "the value as it is")
+            raise refusal(f"astype({dtype!r})", "the value as it is")
         return self
 
     def copy(self) -> "Box":
@@ -207,18 +209,26 @@ class Box:
         return np.transpose(self, (axes[0] if len(axes) == 1 else axes) or None)
 
 
-def _refusal(what: str, instead: str) -> TracedValueError:
-    """The error for a use that would lose the derivative, with the user's own line in it."""
-    frame = sys._getframe(1)
-    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in (
-        "genparams",
-        "numpy",
-        "autograd",
-    ):
-        frame = frame.f_back
+def _package(frame: FrameType) -> str:
+    return frame.f_globals.get("__name__", "").split(".")[0]
 
-    line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
-    where = f"line {frame.f_lineno} of {frame.f_code.co_filename}" + (f": {line}" if line else "")
+
+def refusal(what: str, instead: str, trail: TracebackType | None = None) -> TracedValueError:
+    """The error for a use that would lose the derivative, with the user's own line in it.
+
+    The line is that of the innermost frame outside this package, numpy and autograd: of the frames
+    of a traceback, if one is given, else of the calls in progress.
+    """
+    if trail is None:
+        steps = list(traceback.walk_stack(sys._getframe(1)))
+    else:
+        steps = [*traceback.walk_tb(trail)][::-1]
+    ours = ("genparams", "numpy", "autograd")
+    theirs = [step for step in steps if _package(step[0]) not in ours]
+    frame, number = (theirs or steps)[0]
+    file = frame.f_code.co_filename
+    line = linecache.getline(file, number).strip()
+    where = f"line {number} of {file}" + (f": {line}" if line else "")
     return TracedValueError(
         f"{what} cannot take a value that is being differentiated; write {instead} ({where})"
     )
@@ -597,7 +607,7 @@ def _getitem(x: Any, index: Any) -> Any:
     if type(x) is not Box:
         return x[index]
     if type(index) is Box or (isinstance(index, tuple) and any(type(i) is Box for i in index)):
-        raise _refusal("an index", "a constant or a discrete choice as the index")
+        raise refusal("an index", "a constant or a discrete choice as the index")
     shape = x.shape
     return _linear(x, _getitem(x.value, index), lambda g: _scatter(g, index, shape))
 
@@ -761,12 +771,10 @@ def _by_autograd(func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) ->
     maker = _autograd_rules().get(func)
     tape, values = strip(args)
     if maker is None or tape is None:
-        raise _refusal(f"numpy's {name}", "it in terms of functions that have a derivative rule")
+        raise refusal(f"numpy's {name}", "it in terms of functions that have a derivative rule")
     result = func(*values, **kwargs)
     if isinstance(result, tuple):
-        raise _refusal(
-            f"numpy's {name}, which returns several arrays,", "functions that return one"
-        )
+        raise refusal(f"numpy's {name}, which returns several arrays,", "functions that return one")
     result = _settle(result)
 
     def pullback(place: int) -> Callable:

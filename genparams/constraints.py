@@ -23,7 +23,7 @@ from genparams.errors import ConstraintError
 
 def _check(inside: Any, value: Any, name: str, rule: str) -> None:
     if not np.all(inside):
-        raise ConstraintError(f"{value!r} is not {name}: {rule}")
+        raise ConstraintError(f"{np.asarray(value).tolist()!r} is not {name}: {rule}")
 
 
 @dataclass(frozen=True, slots=True)

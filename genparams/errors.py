@@ -37,8 +37,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     near = get_close_matches(name, known, n=1)
     if near:
-        return f"did you mean {near[0]!r}?"
-    return f"known: {', '.join(map(repr, known))}" if known else "there are none"
+        return f"did you mean {near[0]}?"
+    return f"known: {', '.join(known)}" if known else "there are none"
 
 
 class GenParamsError(Exception):

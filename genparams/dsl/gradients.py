@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from genparams.autodiff import Box, Tape, operand, raw, shape_of
+from genparams.autodiff import Box, Tape, operand, raw, refusal, shape_of
 from genparams.dsl.interpreter import Call, Run
 from genparams.errors import (
     GenParamsError,
@@ -53,12 +53,14 @@ def replay(
         except KeyError:
             raise MissingChoice(
                 f"at today's parameters {trace.gen_fn.__name__} visits {show(address)}, "
-                "which this trace does not "
-                "have; make a new trace with generate"
+                "which this trace does not have; make a new trace with generate"
             ) from None
 
     run = Run(choose, read)
-    retval = run.execute(Call(trace.gen_fn, args, None))
+    try:
+        retval = run.execute(Call(trace.gen_fn, args, None))
+    except (TypeError, ValueError) as error:
+        raise _told_again(trace, error, run) from error
     if len(run.values) < len(given):
         gone = next(a for a in given if a not in run.values)
         raise UnusedConstraint(
@@ -91,10 +93,7 @@ def differentiate(trace: Trace, retval_grad: Any = None) -> Differentiated:
     args = list(trace.args)
     for i in places:
         args[i] = _map(lambda value: tape.leaf(operand(value)), args[i])
-    try:
-        run, retval = replay(trace, read, tuple(args))
-    except (TypeError, ValueError) as error:
-        raise _told_again(trace, error) from error
+    run, retval = replay(trace, read, tuple(args))
 
     # Every log probability is summed at once: each is seeded with 1 on the way back.
     log_probs = run.log_probs.values()
@@ -194,24 +193,20 @@ def _fault(tape: Tape, leaf: Box, run: Run) -> Address:
     return sites[high - 1][0]
 
 
-def _told_again(trace: Trace, error: Exception) -> Exception:
-    """An error from a model under differentiation, with numpy's own complaint about boxes in plain
-    words.
-    """
-    if isinstance(error, GenParamsError) or "array element" not in str(error):
+def _told_again(trace: Trace, error: Exception, run: Run) -> Exception:
+    """An error of a model under differentiation; one about a traced value says where it stood."""
+    if isinstance(error, TracedValueError):
+        what = str(error)
+    elif not isinstance(error, GenParamsError) and "array element" in str(error):
+        what = str(refusal("assignment into an array", "np.where or np.stack", error.__traceback__))
+    else:
         return error
-    step = error.__traceback__
-    lines = []
-    while step:
-        name = step.tb_frame.f_globals.get("__name__", "")
-        if name.split(".")[0] not in ("genparams", "numpy"):
-            lines.append(f"line {step.tb_lineno} of {step.tb_frame.f_code.co_filename}")
-        step = step.tb_next
-    return TracedValueError(
-        "assignment into an array cannot take a value that is being differentiated; write "
-        "np.where or np.stack "
-        f"({lines[-1] if lines else trace.gen_fn.__name__})"
+    where = (
+        f"after the choice {show(next(reversed(run.values)))}"
+        if run.values
+        else "before its first choice"
     )
+    return TracedValueError(f"{what}, in {trace.gen_fn.__name__} {where}")
 
 
 # --- Values with structure: numbers and arrays, or tuples, lists and dictionaries of them

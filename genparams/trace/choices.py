@@ -123,7 +123,7 @@ def frozen(value: Any) -> Any:
         return value
     if isinstance(value, list):
         return frozen(np.asarray(value))
-    return value
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def same(a: Any, b: Any) -> bool:

@@ -21,7 +21,7 @@ numpy.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +69,7 @@ class Domain:
     """
 
     rule: str
-    test: Callable[[Any], Any] | None
+    test: Callable[..., Any] | None
     rank: int = 0
     """The number of trailing axes of one member of a batch: 0 for a number, 1 for a vector, 2 for a
     matrix.
@@ -164,6 +164,7 @@ class Distribution(GenerativeFunction):
         support: Callable[..., Any] | None = None,
         keywords: dict[str, Callable[..., Call]] | None = None,
         positional: int | None = None,
+        joint: Domain | None = None,
         sized_by: int = 0,
         width: int = 1,
         doc: str | None = None,
@@ -182,6 +183,7 @@ class Distribution(GenerativeFunction):
         self._support = support
         self._keywords = keywords or {}
         self._positional = len(arguments) if positional is None else positional
+        self._joint = joint
         self._complete = self._positional if self._positional == len(arguments) else -1
         self._tests = [(i + 1, d.test) for i, (_, d) in enumerate(arguments.items()) if d.test]
         self._width = width  # how many numbers a temporary holds for each entry of the value
@@ -208,9 +210,7 @@ class Distribution(GenerativeFunction):
             or given.keys() & named.keys()
             or len(given) + len(named) != len(names)
         ):
-            raise ArgumentError(
-                f"{self!r} was given {len(args)} positional arguments and {list(named)}"
-            )
+            raise self._wrong_arguments(len(args), named)
         given.update(named)
         return Call(self, tuple(given[n] for n in names), size)
 
@@ -219,7 +219,7 @@ class Distribution(GenerativeFunction):
 
     def complete(self, args: tuple[Any, ...]) -> Call:
         if len(args) != len(self.arguments):
-            raise ArgumentError(f"{self!r} was given {len(args)} arguments")
+            raise self._wrong_arguments(len(args))
         return Call(self, args, None)
 
     def log_prob(self, x: Any, *args: Any, **named: Any) -> float:
@@ -377,6 +377,8 @@ class Distribution(GenerativeFunction):
         for i, test in self._tests:
             if not test(values[i]):
                 self._check(values[1:])
+        if self._joint is not None:
+            self._check(values[1:])
         if self._support is None or self._support(*values):
             log_prob, partials = density(scalars, *values)
         else:
@@ -402,16 +404,20 @@ class Distribution(GenerativeFunction):
     def _check(self, args: Sequence[Any]) -> None:
         for i, name, domain in self._domains:
             domain.check(self.__name__, name, args[i])
+        if self._joint is not None and not np.all(self._joint.test(*map(raw, args))):  # type: ignore[misc]
+            given = ", ".join(repr(raw(a)) for a in args)
+            raise DistributionError(f"{self.__name__} needs {self._joint.rule}, got {given}")
+
+    def _wrong_arguments(self, count: int, named: Iterable[str] = ()) -> ArgumentError:
+        also = f" and {', '.join(named)}" if named else ""
+        return ArgumentError(f"write {self!r}; got {count} by position{also}")
 
     def __repr__(self) -> str:
         names = list(self.arguments)
-        inner = [
-            *names[: self._positional],
-            *(["*"] if self._positional < len(names) else []),
-            *names[self._positional :],
-        ]
-        alternatives = "".join(f" or {k}=" for k in self._keywords)
-        return f"{self.__name__}({', '.join(inner)}){alternatives}"
+        front, last = names[: self._positional], names[self._positional :]
+        ways = [", ".join([*front, *(f"{name}=..." for name in last)])]
+        ways += [", ".join([*names[: len(names) - 1], f"{k}=..."]) for k in self._keywords]
+        return " or ".join(f"{self.__name__}({way})" for way in ways)
 
 
 def elementwise(
@@ -421,6 +427,7 @@ def elementwise(
     kind: Kind = real_number,
     keywords: dict[str, Callable[..., Call]] | None = None,
     positional: int | None = None,
+    joint: Domain | None = None,
     name: str | None = None,
     **arguments: Domain,
 ) -> Callable[[Callable], Distribution]:
@@ -432,6 +439,7 @@ def elementwise(
         kind: What a value is.
         keywords: Other parametrisations: a keyword, and the function that makes the call.
         positional: How many arguments may be given by position; all, unless said.
+        joint: What the arguments must satisfy together.
         arguments: The domain of each argument, in order.
     """
 
@@ -446,6 +454,7 @@ def elementwise(
             support,
             keywords,
             positional,
+            joint,
             doc=density.__doc__,
         )
 

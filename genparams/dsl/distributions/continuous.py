@@ -2,7 +2,7 @@
 
 import math
 
-from genparams.dsl.distributions.base import above_zero, anything, elementwise
+from genparams.dsl.distributions.base import Domain, above_zero, anything, elementwise
 from genparams.errors import ArgumentError
 
 HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
@@ -88,6 +88,7 @@ def laplace(m, x, loc, scale):
 @elementwise(
     low=anything,
     high=anything,
+    joint=Domain("low below high", lambda low, high: low < high),
     support=lambda x, low, high: (x >= low) & (x <= high),
     draw=lambda rng, low, high, size: rng.uniform(low, high, size),
 )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from genparams.autodiff import np, raw, shape_of, sum_to
+from genparams.autodiff import np, operand, raw, shape_of, sum_to
 from genparams.dsl.distributions.base import Distribution, Domain, Size, Terms, once, weights
 from genparams.dsl.interpreter import Call
 from genparams.errors import ArgumentError, ShapeError
@@ -46,7 +46,15 @@ def mixture(weights: Any, components: Call | Sequence[Call], size: Size = None) 
             f"the components of a mixture must share one kind of value, got {list(calls)}"
         )
     distribution = _mixture_of(tuple(call.fn for call in calls), together)
-    return Call(distribution, (weights, *(a for call in calls for a in call.args)), size)
+    args = [operand(a) for call in calls for a in call.args]
+    if together:
+        ranks = [domain.rank for domain in calls[0].fn.arguments.values()]
+        shapes = map(shape_of, args)
+        args = [  # an argument that all components share
+            np.reshape(a, (1, *shape)) if len(shape) == rank else a
+            for a, shape, rank in zip(args, shapes, ranks, strict=True)
+        ]
+    return Call(distribution, (weights, *args), size)
 
 
 @cache
@@ -67,7 +75,7 @@ def _mixture_of(bases: tuple[Distribution, ...], together: bool) -> Distribution
         if together:
             ranks = [domain.rank for domain in bases[0].arguments.values()]
             every = [
-                (bases[0], [np.take(a, k, axis=-1 - r) for a, r in zip(args, ranks, strict=True)])
+                (bases[0], [_component(a, k, r) for a, r in zip(args, ranks, strict=True)])
                 for k in range(count)
             ]
         else:
@@ -93,6 +101,11 @@ def _mixture_of(bases: tuple[Distribution, ...], together: bool) -> Distribution
         width=WIDTH,
         doc=mixture.__doc__,
     )
+
+
+def _component(a: Any, k: int, rank: int) -> Any:
+    axis = np.ndim(a) - rank - 1
+    return np.take(a, 0 if np.shape(a)[axis] == 1 else k, axis=axis)
 
 
 def _mix(w: Any, log_f: Any) -> tuple[Any, Any, Any]:
@@ -153,7 +166,7 @@ def _together(base: Distribution) -> Any:
     def terms(x: Any, w: Any, *args: Any) -> Terms:
         count = shape_of(w)[-1]
         for a, rank, name in zip(args, ranks, base.arguments, strict=True):
-            if shape_of(a)[len(shape_of(a)) - rank - 1 :][:1] != (count,):
+            if shape_of(a)[len(shape_of(a)) - rank - 1 :][:1] not in [(1,), (count,)]:
                 raise ShapeError(
                     f"{name} of a mixture of {count} components needs {count} entries along "
                     "its last batch axis, "

@@ -55,8 +55,9 @@ def _whiten(x: Any, mean: Any, factor: Any) -> _Whitened:
     rows = len(shape_of(x)) == 2
     if rows and len(shape_of(factor)) == 2 and len(shape_of(mean)) == 1:
         return _whiten_rows(x, mean, factor, ())
-    k = shape_of(factor)[0]
-    if rows and shape_of(factor)[1:-2] == (1,) and shape_of(mean)[:-1] == (k, 1):
+    stacked = len(shape_of(factor)) == 4 and len(shape_of(mean)) == 3
+    if rows and stacked and shape_of(factor)[1] == shape_of(mean)[1] == 1:
+        k = max(shape_of(factor)[0], shape_of(mean)[0])
         return _whiten_rows(x, mean, factor, (k,))  # the components of a mixture
     return _whiten_any(x, mean, factor)
 
@@ -68,33 +69,36 @@ def _whiten_rows(x: Any, mean: Any, factor: Any, front: tuple[int, ...]) -> _Whi
     """
     n, d = shape_of(x)
     k = front[0] if front else 1
-    inverse = np.reshape(np.linalg.inv(factor), (k, d, d))
-    shift = inverse @ np.reshape(mean, (k, d, 1))
-    z = np.reshape(np.reshape(inverse, (k * d, d)) @ np.transpose(x), (k, d, n)) - shift
-    constant = np.reshape(_log_det(factor), (k, 1)) + 0.5 * d * _LOG_TWO_PI
+    inverse = np.reshape(np.linalg.inv(factor), (-1, d, d))  # k of them, or one for all
+    product = np.reshape(np.reshape(inverse, (-1, d)) @ np.transpose(x), (-1, d, n))
+    z = product - inverse @ np.reshape(mean, (-1, d, 1))
+    constant = np.reshape(_log_det(factor), (-1, 1)) + 0.5 * d * _LOG_TWO_PI
     log_density = np.reshape(-0.5 * np.sum(z * z, axis=1) - constant, (*front, n))
 
     def spread(g: Any) -> Any:
-        return np.broadcast_to(
-            np.reshape(g, (-1, 1, shape_of(g)[-1] if shape_of(g) else 1)), (k, 1, n)
-        )
+        g = np.reshape(g, (-1, 1, shape_of(g)[-1] if shape_of(g) else 1))
+        return np.broadcast_to(g, (k, 1, n))
 
     weighted = once(lambda g: z if _is_one(g) else spread(g) * z)
 
     def first(g: Any) -> Any:
         by_mean = _swap(inverse) @ np.sum(weighted(g), axis=-1, keepdims=True)
-        return np.reshape(by_mean, shape_of(mean))
+        return np.reshape(
+            sum_to(by_mean, (shape_of(mean)[0] if front else 1, d, 1)), shape_of(mean)
+        )
 
-    def each(g: Any) -> Any:
-        stacked = np.reshape(weighted(g), (k * d, n))
-        return np.transpose(np.transpose(np.reshape(inverse, (k * d, d))) @ stacked)
+    def to_factor(stack: Any) -> Any:
+        return np.reshape(
+            sum_to(stack, (shape_of(inverse)[0], *shape_of(stack)[1:])),
+            shape_of(factor)[:-2] + shape_of(stack)[1:],
+        )
 
     return _Whitened(
         log_density,
-        lambda g: np.reshape(np.sum(spread(g), axis=-1), (*shape_of(factor)[:-2], 1, 1)),
+        lambda g: to_factor(np.sum(spread(g), axis=-1, keepdims=True)),
         first,
-        each,
-        lambda g: np.reshape(weighted(g) @ _swap(z), shape_of(factor)),
+        lambda g: np.transpose(np.sum(_swap(inverse) @ weighted(g), axis=0)),
+        lambda g: to_factor(weighted(g) @ _swap(z)),
         np.reshape(inverse, shape_of(factor)),
     )
 
