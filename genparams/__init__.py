@@ -34,6 +34,7 @@ from genparams.dsl.parameters import (
     set_param_grad,
     zero_param_grad,
 )
+from genparams.errors import GenParamsError
 from genparams.params import Parameter, ParamStore, real
 from genparams.trace.choices import ChoiceMap
 from genparams.trace.trace import Trace
@@ -48,6 +49,7 @@ __all__ = [
     "ChoiceMap",
     "Distribution",
     "FixedStepGradientDescent",
+    "GenParamsError",
     "GenerativeFunction",
     "GradientDescent",
     "ParamStore",

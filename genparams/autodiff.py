@@ -157,6 +157,12 @@ class Box:
     def __abs__(self) -> "Box":
         return _elementwise(np.absolute, (self,))
 
+    def __format__(self, spec: str) -> str:
+        return format(raw(self), spec)
+
+    def __round__(self, digits: int | None = None) -> float:
+        raise refusal("round()", "the value as it is")
+
     def __bool__(self) -> bool:
         return bool(raw(self))
 

@@ -35,7 +35,7 @@ from difflib import get_close_matches
 def nearest(name: str, known: Iterable[str]) -> str:
     """The end of a sentence that helps with a misspelt name."""
     known = sorted(known)
-    near = get_close_matches(name, known, n=1)
+    near = [k for k in known if k.lower() == name.lower()] or get_close_matches(name, known, n=1)
     if near:
         return f"did you mean {near[0]}?"
     return f"known: {', '.join(known)}" if known else "there are none"

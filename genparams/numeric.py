@@ -26,6 +26,20 @@ def _expit(x: float) -> float:
     return (1.0 if x >= 0.0 else e) / (1.0 + e)
 
 
+def _ratio(x: float, y: float) -> float:
+    return x / y if y else (math.copysign(math.inf, x) if x else math.nan)
+
+
+def _ratio_of_arrays(x: Any, y: Any) -> Any:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return x / y
+
+
+def _log_of_array(x: Any) -> Any:
+    with np.errstate(divide="ignore"):
+        return np.log(x)
+
+
 def _log_expit(x: float) -> float:
     return min(x, 0.0) - math.log1p(math.exp(-abs(x)))
 
@@ -36,6 +50,7 @@ scalars = SimpleNamespace(
     exp=_exp,
     expm1=lambda x: math.expm1(x) if x < 709.0 else math.inf,
     sqrt=math.sqrt,
+    ratio=_ratio,
     abs=abs,
     sign=lambda x: math.copysign(1.0, x) if x else 0.0,
     where=lambda condition, x, y: x if condition else y,
@@ -62,11 +77,12 @@ def _log_expit_of_array(x: Any) -> Any:
 
 
 arrays = SimpleNamespace(
-    log=np.log,
+    log=_log_of_array,
     log1p=np.log1p,
     exp=np.exp,
     expm1=np.expm1,
     sqrt=np.sqrt,
+    ratio=_ratio_of_arrays,
     abs=np.abs,
     sign=np.sign,
     where=np.where,

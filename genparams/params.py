@@ -47,9 +47,7 @@ real = Real()
 
 
 class Parameter:
-    """One trainable parameter: its value, its constraint, its gradient accumulator, and whether it
-    is frozen.
-    """
+    """One trainable parameter: value, constraint, gradient accumulator and whether it is frozen."""
 
     __slots__ = (
         "_grad",
@@ -107,9 +105,7 @@ class Parameter:
         self.place(*self.moved(self.constraint.coordinates(new.astype(self.dtype))))
 
     def moved(self, theta: Any) -> tuple[Any, Any]:
-        """What its coordinates and its value would be at `theta`, in the form in which they are
-        kept.
-        """
+        """Its coordinates and value if it were at `theta`, in the form in which it keeps them."""
         if type(theta) is not float or self.dtype != np.float64:
             theta = _plain(np.asarray(theta, dtype=self.dtype))
         if self.constraint is real:
@@ -178,8 +174,10 @@ lock = threading.RLock()
 class ParamStore:
     """Parameters by name. Every generative function owns one; it also stands alone.
 
-    theta = ParamStore(W=np.zeros((3, 2)), b=0.0)
-    theta["W"].value
+        theta = ParamStore(W=np.zeros((3, 2)), b=0.0)
+        theta["W"].value
+
+    Its keys are names; it changes only by `init` and by what is done to its parameters.
     """
 
     def __init__(self, **values: Any):
@@ -250,7 +248,7 @@ class ParamStore:
 
     def __repr__(self) -> str:
         lines = "".join(f"\n  {p!r}" for p in self._parameters.values())
-        return f"ParamStore({self.owner or ''}{':' if lines else ''}{lines})"
+        return f"ParamStore({self.owner or 'theta'}:{lines or ' no parameters'})"
 
 
 def _numbers(value: Any, what: str) -> np.ndarray:
@@ -312,8 +310,9 @@ def named(name: str) -> Any:
         return found[0]
     if found:
         raise UnknownFunction(
-            f"{len(found)} live functions are named {name!r}; pass the function itself: "
-            f"ParamUpdate(rule, {{{name}: [...]}})"
+            f"{len(found)} live functions are named {name!r}: "
+            f"{', '.join(f'{f.__module__}.{f.__qualname__}' for f in found)}; pass the function "
+            "itself, ParamUpdate(rule, {f: [...]})"
         )
     known = [other for other, functions in _owners.items() if len(functions)]
     raise UnknownFunction(f"no generative function is named {name!r}; {nearest(name, known)}")

@@ -1,6 +1,4 @@
-"""Generative functions: what all of them can do, and the ones that `@gen` makes of ordinary
-functions.
-"""
+"""Generative functions: what all of them can do, and those that `@gen` makes."""
 
 import functools
 import inspect
@@ -246,8 +244,8 @@ def gen(function: Callable[..., Any] | None = None, *, arg_grads: Iterable[str] 
 
     Args:
         arg_grads: The arguments whose gradients `accumulate_param_gradients` returns when this
-        function is at the
-            top; inside another generative function gradients flow through arguments by themselves.
+            function is at the top; inside another generative function gradients flow through
+            arguments by themselves.
     """
     if function is None:
         return lambda f: gen_function(f, arg_grads)
@@ -255,9 +253,7 @@ def gen(function: Callable[..., Any] | None = None, *, arg_grads: Iterable[str] 
 
 
 def gen_function(function: Callable[..., Any], arg_grads: Iterable[str]) -> GenFunction:
-    """A generative function, known by its name; it takes the place of an older one of the same
-    module and name.
-    """
+    """A generative function known by its name, in place of an older one of the same module."""
     if isinstance(arg_grads, str):
         raise ArgumentError(
             f"arg_grads is a tuple of names, got {arg_grads!r}; write ({arg_grads!r},)"

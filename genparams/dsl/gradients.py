@@ -71,9 +71,7 @@ def replay(
 
 
 def differentiate(trace: Trace, retval_grad: Any = None) -> Differentiated:
-    """Differentiate log p(t; x) + <retval_grad, r> by every parameter read and every argument asked
-    for.
-    """
+    """Differentiate log p(t; x) + <retval_grad, r> by the parameters read and arguments named."""
     tape = Tape()
     leaves: dict[Parameter, tuple[Any, Any]] = {}
 
@@ -132,8 +130,7 @@ def accumulate(
 def accumulate_param_gradients(
     traces: Trace | Iterable[Trace], scale: float | Sequence[float] = 1.0
 ) -> list[tuple[float, ArgGrads]]:
-    """Add the gradients of one or several traces to the accumulators of the parameters that they
-    read.
+    """Add the gradients of one or several traces to their parameters' accumulators.
 
         accumulator(theta) += sum_i scale_i * d/d theta log p(t_i; x_i, theta)
 
@@ -195,18 +192,22 @@ def _fault(tape: Tape, leaf: Box, run: Run) -> Address:
 
 def _told_again(trace: Trace, error: Exception, run: Run) -> Exception:
     """An error of a model under differentiation; one about a traced value says where it stood."""
-    if isinstance(error, TracedValueError):
-        what = str(error)
-    elif not isinstance(error, GenParamsError) and "array element" in str(error):
-        what = str(refusal("assignment into an array", "np.where or np.stack", error.__traceback__))
-    else:
+    said = str(error)
+    if isinstance(error, GenParamsError) and not isinstance(error, TracedValueError):
+        return error
+    if "array element" in said:
+        said = str(refusal("assignment into an array", "np.where or np.stack", error.__traceback__))
+    elif "does not support argument" in said:
+        what = "a function that numpy does not hand over"
+        said = str(refusal(what, "it in numpy's or scipy.special's ufuncs", error.__traceback__))
+    elif not isinstance(error, TracedValueError):
         return error
     where = (
         f"after the choice {show(next(reversed(run.values)))}"
         if run.values
         else "before its first choice"
     )
-    return TracedValueError(f"{what}, in {trace.gen_fn.__name__} {where}")
+    return TracedValueError(f"{said}, in {trace.gen_fn.__name__} {where}")
 
 
 # --- Values with structure: numbers and arrays, or tuples, lists and dictionaries of them

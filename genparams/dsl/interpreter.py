@@ -114,9 +114,7 @@ class Run:
         self.declared: list[tuple[ParamStore, str]] = []
 
     def execute(self, call: Call) -> Any:
-        """Run a call at the root and return its value; if it fails, no parameter that it declared
-        remains.
-        """
+        """Run a call at the root; if it fails, no parameter that it declared remains."""
         token = _running.set(self)
         try:
             retval = call.fn.perform(self, call, ())

@@ -112,9 +112,7 @@ class ChoiceMap(Mapping[Address, Any]):
 
 
 def frozen(value: Any) -> Any:
-    """A value that cannot be changed from outside: arrays are copied, unless they already are
-    read-only.
-    """
+    """A value that cannot be changed from outside: a writeable array is copied."""
     if isinstance(value, np.ndarray):
         owner = value if value.base is None else value.base
         if value.flags.writeable or not isinstance(owner, np.ndarray) or owner.flags.writeable:

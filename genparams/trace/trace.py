@@ -26,8 +26,7 @@ class Executable(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Trace:
-    """One execution: the arguments, every choice, the return value, and the log probability of the
-    choices.
+    """One execution: arguments, choices, return value, and the log probability of the choices.
 
     A trace does not change, and does not follow the parameters: `log_prob` is that of the
     parameters of its day, while its gradients are always taken at the parameters as they are now.
@@ -76,9 +75,9 @@ class Trace:
 
         Args:
             retval_grad: The gradient of some function of the return value r by r: a number, an
-            array, or tuples,
-                lists and dictionaries of them, shaped as r; None stands for no gradient, as a whole
-                or for a part.
+                array, or tuples, lists and dictionaries of them, shaped as r. None stands for no
+                gradient, as a whole or for a part.
+            scale: A factor, such as an importance weight or a number of data per datum shown.
 
         Returns:
             Today's log p(t; x), and for each argument the gradient of the bracket, not scaled: None
@@ -87,9 +86,7 @@ class Trace:
         return self.gen_fn.accumulate([self], [retval_grad], [scale])[0]
 
     def param_gradients(self, retval_grad: Any = None) -> dict[str, dict[str, Any]]:
-        """The gradients that `accumulate_param_gradients` adds, by function and parameter name;
-        nothing is added.
-        """
+        """What `accumulate_param_gradients` would add, by function and parameter name."""
         return self.gen_fn.differentiate(self, retval_grad)
 
     def __repr__(self) -> str:

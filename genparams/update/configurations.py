@@ -17,11 +17,10 @@ def FixedStepGradientDescent(step_size: float) -> Rule:
 def GradientDescent(step_size_init: float, step_size_beta: float) -> Rule:
     """Move along the gradient by a falling step.
 
-        theta <- theta + step_size_init (step_size_beta + 1) / (step_size_beta + t) g,   t = 1, 2,
-        ...
+        theta <- theta + step_size_init (step_size_beta + 1) / (step_size_beta + t) g
 
-    t counts calls of `apply`; the first step is `step_size_init`, half of it is reached at t =
-    step_size_beta + 2.
+    t = 1, 2, ... counts calls of `apply`; the first step is `step_size_init`, half of it is reached
+    at t = step_size_beta + 2.
     """
     _positive("step_size_init", step_size_init)
     if not step_size_beta >= 0.0:
@@ -37,12 +36,12 @@ def GradientDescent(step_size_init: float, step_size_beta: float) -> Rule:
 def ADAM(
     learning_rate: float = 0.001, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
 ) -> Rule:
-    """Adaptive moment estimation: `chain(scale_by_adam(beta1, beta2, epsilon),
-    scale(learning_rate))`.
+    """Adaptive moment estimation, `chain(scale_by_adam(...), scale(learning_rate))`.
 
         m <- beta1 m + (1 - beta1) g          v <- beta2 v + (1 - beta2) g^2
-        theta <- theta + learning_rate (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon),
-        t = 1, 2, ...
+        theta <- theta + learning_rate (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon)
+
+    t = 1, 2, ... counts calls of `apply`.
 
     Reference: Kingma and Ba, 2014, https://arxiv.org/abs/1412.6980, algorithm 1.
     """

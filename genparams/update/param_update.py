@@ -22,19 +22,19 @@ Live = dict[Key, tuple[Parameter, ParamStore]]
 class ParamUpdate:
     """Moves parameters along their accumulated gradients by a rule.
 
-        ParamUpdate(rule, foo=["a", "b"], bar=["theta"])    by the names of functions
+        ParamUpdate(rule, foo=["a", "b"], bar=["theta"])      by the names of functions
         ParamUpdate(rule, {foo: ["a", "b"], bar: ["theta"]})  by the functions themselves
-        ParamUpdate(rule, foo)                              everything that foo owns when `apply` is
-        called ParamUpdate(rule, foo, callees=True)                and everything that its runs have
-        read ParamUpdate(rule, theta)                            a store that stands alone
+        ParamUpdate(rule, foo)                                all that foo owns at each `apply`
+        ParamUpdate(rule, foo, callees=True)                  and all that its runs have read
+        ParamUpdate(rule, theta)                              a store that stands alone
 
     Args:
-        targets: Generative functions, stores, or dictionaries from these (or their names) to lists
-        of names.
+        targets: Generative functions, stores, or dictionaries from these (or their names) to
+            lists of names.
         callees: Whether functions given whole stand for what their runs read, nested calls
-        included.
+            included.
         minimize: Whether the gradients are of a loss: their sign is turned once, before the rule
-        sees them.
+            sees them.
         by_name: Lists of parameter names, by the name of a live function.
 
     Raises:
@@ -85,9 +85,7 @@ class ParamUpdate:
             self._named.append((store, store[name].name))
 
     def parameters(self) -> Live:
-        """The parameters that `apply` would move now, by function and name; frozen ones are left
-        out.
-        """
+        """The parameters that `apply` would move now, by function and name, without frozen ones."""
         return {key: found for key, found in self._resolved().items() if not found[0].frozen}
 
     def _resolved(self) -> Live:

@@ -11,8 +11,9 @@ def scale(factor: float) -> Rule:
 def scale_by_inverse_time(step_size_init: float, step_size_beta: float) -> Rule:
     """Multiply by a step size that falls with the number of steps.
 
-    direction = step_size_init (step_size_beta + 1) / (step_size_beta + t) g,   t = 1, 2, ...
-    counted per apply
+        direction = step_size_init (step_size_beta + 1) / (step_size_beta + t) g
+
+    t = 1, 2, ... counts the calls.
     """
 
     def init(theta: Tree) -> State:

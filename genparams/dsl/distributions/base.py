@@ -3,13 +3,13 @@
 A distribution is data and three functions:
 
     draw      a value, given a generator, the arguments and the shape of the batch
-    terms     the log density of each member of the batch and, for the value and every argument, a
-    pullback support   where the density is not zero
+    terms     the log density of each member of the batch and, for the value and every argument,
+              a pullback
+    support   where the density is not zero
 
 A pullback carries a cotangent of the batch of log densities (an array of the batch's shape, or 1.0
-for ones) to one
-argument: it is the closed-form gradient, and only those that are asked for are computed. Summed
-over the batch this is one node on the tape, however large the choice.
+for ones) to one argument: it is the closed-form gradient, and only those that are asked for are
+computed. Summed over the batch this is one node on the tape, however large the choice.
 
 Most distributions are *elementwise*: every entry of the value is a draw of its own. Those are
 written as one formula
@@ -64,16 +64,12 @@ def once(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """Where an argument may lie: a test that works on a float and on an array alike, and its
-    description.
-    """
+    """Where an argument may lie: a description, and a test that works on floats and arrays."""
 
     rule: str
     test: Callable[..., Any] | None
     rank: int = 0
-    """The number of trailing axes of one member of a batch: 0 for a number, 1 for a vector, 2 for a
-    matrix.
-    """
+    """The axes of one member of a batch: 0 for a number, 1 for a vector, 2 for a matrix."""
 
     def check(self, distribution: str, name: str, value: Any) -> None:
         if self.rank and len(shape_of(value)) < self.rank:
@@ -178,7 +174,7 @@ class Distribution(GenerativeFunction):
             (i, n, d) for i, (n, d) in enumerate(arguments.items()) if d.test is not None or d.rank
         ]
         self._draw = draw
-        self._terms = terms
+        self.terms = terms  # also what a mixture asks of its components
         self._density = density
         self._support = support
         self._keywords = keywords or {}
@@ -298,9 +294,7 @@ class Distribution(GenerativeFunction):
         return wanted
 
     def log_prob_of(self, x: Any, args: Sequence[Any]) -> Any:
-        """log p(x), summed over the batch: a float, or one node on the tape of those arguments that
-        are boxes.
-        """
+        """log p(x), summed over the batch: a float, or one node on the tape of its boxes."""
         operands = (x, *args)
         tape, values = strip(operands)
         density = self._density
@@ -324,7 +318,7 @@ class Distribution(GenerativeFunction):
             blocks = self._blocks(values)
             if len(blocks) > 1:
                 return self._summed_by_blocks(values, wanted, blocks)
-        log_density, pullbacks = self._terms(*values)
+        log_density, pullbacks = self.terms(*values)
         log_prob = total(log_density) if shape_of(log_density) else log_density
         for i in wanted:
             if pullbacks[i] is None:
@@ -363,12 +357,6 @@ class Distribution(GenerativeFunction):
             cut = blocks[0][i] is not values[i]
             gradients.append(np.concatenate(pieces) if cut else sum(pieces[1:], pieces[0]))
         return sum(log_prob for log_prob, _ in parts), gradients
-
-    def terms(self, x: Any, *args: Any) -> Terms:
-        """The log density of each member of the batch, and the pullbacks: what a mixture asks of
-        its components.
-        """
-        return self._terms(x, *args)
 
     def _of_floats(
         self, density: Callable, operands: Sequence[Any], tape: Any, values: Sequence[Any]
@@ -497,3 +485,8 @@ def _pullback(
         return sum_to(d, shape) if type(g) is float and g == 1.0 else paired(g, d, shape)
 
     return pull
+
+
+def per(m: Any, x: Any, y: Any) -> Any:
+    """x / y, and 0 where x is 0: the derivative by y of `m.xlogy(x, y)`."""
+    return m.where(x == 0.0, 0.0, m.ratio(x, m.where(x == 0.0, 1.0, y)))

@@ -2,7 +2,7 @@
 
 import math
 
-from genparams.dsl.distributions.base import Domain, above_zero, anything, elementwise
+from genparams.dsl.distributions.base import Domain, above_zero, anything, elementwise, per
 from genparams.errors import ArgumentError
 
 HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
@@ -47,8 +47,9 @@ def lognormal(m, x, mu, sigma):
     draw=lambda rng, df, loc, scale, size: loc + scale * rng.standard_t(df, size),
 )
 def student_t(m, x, df, loc, scale):
-    """Student's t with `df` degrees of freedom, moved to `loc` and stretched by `scale`. With z =
-    (x - loc) / scale,
+    """Student's t with `df` degrees of freedom, moved to `loc` and stretched by `scale`.
+
+    With z = (x - loc) / scale,
 
     log p(x) = -(df + 1) / 2 log(1 + z^2 / df) - log scale - log(df) / 2 - log B(1/2, df / 2)
     """
@@ -129,8 +130,7 @@ def _gamma_by_rate(shape=None, *, rate, size=None):
     draw=lambda rng, shape, scale, size: rng.gamma(shape, scale, size),
 )
 def gamma(m, x, shape, scale):
-    """The gamma distribution, `gamma(shape, scale=...)` or `gamma(shape, rate=...)` with rate = 1 /
-    scale; x >= 0.
+    """The gamma distribution over x >= 0, with `scale=` or `rate=`, its inverse.
 
     log p(x) = (shape - 1) log x - x / scale - log Gamma(shape) - shape log scale
     """
@@ -138,7 +138,7 @@ def gamma(m, x, shape, scale):
     return (
         m.xlogy(shape - 1.0, y) - y - m.gammaln(shape) - m.log(scale),
         (
-            lambda: (shape - 1.0) / x - 1.0 / scale,
+            lambda: per(m, shape - 1.0, x) - 1.0 / scale,
             lambda: m.log(y) - m.psi(shape),
             lambda: (y - shape) / scale,
         ),
@@ -159,7 +159,7 @@ def beta(m, x, alpha, beta):
     return (
         m.xlogy(alpha - 1.0, x) + m.xlog1py(beta - 1.0, -x) - m.betaln(alpha, beta),
         (
-            lambda: (alpha - 1.0) / x - (beta - 1.0) / (1.0 - x),
+            lambda: per(m, alpha - 1.0, x) - per(m, beta - 1.0, 1.0 - x),
             lambda: m.log(x) - m.psi(alpha) + m.psi(alpha + beta),
             lambda: m.log1p(-x) - m.psi(beta) + m.psi(alpha + beta),
         ),

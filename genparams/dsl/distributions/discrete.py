@@ -8,6 +8,7 @@ from genparams.dsl.distributions.base import (
     boolean,
     count,
     elementwise,
+    per,
     probability,
     vector,
     weights,
@@ -45,18 +46,16 @@ def bernoulli(m, x, probs):
     """
     return (
         m.xlogy(1.0 * x, probs) + m.xlog1py(1.0 - x, -probs),
-        (
-            None,
-            lambda: (
-                m.where(x, 1.0, 0.0) / m.where(x, probs, 1.0)
-                - m.where(x, 0.0, 1.0) / m.where(x, 1.0, 1.0 - probs)
-            ),
-        ),
+        (None, lambda: per(m, 1.0 * x, probs) - per(m, 1.0 - x, 1.0 - probs)),
     )
 
 
+def _is_whole(x):
+    return type(x) is int or (np.floor(x) == x) & (x < np.inf)
+
+
 def _within(x, n, p):
-    return (x >= 0) & (x <= n) & (x % 1 == 0)
+    return (x >= 0) & (x <= n) & _is_whole(x)
 
 
 def _log_choose(m, n, x):
@@ -96,19 +95,14 @@ def binomial(m, x, n, probs):
     """
     return (
         _log_choose(m, n, x) + m.xlogy(1.0 * x, probs) + m.xlog1py(1.0 * (n - x), -probs),
-        (None, None, lambda: _ratio(m, x, probs) - _ratio(m, n - x, 1.0 - probs)),
+        (None, None, lambda: per(m, x, probs) - per(m, n - x, 1.0 - probs)),
     )
-
-
-def _ratio(m, x, p):
-    """x / p, and 0 where x is 0."""
-    return m.where(x, x, 0.0) / m.where(x, p, 1.0)
 
 
 @elementwise(
     rate=at_least_zero,
     kind=whole,
-    support=lambda x, rate: (x >= 0) & (x % 1 == 0),
+    support=lambda x, rate: (x >= 0) & _is_whole(x),
     draw=lambda rng, rate, size: rng.poisson(rate, size),
 )
 def poisson(m, x, rate):
@@ -118,17 +112,15 @@ def poisson(m, x, rate):
     """
     return m.xlogy(1.0 * x, rate) - rate - m.gammaln(x + 1.0), (
         None,
-        lambda: _ratio(m, x, rate) - 1.0,
+        lambda: per(m, x, rate) - 1.0,
     )
 
 
 def _pick(x, table):
-    """The entry of the last axis of `table` that each of `x` names, and how to carry a cotangent
-    back.
-    """
+    """The entry that each of `x` names on the last axis of `table`, and where it stands."""
     x = np.asarray(x)
     k = shape_of(table)[-1]
-    inside = (x >= 0) & (x < k) & (x % 1 == 0)
+    inside = (x >= 0) & (x < k) & _is_whole(x)
     batch = np.broadcast_shapes(x.shape, shape_of(table)[:-1])
     index = np.broadcast_to(np.where(inside, x, 0).astype(np.int64), batch)
     chosen = index[..., None] == np.arange(k)
@@ -189,8 +181,7 @@ categorical = Distribution(
     _draw_categorical,
     _categorical_terms,
     keywords={"logits": _categorical_logits},
-    doc="""One of 0, 1, ..., K - 1, with probabilities along the last axis of `probs`, or log
-    weights `logits=`.
+    doc="""One of 0, 1, ..., K - 1, by `probs` along their last axis, or by log weights `logits=`.
 
     log p(x) = log probs[x]
 

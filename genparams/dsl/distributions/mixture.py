@@ -18,8 +18,8 @@ def mixture(weights: Any, components: Call | Sequence[Call], size: Size = None) 
         log p(x) = log sum_k weights[k] p_k(x)
 
     Args:
-        weights: Probabilities along the last axis. Their gradient is that of free entries, p_k(x) /
-        p(x).
+        weights: Probabilities along the last axis. Their gradient is that of free entries,
+            p_k(x) / p(x).
         components: One call whose arguments' last batch axis runs over the components, as in
             `mixture(w, normal(mu, std))` with vectors `mu` and `std` or `mixture(w, mvnormal(means,
             covs))` with `means` of shape (K, d); or a list of calls of any distributions over the
