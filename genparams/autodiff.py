@@ -30,6 +30,7 @@ from types import FrameType, FunctionType, TracebackType
 from typing import Any
 
 import numpy
+from numpy.lib.array_utils import normalize_axis_tuple
 from scipy import special
 
 from genparams.errors import TracedValueError
@@ -45,6 +46,7 @@ __all__ = [
     "paired",
     "raw",
     "refusal",
+    "scatter",
     "shape_of",
     "special",
     "strip",
@@ -89,12 +91,13 @@ class Tape:
         for box, seed in seeds:
             old = cotangents[box.index]
             cotangents[box.index] = seed if old is None else old + seed
-        for child, parent, partial in reversed(self.edges):
-            g = cotangents[child]
-            if g is not None:
-                g = partial(g) if type(partial) is FunctionType else g * partial
-                old = cotangents[parent]
-                cotangents[parent] = g if old is None else old + g
+        with np.errstate(all="ignore"):  # what is not finite is found by looking at the results
+            for child, parent, partial in reversed(self.edges):
+                g = cotangents[child]
+                if g is not None:
+                    g = partial(g) if type(partial) is FunctionType else g * partial
+                    old = cotangents[parent]
+                    cotangents[parent] = g if old is None else old + g
         return [cotangents[source.index] for source in sources]
 
 
@@ -191,8 +194,8 @@ class Box:
             raise AttributeError(f"a value that is being differentiated has no attribute {name!r}")
         return lambda *args, **kwargs: function(self, *args, **kwargs)
 
-    def flatten(self) -> "Box":
-        return self.reshape(-1)
+    def flatten(self, order: str = "C") -> "Box":
+        return np.ravel(self, order=order)
 
     def astype(self, dtype: Any, copy: bool = True) -> "Box":
         if not np.issubdtype(dtype, np.floating):
@@ -348,7 +351,7 @@ _DERIVATIVES: dict[Any, tuple[Callable, ...]] = {
     np.add: (lambda r, x, y: 1.0, lambda r, x, y: 1.0),
     np.subtract: (lambda r, x, y: 1.0, lambda r, x, y: -1.0),
     np.multiply: (lambda r, x, y: y, lambda r, x, y: x),
-    np.true_divide: (lambda r, x, y: 1.0 / y, lambda r, x, y: -r / y),
+    np.true_divide: (lambda r, x, y: _over(1.0, y), lambda r, x, y: _over(-r, y)),
     np.power: (
         lambda r, x, y: y * x ** np.where(raw(y) == 0.0, 1.0, y - 1.0),
         lambda r, x, y: r * np.log(np.where(raw(x) == 0.0, 1.0, x)),
@@ -357,9 +360,9 @@ _DERIVATIVES: dict[Any, tuple[Callable, ...]] = {
     np.positive: (lambda r, x: 1.0,),
     np.exp: (lambda r, x: r,),
     np.expm1: (lambda r, x: r + 1.0,),
-    np.log: (lambda r, x: 1.0 / x,),
-    np.log1p: (lambda r, x: 1.0 / (1.0 + x),),
-    np.sqrt: (lambda r, x: 0.5 / r,),
+    np.log: (lambda r, x: _over(1.0, x),),
+    np.log1p: (lambda r, x: _over(1.0, 1.0 + x),),
+    np.sqrt: (lambda r, x: _over(0.5, r),),
     np.square: (lambda r, x: 2.0 * x,),
     np.reciprocal: (lambda r, x: -r * r,),
     np.sin: (lambda r, x: np.cos(x),),
@@ -371,16 +374,15 @@ _DERIVATIVES: dict[Any, tuple[Callable, ...]] = {
     np.logaddexp: (lambda r, x, y: special.expit(x - y), lambda r, x, y: special.expit(y - x)),
     special.expit: (lambda r, x: r * special.expit(-x),),
     special.log_expit: (lambda r, x: special.expit(-x),),
-    special.logit: (lambda r, x: 1.0 / (x * (1.0 - x)),),
+    special.logit: (lambda r, x: _over(1.0, x * (1.0 - x)),),
     special.gammaln: (lambda r, x: special.psi(x),),
-    special.psi: (lambda r, x: special.zeta(2.0, x),),
-    special.zeta: (lambda r, s, x: math.nan, lambda r, s, x: -s * special.zeta(s + 1.0, x)),
+    special.psi: (lambda r, x: _polygamma(1, x),),
     special.betaln: (
         lambda r, x, y: special.psi(x) - special.psi(x + y),
         lambda r, x, y: special.psi(y) - special.psi(x + y),
     ),
-    special.xlogy: (lambda r, x, y: np.log(y), lambda r, x, y: x / y),
-    special.xlog1py: (lambda r, x, y: np.log1p(y), lambda r, x, y: x / (1.0 + y)),
+    special.xlogy: (lambda r, x, y: np.log(y), lambda r, x, y: _over(x, y)),
+    special.xlog1py: (lambda r, x, y: np.log1p(y), lambda r, x, y: _over(x, 1.0 + y)),
     special.erf: (lambda r, x: _TWO_OVER_ROOT_PI * np.exp(-x * x),),
     special.erfc: (lambda r, x: -_TWO_OVER_ROOT_PI * np.exp(-x * x),),
     special.ndtr: (lambda r, x: np.exp(-0.5 * x * x) / _ROOT_TWO_PI,),
@@ -446,6 +448,18 @@ _CONSTANT = {
 }
 
 
+def _polygamma(order: int, x: Any) -> Any:
+    """The derivative of that order of psi, which scipy has for plain numbers only."""
+    if type(x) is not Box:
+        return _settle(special.polygamma(order, x))
+    return _linear(x, _polygamma(order, x.value), lambda g: g * _polygamma(order + 1, x.value))
+
+
+def _over(y: Any, x: Any) -> Any:
+    """y / x, of floats too infinite where x is 0."""
+    return scalars.ratio(y, x) if type(x) is float and type(y) is float else y / x
+
+
 def _wins(x: Any, y: Any, sign: float) -> Any:
     """1 where `sign * (x - y) > 0`, 0 where it is below, and 1/2 at a tie."""
     return 0.5 + 0.5 * sign * np.sign(raw(x) - np.asarray(raw(y)))
@@ -457,7 +471,7 @@ def _elementwise(ufunc: numpy.ufunc, inputs: Sequence[Any]) -> Any:
     if on_float and type(inputs[0]) is Box and type(inputs[0].value) is float:
         (box,) = inputs
         r = on_float(box.value)
-        return box.tape.record(r, [(box, _DERIVATIVES[ufunc][0](r, box.value))])
+        return box.tape.record(r, [(box, _settle(_DERIVATIVES[ufunc][0](r, box.value)))])
     derivatives = _DERIVATIVES.get(ufunc)
     if derivatives is None:
         constant = ufunc in _CONSTANT
@@ -578,8 +592,8 @@ def _sum(
             value,
             lambda g: np.broadcast_to(np.reshape(g, (1,) * len(shape)), shape) if shape else g,
         )
-    axes = (axis,) if isinstance(axis, int) else axis
-    kept = tuple(1 if i in {a % len(shape) for a in axes} else n for i, n in enumerate(shape))
+    axes = normalize_axis_tuple(axis, len(shape))
+    kept = tuple(1 if i in axes else n for i, n in enumerate(shape))
     return _linear(x, value, lambda g: np.broadcast_to(np.reshape(g, kept), shape))
 
 
@@ -590,18 +604,20 @@ def _mean(
     return result / (x.size / max(math.prod(shape_of(result)), 1))
 
 
-def _reshape(x: Box, shape: Any, *args: Any, **kwargs: Any) -> Box:
+def _reshape(x: Box, shape: Any, order: str = "C") -> Box:
     old = x.shape
-    return _linear(x, np.reshape(x.value, shape, *args, **kwargs), lambda g: np.reshape(g, old))
-
-
-def _ravel(x: Box, order: str = "C") -> Any:
-    return np.reshape(x, (-1,))
+    value = np.reshape(x.value, shape, order=order)
+    return _linear(x, value, lambda g: np.reshape(g, old, order=order))
 
 
 def _transpose(x: Box, axes: Any = None) -> Box:
-    back = None if axes is None else tuple(int(i) for i in np.argsort(axes))
+    back = None if axes is None else np.argsort(normalize_axis_tuple(axes, x.ndim)).tolist()
     return _linear(x, np.transpose(x.value, axes), lambda g: np.transpose(g, back))
+
+
+def _diagonal(x: Box, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    places = np.arange(x.size).reshape(x.shape)
+    return np.ravel(x)[np.diagonal(places, offset, axis1, axis2)]
 
 
 def _broadcast_to(x: Box, shape: Any, subok: bool = False) -> Box:
@@ -615,13 +631,13 @@ def _getitem(x: Any, index: Any) -> Any:
     if type(index) is Box or (isinstance(index, tuple) and any(type(i) is Box for i in index)):
         raise refusal("an index", "a constant or a discrete choice as the index")
     shape = x.shape
-    return _linear(x, _getitem(x.value, index), lambda g: _scatter(g, index, shape))
+    return _linear(x, _getitem(x.value, index), lambda g: scatter(g, index, shape))
 
 
-def _scatter(g: Any, index: Any, shape: tuple[int, ...]) -> Any:
+def scatter(g: Any, index: Any, shape: tuple[int, ...]) -> Any:
     """Zeros of that shape with `g` added at `index`: the transpose of `_getitem`."""
     if type(g) is Box:
-        return _linear(g, _scatter(g.value, index, shape), lambda h: _getitem(h, index))
+        return _linear(g, scatter(g.value, index, shape), lambda h: _getitem(h, index))
     zeros = np.zeros(shape)
     keys = index if isinstance(index, tuple) else (index,)
     if all(isinstance(k, (int, slice, np.integer)) or k is None or k is Ellipsis for k in keys):
@@ -735,12 +751,18 @@ def _as_columns(part: Any) -> Any:
     return np.reshape(part, (-1, 1)) if len(shape_of(part)) < 2 else part
 
 
+def _hstack(parts: Sequence[Any]) -> Any:
+    parts = [np.atleast_1d(p) for p in parts]
+    return _concatenate(parts, axis=0 if len(shape_of(parts[0])) == 1 else 1)
+
+
 _RULES: dict[Any, Callable] = {
     _getitem: _getitem,
     np.sum: _sum,
     np.mean: _mean,
     np.reshape: _reshape,
-    np.ravel: _ravel,
+    np.ravel: lambda x, order="C": _reshape(x, (-1,), order),
+    np.diagonal: _diagonal,
     np.transpose: _transpose,
     np.broadcast_to: _broadcast_to,
     np.where: _where,
@@ -752,7 +774,7 @@ _RULES: dict[Any, Callable] = {
 _OF_LISTS: dict[Any, Callable] = {
     np.concatenate: lambda parts, axis=0: _concatenate(parts, axis),
     np.stack: lambda parts, axis=0: _stack(parts, axis),
-    np.hstack: lambda parts: _concatenate([np.atleast_1d(p) for p in parts], axis=-1),
+    np.hstack: _hstack,
     np.vstack: lambda parts: _concatenate([np.atleast_2d(p) for p in parts], axis=0),
     np.column_stack: lambda parts: _concatenate([_as_columns(p) for p in parts], axis=1),
     np.append: lambda a, b, axis=None: _concatenate([np.atleast_1d(a), np.atleast_1d(b)], axis),

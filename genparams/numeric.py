@@ -30,14 +30,8 @@ def _ratio(x: float, y: float) -> float:
     return x / y if y else (math.copysign(math.inf, x) if x else math.nan)
 
 
-def _ratio_of_arrays(x: Any, y: Any) -> Any:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return x / y
-
-
-def _log_of_array(x: Any) -> Any:
-    with np.errstate(divide="ignore"):
-        return np.log(x)
+def _gammaln(x: float) -> float:
+    return math.lgamma(x) if x < 1e305 else math.inf
 
 
 def _log_expit(x: float) -> float:
@@ -54,7 +48,7 @@ scalars = SimpleNamespace(
     abs=abs,
     sign=lambda x: math.copysign(1.0, x) if x else 0.0,
     where=lambda condition, x, y: x if condition else y,
-    gammaln=math.lgamma,
+    gammaln=_gammaln,
     psi=lambda x: float(special.psi(x)),
     betaln=lambda x, y: float(special.betaln(x, y)),
     xlogy=lambda x, y: x * _log(y) if x else 0.0,
@@ -77,12 +71,12 @@ def _log_expit_of_array(x: Any) -> Any:
 
 
 arrays = SimpleNamespace(
-    log=_log_of_array,
+    log=np.log,
     log1p=np.log1p,
     exp=np.exp,
     expm1=np.expm1,
     sqrt=np.sqrt,
-    ratio=_ratio_of_arrays,
+    ratio=lambda x, y: x / y,
     abs=np.abs,
     sign=np.sign,
     where=np.where,

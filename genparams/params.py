@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from genparams.errors import (
+    ConstraintError,
     InvalidValue,
     ShapeError,
     UninitializedParameter,
@@ -37,6 +38,8 @@ class Real:
         return theta
 
     def coordinates(self, value: Any) -> Any:
+        if not np.all(np.isfinite(value)):
+            raise ConstraintError(f"{value.tolist()!r} is not real: every entry must be finite")
         return value
 
     def __repr__(self) -> str:
@@ -66,7 +69,7 @@ class Parameter:
         self.constraint = constraint
         value = _numbers(value, f"parameter {name!r}")
         self.dtype = value.dtype
-        self.place(*self.moved(constraint.coordinates(value)))
+        self._take(value)
         self.frozen = False
         self.zero_grad()
 
@@ -102,7 +105,15 @@ class Parameter:
                 f"parameter {self.name!r} has shape {np.shape(self._value)}, got {new.shape}; "
                 "init_param starts it again with another shape"
             )
-        self.place(*self.moved(self.constraint.coordinates(new.astype(self.dtype))))
+        self._take(new.astype(self.dtype))
+
+    def _take(self, value: np.ndarray) -> None:
+        """Stand at a natural value."""
+        try:
+            theta = self.constraint.coordinates(value)
+        except ConstraintError as error:
+            raise ConstraintError(f"parameter {self.name!r}: {error}") from None
+        self.place(self.moved(theta)[0], _plain(value))
 
     def moved(self, theta: Any) -> tuple[Any, Any]:
         """Its coordinates and value if it were at `theta`, in the form in which it keeps them."""

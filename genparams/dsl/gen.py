@@ -10,7 +10,7 @@ import numpy as np
 
 from genparams.dsl import gradients
 from genparams.dsl.interpreter import Call, Choose, Run, running
-from genparams.errors import ArgumentError, MissingChoice, UnusedConstraint, nearest
+from genparams.errors import ArgumentError, InvalidValue, MissingChoice, nearest
 from genparams.params import Parameter, ParamStore, live, register
 from genparams.trace.choices import ChoiceMap
 from genparams.trace.trace import ArgGrads, Trace
@@ -83,9 +83,7 @@ class GenerativeFunction(ABC):
                 else d.draw(generator, x, size)
             )
 
-        trace, run = self._trace(args, choose)
-        if strict:
-            self._refuse_unvisited(given, run)
+        trace, run = self._trace(args, choose, given if strict else None)
         return trace, float(sum(run.log_probs[a] for a in given if a in run.log_probs))
 
     def propose(self, args: tuple[Any, ...] = (), rng: Rng = None) -> tuple[ChoiceMap, float, Any]:
@@ -111,8 +109,7 @@ class GenerativeFunction(ABC):
                 )
             return d.coerce(given[address], x, size)
 
-        trace, run = self._trace(args, choose)
-        self._refuse_unvisited(given, run)
+        trace, _ = self._trace(args, choose, given)
         return trace.log_prob, trace.retval
 
     def accumulate(
@@ -125,31 +122,27 @@ class GenerativeFunction(ABC):
         """The work of `Trace.param_gradients`."""
         return gradients.by_name(gradients.differentiate(trace, retval_grad).grads)
 
-    def _trace(self, args: tuple[Any, ...], choose: Choose) -> tuple[Trace, Run]:
+    def _trace(
+        self,
+        args: tuple[Any, ...],
+        choose: Choose,
+        given: Mapping[Address, Any] | None = None,
+    ) -> tuple[Trace, Run]:
         if not isinstance(args, tuple):
             raise ArgumentError(
                 f"args is a tuple, got {type(args).__name__}; write {self.__name__}.simulate((x,))"
             )
         call = self.complete(args)
         run = Run(choose, natural)
-        retval = run.execute(call)
+        retval = run.execute(call, given)
         return Trace(
             self, call.args, retval, ChoiceMap.trusted(run.values), run.log_probs, run.calls
         ), run
 
-    def _refuse_unvisited(self, given: Mapping[Address, Any], run: Run) -> None:
-        for address in given:
-            if address not in run.values:
-                if address in run.calls:
-                    hint = f"{show(address)} is a call; give values for the choices below it"
-                elif run.values:
-                    hint = nearest(show(address), map(show, run.values))
-                else:
-                    hint = "it made no choices"
-                raise UnusedConstraint(f"{self.__name__} never visited {show(address)}; {hint}")
-
 
 def _choice_map(choices: Mapping[Any, Any] | None) -> ChoiceMap:
+    if choices is not None and not isinstance(choices, Mapping):
+        raise InvalidValue(f"choices are a dictionary by address or a ChoiceMap, got {choices!r}")
     return choices if isinstance(choices, ChoiceMap) else ChoiceMap(choices)
 
 
@@ -190,7 +183,7 @@ class GenFunction(GenerativeFunction):
     def inline(self, *args: Any, **kwargs: Any) -> Any:
         """Run in the caller's own address space, reading this function's parameters."""
         run = running(f"{self.__name__}.inline(...)")
-        return run.body(self, args, kwargs, run.prefix)
+        return run.body(self._within(run), args, kwargs, run.prefix)
 
     def with_params(self, params: ParamStore) -> "GenFunction":
         """The same function over another store: a teacher and its student, an ensemble, a test.
@@ -202,9 +195,12 @@ class GenFunction(GenerativeFunction):
         return other
 
     def perform(self, run: Run, call: Call, key: Address) -> Any:
+        return run.nested(self._within(run), call.args, call.options or {}, key)
+
+    def _within(self, run: Run) -> "GenFunction":
+        """Itself, or the clone that is running and calls itself by the name of its original."""
         caller = run.function
-        itself = caller is not None and caller is not self and caller.origin is self
-        return run.nested(caller if itself else self, call.args, call.options or {}, key)
+        return caller if isinstance(caller, GenFunction) and caller.origin is self else self
 
     def complete(self, args: tuple[Any, ...]) -> Call:
         try:

@@ -14,6 +14,7 @@ from genparams.autodiff import Box, Tape, operand, raw, refusal, shape_of
 from genparams.dsl.interpreter import Call, Run
 from genparams.errors import (
     GenParamsError,
+    InvalidValue,
     MissingChoice,
     ShapeError,
     TracedValueError,
@@ -33,7 +34,7 @@ class Differentiated:
     log_prob: float
     grads: dict[Parameter, tuple[ParamStore, Any]]
     arg_grads: ArgGrads
-    faults: dict[Parameter, Address]
+    faults: dict[Parameter, str | None]
 
 
 def replay(
@@ -60,7 +61,10 @@ def replay(
     try:
         retval = run.execute(Call(trace.gen_fn, args, None))
     except (TypeError, ValueError) as error:
-        raise _told_again(trace, error, run) from error
+        told = _told_again(trace, error, run)
+        if told is error:
+            raise
+        raise told from error
     if len(run.values) < len(given):
         gone = next(a for a in given if a not in run.values)
         raise UnusedConstraint(
@@ -117,14 +121,22 @@ def accumulate(
     traces: Sequence[Trace], retval_grads: Sequence[Any], scales: Sequence[float]
 ) -> list[tuple[float, ArgGrads]]:
     """Differentiate each trace, then add everything to the accumulators: all of it, or nothing."""
+    scales = [_number(scale) for scale in scales]
     done = [differentiate(trace, g) for trace, g in zip(traces, retval_grads, strict=True)]
     with lock:
         for one, scale in zip(done, scales, strict=True):
             for parameter, (_, g) in one.grads.items():
                 parameter.increment_grad(g if scale == 1.0 else scale * g)
             for parameter, address in one.faults.items():
-                parameter.fault = show(address)
+                parameter.fault = address
     return [(one.log_prob, one.arg_grads) for one in done]
+
+
+def _number(scale: Any) -> float:
+    value = np.asarray(scale)
+    if value.ndim or value.dtype.kind not in "fiub":
+        raise InvalidValue(f"scale must be a number, got {scale!r}")
+    return float(value)
 
 
 def accumulate_param_gradients(
@@ -143,11 +155,7 @@ def accumulate_param_gradients(
         For each trace what `Trace.accumulate_param_gradients` returns.
     """
     traces = [traces] if isinstance(traces, Trace) else list(traces)
-    scales = (
-        [float(scale)] * len(traces)
-        if isinstance(scale, (int, float))
-        else [float(s) for s in scale]
-    )
+    scales: Any = [scale] * len(traces) if np.ndim(scale) == 0 else scale
     if len(scales) != len(traces):
         raise ShapeError(f"{len(traces)} traces need one scale or {len(traces)}, got {len(scales)}")
     return accumulate(traces, [None] * len(traces), scales)
@@ -171,9 +179,10 @@ def _dense(g: Any, leaf: Box) -> Any:
     return g if type(g) is float or shape else float(g)
 
 
-def _fault(tape: Tape, leaf: Box, run: Run) -> Address:
-    """The first address whose log probability makes the gradient by `leaf` non-finite, by
-    bisection.
+def _fault(tape: Tape, leaf: Box, run: Run) -> str | None:
+    """The first address whose log probability makes the gradient by `leaf` non-finite.
+
+    Found by bisection; None if the gradient of the return value made it.
     """
     sites = [(a, lp) for a, lp in run.log_probs.items() if type(lp) is Box]
 
@@ -182,12 +191,16 @@ def _fault(tape: Tape, leaf: Box, run: Run) -> Address:
         return g is not None and not is_finite(g)
 
     if not bad(len(sites)):
-        return ()  # the return value's gradient made it
+        return None
     low, high = 0, len(sites)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if bad(middle) else (middle, high)
-    return sites[high - 1][0]
+    return show(sites[high - 1][0])
+
+
+_OF_OBJECTS = ("does not support argument", "unsupported in linalg", "not supported for the input")
+"""What numpy and scipy say of an array whose entries are traced values."""
 
 
 def _told_again(trace: Trace, error: Exception, run: Run) -> Exception:
@@ -197,9 +210,10 @@ def _told_again(trace: Trace, error: Exception, run: Run) -> Exception:
         return error
     if "array element" in said:
         said = str(refusal("assignment into an array", "np.where or np.stack", error.__traceback__))
-    elif "does not support argument" in said:
-        what = "a function that numpy does not hand over"
-        said = str(refusal(what, "it in numpy's or scipy.special's ufuncs", error.__traceback__))
+    elif any(complaint in said for complaint in _OF_OBJECTS):
+        what = "a function that turns its arguments into arrays"
+        instead = "it in functions of numpy, and np.stack([...]) in place of np.array([...])"
+        said = str(refusal(what, instead, error.__traceback__))
     elif not isinstance(error, TracedValueError):
         return error
     where = (
@@ -216,10 +230,10 @@ def _told_again(trace: Trace, error: Exception, run: Run) -> Exception:
 def _map(f: Callable[[Any], Any], tree: Any) -> Any:
     if isinstance(tree, dict):
         return {k: _map(f, v) for k, v in tree.items()}
-    if isinstance(tree, tuple) or (
-        isinstance(tree, list) and any(isinstance(v, (list, tuple, dict)) for v in tree)
-    ):
-        return type(tree)(_map(f, v) for v in tree)
+    nested = isinstance(tree, list) and any(isinstance(v, (list, tuple, dict)) for v in tree)
+    if isinstance(tree, tuple) or nested:
+        parts = [_map(f, v) for v in tree]
+        return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
     return f(tree)
 
 
@@ -247,7 +261,10 @@ def _pair(retval: Any, grad: Any, tape: Tape, where: str) -> list[tuple[Box, Any
             for i, (r, g) in enumerate(zip(retval, grad, strict=True))
             for seed in _pair(r, g, tape, f"{where}[{i}]")
         ]
-    retval, grad = operand(retval), operand(grad)
+    try:
+        retval, grad = operand(retval), operand(grad)
+    except TypeError:
+        raise ShapeError(f"{where} is {retval!r}; retval_grad gives {grad!r}") from None
     if shape_of(grad) != shape_of(retval):
         raise ShapeError(
             f"{where} has shape {shape_of(retval)}; retval_grad has shape {shape_of(grad)}"

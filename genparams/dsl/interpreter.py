@@ -6,7 +6,7 @@ choice. Drawing, constraining and replaying differ in these two functions only; 
 what is recorded is here, once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -17,6 +17,8 @@ from genparams.errors import (
     InvalidValue,
     NotRunning,
     UnaddressedChoice,
+    UnusedConstraint,
+    nearest,
 )
 from genparams.params import Parameter, ParamStore, lock, real
 from genparams.trace.address import path
@@ -64,7 +66,10 @@ class Call:
                 f"{self!r} @ {address!r} stands outside a running generative function; "
                 "decorate the function around it with @gen and run it with simulate or generate"
             )
-        return self.fn.perform(run, self, path(address))
+        key = path(address)
+        if not key:
+            raise AddressError(f'{self!r} @ () has no address; write a key such as "y"')
+        return self.fn.perform(run, self, key)
 
     def __repr__(self) -> str:
         return f"{self.fn.__name__}(...)"
@@ -74,6 +79,8 @@ class Call:
             f'{self!r} was used as a value before it was run; write {self!r} @ "name"'
         )
 
+    __hash__ = object.__hash__
+    __eq__ = __ne__ = __mod__ = __floordiv__ = __round__ = _used
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = (
         __pow__
     ) = __rpow__ = _used
@@ -113,22 +120,27 @@ class Run:
         self.reads: dict[Parameter, ParamStore] = {}
         self.declared: list[tuple[ParamStore, str]] = []
 
-    def execute(self, call: Call) -> Any:
-        """Run a call at the root; if it fails, no parameter that it declared remains."""
+    def execute(self, call: Call, given: Mapping[Address, Any] | None = None) -> Any:
+        """Run a call at the root; if it fails, no parameter that it declared remains.
+
+        Args:
+            given: Values every one of which must have been asked for.
+        """
         token = _running.set(self)
         try:
             retval = call.fn.perform(self, call, ())
-            for parameter, store in self.reads.items():
-                call.fn.seen[store, parameter.name] = (
-                    None  # what `ParamUpdate(rule, f, callees=True)` trains
-                )
-            return retval
+            for address in given or ():
+                if address not in self.values:
+                    raise self._unvisited(address, call.fn)
         except BaseException:
             for store, name in self.declared:
                 store.discard(name)
             raise
         finally:
             _running.reset(token)
+        for parameter, store in self.reads.items():
+            call.fn.seen[store, parameter.name] = None  # what `callees=True` trains
+        return retval
 
     def choice(self, distribution: Any, args: tuple[Any, ...], size: Any, key: Address) -> Any:
         """Answer what the choice at `key` is, and record it with its log probability."""
@@ -178,11 +190,12 @@ class Run:
             raise
         finally:
             self.function, self.prefix = outer
-        if type(retval) is Call:
-            raise UnaddressedChoice(
-                f"{function.__name__} returned {retval!r} without running it; "
-                f'write {retval!r} @ "name"'
-            )
+        for value in retval if isinstance(retval, (tuple, list)) else (retval,):
+            if type(value) is Call:
+                raise UnaddressedChoice(
+                    f"{function.__name__} returned {value!r} without running it; "
+                    f'write {value!r} @ "name"'
+                )
         return retval
 
     def parameter(self, name: str) -> Any:
@@ -232,6 +245,15 @@ class Run:
             if prefix in self.branches:
                 break
             self.branches.add(prefix)
+
+    def _unvisited(self, address: Address, function: Any) -> UnusedConstraint:
+        if address in self.calls:
+            hint = f"{show(address)} is a call; give values for the choices below it"
+        elif self.values:
+            hint = nearest(show(address), map(show, self.values))
+        else:
+            hint = "it made no choices"
+        return UnusedConstraint(f"{function.__name__} never visited {show(address)}; {hint}")
 
     def _who(self) -> str:
         return self.function.__name__ if self.function else "a run"

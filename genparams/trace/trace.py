@@ -34,7 +34,7 @@ class Trace:
 
     gen_fn: Executable
     args: tuple[Any, ...]
-    """The arguments, completed with defaults."""
+    """The arguments, completed with defaults; kept as they were given, not copied."""
     retval: Any
     choices: ChoiceMap
     log_probs: dict[Address, float] = field()
@@ -48,12 +48,14 @@ class Trace:
         return float(sum(self.log_probs.values()))
 
     def __getitem__(self, address: Any) -> Any:
-        """The value of a choice, or the return value of a call.
+        """The value of a choice, or the return value of a call; `trace[()]` is that of the whole.
 
         Raises:
             UnknownAddress: nothing was visited there.
         """
         address = path(address)
+        if not address:
+            return self.retval
         if address in self.calls:
             return self.calls[address][1]
         found = self.choices[address]

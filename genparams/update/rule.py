@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from genparams.errors import UpdateError
+
 Tree = Mapping[Any, Any]
 State = Mapping[Any, Any]
 
@@ -59,6 +61,9 @@ def chain(*rules: Rule, name: str = "chain", **settings: Any) -> Rule:
 
     The state holds that of each part under its place and name, as in `"0 scale_by_adam"`.
     """
+    for rule in rules:
+        if not isinstance(rule, Rule):
+            raise UpdateError(f"a chain is made of rules such as scale(0.1), got {rule!r}")
     places = [f"{i} {rule.name}" for i, rule in enumerate(rules)]
 
     def init(theta: Tree) -> State:

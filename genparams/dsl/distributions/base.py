@@ -21,6 +21,7 @@ numpy.
 """
 
 import math
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,7 @@ from genparams.autodiff import (
     operand,
     paired,
     raw,
+    scatter,
     shape_of,
     strip,
     sum_to,
@@ -85,7 +87,7 @@ class Domain:
 
 
 anything = Domain("a number", None)
-above_zero = Domain("above 0", lambda v: v > 0.0)
+above_zero = Domain("above 0 and finite", lambda v: (v > 0.0) & (v < math.inf))
 at_least_zero = Domain("at least 0", lambda v: v >= 0.0)
 probability = Domain("between 0 and 1", lambda v: (v >= 0.0) & (v <= 1.0))
 count = Domain("a whole number, at least 0", lambda v: (v >= 0.0) & (v == np.floor(v)))
@@ -160,7 +162,7 @@ class Distribution(GenerativeFunction):
         support: Callable[..., Any] | None = None,
         keywords: dict[str, Callable[..., Call]] | None = None,
         positional: int | None = None,
-        joint: Domain | None = None,
+        joint: Callable[..., None] | None = None,
         sized_by: int = 0,
         width: int = 1,
         doc: str | None = None,
@@ -222,7 +224,8 @@ class Distribution(GenerativeFunction):
         """log p(x), summed over the batch; -inf outside the support."""
         call = self(*args, **named)
         operands = [operand(a) for a in call.args]
-        return call.fn.log_prob_of(call.fn.coerce(x, operands, call.options), operands)
+        value = x if type(x) is Box else call.fn.coerce(x, operands, call.options)
+        return call.fn.log_prob_of(value, operands)
 
     def sample(self, *args: Any, size: Size = None, rng: Rng = None, **named: Any) -> Any:
         """Draw a value."""
@@ -282,10 +285,11 @@ class Distribution(GenerativeFunction):
             batch = np.broadcast_shapes(*shapes) if shapes else ()
             if size is None:
                 return batch
-            wanted = tuple(size) if isinstance(size, (tuple, list)) else (int(size),)
+            sizes = size if isinstance(size, (tuple, list)) else (size,)
+            wanted = tuple(operator.index(n) for n in sizes)
             if np.broadcast_shapes(batch, wanted) != wanted:
                 raise ValueError
-        except ValueError:
+        except (ValueError, TypeError):
             of = f" and size {size}" if size is not None else ""
             raise ShapeError(
                 f"the arguments of {self.__name__} do not fit together: shapes "
@@ -318,12 +322,13 @@ class Distribution(GenerativeFunction):
             blocks = self._blocks(values)
             if len(blocks) > 1:
                 return self._summed_by_blocks(values, wanted, blocks)
-        log_density, pullbacks = self.terms(*values)
-        log_prob = total(log_density) if shape_of(log_density) else log_density
-        for i in wanted:
-            if pullbacks[i] is None:
-                raise self._no_derivative(i)
-        gradients = [pullbacks[i](1.0) for i in wanted]  # type: ignore[misc]
+        with np.errstate(all="ignore"):  # what is not finite is found by looking at the results
+            log_density, pullbacks = self.terms(*values)
+            log_prob = total(log_density) if shape_of(log_density) else log_density
+            for i in wanted:
+                if pullbacks[i] is None:
+                    raise self._no_derivative(i)
+            gradients = [pullbacks[i](1.0) for i in wanted]  # type: ignore[misc]
         return log_prob if type(log_prob) is Box else float(log_prob), gradients
 
     def _blocks(self, values: Sequence[Any]) -> list[list[Any]]:
@@ -392,9 +397,8 @@ class Distribution(GenerativeFunction):
     def _check(self, args: Sequence[Any]) -> None:
         for i, name, domain in self._domains:
             domain.check(self.__name__, name, args[i])
-        if self._joint is not None and not np.all(self._joint.test(*map(raw, args))):  # type: ignore[misc]
-            given = ", ".join(repr(raw(a)) for a in args)
-            raise DistributionError(f"{self.__name__} needs {self._joint.rule}, got {given}")
+        if self._joint is not None:
+            self._joint(*map(raw, args))
 
     def _wrong_arguments(self, count: int, named: Iterable[str] = ()) -> ArgumentError:
         also = f" and {', '.join(named)}" if named else ""
@@ -415,7 +419,7 @@ def elementwise(
     kind: Kind = real_number,
     keywords: dict[str, Callable[..., Call]] | None = None,
     positional: int | None = None,
-    joint: Domain | None = None,
+    joint: Callable[..., None] | None = None,
     name: str | None = None,
     **arguments: Domain,
 ) -> Callable[[Callable], Distribution]:
@@ -427,7 +431,7 @@ def elementwise(
         kind: What a value is.
         keywords: Other parametrisations: a keyword, and the function that makes the call.
         positional: How many arguments may be given by position; all, unless said.
-        joint: What the arguments must satisfy together.
+        joint: Raises unless the arguments fit together.
         arguments: The domain of each argument, in order.
     """
 
@@ -453,38 +457,53 @@ def _terms_of(density: Callable, support: Callable | None) -> Callable[..., Term
     """The terms of an elementwise distribution over arrays and boxes."""
 
     def terms(x: Any, *args: Any) -> Terms:
-        inside = True if support is None else np.all(support(*map(raw, (x, *args))))
-        if inside:
-            log_density, partials = density(arrays, x, *args)
-            mask = None
-        else:
-            mask = np.asarray(support(*map(raw, (x, *args))))  # type: ignore[misc]
-            with np.errstate(all="ignore"):
-                log_density, partials = density(arrays, x, *args)
-                log_density = np.where(mask, log_density, -np.inf)
+        values = (x, *args)
+        inside = True if support is None else np.asarray(support(*map(raw, values)))
+        if not np.all(inside):
+            return outside(values, inside)
+        log_density, partials = density(arrays, *values)
         batch = shape_of(log_density)
+
+        def pullback(partial: Callable[[], Any], shape: tuple[int, ...]) -> Pullback:
+            def pull(g: Any) -> Any:
+                d = partial()
+                if shape_of(d) != batch:
+                    d = np.broadcast_to(d, batch)
+                return sum_to(d, shape) if is_one(g) else paired(g, d, shape)
+
+            return pull
+
         return log_density, [
-            None if partial is None else _pullback(partial, shape_of(v), batch, mask)
-            for partial, v in zip(partials, (x, *args), strict=True)
+            None if partial is None else pullback(partial, shape_of(v))
+            for partial, v in zip(partials, values, strict=True)
+        ]
+
+    def outside(values: tuple[Any, ...], inside: Any) -> Terms:
+        """The terms where some entries have no density: those of the others, in their places."""
+        batch = np.broadcast_shapes(*map(shape_of, values))
+        if not batch:
+            return -np.inf, [lambda g, v=v: 0.0 * v for v in values]
+        inside = np.broadcast_to(inside, batch)
+        log_density, pulls = terms(*(np.broadcast_to(v, batch)[inside] for v in values))
+
+        def pullback(pull: Pullback, shape: tuple[int, ...]) -> Pullback:
+            def pull_back(g: Any) -> Any:
+                g = np.broadcast_to(g, batch)[inside]
+                return sum_to(scatter(pull(g), inside, batch), shape)
+
+            return pull_back
+
+        return np.where(inside, scatter(log_density, inside, batch), -np.inf), [
+            None if pull is None else pullback(pull, shape_of(v))
+            for pull, v in zip(pulls, values, strict=True)
         ]
 
     return terms
 
 
-def _pullback(
-    partial: Callable[[], Any], shape: tuple[int, ...], batch: tuple[int, ...], mask: Any
-) -> Pullback:
-    def pull(g: Any) -> Any:
-        if mask is None:
-            d = partial()
-        else:
-            with np.errstate(all="ignore"):
-                d = np.where(mask, partial(), 0.0)
-        if shape_of(d) != batch:
-            d = np.broadcast_to(d, batch)
-        return sum_to(d, shape) if type(g) is float and g == 1.0 else paired(g, d, shape)
-
-    return pull
+def is_one(g: Any) -> bool:
+    """Whether a cotangent is 1.0, standing for ones."""
+    return type(g) is float and g == 1.0
 
 
 def per(m: Any, x: Any, y: Any) -> Any:

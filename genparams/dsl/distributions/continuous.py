@@ -2,8 +2,9 @@
 
 import math
 
-from genparams.dsl.distributions.base import Domain, above_zero, anything, elementwise, per
-from genparams.errors import ArgumentError
+from genparams.autodiff import np
+from genparams.dsl.distributions.base import above_zero, anything, elementwise, per
+from genparams.errors import DistributionError
 
 HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
@@ -24,7 +25,7 @@ def normal(m, x, mu, std):
 @elementwise(
     mu=anything,
     sigma=above_zero,
-    support=lambda x, mu, sigma: x > 0.0,
+    support=lambda x, mu, sigma: (x > 0.0) & (x < math.inf),
     draw=lambda rng, mu, sigma, size: rng.lognormal(mu, sigma, size),
 )
 def lognormal(m, x, mu, sigma):
@@ -38,6 +39,27 @@ def lognormal(m, x, mu, sigma):
         -0.5 * (z * z) - log_x - (m.log(sigma) + HALF_LOG_TWO_PI),
         (lambda: -(1.0 + z / sigma) / x, lambda: z / sigma, lambda: (z * z - 1.0) / sigma),
     )
+
+
+def _half_step(m, a):
+    """log Gamma(a + 1/2) - log Gamma(a) - log(a) / 2, and its derivative.
+
+    For large a the difference would lose every digit; there the first terms of its expansion in
+    1 / a are exact to float64.
+    """
+    large = a > 50.0
+    b = 1.0 / m.where(large, a, 50.0)
+    c = b * b
+    near = m.where(large, 50.0, a)
+    series = b * (-1.0 / 8.0 + c * (1.0 / 192.0 + c * (-1.0 / 640.0 + c * 17.0 / 14336.0)))
+    exact = m.gammaln(near + 0.5) - m.gammaln(near) - 0.5 * m.log(near)
+
+    def slope():
+        by_series = c * (1.0 / 8.0 + c * (-1.0 / 64.0 + c * (1.0 / 128.0 - c * 17.0 / 2048.0)))
+        by_psi = m.psi(near + 0.5) - m.psi(near) - 0.5 / near
+        return m.where(large, by_series, by_psi)
+
+    return m.where(large, series, exact), slope
 
 
 @elementwise(
@@ -57,13 +79,12 @@ def student_t(m, x, df, loc, scale):
     u = z * z / df
     log_u = m.log1p(u)
     pull = (df + 1.0) * z / (df * (1.0 + u))  # minus the derivative by z
+    rise, slope = _half_step(m, 0.5 * df)
     return (
-        -0.5 * (df + 1.0) * log_u - (m.log(scale) + 0.5 * m.log(df) + m.betaln(0.5, 0.5 * df)),
+        -0.5 * (df + 1.0) * log_u - m.log(scale) - HALF_LOG_TWO_PI + rise,
         (
             lambda: -pull / scale,
-            lambda: (
-                0.5 * (pull * z / df - log_u - 1.0 / df + m.psi(0.5 * (df + 1.0)) - m.psi(0.5 * df))
-            ),
+            lambda: 0.5 * (pull * z / df - log_u + slope()),
             lambda: pull / scale,
             lambda: (pull * z - 1.0) / scale,
         ),
@@ -86,10 +107,15 @@ def laplace(m, x, loc, scale):
     )
 
 
+def _low_below_high(low, high):
+    if not np.all(np.asarray(low) < high):
+        raise DistributionError(f"uniform needs low below high, got {low!r} and {high!r}")
+
+
 @elementwise(
     low=anything,
     high=anything,
-    joint=Domain("low below high", lambda low, high: low < high),
+    joint=_low_below_high,
     support=lambda x, low, high: (x >= low) & (x <= high),
     draw=lambda rng, low, high, size: rng.uniform(low, high, size),
 )
@@ -104,7 +130,7 @@ def uniform(m, x, low, high):
 
 @elementwise(
     rate=above_zero,
-    support=lambda x, rate: x >= 0.0,
+    support=lambda x, rate: (x >= 0.0) & (x < math.inf),
     draw=lambda rng, rate, size: rng.exponential(1.0 / rate, size),
 )
 def exponential(m, x, rate):
@@ -115,10 +141,25 @@ def exponential(m, x, rate):
     return m.log(rate) - rate * x, (lambda: -rate + 0.0 * x, lambda: 1.0 / rate - x)
 
 
-def _gamma_by_rate(shape=None, *, rate, size=None):
-    if shape is None:
-        raise ArgumentError("gamma(shape, rate=...) needs the shape")
-    return gamma(shape, scale=1.0 / rate, size=size)
+@elementwise(
+    name="gamma",
+    shape=above_zero,
+    rate=above_zero,
+    positional=1,
+    support=lambda x, shape, rate: (x >= 0.0) & (x < math.inf),
+    draw=lambda rng, shape, rate, size: rng.gamma(shape, 1.0 / rate, size),
+)
+def _gamma_by_rate(m, x, shape, rate):
+    """`gamma` by its rate = 1 / scale."""
+    y = x * rate
+    return (
+        m.xlogy(shape - 1.0, y) - y - m.gammaln(shape) + m.log(rate),
+        (
+            lambda: per(m, shape - 1.0, x) - rate,
+            lambda: m.log(y) - m.psi(shape),
+            lambda: (shape - y) / rate,
+        ),
+    )
 
 
 @elementwise(
@@ -126,7 +167,7 @@ def _gamma_by_rate(shape=None, *, rate, size=None):
     scale=above_zero,
     positional=1,
     keywords={"rate": _gamma_by_rate},
-    support=lambda x, shape, scale: x >= 0.0,
+    support=lambda x, shape, scale: (x >= 0.0) & (x < math.inf),
     draw=lambda rng, shape, scale, size: rng.gamma(shape, scale, size),
 )
 def gamma(m, x, shape, scale):

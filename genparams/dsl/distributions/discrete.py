@@ -28,8 +28,10 @@ def _is_bit(x, p):
     draw=lambda rng, logits, size: rng.random(size) < special.expit(logits),
 )
 def _bernoulli_logits(m, x, logits):
-    """`bernoulli` by log odds: log p(x) = x logits + log(1 - expit(logits))."""
-    return x * logits + m.log_expit(-logits), (None, lambda: x - m.expit(logits))
+    """`bernoulli` by log odds: log p(x) = log expit(logits) if x, else log expit(-logits)."""
+    side = 2.0 * x - 1.0
+    toward = side * logits
+    return m.log_expit(toward), (None, lambda: side * m.expit(-toward))
 
 
 @elementwise(
@@ -73,10 +75,13 @@ def _log_choose(m, n, x):
     ),
 )
 def _binomial_logits(m, x, n, logits):
-    """`binomial` by log odds: log p(x) = log C(n, x) + x logits + n log(1 - expit(logits))."""
+    """`binomial` by log odds.
+
+    log p(x) = log C(n, x) + x log expit(logits) + (n - x) log expit(-logits)
+    """
     return (
-        _log_choose(m, n, x) + x * logits + n * m.log_expit(-logits),
-        (None, None, lambda: x - n * m.expit(logits)),
+        _log_choose(m, n, x) + x * m.log_expit(logits) + (n - x) * m.log_expit(-logits),
+        (None, None, lambda: x * m.expit(-logits) - (n - x) * m.expit(logits)),
     )
 
 
@@ -137,8 +142,7 @@ def _categorical_terms(x, probs):
         there = np.where(chosen & np.asarray(inside)[..., None], 1.0, 0.0)
         return sum_to(spread * there / np.where(there > 0.0, probs, 1.0), shape_of(probs))
 
-    with np.errstate(divide="ignore"):
-        return np.where(inside, np.log(p), -np.inf), (None, pull)
+    return np.where(inside, np.log(p), -np.inf), (None, pull)
 
 
 def _categorical_logits_terms(x, logits):

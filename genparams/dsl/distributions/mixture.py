@@ -5,7 +5,15 @@ from functools import cache
 from typing import Any
 
 from genparams.autodiff import np, operand, raw, shape_of, sum_to
-from genparams.dsl.distributions.base import Distribution, Domain, Size, Terms, once, weights
+from genparams.dsl.distributions.base import (
+    Distribution,
+    Domain,
+    Size,
+    Terms,
+    is_one,
+    once,
+    weights,
+)
 from genparams.dsl.interpreter import Call
 from genparams.errors import ArgumentError, ShapeError
 
@@ -66,6 +74,21 @@ def _mixture_of(bases: tuple[Distribution, ...], together: bool) -> Distribution
             label = name if together else f"{name} of component {k}"
             arguments[label] = Domain(domain.rule, domain.test, domain.rank + together)
     terms = _together(bases[0]) if together else _apart(bases)
+
+    def check_counts(w: Any, *args: Any) -> None:
+        count = np.shape(w)[-1]
+        if not together and count != len(bases):
+            raise ShapeError(
+                f"a mixture of {len(bases)} components needs {len(bases)} weights, got {count}"
+            )
+        for a, (name, domain) in zip(args, bases[0].arguments.items(), strict=False):
+            axis = np.ndim(a) - domain.rank - 1
+            if together and np.shape(a)[axis : axis + 1] not in [(1,), (count,)]:
+                raise ShapeError(
+                    f"{name} of a mixture of {count} components needs {count} entries along its "
+                    f"last batch axis, or one for all, got shape {np.shape(a)}"
+                )
+
     names = ", ".join(base.__name__ for base in bases)
 
     def draw(rng: Any, w: Any, *args: Any, size: tuple[int, ...]) -> Any:
@@ -97,6 +120,7 @@ def _mixture_of(bases: tuple[Distribution, ...], together: bool) -> Distribution
         bases[0].kind,
         draw,
         terms,
+        joint=check_counts,
         sized_by=1,
         width=WIDTH,
         doc=mixture.__doc__,
@@ -114,19 +138,19 @@ def _mix(w: Any, log_f: Any) -> tuple[Any, Any, Any]:
     Also how to carry a cotangent back to them, which weighs it by each component's share, and to
     the weights.
     """
-    with np.errstate(divide="ignore"):
-        joint = log_f + np.log(_first(w, 0, len(shape_of(log_f))))
+    joint = log_f + np.log(_first(w, 0, len(shape_of(log_f))))
     top = np.max(raw(joint), axis=0)
     top = np.where(np.isfinite(top), top, 0.0)
-    with np.errstate(divide="ignore"):
-        log_density = top + np.log(np.sum(np.exp(joint - top), axis=0))
+    mass = np.sum(np.exp(joint - top), axis=0)
+    some = raw(mass) > 0.0
+    log_density = np.where(some, top + np.log(np.where(some, mass, 1.0)), -np.inf)
     level = np.where(np.isfinite(raw(log_density)), log_density, 0.0)
 
     share = np.exp(joint - level)
 
     @once
     def to_components(g: Any) -> Any:
-        return share if type(g) is float and g == 1.0 else g * share
+        return share if is_one(g) else g * share
 
     def to_weights(g: Any) -> Any:
         return _last(
@@ -164,14 +188,6 @@ def _together(base: Distribution) -> Any:
     ranks = [domain.rank for domain in base.arguments.values()]
 
     def terms(x: Any, w: Any, *args: Any) -> Terms:
-        count = shape_of(w)[-1]
-        for a, rank, name in zip(args, ranks, base.arguments, strict=True):
-            if shape_of(a)[len(shape_of(a)) - rank - 1 :][:1] not in [(1,), (count,)]:
-                raise ShapeError(
-                    f"{name} of a mixture of {count} components needs {count} entries along "
-                    "its last batch axis, "
-                    f"got shape {shape_of(a)}"
-                )
         axes = 1 + max(
             len(shape_of(x)) - base.kind.rank,
             len(shape_of(w)) - 1,
@@ -196,11 +212,6 @@ def _together(base: Distribution) -> Any:
 
 def _apart(bases: tuple[Distribution, ...]) -> Any:
     def terms(x: Any, w: Any, *args: Any) -> Terms:
-        if shape_of(w)[-1] != len(bases):
-            raise ShapeError(
-                f"a mixture of {len(bases)} components needs {len(bases)} weights, got "
-                f"shape {shape_of(w)}"
-            )
         rest = iter(args)
         parts = [base.terms(x, *(next(rest) for _ in base.arguments)) for base in bases]
         batch = np.broadcast_shapes(shape_of(w)[:-1], *(shape_of(log_f) for log_f, _ in parts))

@@ -1,6 +1,7 @@
 """Distributions over vectors."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +11,11 @@ from genparams.dsl.distributions.base import (
     Domain,
     Pullback,
     Terms,
+    is_one,
     once,
     real_vector,
 )
-from genparams.errors import DistributionError
+from genparams.errors import DistributionError, ShapeError
 
 _LOG_TWO_PI = math.log(2.0 * math.pi)
 
@@ -69,8 +71,9 @@ def _whiten_rows(x: Any, mean: Any, factor: Any, front: tuple[int, ...]) -> _Whi
     """
     n, d = shape_of(x)
     k = front[0] if front else 1
-    inverse = np.reshape(np.linalg.inv(factor), (-1, d, d))  # k of them, or one for all
-    product = np.reshape(np.reshape(inverse, (-1, d)) @ np.transpose(x), (-1, d, n))
+    count = math.prod(shape_of(factor)[:-2])  # k factors, or one for all
+    inverse = np.reshape(np.linalg.inv(factor), (count, d, d))
+    product = np.reshape(np.reshape(inverse, (count * d, d)) @ np.transpose(x), (count, d, n))
     z = product - inverse @ np.reshape(mean, (-1, d, 1))
     constant = np.reshape(_log_det(factor), (-1, 1)) + 0.5 * d * _LOG_TWO_PI
     log_density = np.reshape(-0.5 * np.sum(z * z, axis=1) - constant, (*front, n))
@@ -79,7 +82,7 @@ def _whiten_rows(x: Any, mean: Any, factor: Any, front: tuple[int, ...]) -> _Whi
         g = np.reshape(g, (-1, 1, shape_of(g)[-1] if shape_of(g) else 1))
         return np.broadcast_to(g, (k, 1, n))
 
-    weighted = once(lambda g: z if _is_one(g) else spread(g) * z)
+    weighted = once(lambda g: z if is_one(g) else spread(g) * z)
 
     def first(g: Any) -> Any:
         by_mean = _swap(inverse) @ np.sum(weighted(g), axis=-1, keepdims=True)
@@ -126,10 +129,6 @@ def _whiten_any(x: Any, mean: Any, factor: Any) -> _Whitened:
     )
 
 
-def _is_one(g: Any) -> bool:
-    return type(g) is float and g == 1.0
-
-
 def _factor(cov: Any) -> Any:
     try:
         if not np.allclose(raw(cov), _swap(raw(cov)), rtol=1e-10, atol=0.0):
@@ -139,6 +138,20 @@ def _factor(cov: Any) -> Any:
         raise DistributionError(
             f"cov of mvnormal must be positive definite, got {raw(cov)!r}"
         ) from None
+
+
+def _same_size(name: str) -> Callable[..., None]:
+    """A check that a mean and a matrix of that name fit together."""
+
+    def check(mean: Any, matrix: Any) -> None:
+        d = shape_of(mean)[-1]
+        if shape_of(matrix)[-2:] != (d, d):
+            raise ShapeError(
+                f"{name} of mvnormal must be {d} x {d} for a mean of length {d}, "
+                f"got shape {shape_of(matrix)}"
+            )
+
+    return check
 
 
 def _mvnormal_terms(x: Any, mean: Any, cov: Any) -> Terms:
@@ -185,6 +198,7 @@ _mvnormal_tril = Distribution(
     real_vector,
     _draw_mvnormal_tril,
     _mvnormal_tril_terms,
+    joint=_same_size("scale_tril"),
     doc="`mvnormal` by the lower Cholesky factor L of its covariance, cov = L L^T.",
 )
 
@@ -195,6 +209,7 @@ mvnormal = Distribution(
     _draw_mvnormal,
     _mvnormal_terms,
     keywords={"scale_tril": _mvnormal_tril},
+    joint=_same_size("cov"),
     doc="""The multivariate normal distribution with a covariance, or its lower Cholesky factor
     `scale_tril=`.
 
@@ -211,13 +226,11 @@ def _dirichlet_terms(x: Any, alpha: Any) -> Terms:
     inside = np.all(raw(x) >= 0.0, axis=-1) & (np.abs(np.sum(raw(x), axis=-1) - 1.0) < 1e-8)
     mass = np.sum(alpha, axis=-1)
     there = _spread(np.where(inside, 1.0, 0.0), 1)
-    with np.errstate(all="ignore"):
-        kernel = np.sum(special.xlogy(alpha - 1.0, np.where(there > 0.0, x, 0.5)), axis=-1)
+    kernel = np.sum(special.xlogy(alpha - 1.0, np.where(there > 0.0, x, 0.5)), axis=-1)
     log_density = kernel + special.gammaln(mass) - np.sum(special.gammaln(alpha), axis=-1)
 
     def by_alpha(g: Any) -> Any:
-        with np.errstate(divide="ignore"):
-            log_x = np.log(np.where(there > 0.0, x, 1.0))
+        log_x = np.log(np.where(there > 0.0, x, 1.0))
         return sum_to(
             _spread(g, 1) * there * (log_x + _spread(special.psi(mass), 1) - special.psi(alpha)),
             shape_of(alpha),

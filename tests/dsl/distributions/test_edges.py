@@ -1,0 +1,823 @@
+"""Distributions at the ends of their supports, outside, far out, and given what they refuse."""
+
+import math
+import re
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+from scipy import stats
+
+from genparams import (
+    ParamStore,
+    bernoulli,
+    beta,
+    binomial,
+    categorical,
+    dirichlet,
+    exponential,
+    gamma,
+    gen,
+    laplace,
+    lognormal,
+    mixture,
+    mvnormal,
+    normal,
+    param,
+    poisson,
+    student_t,
+    uniform,
+)
+from genparams.autodiff import gradient, hessian
+from genparams.errors import (
+    ArgumentError,
+    DistributionError,
+    GenParamsError,
+    InvalidValue,
+    ShapeError,
+)
+
+EYE = np.eye(2)
+
+
+# --- Outside the support
+
+# name: the log density as a function of the value and one vector of arguments, those arguments, a
+# value inside, values outside.
+OUTSIDE = {
+    "uniform": (uniform, [-1.0, 2.0], 0.5, [-1.001, 2.5, math.inf, -math.inf]),
+    "lognormal": (lognormal, [0.1, 0.7], 0.5, [0.0, -1.0, -math.inf]),
+    "exponential": (exponential, [1.5], 0.5, [-0.1, -math.inf]),
+    "gamma": (lambda a, b, size=None: gamma(a, scale=b, size=size), [2.0, 0.7], 0.5, [-0.1, -3.0]),
+    "gamma-by-rate": (
+        lambda a, b, size=None: gamma(a, rate=b, size=size),
+        [2.0, 0.7],
+        0.5,
+        [-0.1, -3.0],
+    ),
+    "beta": (beta, [2.0, 3.0], 0.5, [-0.1, 1.1, math.inf]),
+    "bernoulli": (bernoulli, [0.3], True, [2, -1, 0.5, math.inf]),
+    "bernoulli-by-logits": (
+        lambda logits, size=None: bernoulli(logits=logits, size=size),
+        [0.3],
+        True,
+        [2, -1, 0.5],
+    ),
+    "binomial": (
+        lambda p, size=None: binomial(5, p, size=size),
+        [0.3],
+        2,
+        [-1, 6, 2.5, math.inf, -math.inf],
+    ),
+    "binomial-by-logits": (
+        lambda t, size=None: binomial(5, logits=t, size=size),
+        [0.3],
+        2,
+        [-1, 6, 2.5],
+    ),
+    "poisson": (poisson, [2.5], 2, [-1, 1.5, math.inf, -math.inf]),
+    "mixture": (
+        lambda a, b, size=None: mixture([0.5, 0.5], [exponential(a), exponential(b)], size=size),
+        [1.0, 2.0],
+        0.5,
+        [-0.1],
+    ),
+}
+# The same for those whose argument is one vector.
+OUTSIDE_OF_VECTORS = {
+    "categorical": (categorical, [0.2, 0.3, 0.5], 1, [-1, 3, 0.5, math.inf]),
+    "categorical-by-logits": (
+        lambda logits, size=None: categorical(logits=logits, size=size),
+        [0.2, 0.3, 0.5],
+        1,
+        [-1, 3, 0.5, math.inf],
+    ),
+    "dirichlet": (
+        dirichlet,
+        [2.0, 3.0, 1.5],
+        [0.2, 0.3, 0.5],
+        [[-0.1, 0.6, 0.5], [0.3, 0.3, 0.3], [2.0, -2.0, 1.0], [math.inf, 0.0, 0.0]],
+    ),
+}
+
+
+def by_parts(make):
+    return lambda v, size=None: make(*(v[i] for i in range(len(v))), size=size)
+
+
+ALL_OUTSIDE = {
+    **{name: (by_parts(make), *rest) for name, (make, *rest) in OUTSIDE.items()},
+    **OUTSIDE_OF_VECTORS,
+}
+outside = pytest.mark.parametrize(
+    ("make", "args", "inside", "value"),
+    [
+        pytest.param(make, np.array(args), inside, value, id=f"{name}-{value}")
+        for name, (make, args, inside, values) in ALL_OUTSIDE.items()
+        for value in values
+    ],
+)
+
+
+def log_prob(x, call):
+    return call.fn.log_prob(
+        x, size=call.options, **dict(zip(call.fn.arguments, call.args, strict=True))
+    )
+
+
+@outside
+def test_outside_the_support_the_log_density_is_minus_infinity(make, args, inside, value):
+    assert log_prob(value, make(args)) == -math.inf
+    assert log_prob([value], make(args, size=1)) == -math.inf
+    assert math.isfinite(log_prob(inside, make(args)))
+
+
+@outside
+def test_one_entry_outside_the_support_takes_the_array_along(make, args, inside, value):
+    assert log_prob([inside, value], make(args, size=2)) == -math.inf
+    assert math.isfinite(log_prob([inside, inside], make(args, size=2)))
+
+
+@outside
+def test_outside_the_support_the_gradient_is_zero(make, args, inside, value):
+    found = gradient(lambda v: log_prob(value, make(v)), args)
+    np.testing.assert_array_equal(found, np.zeros_like(args))
+
+
+@outside
+def test_entries_outside_the_support_add_nothing_to_the_gradient(make, args, inside, value):
+    np.testing.assert_allclose(
+        gradient(lambda v: log_prob([inside, value], make(v, size=2)), args),
+        gradient(lambda v: log_prob(inside, make(v)), args),
+        rtol=1e-12,
+    )
+
+
+@outside
+def test_entries_outside_the_support_add_nothing_to_second_derivatives(make, args, inside, value):
+    np.testing.assert_allclose(
+        hessian(lambda v: log_prob([inside, value], make(v, size=2)), args),
+        hessian(lambda v: log_prob(inside, make(v)), args),
+        rtol=1e-12,
+        atol=1e-14,
+    )
+
+
+@outside
+def test_outside_the_support_second_derivatives_are_zero(make, args, inside, value):
+    found = hessian(lambda v: log_prob(value, make(v)), args)
+    np.testing.assert_array_equal(found, np.zeros((args.size, args.size)))
+
+
+CONTINUOUS = {
+    "normal": normal(0.3, 2.0),
+    "lognormal": lognormal(0.3, 2.0),
+    "student_t": student_t(3.0, 0.3, 2.0),
+    "laplace": laplace(0.3, 2.0),
+    "uniform": uniform(0.0, 1.0),
+    "exponential": exponential(2.0),
+    "gamma-of-shape-below-1": gamma(0.5, scale=2.0),
+    "gamma-of-shape-1": gamma(1.0, scale=2.0),
+    "gamma": gamma(3.0, scale=2.0),
+    "beta": beta(2.0, 3.0),
+    "mixture": mixture([0.4, 0.6], [normal(0.0, 1.0), laplace(0.0, 1.0)]),
+    "mixture-of-normals": mixture([0.4, 0.6], normal([0.0, 1.0], [1.0, 2.0])),
+}
+
+
+@pytest.mark.parametrize("call", [pytest.param(c, id=n) for n, c in CONTINUOUS.items()])
+@pytest.mark.parametrize("x", [math.inf, -math.inf])
+def test_an_infinite_value_has_no_density(call, x):
+    assert log_prob(x, call) == -math.inf
+    again = call.fn(*call.args, size=2) if call.fn is not gamma else None
+    if again is not None:
+        assert log_prob([0.5, x], again) == -math.inf
+
+
+@pytest.mark.parametrize("x", [1e160, -1e160, 1e300])
+@pytest.mark.parametrize("call", [normal(0.0, 1.0, size=2), student_t(3.0, 0.0, 1.0, size=2)])
+def test_a_value_whose_square_overflows_gives_no_warning_and_no_nan(call, x):
+    assert not math.isnan(log_prob([0.0, x], call))
+    one = call.fn(*call.args)
+    assert log_prob(x, one) == log_prob([x], call.fn(*call.args, size=1))
+
+
+# --- At the ends of the support, against scipy
+
+ENDS = {
+    "uniform-low": (0.0, uniform(0.0, 2.0), -math.log(2.0)),
+    "uniform-high": (2.0, uniform(0.0, 2.0), -math.log(2.0)),
+    "exponential": (0.0, exponential(2.0), math.log(2.0)),
+    "gamma-below-1": (0.0, gamma(0.5, scale=2.0), math.inf),
+    "gamma-1": (0.0, gamma(1.0, scale=2.0), stats.gamma.logpdf(0.0, 1.0, scale=2.0)),
+    "gamma-above-1": (0.0, gamma(1.5, scale=2.0), -math.inf),
+    "beta-low-below-1": (0.0, beta(0.5, 0.5), math.inf),
+    "beta-low-1": (0.0, beta(1.0, 2.0), stats.beta.logpdf(0.0, 1.0, 2.0)),
+    "beta-low-above-1": (0.0, beta(2.0, 2.0), -math.inf),
+    "beta-high-below-1": (1.0, beta(0.5, 0.5), math.inf),
+    "beta-high-1": (1.0, beta(2.0, 1.0), stats.beta.logpdf(1.0, 2.0, 1.0)),
+    "beta-high-above-1": (1.0, beta(2.0, 2.0), -math.inf),
+    "beta-uniform": (0.0, beta(1.0, 1.0), 0.0),
+    "laplace-at-its-centre": (0.5, laplace(0.5, 2.0), -math.log(4.0)),
+    "poisson-of-nothing": (0, poisson(0.0), 0.0),
+    "poisson-of-nothing-1": (1, poisson(0.0), -math.inf),
+    "poisson-0": (0, poisson(2.0), -2.0),
+    "binomial-never": (0, binomial(5, 0.0), 0.0),
+    "binomial-never-1": (1, binomial(5, 0.0), -math.inf),
+    "binomial-always": (5, binomial(5, 1.0), 0.0),
+    "binomial-always-4": (4, binomial(5, 1.0), -math.inf),
+    "binomial-of-no-trials": (0, binomial(0, 0.3), 0.0),
+    "bernoulli-never": (False, bernoulli(0.0), 0.0),
+    "bernoulli-never-true": (True, bernoulli(0.0), -math.inf),
+    "bernoulli-always": (True, bernoulli(1.0), 0.0),
+    "bernoulli-always-false": (False, bernoulli(1.0), -math.inf),
+    "categorical-never": (0, categorical([0.0, 1.0]), -math.inf),
+    "categorical-always": (1, categorical([0.0, 1.0]), 0.0),
+    "categorical-of-one": (0, categorical([1.0]), 0.0),
+    "categorical-by-infinite-logit": (0, categorical(logits=[-math.inf, 1.0]), -math.inf),
+    "categorical-beside-infinite-logit": (1, categorical(logits=[-math.inf, 1.0]), 0.0),
+    "dirichlet-flat": ([0.0, 0.4, 0.6], dirichlet([1.0, 1.0, 1.0]), math.log(2.0)),
+    "dirichlet-above-1": ([0.0, 0.4, 0.6], dirichlet([2.0, 1.0, 1.0]), -math.inf),
+}
+ends = pytest.mark.parametrize(
+    ("x", "call", "wanted"), [pytest.param(*row, id=name) for name, row in ENDS.items()]
+)
+
+
+@ends
+def test_at_the_end_of_the_support_the_density_is_its_limit(x, call, wanted):
+    np.testing.assert_allclose(log_prob(x, call), wanted, rtol=1e-14, atol=1e-15)
+    np.testing.assert_allclose(
+        log_prob([x], type(call)(call.fn, call.args, 1)), wanted, rtol=1e-14, atol=1e-15
+    )
+
+
+@ends
+@pytest.mark.parametrize("size", [None, 1])
+def test_at_the_end_of_the_support_a_gradient_is_a_number_or_infinite(x, call, wanted, size):
+    """Never an exception, a warning or NaN, for any argument that has a derivative."""
+    for i, name in enumerate(call.fn.arguments):
+        if name == "n":
+            continue
+
+        def f(t, i=i):
+            args = (*call.args[:i], t, *call.args[i + 1 :])
+            return log_prob(x if size is None else [x], type(call)(call.fn, args, size))
+
+        at = call.args[i]
+        if name == "logits" and not np.all(np.isfinite(at)):
+            continue
+        assert not np.any(np.isnan(gradient(f, np.array(at) if np.ndim(at) else at)))
+
+
+def test_the_gradient_at_the_centre_of_a_laplace_is_halfway():
+    assert gradient(lambda t: laplace.log_prob(0.5, t, 2.0), 0.5) == 0.0
+    assert gradient(lambda t: laplace.log_prob(0.5, 0.5, t), 2.0) == -0.5
+
+
+@pytest.mark.parametrize("x", [0, 1])
+def test_logits_of_exactly_zero_are_twice_differentiable(x):
+    def f(t):
+        return bernoulli.log_prob(x, logits=t)
+
+    assert f(0.0) == pytest.approx(-math.log(2.0), rel=1e-15)
+    assert gradient(f, 0.0) == x - 0.5
+    assert gradient(lambda t: gradient(f, t), 0.0) == -0.25
+    np.testing.assert_array_equal(hessian(lambda v: f(v[0]), [0.0]), [[-0.25]])
+
+
+def test_logits_of_exactly_zero_are_twice_differentiable_in_a_binomial_and_a_categorical():
+    def f(t):
+        return binomial.log_prob(2, 6, logits=t)
+
+    assert gradient(f, 0.0) == -1.0
+    assert gradient(lambda t: gradient(f, t), 0.0) == -1.5
+
+    def g(v):
+        return categorical.log_prob(1, logits=v)
+
+    third = 1.0 / 3.0
+    np.testing.assert_allclose(gradient(g, np.zeros(3)), [-third, 2 * third, -third], rtol=1e-15)
+    np.testing.assert_allclose(
+        hessian(g, np.zeros(3)), np.full((3, 3), third**2) - third * np.eye(3), rtol=1e-14
+    )
+
+
+def test_at_the_mean_a_normal_is_twice_differentiable():
+    def f(v):
+        return normal.log_prob(0.5, v[0], v[1])
+
+    np.testing.assert_allclose(gradient(f, np.array([0.5, 2.0])), [0.0, -0.5])
+    np.testing.assert_allclose(hessian(f, [0.5, 2.0]), [[-0.25, 0.0], [0.0, 0.25]], atol=1e-16)
+
+
+@pytest.mark.parametrize("probs", [0.0, 1.0])
+def test_a_certain_outcome_has_finite_derivatives(probs):
+    """d/dp log p = 1 and d/dp log(1 - p) = -1 at the certain ends."""
+    x = probs == 1.0
+    wanted = 1.0 if x else -1.0
+    assert gradient(lambda p: bernoulli.log_prob(x, p), probs) == wanted
+    assert gradient(lambda p: bernoulli.log_prob([x], p, size=1), probs) == wanted
+    assert gradient(lambda p: binomial.log_prob(3 * x, 3, p), probs) == 3.0 * wanted
+
+
+def test_parameters_at_exactly_zero_rate_train_away_from_it():
+    assert gradient(lambda rate: poisson.log_prob(0, rate), 0.0) == -1.0
+    assert gradient(lambda rate: poisson.log_prob([0, 0], rate, size=2), 0.0) == -2.0
+
+
+# --- Far out, in fifty digits
+
+mp: Any = mpmath.MPContext()
+mp.dps = 50
+
+
+def exact_normal(x, mu, std):
+    z = (mp.mpf(x) - mu) / std
+    return -z * z / 2 - mp.log(std) - mp.log(2 * mp.pi) / 2
+
+
+def exact_lognormal(x, mu, sigma):
+    return exact_normal(mp.log(x), mp.mpf(mu), mp.mpf(sigma)) - mp.log(x)
+
+
+def exact_student_t(x, df, loc, scale):
+    df, z = mp.mpf(df), (mp.mpf(x) - loc) / scale
+    constant = mp.loggamma((df + 1) / 2) - mp.loggamma(df / 2) - mp.log(df * mp.pi) / 2
+    return constant - mp.log(scale) - (df + 1) / 2 * mp.log1p(z * z / df)
+
+
+def exact_gamma(x, shape, scale):
+    y = mp.mpf(x) / scale
+    return (mp.mpf(shape) - 1) * mp.log(y) - y - mp.loggamma(shape) - mp.log(scale)
+
+
+def exact_beta(x, a, b):
+    x, a, b = mp.mpf(x), mp.mpf(a), mp.mpf(b)
+    constant = mp.loggamma(a + b) - mp.loggamma(a) - mp.loggamma(b)
+    return (a - 1) * mp.log(x) + (b - 1) * mp.log1p(-x) + constant
+
+
+def exact_poisson(x, rate):
+    return x * mp.log(rate) - mp.mpf(rate) - mp.loggamma(mp.mpf(x) + 1)
+
+
+def exact_binomial(x, n, p):
+    p = mp.mpf(p)
+    return mp.log(mp.binomial(n, x)) + x * mp.log(p) + (n - x) * mp.log1p(-p)
+
+
+def exact_logits(x, n, t):
+    t = mp.mpf(t)
+    return mp.log(mp.binomial(n, x)) + x * t - n * mp.log1p(mp.exp(t))
+
+
+FAR = {
+    "normal-far": (1e8, normal, (0.0, 1.0), exact_normal),
+    "normal-narrow": (1e-9, normal, (0.0, 1e-10), exact_normal),
+    "normal-tiny": (1e-300, normal, (0.0, 1e-300), exact_normal),
+    "lognormal-near-zero": (1e-300, lognormal, (0.5, 2.0), exact_lognormal),
+    "lognormal-large": (1e300, lognormal, (0.5, 2.0), exact_lognormal),
+    "student_t-cauchy-far": (1e10, student_t, (1.0, 0.0, 1.0), exact_student_t),
+    "student_t-heavy": (5.0, student_t, (1e-3, 0.0, 1.0), exact_student_t),
+    "student_t-near-normal": (2.0, student_t, (1e6, 0.0, 1.0), exact_student_t),
+    "student_t-nearly-normal": (2.0, student_t, (1e12, 0.0, 1.0), exact_student_t),
+    "exponential-far": (1e6, exponential, (3.0,), lambda x, r: mp.log(r) - mp.mpf(x) * r),
+    "gamma-small-shape": (1e-10, gamma, (1e-5, 2.0), exact_gamma),
+    "gamma-near-zero": (1e-300, gamma, (3.0, 2.0), exact_gamma),
+    "gamma-far": (1e6, gamma, (3.0, 2.0), exact_gamma),
+    "beta-corner": (1e-12, beta, (0.01, 0.02), exact_beta),
+    "beta-other-corner": (1.0 - 1e-12, beta, (2.0, 30.0), exact_beta),
+    "beta-peaked": (0.5, beta, (500.0, 500.0), exact_beta),
+    "poisson-rare": (3, poisson, (1e-10,), exact_poisson),
+    "poisson-far": (200, poisson, (1.0,), exact_poisson),
+    "poisson-many": (1000, poisson, (1000.0,), exact_poisson),
+    "binomial-rare": (3, binomial, (100, 1e-9), exact_binomial),
+    "binomial-sure": (1, binomial, (1000, 0.999), exact_binomial),
+    "bernoulli-rare": (1, bernoulli, (1e-12,), lambda x, p: mp.log(p)),
+    "bernoulli-likely": (0, bernoulli, (1e-12,), lambda x, p: mp.log1p(-mp.mpf(p))),
+}
+
+
+@pytest.mark.parametrize(
+    ("x", "distribution", "args", "exact"), [pytest.param(*r, id=n) for n, r in FAR.items()]
+)
+def test_far_out_the_log_density_is_right_to_twelve_digits(x, distribution, args, exact):
+    wanted = float(exact(x, *args))
+    named = dict(zip(distribution.arguments, args, strict=True))
+    np.testing.assert_allclose(distribution.log_prob(x, **named), wanted, rtol=1e-12)
+    np.testing.assert_allclose(distribution.log_prob([x], size=1, **named), wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize("t", [-800.0, -40.0, -12.0, -1e-9, 0.0, 12.0, 40.0, 800.0])
+def test_large_logits_lose_no_digits(t):
+    """Where the outcome is likely, log p is a tiny number that x logits - log(...) would cancel."""
+    for x in (0, 1):
+        wanted = float(exact_logits(x, 1, t))
+        np.testing.assert_allclose(bernoulli.log_prob(x, logits=t), wanted, rtol=1e-14, atol=1e-300)
+        np.testing.assert_allclose(
+            bernoulli.log_prob([x], logits=t, size=1), wanted, rtol=1e-14, atol=1e-300
+        )
+        g = gradient(lambda s: bernoulli.log_prob(x, logits=s), t)  # noqa: B023
+        assert abs(g) <= 1.0
+    np.testing.assert_allclose(
+        binomial.log_prob(2, 7, logits=t), float(exact_logits(2, 7, t)), rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize("shift", [-1e4, 0.0, 1e4])
+def test_logits_of_a_categorical_may_be_shifted_by_any_constant(shift):
+    logits = np.array([0.0, 1.0, -2.0])
+    np.testing.assert_allclose(
+        categorical.log_prob(2, logits=logits + shift),
+        categorical.log_prob(2, logits=logits),
+        rtol=1e-11,
+    )
+
+
+def test_distant_logits_of_a_categorical_are_exact():
+    assert categorical.log_prob(0, logits=[-1000.0, 0.0]) == -1000.0
+    assert categorical.log_prob(1, logits=[-1000.0, 0.0]) == 0.0
+
+
+# --- Draws at the ends
+
+
+def test_certain_outcomes_are_always_drawn():
+    assert not np.any(bernoulli.sample(0.0, size=1000, rng=0))
+    assert np.all(bernoulli.sample(1.0, size=1000, rng=0))
+    assert np.all(bernoulli.sample(logits=800.0, size=1000, rng=0))
+    assert np.all(binomial.sample(7, 1.0, size=1000, rng=0) == 7)
+    assert np.all(poisson.sample(0.0, size=1000, rng=0) == 0)
+    assert np.all(categorical.sample([0.0, 1.0, 0.0], size=1000, rng=0) == 1)
+    assert np.all(categorical.sample(logits=[-math.inf, 0.0], size=1000, rng=0) == 1)
+
+
+def test_probabilities_that_sum_to_a_little_less_than_one_draw_no_further_category():
+    probs = np.array([0.5, 0.5 - 5e-9])
+    assert np.max(categorical.sample(probs, size=10_000, rng=0)) == 1
+
+
+# --- Values of a wrong kind
+
+EVERY = {
+    "normal": normal(0.0, 1.0),
+    "lognormal": lognormal(0.0, 1.0),
+    "student_t": student_t(3.0, 0.0, 1.0),
+    "laplace": laplace(0.0, 1.0),
+    "uniform": uniform(0.0, 1.0),
+    "exponential": exponential(1.0),
+    "gamma": gamma(2.0, scale=1.0),
+    "beta": beta(2.0, 2.0),
+    "bernoulli": bernoulli(0.5),
+    "bernoulli-by-logits": bernoulli(logits=0.5),
+    "binomial": binomial(5, 0.5),
+    "binomial-by-logits": binomial(5, logits=0.5),
+    "categorical": categorical([0.5, 0.5]),
+    "categorical-by-logits": categorical(logits=[0.5, 0.5]),
+    "poisson": poisson(1.0),
+    "mixture": mixture([0.5, 0.5], normal([0.0, 1.0], [1.0, 1.0])),
+}
+every_scalar = pytest.mark.parametrize("call", [pytest.param(c, id=n) for n, c in EVERY.items()])
+
+
+@every_scalar
+def test_a_nan_is_refused_as_a_value(call):
+    with pytest.raises(DistributionError, match="NaN"):
+        log_prob(math.nan, call)
+    with pytest.raises(DistributionError, match="NaN"):
+        log_prob(np.array([0.0, math.nan]), type(call)(call.fn, call.args, 2))
+
+
+@pytest.mark.parametrize("distribution", [mvnormal, dirichlet], ids=["mvnormal", "dirichlet"])
+def test_a_nan_is_refused_in_a_vector(distribution):
+    call = mvnormal(np.zeros(2), EYE) if distribution is mvnormal else dirichlet([1.0, 1.0])
+    with pytest.raises(DistributionError, match="NaN"):
+        log_prob([0.5, math.nan], call)
+
+
+@every_scalar
+@pytest.mark.parametrize("value", ["a", None, 1j, [None]], ids=["text", "none", "complex", "list"])
+def test_what_is_not_a_number_is_refused_as_a_value(call, value):
+    with pytest.raises(DistributionError, match="expected numbers"):
+        log_prob(value, call)
+
+
+@every_scalar
+def test_an_array_for_a_single_choice_is_refused_and_told_of_size(call):
+    with pytest.raises(ShapeError, match=re.escape("has shape () here, got (3,)")) as caught:
+        log_prob(np.ones(3), call)
+    assert "size=(3,)" in str(caught.value)
+
+
+@every_scalar
+def test_a_single_number_for_a_sized_choice_is_refused(call):
+    with pytest.raises(ShapeError, match=re.escape("has shape (3,) here, got ()")):
+        log_prob(1.0, type(call)(call.fn, call.args, 3))
+
+
+def test_a_value_of_another_shape_than_the_arguments_is_refused():
+    with pytest.raises(ShapeError, match=re.escape("has shape (2,) here, got (3,)")):
+        normal.log_prob(np.zeros(3), np.zeros(2), 1.0)
+    with pytest.raises(ShapeError, match=re.escape("has shape (2,) here, got (3,)")):
+        mvnormal.log_prob(np.zeros(3), np.zeros(2), EYE)
+    with pytest.raises(ShapeError, match=re.escape("got (5, 2)")) as caught:
+        mvnormal.log_prob(np.zeros((5, 2)), np.zeros(2), EYE)
+    assert "size=(5,)" in str(caught.value)
+
+
+def test_arguments_that_do_not_fit_together_are_refused():
+    with pytest.raises(ShapeError, match=r"arguments of normal do not fit .*\(2,\), \(3,\)"):
+        normal.sample(np.zeros(2), np.ones(3))
+    with pytest.raises(ShapeError, match=r"do not fit .* size 2"):
+        normal.sample(np.zeros(3), 1.0, size=2)
+
+
+def test_a_vector_argument_that_is_a_number_is_refused():
+    for use in (lambda: categorical.sample(0.5), lambda: categorical.log_prob(0, 0.5)):
+        with pytest.raises(ShapeError, match="probs of categorical needs at least 1 ax"):
+            use()
+    with pytest.raises(ShapeError, match="cov of mvnormal needs at least 2 axes"):
+        mvnormal.log_prob([0.0, 0.0], [0.0, 0.0], [1.0, 1.0])
+    with pytest.raises(ShapeError, match="mean of mvnormal needs at least 1 ax"):
+        mvnormal.sample(0.0, EYE)
+
+
+@pytest.mark.parametrize(
+    ("mean", "cov"),
+    [(np.zeros(3), EYE), (np.zeros(2), np.ones((2, 3))), (np.zeros(2), np.ones((3, 2)))],
+    ids=["sizes", "wide", "tall"],
+)
+@pytest.mark.parametrize("name", ["cov", "scale_tril"])
+def test_a_covariance_of_another_size_than_the_mean_is_refused(mean, cov, name):
+    with pytest.raises(InvalidValue, match=name):
+        mvnormal.log_prob(mean, mean, **{name: cov})
+    with pytest.raises(InvalidValue, match=name):
+        mvnormal.sample(mean, **{name: cov}, rng=0)
+
+
+# --- Arguments outside their domain
+
+BAD = {
+    "normal-negative": (lambda: normal(0.0, -1.0), 0.0, "std"),
+    "normal-zero": (lambda: normal(0.0, 0.0), 0.0, "std"),
+    "normal-nan": (lambda: normal(0.0, math.nan), 0.0, "std"),
+    "normal-array": (lambda: normal(0.0, [1.0, -1.0]), [0.0, 0.0], "std"),
+    "lognormal": (lambda: lognormal(0.0, -1.0), 1.0, "sigma"),
+    "student_t-df": (lambda: student_t(0.0, 0.0, 1.0), 1.0, "df"),
+    "student_t-scale": (lambda: student_t(1.0, 0.0, -1.0), 1.0, "scale"),
+    "laplace": (lambda: laplace(0.0, -2.0), 1.0, "scale"),
+    "uniform-reversed": (lambda: uniform(2.0, 1.0), 1.5, "high"),
+    "uniform-reversed-array": (lambda: uniform([0.0, 2.0], 1.0), [0.5, 1.5], "high"),
+    "uniform-empty": (lambda: uniform(1.0, 1.0), 1.0, "high"),
+    "exponential": (lambda: exponential(-1.0), 1.0, "rate"),
+    "exponential-zero": (lambda: exponential(0.0), 1.0, "rate"),
+    "gamma-shape": (lambda: gamma(-1.0, scale=1.0), 1.0, "shape"),
+    "gamma-scale": (lambda: gamma(1.0, scale=-1.0), 1.0, "scale"),
+    "gamma-rate": (lambda: gamma(1.0, rate=-1.0), 1.0, "rate"),
+    "gamma-rate-zero": (lambda: gamma(1.0, rate=0.0), 1.0, "rate"),
+    "gamma-rate-array": (lambda: gamma(1.0, rate=np.array([1.0, 0.0])), [1.0, 1.0], "rate"),
+    "beta-alpha": (lambda: beta(-1.0, 1.0), 0.5, "alpha"),
+    "beta-beta": (lambda: beta(1.0, 0.0), 0.5, "beta"),
+    "bernoulli-above": (lambda: bernoulli(1.1), True, "probs"),
+    "bernoulli-below": (lambda: bernoulli(-0.1), True, "probs"),
+    "bernoulli-array": (lambda: bernoulli([0.5, 1.1]), [True, True], "probs"),
+    "binomial-probs": (lambda: binomial(3, 1.5), 1, "probs"),
+    "binomial-n": (lambda: binomial(-3, 0.5), 1, "n"),
+    "binomial-part": (lambda: binomial(2.5, 0.5), 1, "n"),
+    "binomial-n-by-logits": (lambda: binomial(2.5, logits=0.5), 1, "n"),
+    "categorical-sum": (lambda: categorical([0.5, 0.6]), 1, "probs"),
+    "categorical-negative": (lambda: categorical([1.5, -0.5]), 1, "probs"),
+    "categorical-nan": (lambda: categorical([math.nan, 0.5]), 1, "probs"),
+    "poisson": (lambda: poisson(-1.0), 1, "rate"),
+    "mvnormal-indefinite": (
+        lambda: mvnormal([0.0, 0.0], [[1.0, 2.0], [2.0, 1.0]]),
+        [0.0, 0.0],
+        "cov",
+    ),
+    "mvnormal-asymmetric": (
+        lambda: mvnormal([0.0, 0.0], [[1.0, 0.5], [0.0, 1.0]]),
+        [0.0, 0.0],
+        "cov",
+    ),
+    "mvnormal-full": (
+        lambda: mvnormal([0.0, 0.0], scale_tril=[[1.0, 0.5], [0.0, 1.0]]),
+        [0.0, 0.0],
+        "scale_tril",
+    ),
+    "mvnormal-negative": (
+        lambda: mvnormal([0.0, 0.0], scale_tril=[[1.0, 0.0], [0.0, -1.0]]),
+        [0.0, 0.0],
+        "scale_tril",
+    ),
+    "dirichlet": (lambda: dirichlet([1.0, 0.0]), [0.5, 0.5], "alpha"),
+}
+bad = pytest.mark.parametrize(
+    ("make", "x", "name"), [pytest.param(*row, id=label) for label, row in BAD.items()]
+)
+
+
+@bad
+def test_an_argument_outside_its_domain_is_refused_by_name(make, x, name):
+    with pytest.raises(DistributionError, match=rf"\b{name}\b"):
+        log_prob(x, make())
+
+
+@bad
+def test_an_argument_outside_its_domain_is_refused_before_drawing(make, x, name):
+    def draw():
+        call = make()
+        return call.fn.sample(rng=0, **dict(zip(call.fn.arguments, call.args, strict=True)))
+
+    with pytest.raises(DistributionError, match=rf"\b{name}\b"):
+        draw()
+
+
+@bad
+def test_a_refusal_inside_a_model_names_the_address(make, x, name):
+    @gen
+    def model():
+        return make() @ ("group", "x")
+
+    with pytest.raises(DistributionError, match=re.escape("('group', 'x')")):
+        model.assess((), {("group", "x"): x})
+
+
+@bad
+def test_a_refusal_while_differentiating_shows_the_plain_number(make, x, name):
+    """An update may carry a parameter out of the domain; the message shows its value, not a box."""
+
+    def differentiate():
+        call = make()
+        i = list(call.fn.arguments).index(name) if name in call.fn.arguments else 0
+        at = np.asarray(call.args[i], dtype=float)
+        at = at if at.ndim else float(at)
+
+        def f(t):
+            return log_prob(x, type(call)(call.fn, (*call.args[:i], t, *call.args[i + 1 :]), None))
+
+        gradient(f, at)
+
+    with pytest.raises(DistributionError, match=rf"\b{name}\b") as caught:
+        differentiate()
+    assert "traced" not in str(caught.value)
+
+
+def test_a_trained_scale_that_leaves_its_domain_is_refused_by_name():
+    @gen
+    def model():
+        return normal(0.0, param("std")) @ "y"
+
+    wrong = model.with_params(ParamStore(std=-1.0))
+    with pytest.raises(
+        DistributionError, match=r"std of normal must be above 0 and finite, got -1\.0"
+    ):
+        wrong.simulate()
+
+
+# --- Calls
+
+WRONG_CALLS = {
+    "too-few": (lambda: normal(0.0), "normal"),
+    "too-many": (lambda: normal(0.0, 1.0, 2.0), "normal"),
+    "none": (lambda: normal(), "normal"),
+    "twice": (lambda: normal(0.0, 1.0, mu=2.0), "normal"),
+    "near-name": (lambda: normal(0.0, sdt=1.0), r"did you mean std\?"),
+    "near-alternative": (lambda: bernoulli(logit=1.0), r"did you mean logits\?"),
+    "near-probs": (lambda: binomial(3, prob=1.0), r"did you mean probs\?"),
+    "near-factor": (lambda: mvnormal([0.0], scale_trl=[[1.0]]), r"did you mean scale_tril\?"),
+    "unlike-anything": (lambda: poisson(quux=1.0), "known: rate"),
+    "gamma-by-position": (
+        lambda: gamma(2.0, 3.0),
+        r"write gamma\(shape, scale=\.\.\.\) or gamma\(shape, rate=\.\.\.\)",
+    ),
+    "gamma-alone": (lambda: gamma(2.0), "gamma"),
+    "gamma-without-shape": (lambda: gamma(rate=2.0), "shape"),
+    "gamma-both": (lambda: gamma(2.0, rate=1.0, scale=1.0), "gamma"),
+    "gamma-by-position-and-rate": (lambda: gamma(2.0, 3.0, rate=1.0), "gamma"),
+    "gamma-near": (lambda: gamma(2.0, rate=1.0, shap=1.0), r"did you mean shape\?"),
+    "gamma-shape-twice": (lambda: gamma(2.0, rate=1.0, shape=1.0), "gamma"),
+    "bernoulli-both": (lambda: bernoulli(0.5, logits=0.0), "bernoulli"),
+    "bernoulli-both-by-name": (lambda: bernoulli(probs=0.5, logits=0.0), "probs"),
+    "categorical-both": (lambda: categorical([0.5, 0.5], logits=[0.0, 0.0]), "categorical"),
+    "mvnormal-both": (lambda: mvnormal([0.0], [[1.0]], scale_tril=[[1.0]]), "mvnormal"),
+}
+
+
+@pytest.mark.parametrize(
+    ("make", "message"), [pytest.param(*row, id=label) for label, row in WRONG_CALLS.items()]
+)
+def test_a_wrong_call_is_refused_with_a_hint(make, message):
+    with pytest.raises(ArgumentError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("make", "same"),
+    [
+        (lambda: normal(mu=0.5, std=2.0), lambda: normal(0.5, 2.0)),
+        (lambda: normal(0.5, std=2.0), lambda: normal(0.5, 2.0)),
+        (lambda: normal(std=2.0, mu=0.5), lambda: normal(0.5, 2.0)),
+        (lambda: gamma(shape=2.0, scale=0.5), lambda: gamma(2.0, scale=0.5)),
+        (lambda: gamma(shape=2.0, rate=2.0), lambda: gamma(2.0, scale=0.5)),
+        (lambda: student_t(df=3.0, loc=0.0, scale=2.0), lambda: student_t(3.0, 0.0, 2.0)),
+        (lambda: uniform(low=0, high=2), lambda: uniform(0.0, 2.0)),
+        (lambda: beta(alpha=2, beta=3), lambda: beta(2.0, 3.0)),
+    ],
+    ids=["names", "last", "order", "gamma", "rate", "student_t", "uniform", "beta"],
+)
+def test_arguments_may_be_given_by_name(make, same):
+    assert log_prob(0.7, make()) == log_prob(0.7, same())
+
+
+def test_logits_are_the_log_odds_of_probs():
+    np.testing.assert_allclose(
+        bernoulli.log_prob(True, logits=0.4), bernoulli.log_prob(True, 1.0 / (1.0 + np.exp(-0.4)))
+    )
+    np.testing.assert_allclose(
+        binomial.log_prob(2, n=3, logits=0.4), binomial.log_prob(2, 3, 1.0 / (1.0 + np.exp(-0.4)))
+    )
+    np.testing.assert_allclose(
+        categorical.log_prob(0, logits=np.log([2.0, 6.0])), categorical.log_prob(0, [0.25, 0.75])
+    )
+    np.testing.assert_allclose(
+        mvnormal.log_prob([1.0, 2.0], [0.0, 0.0], scale_tril=2.0 * EYE),
+        mvnormal.log_prob([1.0, 2.0], [0.0, 0.0], 4.0 * EYE),
+    )
+
+
+def test_a_rate_is_one_over_a_scale_for_every_form_of_it():
+    for rate in (2.0, 2, np.float64(2.0)):
+        assert gamma.log_prob(1.5, 3.0, rate=rate) == gamma.log_prob(1.5, 3.0, scale=0.5)
+    for rates in ([2.0, 4.0], (2.0, 4.0), np.array([2, 4])):
+        assert gamma.log_prob([1.5, 1.0], 3.0, rate=rates) == gamma.log_prob(
+            [1.5, 1.0], 3.0, scale=[0.5, 0.25]
+        )
+
+
+def test_the_text_of_a_distribution_is_how_to_call_it():
+    assert repr(normal) == "normal(mu, std)"
+    assert repr(gamma) == "gamma(shape, scale=...) or gamma(shape, rate=...)"
+    assert repr(bernoulli) == "bernoulli(probs) or bernoulli(logits=...)"
+
+
+# --- The value's type
+
+
+def test_values_given_from_outside_take_the_type_of_their_kind():
+    @gen
+    def model():
+        bernoulli(0.5) @ "bit"
+        bernoulli(0.5, size=2) @ "bits"
+        poisson(1.0) @ "count"
+        poisson(1.0, size=2) @ "counts"
+        normal(0.0, 1.0) @ "number"
+        normal(0.0, 1.0, size=2) @ "numbers"
+
+    given = {
+        "bit": 1,
+        "bits": [0, 1.0],
+        "count": 3.0,
+        "counts": [1.0, 2.0],
+        "number": 2,
+        "numbers": np.array([1, 2], dtype=np.float32),
+    }
+    trace, _ = model.generate((), given)
+    assert trace["bit"] is True
+    assert trace["bits"].dtype == np.bool_
+    assert type(trace["count"]) is int
+    assert trace["counts"].dtype == np.int64
+    assert type(trace["number"]) is float
+    assert trace["numbers"].dtype == np.float64
+
+
+def test_a_given_array_is_copied_and_the_copy_is_read_only():
+    @gen
+    def model():
+        return normal(0.0, 1.0, size=2) @ "x"
+
+    given = np.array([1.0, 2.0])
+    trace, _ = model.generate((), {"x": given})
+    given[0] = 7.0
+    assert trace["x"].tolist() == [1.0, 2.0]
+    with pytest.raises(ValueError, match="read-only"):
+        trace["x"][0] = 3.0
+
+
+def test_a_distribution_alone_is_a_generative_function():
+    trace = normal.simulate((0.0, 1.0), rng=0)
+    assert trace.retval == normal.sample(0.0, 1.0, rng=0)
+    assert trace.log_prob == normal.log_prob(trace.retval, 0.0, 1.0)
+    with pytest.raises(ArgumentError, match="normal"):
+        normal.simulate((0.0,))
+
+
+def test_every_refusal_here_is_one_of_ours_and_of_the_builtin_it_resembles():
+    for error, builtin in [
+        (DistributionError, ValueError),
+        (ShapeError, ValueError),
+        (ArgumentError, TypeError),
+    ]:
+        assert issubclass(error, GenParamsError)
+        assert issubclass(error, builtin)

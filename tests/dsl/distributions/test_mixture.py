@@ -1,0 +1,359 @@
+"""What a mixture does beyond the laws of the table."""
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import special, stats
+
+from genparams import (
+    bernoulli,
+    categorical,
+    dirichlet,
+    exponential,
+    gamma,
+    gen,
+    laplace,
+    mixture,
+    mvnormal,
+    normal,
+    poisson,
+    student_t,
+)
+from genparams.autodiff import gradient, hessian
+from genparams.errors import ArgumentError, DistributionError, ShapeError
+
+W = np.array([0.2, 0.3, 0.5])
+MU = np.array([-1.0, 0.5, 3.0])
+STD = np.array([0.5, 1.0, 2.0])
+
+
+def log_prob(x, call) -> Any:
+    return call.fn.log_prob(x, *call.args, size=call.options)
+
+
+def sample(call, rng=0):
+    return call.fn.sample(*call.args, size=call.options, rng=rng)
+
+
+# --- Densities
+
+
+def test_a_mixture_of_one_component_is_that_component():
+    assert log_prob(0.7, mixture([1.0], [normal(0.2, 1.5)])) == normal.log_prob(0.7, 0.2, 1.5)
+    assert log_prob(0.7, mixture([1.0], normal([0.2], [1.5]))) == normal.log_prob(0.7, 0.2, 1.5)
+
+
+def test_one_call_and_a_list_of_calls_are_the_same_mixture():
+    apart = mixture(W, [normal(mu, std) for mu, std in zip(MU, STD, strict=True)])
+    for x in (-2.0, 0.0, 4.0):
+        np.testing.assert_allclose(
+            log_prob(x, mixture(W, normal(MU, STD))), log_prob(x, apart), rtol=1e-14
+        )
+
+
+def test_one_call_and_a_list_of_calls_have_the_same_gradient_by_the_weights():
+    together = gradient(lambda w: log_prob(0.3, mixture(w, normal(MU, STD))), W)
+    apart = gradient(
+        lambda w: log_prob(
+            0.3, mixture(w, [normal(mu, std) for mu, std in zip(MU, STD, strict=True)])
+        ),
+        W,
+    )
+    np.testing.assert_allclose(together, apart, rtol=1e-13)
+
+
+def test_the_gradient_by_the_weights_is_that_of_free_entries():
+    density = stats.norm.pdf(0.3, MU, STD)
+    np.testing.assert_allclose(
+        gradient(lambda w: log_prob(0.3, mixture(w, normal(MU, STD))), W),
+        density / np.sum(W * density),
+        rtol=1e-13,
+    )
+
+
+def test_the_gradient_by_the_means_weighs_each_component_by_its_share():
+    joint = W * stats.norm.pdf(0.3, MU, STD)
+    np.testing.assert_allclose(
+        gradient(lambda mu: log_prob(0.3, mixture(W, normal(mu, STD))), MU),
+        joint / np.sum(joint) * (0.3 - MU) / STD**2,
+        rtol=1e-13,
+    )
+
+
+def test_parameters_shared_by_components_have_the_sum_of_their_gradients():
+    def f(t):
+        return log_prob(0.3, mixture([0.4, 0.6], [normal(t, 1.0), laplace(t, 2.0)]))
+
+    h = 1e-6
+    np.testing.assert_allclose(gradient(f, -0.4), (f(-0.4 + h) - f(-0.4 - h)) / (2 * h), rtol=1e-7)
+
+
+def test_an_argument_may_be_shared_by_all_components():
+    def shared(std):
+        return log_prob(0.3, mixture(W, normal(MU, std)))
+
+    def spread(std):
+        return log_prob(0.3, mixture(W, normal(MU, std * np.ones(3))))
+
+    assert shared(1.5) == spread(1.5)
+    np.testing.assert_allclose(gradient(shared, 1.5), gradient(spread, 1.5), rtol=1e-13)
+    call = mixture(W, normal(MU, 1.5), size=9)
+    np.testing.assert_array_equal(sample(call), sample(mixture(W, normal(MU, [1.5] * 3), size=9)))
+
+
+def test_a_covariance_may_be_shared_by_all_components():
+    means = np.array([[0.0, 1.0, 2.0], [3.0, 1.0, -1.0]])
+    x = np.array([[0.5, 0.5, 0.5], [1.0, 0.0, -1.0]])
+    cov = np.eye(3) + 0.5
+
+    def shared(cov):
+        return log_prob(x, mixture([0.4, 0.6], mvnormal(means, cov), size=2))
+
+    def spread(cov):
+        return log_prob(x, mixture([0.4, 0.6], mvnormal(means, np.stack([cov, cov])), size=2))
+
+    np.testing.assert_allclose(shared(cov), spread(cov), rtol=1e-14)
+    np.testing.assert_allclose(gradient(shared, cov), gradient(spread, cov), rtol=1e-12)
+
+
+def test_far_from_every_component_the_density_does_not_vanish():
+    found = log_prob(100.0, mixture([0.5, 0.5], normal([0.0, 1.0], [1.0, 1.0])))
+    wanted: Any = special.logsumexp(np.log(0.5) + stats.norm.logpdf(100.0, [0.0, 1.0], 1.0))
+    np.testing.assert_allclose(found, wanted, rtol=1e-14)
+
+
+def test_far_from_every_component_the_gradient_is_that_of_the_nearest():
+    g = gradient(
+        lambda mu: log_prob(1000.0, mixture([0.5, 0.5], normal(mu, [1.0, 1.0]))),
+        np.array([0.0, 1.0]),
+    )
+    np.testing.assert_allclose(g, [0.0, 999.0], rtol=1e-13)
+
+
+@pytest.mark.parametrize("x", [-1.0, 0.3, 60.0])
+def test_a_weight_of_zero_takes_a_component_out(x):
+    """At 60 the component that is left out would have by far the larger density."""
+    with_it = mixture([0.4, 0.6, 0.0], normal([-1.0, 1.0, 60.0], [1.0, 2.0, 1.0]))
+    without = mixture([0.4, 0.6], normal([-1.0, 1.0], [1.0, 2.0]))
+    np.testing.assert_allclose(log_prob(x, with_it), log_prob(x, without), rtol=1e-14)
+    g = gradient(
+        lambda mu: log_prob(x, mixture([0.4, 0.6, 0.0], normal(mu, [1.0, 2.0, 1.0]))),
+        np.array([-1.0, 1.0, 60.0]),
+    )
+    assert g[2] == 0.0
+    assert np.all(np.isfinite(g))
+
+
+def test_a_weight_of_zero_leaves_first_and_second_derivatives_finite():
+    def f(mu):
+        return log_prob(0.3, mixture([0.5, 0.5, 0.0], normal(mu, STD)))
+
+    assert np.all(np.isfinite(gradient(f, MU)))
+    assert np.all(np.isfinite(hessian(f, MU)))
+
+
+def test_the_gradient_by_a_weight_of_zero_is_its_density_over_the_mixture_s():
+    w = np.array([0.4, 0.6, 0.0])
+    density = stats.norm.pdf(0.3, MU, STD)
+    np.testing.assert_allclose(
+        gradient(lambda w: log_prob(0.3, mixture(w, normal(MU, STD))), w),
+        density / np.sum(w * density),
+        rtol=1e-13,
+    )
+
+
+def test_a_component_without_density_at_the_value_is_passed_over():
+    """A hurdle: half an exponential, half a normal that also lies below zero."""
+
+    def f(t):
+        return log_prob(-0.5, mixture([0.5, 0.5], [exponential(t[0]), normal(t[1], 1.0)]))
+
+    np.testing.assert_allclose(f([2.0, 0.1]), np.log(0.5) + stats.norm.logpdf(-0.5, 0.1, 1.0))
+    at = np.array([2.0, 0.1])
+    np.testing.assert_allclose(gradient(f, at), [0.0, -0.6], rtol=1e-14)
+    np.testing.assert_allclose(hessian(f, at), [[0.0, 0.0], [0.0, -1.0]], atol=1e-14)
+
+
+def test_outside_every_component_the_density_is_zero_and_so_is_the_gradient():
+    def f(rate):
+        return log_prob(-1.0, mixture([0.5, 0.5], exponential(rate)))
+
+    rates = np.array([1.0, 2.0])
+    assert f(rates) == -np.inf
+    np.testing.assert_array_equal(gradient(f, rates), 0.0)
+    np.testing.assert_array_equal(hessian(f, rates), 0.0)
+
+
+def test_weights_may_differ_from_entry_to_entry():
+    w = np.array([[0.1, 0.9], [0.8, 0.2], [0.5, 0.5]])
+    x = np.array([0.0, 1.0, 2.0])
+    call = mixture(w, normal([0.0, 2.0], [1.0, 0.5]))
+    one_by_one = [log_prob(x[i], mixture(w[i], normal([0.0, 2.0], [1.0, 0.5]))) for i in range(3)]
+    np.testing.assert_allclose(log_prob(x, call), sum(one_by_one), rtol=1e-14)
+    assert sample(call).shape == (3,)
+    assert gradient(lambda v: log_prob(x, mixture(v, normal([0.0, 2.0], [1.0, 0.5]))), w).shape == (
+        3,
+        2,
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "values"),
+    [
+        (mixture([0.3, 0.7], bernoulli([0.2, 0.9])), [False, True]),
+        (mixture([0.3, 0.7], bernoulli(logits=[0.0, -1.0])), [False, True]),
+        (mixture([0.3, 0.7], categorical([[0.2, 0.3, 0.5], [0.1, 0.1, 0.8]])), range(3)),
+        (mixture([0.3, 0.7], categorical(logits=[[0.0, 1.0], [2.0, 0.0]])), range(2)),
+        (mixture([0.3, 0.7], [poisson(1.0), categorical([0.5, 0.5])]), range(40)),
+    ],
+    ids=["bernoulli", "logits", "categorical", "categorical-logits", "poisson-and-categorical"],
+)
+def test_a_discrete_mixture_sums_to_one_over_its_values(call, values):
+    np.testing.assert_allclose(sum(np.exp(log_prob(x, call)) for x in values), 1.0, rtol=1e-12)
+    assert sample(call) in list(values)
+
+
+def test_mixtures_can_be_components_of_mixtures():
+    inner = mixture([0.5, 0.5], [normal(0.0, 1.0), laplace(1.0, 1.0)])
+    outer = mixture([0.25, 0.75], [inner, student_t(3.0, 0.0, 1.0)])
+    flat = mixture(
+        [0.125, 0.125, 0.75], [normal(0.0, 1.0), laplace(1.0, 1.0), student_t(3.0, 0.0, 1.0)]
+    )
+    for x in (-1.0, 0.2, 5.0):
+        np.testing.assert_allclose(log_prob(x, outer), log_prob(x, flat), rtol=1e-13)
+    assert type(sample(outer)) is float
+
+
+def test_a_gradient_flows_through_a_mixture_of_mixtures():
+    x = np.array([-1.0, 0.2, 5.0])
+
+    def f(t):
+        inner = mixture([0.5, 0.5], [normal(t, 1.0), laplace(1.0, 1.0)])
+        return log_prob(x, mixture([0.25, 0.75], [inner, student_t(3.0, t, 1.0)], size=3))
+
+    h = 1e-6
+    np.testing.assert_allclose(gradient(f, 0.4), (f(0.4 + h) - f(0.4 - h)) / (2 * h), rtol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        mixture([0.2, 0.3, 0.5], mvnormal(np.zeros((3, 2)), np.stack([np.eye(2)] * 3))),
+        mixture([0.4, 0.6], mvnormal(np.zeros((2, 3)), scale_tril=np.stack([np.eye(3)] * 2))),
+        mixture([0.4, 0.6], dirichlet(np.ones((2, 4)))),
+        mixture([0.4, 0.6], [mvnormal(np.zeros(3), np.eye(3)), dirichlet(np.ones(3))]),
+    ],
+    ids=["more-components-than-axes", "fewer", "dirichlet", "apart"],
+)
+def test_a_draw_of_a_mixture_of_vectors_has_their_length(call):
+    x = sample(call)
+    assert x.ndim == 1
+    assert np.isfinite(log_prob(x, call))
+    many = mixture(call.args[0], [mvnormal(np.zeros(3), np.eye(3))] * len(call.args[0]), size=5)
+    assert sample(many).shape == (5, 3)
+
+
+# --- Samples
+
+
+def test_draws_come_from_each_component_as_often_as_its_weight():
+    """The components are far apart; a right sampler fails a fresh seed once in 10,000."""
+    centres = np.array([0.0, 1e3, 2e3])
+    x = sample(mixture(W, normal(centres, np.ones(3)), size=3000))
+    counts = np.bincount(np.round(x / 1e3).astype(int), minlength=3)
+    assert stats.chisquare(counts, 3000 * W).pvalue > 1e-4
+
+
+def test_entries_of_one_draw_choose_their_components_apart():
+    x = sample(mixture([0.5, 0.5], [normal(-1e3, 1.0), normal(1e3, 1.0)], size=100))
+    assert 20 < np.sum(x > 0.0) < 80
+
+
+def test_a_vector_comes_from_one_component_as_a_whole():
+    means = np.array([[0.0, 0.0], [1e3, 1e3]])
+    x = sample(mixture([0.5, 0.5], mvnormal(means, np.stack([np.eye(2)] * 2)), size=100))
+    np.testing.assert_array_equal(x[:, 0] > 500.0, x[:, 1] > 500.0)
+
+
+# --- Inside a model
+
+
+def test_a_mixture_in_a_model_reads_parameters_in_its_components():
+    @gen
+    def model(mu):
+        return mixture(W, normal(mu, STD), size=4) @ "x"
+
+    x = np.array([0.0, 1.0, 2.0, 3.0])
+    weight, _ = model.assess((MU,), {"x": x})
+    np.testing.assert_allclose(weight, log_prob(x, mixture(W, normal(MU, STD), size=4)))
+
+
+# --- Refusals
+
+
+def test_weights_that_do_not_sum_to_one_are_refused():
+    with pytest.raises(DistributionError, match=r"weights of mixture of normal .* sum to 1"):
+        log_prob(0.0, mixture([0.5, 0.6], normal([0.0, 1.0], [1.0, 1.0])))
+
+
+def test_a_negative_weight_is_refused():
+    with pytest.raises(DistributionError, match="weights of mixture of normal must be at least 0"):
+        log_prob(0.0, mixture([1.5, -0.5], normal([0.0, 1.0], [1.0, 1.0])))
+
+
+@pytest.mark.parametrize("use", [sample, lambda call: log_prob(0.0, call)], ids=["draw", "density"])
+@pytest.mark.parametrize("count", [2, 4])
+def test_another_number_of_weights_than_entries_is_refused(use, count):
+    with pytest.raises(ShapeError, match=f"mixture of {count} components needs {count} entries"):
+        use(mixture(np.full(count, 1.0 / count), normal(MU, STD)))
+
+
+@pytest.mark.parametrize("use", [sample, lambda call: log_prob(0.0, call)], ids=["draw", "density"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_another_number_of_weights_than_calls_is_refused(use, count):
+    with pytest.raises(ShapeError, match="mixture of 2 components needs 2 weights"):
+        use(mixture(np.full(count, 1.0 / count), [normal(0.0, 1.0), laplace(0.0, 1.0)]))
+
+
+def test_a_wrong_argument_of_a_component_is_named_with_its_component():
+    with pytest.raises(DistributionError, match=r"scale of component 1 of mixture .* above 0"):
+        log_prob(0.0, mixture([0.5, 0.5], [normal(0.0, 1.0), laplace(0.0, -1.0)]))
+    with pytest.raises(DistributionError, match="std of mixture of normal must be above 0"):
+        log_prob(0.0, mixture([0.5, 0.5], normal([0.0, 1.0], [1.0, -1.0])))
+
+
+@pytest.mark.parametrize("components", [[], ()], ids=["list", "tuple"])
+def test_a_mixture_of_nothing_is_refused(components):
+    with pytest.raises(ArgumentError, match="at least one component"):
+        mixture([1.0], components)
+
+
+def test_components_of_unlike_values_are_refused():
+    with pytest.raises(ArgumentError, match="share one kind of value"):
+        mixture([0.5, 0.5], [normal(0.0, 1.0), poisson(1.0)])
+    with pytest.raises(ArgumentError, match="share one kind of value"):
+        mixture([0.5, 0.5], [normal(0.0, 1.0), mvnormal([0.0], [[1.0]])])
+
+
+def test_a_component_that_is_no_distribution_is_refused():
+    @gen
+    def model():
+        return normal(0.0, 1.0) @ "x"
+
+    others: list[Any] = [0.5, normal, model()]
+    for wrong in others:
+        with pytest.raises(ArgumentError, match=re.escape("distributions such as normal(mu, std)")):
+            mixture([0.5, 0.5], [normal(0.0, 1.0), wrong])
+
+
+def test_a_component_with_a_size_is_refused_and_told_where_it_goes():
+    with pytest.raises(ArgumentError, match=re.escape("write mixture(..., size=3)")):
+        mixture([0.5, 0.5], [normal(0.0, 1.0, size=3), normal(0.0, 1.0)])
+
+
+def test_a_component_may_be_in_another_parametrisation():
+    by_rate = mixture([0.5, 0.5], [gamma(2.0, rate=2.0), gamma(3.0, scale=1.0)])
+    by_scale = mixture([0.5, 0.5], [gamma(2.0, scale=0.5), gamma(3.0, scale=1.0)])
+    assert log_prob(1.3, by_rate) == log_prob(1.3, by_scale)

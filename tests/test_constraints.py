@@ -1,0 +1,299 @@
+"""Constraints: bijections between natural values and unconstrained coordinates."""
+
+import math
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from scipy import special
+
+from genparams import (
+    interval,
+    lower_cholesky,
+    ordered,
+    positive,
+    real,
+    simplex,
+    unit_interval,
+)
+from genparams.autodiff import gradient, hessian
+from genparams.errors import ConstraintError
+
+deterministic = settings(derandomize=True, deadline=None, max_examples=60)
+STEP = 1e-3
+
+# name: the constraint, the shape of its coordinates, the shape of its values
+SHAPES = {
+    "real": (real, (3,), (3,)),
+    "positive": (positive, (3,), (3,)),
+    "positive-matrix": (positive, (2, 3), (2, 3)),
+    "interval": (interval(-1.0, 3.0), (3,), (3,)),
+    "unit_interval": (unit_interval, (2, 2), (2, 2)),
+    "simplex": (simplex, (3,), (4,)),
+    "simplex-of-two": (simplex, (1,), (2,)),
+    "simplexes": (simplex, (2, 3), (2, 4)),
+    "ordered": (ordered, (4,), (4,)),
+    "ordered-of-one": (ordered, (1,), (1,)),
+    "ordered-rows": (ordered, (2, 3), (2, 3)),
+    "lower_cholesky": (lower_cholesky, (6,), (3, 3)),
+    "lower_cholesky-of-one": (lower_cholesky, (1,), (1, 1)),
+    "lower_cholesky-stack": (lower_cholesky, (2, 3), (2, 2, 2)),
+}
+every = pytest.mark.parametrize(
+    ("constraint", "shape", "natural_shape"), [pytest.param(*v, id=k) for k, v in SHAPES.items()]
+)
+
+
+def theta_of(shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def slope(f):
+    """The derivative of f at 0 by central differences, to order STEP^4."""
+    near, far = f(STEP) - f(-STEP), f(2.0 * STEP) - f(-2.0 * STEP)
+    return (8.0 * near - far) / (12.0 * STEP)
+
+
+@every
+@pytest.mark.parametrize("seed", range(3))
+def test_coordinates_and_back_is_the_identity(constraint, shape, natural_shape, seed):
+    theta = theta_of(shape, seed)
+    value = constraint.natural(theta)
+    assert np.shape(value) == natural_shape
+    np.testing.assert_allclose(constraint.coordinates(value), theta, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(
+        constraint.natural(constraint.coordinates(value)), value, rtol=1e-12, atol=1e-13
+    )
+
+
+@every
+def test_the_gradient_of_the_natural_value_is_that_of_finite_differences(
+    constraint, shape, natural_shape
+):
+    theta, direction = theta_of(shape), 0.3 * theta_of(shape, 1)
+    w = np.cos(np.arange(math.prod(natural_shape))).reshape(natural_shape)
+
+    def f(t):
+        value = constraint.natural(t)
+        return np.sum(w * value + 0.5 * value * value)
+
+    g = gradient(f, theta)
+    assert g.shape == theta.shape
+    np.testing.assert_allclose(
+        np.sum(g * direction), slope(lambda h: f(theta + h * direction)), rtol=1e-8, atol=1e-10
+    )
+
+    def flat(v):
+        return f(np.reshape(v, shape))
+
+    np.testing.assert_allclose(
+        hessian(flat, theta.ravel()) @ direction.ravel(),
+        slope(lambda h: gradient(flat, theta.ravel() + h * direction.ravel())),
+        rtol=1e-7,
+        atol=1e-9,
+    )
+
+
+@every
+def test_a_constraint_leaves_its_arguments_alone(constraint, shape, natural_shape):
+    theta = theta_of(shape)
+    value = np.array(constraint.natural(theta))
+    before = theta.copy(), value.copy()
+    constraint.coordinates(value)
+    np.testing.assert_array_equal(theta, before[0])
+    np.testing.assert_array_equal(value, before[1])
+
+
+@every
+def test_a_constraint_pickles_and_has_a_name(constraint, shape, natural_shape):
+    again = pickle.loads(pickle.dumps(constraint))
+    assert repr(again) == repr(constraint) == constraint.name
+    np.testing.assert_array_equal(
+        again.natural(theta_of(shape)), constraint.natural(theta_of(shape))
+    )
+
+
+@every
+def test_every_coordinate_moves_the_value(constraint, shape, natural_shape):
+    theta = theta_of(shape)
+    for place in np.ndindex(*shape):
+        moved = theta.copy()
+        moved[place] += 0.5
+        assert np.max(np.abs(constraint.natural(moved) - constraint.natural(theta))) > 1e-3
+
+
+# --- Laws over every point
+
+
+numbers = st.floats(-20.0, 20.0)
+
+
+@deterministic
+@given(arrays(float, array_shapes(max_dims=3, max_side=4), elements=numbers))
+def test_positive_values_come_back(theta):
+    value = positive.natural(theta)
+    assert np.all(value > 0.0)
+    np.testing.assert_allclose(positive.coordinates(value), theta, atol=1e-13)
+
+
+@deterministic
+@given(
+    st.floats(-1e3, 1e3),
+    st.floats(1e-3, 1e3),
+    arrays(float, array_shapes(max_dims=2, max_side=4), elements=st.floats(-8.0, 8.0)),
+)
+def test_values_in_an_interval_come_back(low, width, theta):
+    constraint = interval(low, low + width)
+    value = constraint.natural(theta)
+    assert np.all((value >= low) & (value <= low + width))
+    inside = (value > low) & (value < low + width)
+    again = constraint.natural(constraint.coordinates(value[inside]))
+    np.testing.assert_allclose(again, value[inside], rtol=1e-9, atol=1e-9 * width)
+
+
+@deterministic
+@given(arrays(float, array_shapes(max_dims=3, max_side=4), elements=st.floats(-15.0, 15.0)))
+def test_simplexes_come_back(theta):
+    value = simplex.natural(theta)
+    assert np.all(value > 0.0)
+    np.testing.assert_allclose(np.sum(value, axis=-1), 1.0, rtol=1e-14)
+    np.testing.assert_allclose(simplex.coordinates(value), theta, atol=1e-12)
+
+
+@deterministic
+@given(arrays(float, array_shapes(max_dims=2, max_side=4), elements=st.floats(-5.0, 5.0)))
+def test_ordered_values_come_back(theta):
+    value = ordered.natural(theta)
+    assert np.all(np.diff(value, axis=-1) > 0.0)
+    np.testing.assert_allclose(
+        ordered.natural(ordered.coordinates(value)), value, rtol=1e-12, atol=1e-12
+    )
+
+
+@deterministic
+@given(st.integers(1, 4), st.data())
+def test_cholesky_factors_come_back(d, data):
+    theta = data.draw(arrays(float, d * (d + 1) // 2, elements=st.floats(-5.0, 5.0)))
+    factor = lower_cholesky.natural(theta)
+    assert factor.shape == (d, d)
+    np.testing.assert_array_equal(factor, np.tril(factor))
+    assert np.all(np.diagonal(factor) > 0.0)
+    np.testing.assert_allclose(lower_cholesky.coordinates(factor), theta, atol=1e-14)
+
+
+# --- The coordinates that the module promises
+
+
+def test_the_coordinates_are_those_of_statistics():
+    assert positive.coordinates(2.5) == pytest.approx(math.log(2.5))
+    assert unit_interval.coordinates(0.3) == pytest.approx(special.logit(0.3))
+    assert interval(1.0, 5.0).coordinates(2.0) == pytest.approx(special.logit(0.25))
+    np.testing.assert_allclose(
+        simplex.coordinates(np.array([0.2, 0.3, 0.5])), np.log([0.4, 0.6]), rtol=1e-14
+    )
+    np.testing.assert_allclose(
+        ordered.coordinates(np.array([-1.0, 1.0, 4.0])), [-1.0, math.log(2.0), math.log(3.0)]
+    )
+    np.testing.assert_allclose(
+        lower_cholesky.coordinates(np.array([[2.0, 0.0], [-3.0, 4.0]])),
+        [math.log(2.0), -3.0, math.log(4.0)],
+    )
+
+
+@pytest.mark.parametrize("constraint", [positive, unit_interval, interval(-1.0, 2.0)], ids=repr)
+def test_a_single_number_has_a_single_coordinate(constraint):
+    theta = constraint.coordinates(0.5)
+    assert np.ndim(theta) == 0
+    np.testing.assert_allclose(constraint.natural(theta), 0.5, rtol=1e-14)
+    g = gradient(constraint.natural, float(theta))
+    np.testing.assert_allclose(g, slope(lambda h: constraint.natural(float(theta) + h)), rtol=1e-9)
+
+
+def test_the_interval_from_zero_to_one_is_the_unit_interval():
+    assert interval(0, 1) == unit_interval
+    assert repr(interval(0, 1)) == "unit_interval"
+    assert repr(interval(-1, 2)) == "interval(-1.0, 2.0)"
+
+
+@pytest.mark.parametrize("theta", [-40.0, 40.0, -700.0, 700.0])
+def test_far_coordinates_give_values_without_warning_or_nan(theta):
+    for constraint in (positive, unit_interval, interval(-1.0, 3.0)):
+        assert np.isfinite(constraint.natural(theta))
+        assert np.isfinite(gradient(constraint.natural, theta))
+    assert np.all(np.isfinite(simplex.natural(np.array([theta, 0.0]))))
+    assert np.all(np.isfinite(gradient(lambda t: simplex.natural(t)[0], np.array([theta, 0.0]))))
+
+
+def test_a_value_near_an_end_of_the_unit_interval_keeps_its_digits():
+    assert unit_interval.coordinates(1e-300) == pytest.approx(math.log(1e-300), rel=1e-14)
+    near = 1.0 - 2.0**-52
+    assert unit_interval.natural(unit_interval.coordinates(near)) == pytest.approx(near, abs=1e-16)
+
+
+def test_a_value_near_an_end_of_a_shifted_interval_keeps_its_digits():
+    constraint = interval(-1.0, 3.0)
+    value = -1.0 + 1e-8
+    assert constraint.coordinates(value) == pytest.approx(math.log((value + 1.0) / 4.0), rel=1e-9)
+
+
+# --- Refusals
+
+REFUSED = {
+    "positive-zero": (positive, 0.0, "above 0"),
+    "positive-negative": (positive, np.array([1.0, -1.0]), "above 0"),
+    "positive-nan": (positive, np.array([1.0, math.nan]), "above 0"),
+    "positive-infinite": (positive, math.inf, "finite"),
+    "interval-low": (interval(-1.0, 2.0), -1.0, "strictly between -1.0 and 2.0"),
+    "interval-high": (interval(-1.0, 2.0), 2.0, "strictly between -1.0 and 2.0"),
+    "interval-outside": (interval(-1.0, 2.0), np.array([0.0, 5.0]), "strictly between"),
+    "interval-nan": (interval(-1.0, 2.0), math.nan, "strictly between"),
+    "unit-zero": (unit_interval, 0.0, "unit_interval"),
+    "unit-one": (unit_interval, 1.0, "strictly between 0.0 and 1.0"),
+    "simplex-zero": (simplex, np.array([0.0, 0.4, 0.6]), "above 0"),
+    "simplex-one": (simplex, np.array([1.0, 0.0]), "above 0"),
+    "simplex-negative": (simplex, np.array([-0.2, 0.6, 0.6]), "above 0"),
+    "simplex-sum": (simplex, np.array([0.5, 0.6]), "sum to 1"),
+    "simplex-row": (simplex, np.array([[0.5, 0.5], [0.5, 0.6]]), "sum to 1"),
+    "simplex-nan": (simplex, np.array([math.nan, 0.5]), "above 0"),
+    "simplex-number": (simplex, 1.0, "at least two entries"),
+    "simplex-of-one": (simplex, np.array([1.0]), "at least two entries"),
+    "ordered-tie": (ordered, np.array([1.0, 1.0, 2.0]), "above the one before it"),
+    "ordered-falling": (ordered, np.array([1.0, 0.5]), "above the one before it"),
+    "ordered-number": (ordered, 1.0, "array"),
+    "ordered-infinite": (ordered, np.array([1.0, math.inf]), "finite"),
+    "ordered-nan": (ordered, np.array([1.0, math.nan]), "finite"),
+    "cholesky-upper": (lower_cholesky, np.array([[1.0, 0.5], [0.0, 1.0]]), "lower triangular"),
+    "cholesky-zero": (lower_cholesky, np.array([[1.0, 0.0], [0.5, 0.0]]), "positive diagonal"),
+    "cholesky-negative": (lower_cholesky, np.array([[1.0, 0.0], [0.5, -1.0]]), "positive diagonal"),
+    "cholesky-wide": (lower_cholesky, np.ones((2, 3)), "square"),
+    "cholesky-vector": (lower_cholesky, np.ones(3), "square"),
+    "cholesky-number": (lower_cholesky, 1.0, "square"),
+    "cholesky-nan": (lower_cholesky, np.array([[1.0, 0.0], [math.nan, 1.0]]), "lower triangular"),
+    "cholesky-infinite": (
+        lower_cholesky,
+        np.array([[math.inf, 0.0], [0.0, 1.0]]),
+        "lower triangular",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("constraint", "value", "message"), [pytest.param(*v, id=k) for k, v in REFUSED.items()]
+)
+def test_a_value_on_or_over_the_boundary_is_refused(constraint, value, message):
+    with pytest.raises(ConstraintError, match=message) as caught:
+        constraint.coordinates(value)
+    assert constraint.name in str(caught.value)
+    assert isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [(1.0, 1.0), (2.0, 1.0), (0.0, math.inf), (-math.inf, 0.0), (math.nan, 1.0)],
+)
+def test_an_interval_needs_two_finite_bounds_in_order(low, high):
+    with pytest.raises(ConstraintError, match="two finite bounds, low < high"):
+        interval(low, high)

@@ -1,0 +1,111 @@
+"""Every page of the documentation runs, and what it says comes out is what comes out.
+
+A page is run as one script in an interpreter of its own: its ```python blocks, each on the line
+where it stands. Two kinds of comment are checked:
+
+    print(expression)  # the line that it prints
+
+and, at the end of a block, the error that the block raises, which may run over several lines:
+
+    # NameOfTheError: its message
+
+In both, `...` stands for anything.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from itertools import zip_longest
+from pathlib import Path
+from textwrap import indent
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PRINTED = re.compile(r"^ *print\(.*\)  # (.*)$", re.MULTILINE)
+RAISED = re.compile(r"^# [A-Z]\w+: .*\n(?:# .*\n)*\Z", re.MULTILINE)
+
+
+def script(page: str) -> str:
+    """The blocks of a page as a script with the page's line numbers."""
+    source, end = "", 0
+    for block in BLOCK.finditer(page):
+        source += "\n" * page.count("\n", end, block.start()) + guarded(block[1])
+        end = block.end()
+    return source
+
+
+def guarded(block: str) -> str:
+    """A block between two lines for its fences, where one that raises has its error printed."""
+    if not RAISED.search(block):
+        return "\n" + block
+    tell = "print(type(error).__name__ + ':', ' '.join(str(error).split()))"
+    return f"try:\n{indent(block, '    ')}except Exception as error: {tell}"
+
+
+def claims(page: str) -> list[str]:
+    """What a page says that its blocks print or raise, in order."""
+    found = []
+    for block in BLOCK.findall(page):
+        found += PRINTED.findall(block)
+        if error := RAISED.search(block):
+            found.append(" ".join(line.removeprefix("# ") for line in error[0].splitlines()))
+    return found
+
+
+def outcome(page: str, folder: Path) -> list[str]:
+    """What the blocks of a page print, line by line."""
+    file = folder / "page.py"
+    file.write_text(script(page), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(file)],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"},
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def holds(claim: str, line: str) -> bool:
+    return re.fullmatch(".*".join(map(re.escape, claim.split("..."))), line) is not None
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_runs_and_does_what_it_says(page, tmp_path):
+    text = page.read_text(encoding="utf-8")
+    for claim, line in zip_longest(claims(text), outcome(text, tmp_path), fillvalue=""):
+        assert holds(claim, line), f"{page.name} says {claim!r}, and {line!r} came"
+
+
+def test_a_page_that_says_something_false_is_found_out(tmp_path):
+    page = (
+        "A page.\n\n```python\nprint(1 + 1)  # 3\nprint(2)  # 2\n```\n"
+        "```python\nint('x')\n# ValueError: invalid literal ...\n```\n"
+        "```python\nint('x')\n# TypeError: no such thing,\n# on two lines\n```\n"
+    )
+    both = zip(claims(page), outcome(page, tmp_path), strict=True)
+    assert [holds(claim, line) for claim, line in both] == [False, True, True, False]
+
+
+def test_an_error_in_a_page_is_told_with_the_line_of_the_page(tmp_path):
+    with pytest.raises(AssertionError, match="line 5"):
+        outcome("A page.\n\n```python\nx = 1\nx.y\n```\n", tmp_path)
+
+
+def test_the_first_steps_are_the_opening_of_the_readme():
+    opening = BLOCK.search(PAGES[0].read_text(encoding="utf-8"))
+    example = (ROOT / "examples" / "first_steps.py").read_text(encoding="utf-8")
+    assert opening
+    assert example.endswith(f'"""\n\n{opening[1]}')
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_to_a_file_leads_somewhere(page):
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target

@@ -1,0 +1,106 @@
+"""Every example reaches the fit that it is checked against, and says so when it does not.
+
+`reference_fits.json` holds the three fits: estimates by name, log scales and log odds where the
+name says so, and log-likelihoods, found by Newton's method to a gradient below 1e-11. Each note
+gives the digits that are in print, and where. Estimates are to agree to 1e-5, relative.
+"""
+
+import json
+import math
+import subprocess
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+FITS = json.loads((ROOT / "tests" / "reference_fits.json").read_text(encoding="utf-8"))
+
+
+def load(name):
+    spec = spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert spec
+    assert spec.loader
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def agree(found, estimates):
+    assert found == {name: pytest.approx(value, rel=1e-5) for name, value in estimates.items()}
+
+
+def test_the_line_is_that_of_least_squares():
+    found, fit = load("line_mtcars").main(), FITS["mtcars_mpg_wt_normal"]
+    assert found["log_likelihood"] == pytest.approx(fit["loglik"], abs=1e-4)
+    agree(
+        {
+            "intercept": found["intercept"],
+            "wt": found["slope"],
+            "log_sigma": math.log(found["noise"]),
+        },
+        fit["est"],
+    )
+
+
+def test_the_logistic_curve_is_that_of_the_reference():
+    found, fit = load("oring_logistic").main(), FITS["oring_binary_logit"]
+    assert found["log_likelihood"] == pytest.approx(fit["loglik"], abs=1e-4)
+    agree({"intercept": found["intercept"], "temp": found["slope"]}, fit["est"])
+
+
+def test_the_mixture_is_that_of_the_reference():
+    found, fit = load("old_faithful").main(), FITS["faithful_mix2"]
+    assert found["log_likelihood"] == pytest.approx(fit["loglik"], abs=1e-4)
+    agree(
+        {
+            "logit_lambda1": math.log(found["weights"][0] / found["weights"][1]),
+            "mu1": found["means"][0],
+            "mu2": found["means"][1],
+            "log_sigma1": math.log(found["stds"][0]),
+            "log_sigma2": math.log(found["stds"][1]),
+        },
+        fit["est"],
+    )
+
+
+@pytest.mark.parametrize("name", ["line_mtcars", "oring_logistic", "old_faithful"])
+def test_an_example_that_stops_too_early_says_so(name, capsys):
+    with pytest.raises(SystemExit, match="more steps"):
+        load(name).main(stages=((0.01, 5),))
+    assert "reference" in capsys.readouterr().out
+
+
+def test_the_picture_of_the_mixture_is_saved(tmp_path):
+    pytest.importorskip("matplotlib")
+    load("old_faithful").main(plot=tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_matplotlib_the_example_says_how_to_get_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    load("old_faithful").main(plot=tmp_path / "picture.png")
+    assert "pip install genparams[plot]" in capsys.readouterr().out
+    assert not (tmp_path / "picture.png").exists()
+
+
+def test_the_first_steps_print_what_their_comments_say():
+    file = EXAMPLES / "first_steps.py"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(file)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT)},
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    said = [line.split("  # ")[1] for line in file.read_text().splitlines() if "  # " in line]
+    assert done.stdout.split() == said
+
+
+def test_every_example_has_a_test_here():
+    here = Path(__file__).read_text(encoding="utf-8")
+    assert [file.stem for file in EXAMPLES.glob("*.py") if file.stem not in here] == []
