@@ -296,10 +296,10 @@ def operand(value: Any) -> Any:
     kind = type(value)
     if kind is float or kind is Box:
         return value
+    if kind is numpy.ndarray and value.dtype.kind == "f":
+        return value if value.ndim else float(value)
     if isinstance(value, (int, float, np.number, np.bool_)):
         return float(value)
-    if kind is np.ndarray and value.dtype.kind == "f":
-        return value if value.ndim else float(value)
     if kind is np.ndarray and value.dtype == object:
         return operand(value.tolist())
     if isinstance(value, (list, tuple)):
@@ -479,17 +479,19 @@ def _elementwise(ufunc: numpy.ufunc, inputs: Sequence[Any]) -> Any:
     tape, values = strip(inputs)
     assert tape is not None
     result = ufunc(*values)
-    if getattr(result, "dtype", float) == np.dtype(object):
+    if type(result) is numpy.ndarray and result.dtype.kind == "O":
         return _elementwise(ufunc, [operand(v) for v in inputs])
     result = _settle(result)
-    edges = []
+    edges = tape.edges
+    child = len(edges)
     for given, value, derivative in zip(inputs, values, derivatives, strict=True):
         if type(given) is Box and given.tape is tape:
             if type(result) is float:
-                edges.append((given, _settle(derivative(result, *values))))
+                edges.append((child, given.index, _settle(derivative(result, *values))))
             else:
-                edges.append((given, _pullback(derivative, result, values, shape_of(value))))
-    return tape.record(result, edges)
+                pull = _pullback(derivative, result, values, shape_of(value))
+                edges.append((child, given.index, pull))
+    return Box(result, tape, child)
 
 
 def _pullback(derivative: Callable, result: Any, values: Sequence[Any], shape: tuple) -> Callable:
@@ -531,7 +533,7 @@ def _operator(
                     r = on_floats(x, y)
                     edges.append((child, self.index, by_left(r, x, y)))
                 return Box(r, tape, child)
-        if isinstance(other, (Box, float, int, np.ndarray, np.generic, list)):
+        if type(other) is numpy.ndarray or isinstance(other, (Box, float, int, np.generic, list)):
             return _elementwise(ufunc, (other, self) if swap else (self, other))
         return NotImplemented
 

@@ -126,6 +126,20 @@ class Parameter:
             value = _plain(np.asarray(value, dtype=self.dtype))
         return theta, value
 
+    def stepped(self, direction: Any) -> tuple[Any, Any]:
+        """Its coordinates and value after a step.
+
+        Raises:
+            ShapeError: the direction has another shape.
+        """
+        theta = self._theta + direction
+        if type(theta) is not float and np.shape(theta) != self.shape:
+            raise ShapeError(
+                f"it gave a direction of shape {np.shape(direction)} for parameter "
+                f"{self.name!r}, whose gradient has shape {self.shape}"
+            )
+        return self.moved(theta)
+
     def place(self, theta: Any, value: Any) -> None:
         """Take what `moved` returned."""
         self._theta, self._value = theta, value

@@ -133,6 +133,8 @@ def accumulate(
 
 
 def _number(scale: Any) -> float:
+    if type(scale) is float:
+        return scale
     value = np.asarray(scale)
     if value.ndim or value.dtype.kind not in "fiub":
         raise InvalidValue(f"scale must be a number, got {scale!r}")

@@ -8,6 +8,7 @@ import numpy as np
 from genparams.errors import (
     NonFiniteGradient,
     NothingAccumulated,
+    ShapeError,
     StateMismatch,
     UnknownFunction,
     UpdateError,
@@ -153,20 +154,19 @@ class ParamUpdate:
         if self.minimize:
             g = {key: -d for key, d in g.items()}
         theta = {key: p.coordinates for key, (p, _) in live.items()}
-        directions, state = self.rule.apply(g, self._state_for(live, theta), theta)
-        moved = {key: live[key][0].moved(theta[key] + d) for key, d in directions.items()}
-        for key, (new, _) in moved.items():
-            if np.shape(new) != live[key][0].shape:
-                raise UpdateError(
-                    f"{self.rule!r} gave a direction of another shape for {'.'.join(key)}"
-                )
+        fresh = self._fresh(live)
+        directions, state = self.rule.apply(g, self._state_for(fresh, theta), theta)
+        try:
+            moved = [(live[key][0], *live[key][0].stepped(d)) for key, d in directions.items()]
+        except ShapeError as error:
+            raise UpdateError(f"{self.rule!r} cannot be applied: {error}") from None
         with lock:
-            for key, (new, value) in moved.items():
-                live[key][0].place(new, value)
+            for parameter, coordinates, value in moved:
+                parameter.place(coordinates, value)
                 if grads is None:
-                    live[key][0].zero_grad()
+                    parameter.zero_grad()
             self._state = state
-            self._bound.update({key: p for key, (p, _) in live.items()})
+            self._bound.update(fresh)
             self.steps += 1
 
     def _given(self, grads: Mapping[Any, Any], live: Live) -> dict[Key, Any]:
@@ -209,12 +209,15 @@ class ParamUpdate:
                 return store
         return _store(named(owner))
 
-    def _state_for(self, live: Live, theta: Mapping[Key, Any]) -> State:
-        """The rule's state, begun for parameters that are new or were initialised again."""
-        new = [key for key, (p, _) in live.items() if self._bound.get(key) is not p]
-        if not new and self._state is not None:
+    def _fresh(self, live: Live) -> dict[Key, Parameter]:
+        """The parameters that the state knows nothing of: new ones, and those begun again."""
+        return {key: p for key, (p, _) in live.items() if self._bound.get(key) is not p}
+
+    def _state_for(self, fresh: Mapping[Key, Parameter], theta: Mapping[Key, Any]) -> State:
+        """The rule's state, with a beginning for fresh parameters."""
+        if not fresh and self._state is not None:
             return self._state
-        begun = self.rule.init({key: theta[key] for key in new})
+        begun = self.rule.init({key: theta[key] for key in fresh})
         return begun if self._state is None else _joined(self._state, begun)
 
     def state_dict(self) -> dict[str, np.ndarray]:
@@ -222,7 +225,8 @@ class ParamUpdate:
         function/name.
         """
         live = self.parameters()
-        state = self._state_for(live, {key: p.coordinates for key, (p, _) in live.items()})
+        theta = {key: p.coordinates for key, (p, _) in live.items()}
+        state = self._state_for(self._fresh(live), theta)
         return {
             "steps": np.array(self.steps),
             **{k: np.array(v) for k, v in _leaves(state).items()},

@@ -458,9 +458,10 @@ def _terms_of(density: Callable, support: Callable | None) -> Callable[..., Term
 
     def terms(x: Any, *args: Any) -> Terms:
         values = (x, *args)
-        inside = True if support is None else np.asarray(support(*map(raw, values)))
-        if not np.all(inside):
-            return outside(values, inside)
+        if support is not None:
+            inside = np.asarray(support(*map(raw, values)))
+            if not inside.all():
+                return outside(values, inside)
         log_density, partials = density(arrays, *values)
         batch = shape_of(log_density)
 
