@@ -8,20 +8,44 @@ from genparams.constraints import (
     simplex,
     unit_interval,
 )
+from genparams.dsl.check import GradientCheck, check_gradients
+from genparams.dsl.combinators import map_, mask, recurse, switch, unfold
+from genparams.dsl.custom import custom_gradient, custom_random
 from genparams.dsl.distributions.base import Distribution
+from genparams.dsl.distributions.bounded import (
+    beta_uniform,
+    piecewise_uniform,
+    truncated_normal,
+    von_mises,
+)
 from genparams.dsl.distributions.continuous import (
     beta,
+    cauchy,
     exponential,
     gamma,
+    half_cauchy,
+    half_normal,
+    inv_gamma,
     laplace,
+    logistic,
     lognormal,
     normal,
     student_t,
     uniform,
+    weibull,
 )
-from genparams.dsl.distributions.discrete import bernoulli, binomial, categorical, poisson
+from genparams.dsl.distributions.discrete import (
+    bernoulli,
+    beta_binomial,
+    binomial,
+    categorical,
+    geometric,
+    neg_binomial,
+    poisson,
+    uniform_discrete,
+)
 from genparams.dsl.distributions.mixture import mixture
-from genparams.dsl.distributions.multivariate import dirichlet, mvnormal
+from genparams.dsl.distributions.multivariate import dirichlet, multinomial, mvnormal
 from genparams.dsl.gen import GenerativeFunction, gen
 from genparams.dsl.gradients import accumulate_param_gradients
 from genparams.dsl.interpreter import Call, param
@@ -37,6 +61,7 @@ from genparams.dsl.parameters import (
 from genparams.errors import GenParamsError
 from genparams.params import Parameter, ParamStore, real
 from genparams.trace.choices import ChoiceMap
+from genparams.trace.selection import Selection, everything, nothing, select
 from genparams.trace.trace import Trace
 from genparams.update.configurations import ADAM, FixedStepGradientDescent, GradientDescent
 from genparams.update.param_update import ParamUpdate
@@ -51,47 +76,75 @@ __all__ = [
     "FixedStepGradientDescent",
     "GenParamsError",
     "GenerativeFunction",
+    "GradientCheck",
     "GradientDescent",
     "ParamStore",
     "ParamUpdate",
     "Parameter",
     "Rule",
+    "Selection",
     "Trace",
     "accumulate_param_gradients",
     "bernoulli",
     "beta",
+    "beta_binomial",
+    "beta_uniform",
     "binomial",
     "categorical",
+    "cauchy",
     "chain",
+    "check_gradients",
+    "custom_gradient",
+    "custom_random",
     "dirichlet",
+    "everything",
     "exponential",
     "gamma",
     "gen",
+    "geometric",
     "get_param",
     "get_param_grad",
+    "half_cauchy",
+    "half_normal",
     "increment_param_grad",
     "init_param",
     "interval",
+    "inv_gamma",
     "laplace",
+    "logistic",
     "lognormal",
     "lower_cholesky",
+    "map_",
+    "mask",
     "mixture",
+    "multinomial",
     "mvnormal",
+    "neg_binomial",
     "normal",
+    "nothing",
     "ordered",
     "param",
+    "piecewise_uniform",
     "poisson",
     "positive",
     "real",
+    "recurse",
     "scale",
     "scale_by_adam",
     "scale_by_inverse_time",
+    "select",
     "set_param",
     "set_param_grad",
     "simplex",
     "stateless",
     "student_t",
+    "switch",
+    "truncated_normal",
+    "unfold",
     "uniform",
+    "uniform_discrete",
     "unit_interval",
+    "von_mises",
+    "weibull",
     "zero_param_grad",
 ]

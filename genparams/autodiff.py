@@ -124,6 +124,8 @@ class Box:
                 return _elementwise(ufunc, inputs)
         elif method == "reduce" and ufunc is np.add:
             return _apply(np.sum, inputs, {"axis": 0, **kwargs})
+        elif method == "reduce" and ufunc is np.logaddexp and kwargs.keys() <= {"axis", "keepdims"}:
+            return _log_sum_exp(*inputs, **kwargs)
         raise refusal(
             f"numpy.{ufunc.__name__}.{method} with {sorted(kwargs)}", "the plain function"
         )
@@ -232,7 +234,7 @@ def refusal(what: str, instead: str, trail: TracebackType | None = None) -> Trac
         steps = list(traceback.walk_stack(sys._getframe(1)))
     else:
         steps = [*traceback.walk_tb(trail)][::-1]
-    ours = ("genparams", "numpy", "autograd")
+    ours = ("genparams", "numpy", "scipy", "autograd")
     theirs = [step for step in steps if _package(step[0]) not in ours]
     frame, number = (theirs or steps)[0]
     file = frame.f_code.co_filename
@@ -385,6 +387,9 @@ _DERIVATIVES: dict[Any, tuple[Callable, ...]] = {
     special.xlog1py: (lambda r, x, y: np.log1p(y), lambda r, x, y: _over(x, 1.0 + y)),
     special.erf: (lambda r, x: _TWO_OVER_ROOT_PI * np.exp(-x * x),),
     special.erfc: (lambda r, x: -_TWO_OVER_ROOT_PI * np.exp(-x * x),),
+    special.erfcx: (lambda r, x: 2.0 * x * r - _TWO_OVER_ROOT_PI,),
+    special.i0e: (lambda r, x: special.i1e(x) - np.sign(raw(x)) * r,),
+    special.i1e: (lambda r, x: special.i0e(x) - np.sign(raw(x)) * r - _i1e_over(r, x),),
     special.ndtr: (lambda r, x: np.exp(-0.5 * x * x) / _ROOT_TWO_PI,),
     special.log_ndtr: (lambda r, x: np.exp(-0.5 * x * x - r) / _ROOT_TWO_PI,),
 }
@@ -453,6 +458,12 @@ def _polygamma(order: int, x: Any) -> Any:
     if type(x) is not Box:
         return _settle(special.polygamma(order, x))
     return _linear(x, _polygamma(order, x.value), lambda g: g * _polygamma(order + 1, x.value))
+
+
+def _i1e_over(r: Any, x: Any) -> Any:
+    """i1e(x) / x, which is 1/2 where x is 0."""
+    zero = raw(x) == 0.0
+    return np.where(zero, 0.5 * special.i0e(x), r / np.where(zero, 1.0, x))
 
 
 def _over(y: Any, x: Any) -> Any:
@@ -562,7 +573,8 @@ for _name, _ufunc in [
     ("ne", np.not_equal),
 ]:
     setattr(Box, f"__{_name}__", lambda self, other, ufunc=_ufunc: ufunc(self, other))
-    setattr(Box, f"__r{_name}__", lambda self, other, ufunc=_ufunc: ufunc(other, self))
+    if _name in ("pow", "matmul", "mod", "floordiv"):
+        setattr(Box, f"__r{_name}__", lambda self, other, ufunc=_ufunc: ufunc(other, self))
 
 
 # --- Functions of whole arrays
@@ -586,6 +598,8 @@ def _linear(box: Box, value: Any, pull: Callable) -> Box:
 def _sum(
     x: Box, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False
 ) -> Box:
+    if dtype is not None or out is not None:
+        raise refusal("numpy.sum with dtype or out", "the plain sum")
     shape = x.shape
     value = np.sum(x.value, axis=axis, keepdims=keepdims)
     if axis is None or not shape:
@@ -604,6 +618,21 @@ def _mean(
 ) -> Any:
     result = np.sum(x, axis=axis, keepdims=keepdims)
     return result / (x.size / max(math.prod(shape_of(result)), 1))
+
+
+def _log_sum_exp(x: Box, axis: Any = 0, keepdims: bool = False) -> Any:
+    """The logarithm of a sum of exponentials, which `np.logaddexp.reduce` asks for."""
+    top = np.max(raw(x), axis=axis, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0.0)
+    level = top if keepdims else np.squeeze(top, axis=axis)
+    return np.log(np.sum(np.exp(x - top), axis=axis, keepdims=keepdims)) + level
+
+
+def _repeat(x: Box, repeats: Any, axis: int | None = None) -> Any:
+    if axis is None:
+        x, axis = np.ravel(x), 0
+    places = np.repeat(np.arange(x.shape[axis]), repeats)
+    return x[(slice(None),) * (axis % x.ndim) + (places,)]
 
 
 def _reshape(x: Box, shape: Any, order: str = "C") -> Box:
@@ -667,7 +696,7 @@ def _matmul(a: Any, b: Any) -> Any:
     """`a @ b`; the rules for stacks of matrices are autograd's."""
     if len(shape_of(a)) > 2 or len(shape_of(b)) > 2:
         return _by_autograd(np.matmul, (a, b), {})
-    tape, (x, y) = strip((a, b))
+    tape, (x, y) = strip((operand(a), operand(b)))
     value = x @ y
     edges = []
     if type(a) is Box and a.tape is tape:
@@ -765,6 +794,7 @@ _RULES: dict[Any, Callable] = {
     np.reshape: _reshape,
     np.ravel: lambda x, order="C": _reshape(x, (-1,), order),
     np.diagonal: _diagonal,
+    np.repeat: _repeat,
     np.transpose: _transpose,
     np.broadcast_to: _broadcast_to,
     np.where: _where,
@@ -809,7 +839,10 @@ def _by_autograd(func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) ->
 
     def pullback(place: int) -> Callable:
         def pull(g: Any) -> Any:
-            return next(iter(maker((place,), result, tuple(values), kwargs)(g)))
+            try:
+                return next(iter(maker((place,), result, tuple(values), kwargs)(g)))
+            except (TypeError, ValueError, NotImplementedError) as error:
+                raise refusal(f"numpy's {name} in this form ({error})", "a plainer form") from error
 
         return pull
 

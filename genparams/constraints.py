@@ -11,14 +11,23 @@
 
 The logarithms make the usual coordinates of statistics: a standard error on theta is one on log
 sigma or logit p.
+
+Each is also a change of variables for `transformed`: `inverse` is `coordinates` without its checks,
+written in operations that can be differentiated, `contains` says where it holds, and
+`log_det_jacobian` is log |d natural(theta) / d theta|. With the length of a vector or the side of a
+matrix fixed, the entries of a value that are free to move are all of those of `positive`,
+`interval` and `ordered`, the first K - 1 of `simplex` and the lower triangle of `lower_cholesky`;
+the density of a value is one over those.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from genparams.autodiff import np, raw, special
-from genparams.errors import ConstraintError
+from genparams.errors import ConstraintError, ShapeError
+
+Shape = tuple[int, ...]
 
 
 def _check(inside: Any, value: Any, name: str, rule: str) -> None:
@@ -31,18 +40,30 @@ class Positive:
     """Every entry above 0; theta = log x."""
 
     name: str = "positive"
+    rank: ClassVar[int] = 0
+    coordinate_rank: ClassVar[int] = 0
 
     def natural(self, theta: Any) -> Any:
         return np.exp(theta)
 
     def coordinates(self, value: Any) -> Any:
-        _check(
-            (value > 0) & np.isfinite(value),
-            value,
-            self.name,
-            "every entry must be above 0 and finite",
-        )
+        _check(self.contains(value), value, self.name, "every entry must be above 0 and finite")
+        return self.inverse(value)
+
+    def inverse(self, value: Any) -> Any:
         return np.log(value)
+
+    def contains(self, value: Any) -> Any:
+        return (value > 0) & np.isfinite(value)
+
+    def log_det_jacobian(self, theta: Any) -> Any:
+        return theta
+
+    def value_shape(self, shape: Shape) -> Shape:
+        return shape
+
+    def interior(self, shape: Shape) -> Any:
+        return np.ones(shape)
 
     def __repr__(self) -> str:
         return self.name
@@ -54,6 +75,8 @@ class Interval:
 
     low: float
     high: float
+    rank: ClassVar[int] = 0
+    coordinate_rank: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
@@ -78,14 +101,30 @@ class Interval:
         )
 
     def coordinates(self, value: Any) -> Any:
-        inside = (value > self.low) & (value < self.high)
         _check(
-            inside,
+            self.contains(value),
             value,
             self.name,
             f"every entry must lie strictly between {self.low} and {self.high}",
         )
+        return self.inverse(value)
+
+    def inverse(self, value: Any) -> Any:
         return np.log(value - self.low) - np.log(self.high - value)
+
+    def contains(self, value: Any) -> Any:
+        return (value > self.low) & (value < self.high)
+
+    def log_det_jacobian(self, theta: Any) -> Any:
+        """log(high - low) + log expit(theta) + log expit(-theta)."""
+        width = math.log(self.high - self.low)
+        return width + special.log_expit(theta) + special.log_expit(-theta)
+
+    def value_shape(self, shape: Shape) -> Shape:
+        return shape
+
+    def interior(self, shape: Shape) -> Any:
+        return np.full(shape, 0.5 * self.low + 0.5 * self.high)
 
     def __repr__(self) -> str:
         return self.name
@@ -96,6 +135,8 @@ class Simplex:
     """Positive entries that sum to 1 along the last axis; theta_k = log(x_k / x_K)."""
 
     name: str = "simplex"
+    rank: ClassVar[int] = 1
+    coordinate_rank: ClassVar[int] = 1
 
     def natural(self, theta: Any) -> Any:
         last = np.zeros((*np.shape(theta)[:-1], 1))
@@ -106,14 +147,33 @@ class Simplex:
     def coordinates(self, value: Any) -> Any:
         enough = np.ndim(value) > 0 and np.shape(value)[-1] > 1
         _check(enough, value, self.name, "it needs an array of at least two entries")
-        tolerance = 1e-5 if np.asarray(value).dtype == np.float32 else 1e-8
-        inside = np.all(value > 0) and np.allclose(
-            np.sum(value, axis=-1), 1.0, rtol=0.0, atol=tolerance
-        )
         _check(
-            inside, value, self.name, "every entry must be above 0 and the last axis must sum to 1"
+            self.contains(value),
+            value,
+            self.name,
+            "every entry must be above 0 and the last axis must sum to 1",
         )
+        return self.inverse(value)
+
+    def inverse(self, value: Any) -> Any:
         return np.log(value[..., :-1]) - np.log(value[..., -1:])
+
+    def contains(self, value: Any) -> Any:
+        tolerance = 1e-5 if np.asarray(value).dtype == np.float32 else 1e-8
+        return np.all(value > 0, axis=-1) & (np.abs(np.sum(value, axis=-1) - 1.0) <= tolerance)
+
+    def log_det_jacobian(self, theta: Any) -> Any:
+        """sum_k log x_k, over all K entries."""
+        top = np.maximum(np.max(raw(theta), axis=-1), 0.0)
+        weights = np.exp(theta - top[..., None])
+        log_sum = top + np.log(np.sum(weights, axis=-1) + np.exp(-top))
+        return np.sum(theta, axis=-1) - (np.shape(theta)[-1] + 1) * log_sum
+
+    def value_shape(self, shape: Shape) -> Shape:
+        return (*shape[:-1], shape[-1] + 1)
+
+    def interior(self, shape: Shape) -> Any:
+        return np.full(shape, 1.0 / shape[-1])
 
     def __repr__(self) -> str:
         return self.name
@@ -124,6 +184,8 @@ class Ordered:
     """Increasing entries along the last axis; theta = x_1, log(x_2 - x_1), log(x_3 - x_2), ..."""
 
     name: str = "ordered"
+    rank: ClassVar[int] = 1
+    coordinate_rank: ClassVar[int] = 1
 
     def natural(self, theta: Any) -> Any:
         return np.cumsum(np.concatenate([theta[..., :1], np.exp(theta[..., 1:])], axis=-1), axis=-1)
@@ -135,9 +197,27 @@ class Ordered:
             self.name,
             "it needs an array of finite numbers",
         )
-        steps = np.diff(value, axis=-1)
-        _check(steps > 0, value, self.name, "each entry must be above the one before it")
+        _check(
+            self.contains(value), value, self.name, "each entry must be above the one before it"
+        )
+        return self.inverse(value)
+
+    def inverse(self, value: Any) -> Any:
+        steps = value[..., 1:] - value[..., :-1]
         return np.concatenate([value[..., :1], np.log(steps)], axis=-1)
+
+    def contains(self, value: Any) -> Any:
+        return np.all(np.isfinite(value), axis=-1) & np.all(np.diff(value, axis=-1) > 0, axis=-1)
+
+    def log_det_jacobian(self, theta: Any) -> Any:
+        """The sum of theta_2, theta_3, ..."""
+        return np.sum(theta[..., 1:], axis=-1)
+
+    def value_shape(self, shape: Shape) -> Shape:
+        return shape
+
+    def interior(self, shape: Shape) -> Any:
+        return np.broadcast_to(np.arange(float(shape[-1])), shape)
 
     def __repr__(self) -> str:
         return self.name
@@ -152,6 +232,8 @@ class LowerCholesky:
     """
 
     name: str = "lower_cholesky"
+    rank: ClassVar[int] = 2
+    coordinate_rank: ClassVar[int] = 1
 
     def natural(self, theta: Any) -> Any:
         size = np.shape(theta)[-1]
@@ -166,14 +248,40 @@ class LowerCholesky:
     def coordinates(self, value: Any) -> Any:
         square = np.ndim(value) >= 2 and np.shape(value)[-1] == np.shape(value)[-2]
         _check(square, value, self.name, "it must be a square matrix")
-        diagonal = np.diagonal(value, axis1=-2, axis2=-1)
-        inside = (
-            np.all(np.tril(value) == value) and np.all(np.isfinite(value)) and np.all(diagonal > 0)
+        _check(
+            self.contains(value),
+            value,
+            self.name,
+            "it must be lower triangular with a positive diagonal",
         )
-        _check(inside, value, self.name, "it must be lower triangular with a positive diagonal")
+        return self.inverse(value)
+
+    def inverse(self, value: Any) -> Any:
         rows, columns = np.tril_indices(np.shape(value)[-1])
         entries = value[..., rows, columns]
         return np.where(rows == columns, np.log(np.where(rows == columns, entries, 1.0)), entries)
+
+    def contains(self, value: Any) -> Any:
+        diagonal = np.diagonal(value, axis1=-2, axis2=-1)
+        lower = (np.tril(value) == value) & np.isfinite(value)
+        return np.all(lower, axis=(-2, -1)) & np.all(diagonal > 0, axis=-1)
+
+    def log_det_jacobian(self, theta: Any) -> Any:
+        """The sum of the logarithms of the diagonal, which are coordinates."""
+        rows, columns = np.tril_indices(self.value_shape(np.shape(theta))[-1])
+        return np.sum(theta[..., rows == columns], axis=-1)
+
+    def value_shape(self, shape: Shape) -> Shape:
+        d = (math.isqrt(8 * shape[-1] + 1) - 1) // 2
+        if d * (d + 1) // 2 != shape[-1]:
+            raise ShapeError(
+                f"{self.name} takes 1, 3, 6, ... coordinates, d (d + 1) / 2 for a d x d matrix, "
+                f"got {shape[-1]}"
+            )
+        return (*shape[:-1], d, d)
+
+    def interior(self, shape: Shape) -> Any:
+        return np.broadcast_to(np.eye(shape[-1]), shape)
 
     def __repr__(self) -> str:
         return self.name

@@ -14,7 +14,9 @@
     |- InvalidValue (ValueError)
     |  |- DistributionError        an argument outside a distribution's domain
     |  |- ShapeError               the wrong shape
+    |  |  `- GradientShapeError    a user's gradient of the wrong count or shape
     |  `- ConstraintError          a parameter's value outside its constraint
+    |- WrongGradient (ArithmeticError)   a gradient disagrees with differences
     |- ParameterError (LookupError)
     |  |- UnknownParameter         no parameter of that name
     |  |- UninitializedParameter   read before it was given a value
@@ -38,7 +40,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     near = [k for k in known if k.lower() == name.lower()] or get_close_matches(name, known, n=1)
     if near:
         return f"did you mean {near[0]}?"
-    return f"known: {', '.join(known)}" if known else "there are none"
+    more = f", and {len(known) - 5} more" if len(known) > 5 else ""
+    return f"known: {', '.join(known[:5])}{more}" if known else "there are none"
 
 
 class GenParamsError(Exception):
@@ -97,8 +100,16 @@ class ShapeError(InvalidValue):
     """An array of the wrong shape."""
 
 
+class GradientShapeError(ShapeError):
+    """A gradient that a user gave has the wrong count or shape."""
+
+
 class ConstraintError(InvalidValue):
     """A parameter's value lies outside its constraint."""
+
+
+class WrongGradient(GenParamsError, ArithmeticError):
+    """A gradient disagrees with the differences of what it is the gradient of."""
 
 
 class ParameterError(GenParamsError, LookupError):

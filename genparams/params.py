@@ -12,6 +12,7 @@ old traces stay as they were.
 import threading
 import weakref
 from collections.abc import ItemsView, Iterable, Iterator
+from dataclasses import dataclass
 from gc import collect
 from typing import Any
 
@@ -26,13 +27,15 @@ from genparams.errors import (
     UnknownParameter,
     nearest,
 )
+from genparams.tree import brief, html_tree
 from genparams.types import Constraint
 
 
+@dataclass(frozen=True, slots=True)
 class Real:
     """All real numbers: the value is its own coordinates."""
 
-    name = "real"
+    name: str = "real"
 
     def natural(self, theta: Any) -> Any:
         return theta
@@ -49,6 +52,10 @@ class Real:
 real = Real()
 
 
+lock = threading.RLock()
+"""Held for the moment in which gradients are added or parameters are moved."""
+
+
 class Parameter:
     """One trainable parameter: value, constraint, gradient accumulator and whether it is frozen."""
 
@@ -62,10 +69,19 @@ class Parameter:
         "fault",
         "frozen",
         "name",
+        "store",
     )
 
-    def __init__(self, name: str, value: Any, constraint: Constraint = real):
+    def __init__(self, name: str, value: Any, constraint: Constraint, store: "ParamStore"):
+        if not isinstance(name, str):
+            raise InvalidValue(f"a parameter's name is a string and comes first, got {name!r}")
+        if not hasattr(constraint, "coordinates") or isinstance(constraint, type):
+            raise ConstraintError(
+                f"the constraint of parameter {name!r} is one such as positive or interval(0, 1), "
+                f"got {constraint!r}"
+            )
         self.name = name
+        self.store = store
         self.constraint = constraint
         value = _numbers(value, f"parameter {name!r}")
         self.dtype = value.dtype
@@ -93,6 +109,14 @@ class Parameter:
         """The accumulated gradient by the unconstrained coordinates, copied."""
         return self._grad if type(self._grad) is float else self._grad.copy()
 
+    def same_as(self, other: "Parameter") -> bool:
+        """Whether another parameter has the same constraint and value, and is frozen or not alike."""
+        return (self.constraint, self.frozen, self.shape) == (
+            other.constraint,
+            other.frozen,
+            other.shape,
+        ) and bool(np.all(self._theta == other._theta))
+
     def set(self, value: Any) -> None:
         """Give it a value of the same shape; the accumulator stays.
 
@@ -119,7 +143,7 @@ class Parameter:
         """Its coordinates and value if it were at `theta`, in the form in which it keeps them."""
         if type(theta) is not float or self.dtype != np.float64:
             theta = _plain(np.asarray(theta, dtype=self.dtype))
-        if self.constraint is real:
+        if isinstance(self.constraint, Real):
             return theta, theta
         value = self.constraint.natural(theta)
         if type(value) is not float or self.dtype != np.float64:
@@ -131,6 +155,7 @@ class Parameter:
 
         Raises:
             ShapeError: the direction has another shape.
+            InvalidValue: the step leads to a value that is not finite.
         """
         theta = self._theta + direction
         if type(theta) is not float and np.shape(theta) != self.shape:
@@ -138,7 +163,13 @@ class Parameter:
                 f"it gave a direction of shape {np.shape(direction)} for parameter "
                 f"{self.name!r}, whose gradient has shape {self.shape}"
             )
-        return self.moved(theta)
+        theta, value = self.moved(theta)
+        if not is_finite(theta) or not is_finite(value):
+            raise InvalidValue(
+                f"it takes parameter {self.name!r} from {self._value!r} to {value!r}; "
+                "lower the step size"
+            )
+        return theta, value
 
     def place(self, theta: Any, value: Any) -> None:
         """Take what `moved` returned."""
@@ -150,7 +181,7 @@ class Parameter:
         if g.shape != self.shape:
             coordinates = (
                 ""
-                if self.constraint is real
+                if self.constraint == real
                 else f" in the unconstrained coordinates of {self.constraint!r}"
             )
             raise ShapeError(
@@ -159,19 +190,32 @@ class Parameter:
             )
         return g if g.ndim else float(g)
 
-    def increment_grad(self, grad: Any) -> None:
-        """Add a gradient that is known to fit."""
+    def increment_grad(self, grad: Any, scale: float = 1.0) -> None:
+        """Add `scale * grad` to the accumulator.
+
+        Raises:
+            ShapeError, InvalidValue: nothing is changed.
+        """
+        if np.ndim(scale):
+            raise InvalidValue(f"scale must be a number, got {scale!r}")
+        g = scale * self.checked_grad(grad)
+        with lock:
+            self.add_grad(g)
+
+    def add_grad(self, g: Any) -> None:
+        """Add a gradient that is known to fit, under the lock."""
         if type(self._grad) is float:
-            self._grad += float(grad)
+            self._grad += float(g)
         else:
-            self._grad += grad
+            self._grad += g
         self.accumulated = True
 
     def set_grad(self, grad: Any) -> None:
         """Overwrite the accumulator."""
-        grad = self.checked_grad(grad)
-        self.zero_grad()
-        self.increment_grad(grad)
+        g = self.checked_grad(grad)
+        with lock:
+            self.zero_grad()
+            self.add_grad(g)
 
     def zero_grad(self) -> None:
         """Empty the accumulator."""
@@ -188,12 +232,8 @@ class Parameter:
         self.frozen = False
 
     def __repr__(self) -> str:
-        kind = "" if self.constraint is real else f", constraint={self.constraint!r}"
+        kind = "" if self.constraint == real else f", constraint={self.constraint!r}"
         return f"Parameter({self.name!r}, {self.value!r}{kind}{', frozen' if self.frozen else ''})"
-
-
-lock = threading.RLock()
-"""Held for the moment in which gradients are added or parameters are moved."""
 
 
 class ParamStore:
@@ -218,15 +258,15 @@ class ParamStore:
         Raises:
             ConstraintError, InvalidValue: the value cannot be taken; nothing is changed.
         """
-        parameter = Parameter(name, value, constraint)
+        parameter = Parameter(name, value, constraint, self)
         self._parameters[name] = parameter
         self.version += 1
         return parameter
 
     def discard(self, name: str) -> None:
         """Forget a parameter, if it is there."""
-        self._parameters.pop(name, None)
-        self.version += 1
+        if self._parameters.pop(name, None) is not None:
+            self.version += 1
 
     def lookup(self, name: str) -> Parameter:
         """The parameter of that name, for a running model.
@@ -267,6 +307,18 @@ class ParamStore:
     def __len__(self) -> int:
         return len(self._parameters)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both hold the same parameters with the same values; gradients do not count."""
+        if not isinstance(other, ParamStore):
+            return NotImplemented
+        return self is other or (
+            self._parameters.keys() == other._parameters.keys()
+            and all(p.same_as(other[name]) for name, p in self._parameters.items())
+        )
+
+    def __hash__(self) -> int:
+        return id(self)  # it changes: as a key it is itself, whatever it holds
+
     def items(self) -> ItemsView[str, Parameter]:
         """Names and parameters, in the order in which they were initialised."""
         return self._parameters.items()
@@ -274,6 +326,25 @@ class ParamStore:
     def __repr__(self) -> str:
         lines = "".join(f"\n  {p!r}" for p in self._parameters.values())
         return f"ParamStore({self.owner or 'theta'}:{lines or ' no parameters'})"
+
+    def _repr_html_(self) -> str:
+        entries = {name: _described(p) for name, p in self._parameters.items()}
+        return html_tree(f"ParamStore({self.owner or 'theta'})", entries)
+
+
+def _described(p: Parameter) -> str:
+    kind = "" if p.constraint == real else f", {p.constraint!r}"
+    return f"{brief(p.value)}{kind}{', frozen' if p.frozen else ''}"
+
+
+def labels(stores: Iterable[ParamStore]) -> dict[ParamStore, str]:
+    """A name for each store: its function's, numbered where two functions share one."""
+    found: dict[ParamStore, str] = {}
+    for store in stores:
+        if store not in found:
+            twins = sum(other.owner == store.owner for other in found)
+            found[store] = (store.owner or "theta") + (f"#{twins + 1}" if twins else "")
+    return found
 
 
 def _numbers(value: Any, what: str) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The types that every floor shares."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from typing import Any, Protocol
 
 import numpy as np
@@ -8,7 +8,6 @@ import numpy as np
 Array = np.ndarray
 Address = tuple[Hashable, ...]
 """A path of keys; the empty path is the root."""
-Values = Mapping[str, Any]
 
 
 class Constraint(Protocol):

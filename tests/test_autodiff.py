@@ -93,6 +93,9 @@ ELEMENTWISE = {
     special.psi: POSITIVE,
     special.erf: REAL,
     special.erfc: REAL,
+    special.erfcx: REAL,
+    special.i0e: REAL,
+    special.i1e: REAL,
     special.ndtr: REAL,
     special.log_ndtr: REAL,
 }

@@ -535,7 +535,7 @@ ROWS = {
     too_many_arguments_of_an_inlined_call: (ArgumentError, r"line\(xs\) was given 2 arguments"),
     wrong_arguments_of_a_distribution: (ArgumentError, r"write normal\(mu, std\); got 1 by pos"),
     an_unknown_keyword_of_a_distribution: (ArgumentError, "normal has no argument 'sd'.*std"),
-    args_that_are_no_tuple: (ArgumentError, r"args is a tuple, got ndarray; write line\.sim"),
+    args_that_are_no_tuple: (ArgumentError, r"one tuple and come first, got ndarray; write \(xs,\)"),
     unknown_arg_grads: (ArgumentError, "no argument 'xss'; did you mean xs"),
     arg_grads_given_as_text: (ArgumentError, r"write \('xs',\)"),
     two_live_functions_of_one_name: (UnknownFunction, "2 live functions.*pass the function"),

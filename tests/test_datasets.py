@@ -22,9 +22,10 @@ SUMS = {
         "carb": 90,
     },
     "oring": {"temp": 1600, "distress": 7, "n_fail": 9},
+    "coal": {"date": 360806.15537303215},
     "faithful": {"eruptions": 948.677, "waiting": 19284},
 }
-ROWS = {"mtcars": 32, "oring": 23, "faithful": 272}
+ROWS = {"mtcars": 32, "oring": 23, "coal": 191, "faithful": 272}
 
 
 def test_every_table_is_tested_here():
@@ -58,6 +59,12 @@ def test_a_table_that_was_written_to_leaves_the_next_one_alone(name):
 def test_a_flight_is_in_distress_where_an_o_ring_failed():
     table = datasets.oring()
     assert np.array_equal(table["distress"] == 1.0, table["n_fail"] > 0.0)
+
+
+def test_the_explosions_are_in_order_and_127_of_them_are_before_1892():
+    date = datasets.coal()["date"]
+    assert np.all(np.diff(date) >= 0.0)
+    assert (date < 1892.0).sum() == 127
 
 
 @pytest.mark.parametrize("name", SUMS)

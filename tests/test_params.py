@@ -215,9 +215,22 @@ def test_discard_forgets_a_parameter_that_is_there_or_not():
     assert list(theta) == []
 
 
-def test_two_stores_are_never_equal():
-    assert ParamStore(a=1.0) != ParamStore(a=1.0)
+def test_stores_are_equal_when_their_parameters_are_and_as_keys_they_are_themselves():
+    assert ParamStore(a=1.0) == ParamStore(a=1.0)
+    assert ParamStore(a=1.0) != ParamStore(a=2.0)
+    assert ParamStore(a=1.0) != ParamStore(b=1.0)
+    frozen = ParamStore(a=1.0)
+    frozen["a"].freeze()
+    assert frozen != ParamStore(a=1.0)
     assert len({ParamStore(), ParamStore()}) == 2
+
+
+def test_a_store_shows_itself_in_a_notebook():
+    store = ParamStore(a=1.0)
+    store.init("b", 2.0, positive)
+    html = store._repr_html_()
+    assert "theta" in html
+    assert "positive" in html
 
 
 def test_a_store_names_the_function_that_owns_it():

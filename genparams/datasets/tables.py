@@ -63,6 +63,20 @@ def faithful() -> Table:
     return _read("faithful.csv")
 
 
+def coal() -> Table:
+    """191 explosions in British coal mines that killed ten or more, 1851-1962, in order.
+
+    Columns: `date` the year with a fraction, so that its whole part is the calendar year.
+
+    Source: Jarrett, 1979, Biometrika 66, 191-193, which corrects Maguire, Pearson and Wynn, 1952,
+    Biometrika 39, 168-180.
+
+    >>> coal()["date"].shape
+    (191,)
+    """
+    return _read("coal.csv")
+
+
 def _read(file: str) -> Table:
     text = files("genparams.datasets").joinpath(file).read_text(encoding="utf-8")
     names, *rows = csv.reader(line for line in text.splitlines() if not line.startswith("#"))

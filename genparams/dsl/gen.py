@@ -4,24 +4,19 @@ import functools
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, overload
+from types import SimpleNamespace
+from typing import Any, cast, overload
 
 import numpy as np
 
-from genparams.dsl import gradients
-from genparams.dsl.interpreter import Call, Choose, Run, running
-from genparams.errors import ArgumentError, InvalidValue, MissingChoice, nearest
-from genparams.params import Parameter, ParamStore, live, register
+from genparams.dsl import edits, gradients
+from genparams.dsl.execution import Rng, all_visited, choice_values, execute
+from genparams.dsl.interpreter import Call, Run, running
+from genparams.errors import ArgumentError, MissingChoice, nearest
+from genparams.params import ParamStore, live, register
 from genparams.trace.choices import ChoiceMap
-from genparams.trace.trace import ArgGrads, Trace
+from genparams.trace.trace import Operations, Trace
 from genparams.types import Address, show
-
-Rng = np.random.Generator | int | None
-
-
-def natural(parameter: Parameter) -> Any:
-    """The answer to what a parameter is, outside of differentiation."""
-    return parameter.value
 
 
 class GenerativeFunction(ABC):
@@ -32,8 +27,26 @@ class GenerativeFunction(ABC):
     """
 
     __name__: str
+    operations: Operations = cast(
+        Operations,
+        SimpleNamespace(
+            accumulate=gradients.accumulate,
+            param_gradients=gradients.param_gradients,
+            choice_gradients=gradients.choice_gradients,
+            update=edits.update,
+            regenerate=edits.regenerate,
+            project=edits.project,
+            rescored=edits.rescored,
+        ),
+    )
+    """What its traces can do, which `Trace` names."""
     grad_places: list[int]
     """The places of the arguments whose gradients are wanted when it is at the top."""
+    argument_names: list[str]
+
+    @abstractmethod
+    def __call__(self, *args: Any, **kwargs: Any) -> Call:
+        """A call, to be run at an address inside another generative function."""
 
     @abstractmethod
     def perform(self, run: Run, call: Call, key: Address) -> Any:
@@ -51,7 +64,7 @@ class GenerativeFunction(ABC):
             rng: A generator, a seed, or None for fresh randomness. A seeded run repeats to the bit.
         """
         generator = np.random.default_rng(rng)
-        return self._trace(args, lambda address, d, x, size: d.draw(generator, x, size))[0]
+        return execute(self, args, lambda address, d, x, size: d.draw(generator, x, size))
 
     def generate(
         self,
@@ -74,17 +87,15 @@ class GenerativeFunction(ABC):
             UnusedConstraint: a constraint was never visited, and `strict`.
         """
         generator = np.random.default_rng(rng)
-        given = _choice_map(constraints)._values
+        given = choice_values(constraints)
 
         def choose(address: Address, d: Any, x: list[Any], size: Any) -> Any:
-            return (
-                d.coerce(given[address], x, size)
-                if address in given
-                else d.draw(generator, x, size)
-            )
+            if address in given:
+                return d.coerce(given[address], x, size)
+            return d.draw(generator, x, size)
 
-        trace, run = self._trace(args, choose, given if strict else None)
-        return trace, float(sum(run.log_probs[a] for a in given if a in run.log_probs))
+        trace = execute(self, args, choose, all_visited(given) if strict else None)
+        return trace, float(sum(trace.log_probs[a] for a in given if a in trace.log_probs))
 
     def propose(self, args: tuple[Any, ...] = (), rng: Rng = None) -> tuple[ChoiceMap, float, Any]:
         """Draw every choice; returns the choices, their log p(t; x), and the return value."""
@@ -98,7 +109,7 @@ class GenerativeFunction(ABC):
             MissingChoice: the run visits an address that has no value in `choices`.
             UnusedConstraint: `choices` has a value that the run never visits.
         """
-        given = _choice_map(choices)._values
+        given = choice_values(choices)
 
         def choose(address: Address, d: Any, x: list[Any], size: Any) -> Any:
             if address not in given:
@@ -109,41 +120,8 @@ class GenerativeFunction(ABC):
                 )
             return d.coerce(given[address], x, size)
 
-        trace, _ = self._trace(args, choose, given)
+        trace = execute(self, args, choose, all_visited(given))
         return trace.log_prob, trace.retval
-
-    def accumulate(
-        self, traces: list[Trace], retval_grads: list[Any], scales: list[float]
-    ) -> list[tuple[float, ArgGrads]]:
-        """The work of `Trace.accumulate_param_gradients`, for several traces at once."""
-        return gradients.accumulate(traces, retval_grads, scales)
-
-    def differentiate(self, trace: Trace, retval_grad: Any) -> dict[str, dict[str, Any]]:
-        """The work of `Trace.param_gradients`."""
-        return gradients.by_name(gradients.differentiate(trace, retval_grad).grads)
-
-    def _trace(
-        self,
-        args: tuple[Any, ...],
-        choose: Choose,
-        given: Mapping[Address, Any] | None = None,
-    ) -> tuple[Trace, Run]:
-        if not isinstance(args, tuple):
-            raise ArgumentError(
-                f"args is a tuple, got {type(args).__name__}; write {self.__name__}.simulate((x,))"
-            )
-        call = self.complete(args)
-        run = Run(choose, natural)
-        retval = run.execute(call, given)
-        return Trace(
-            self, call.args, retval, ChoiceMap.trusted(run.values), run.log_probs, run.calls
-        ), run
-
-
-def _choice_map(choices: Mapping[Any, Any] | None) -> ChoiceMap:
-    if choices is not None and not isinstance(choices, Mapping):
-        raise InvalidValue(f"choices are a dictionary by address or a ChoiceMap, got {choices!r}")
-    return choices if isinstance(choices, ChoiceMap) else ChoiceMap(choices)
 
 
 class GenFunction(GenerativeFunction):
@@ -162,11 +140,13 @@ class GenFunction(GenerativeFunction):
         functools.update_wrapper(self, body)
         self.body = body
         self.params = ParamStore() if params is None else params
-        self.params.owner = self.params.owner or self.__name__
+        if params is None:
+            self.params.owner = self.__name__
         self.signature = inspect.signature(body)
         self.origin = self
         self.seen: dict[tuple[ParamStore, str], None] = {}
         self.arg_grads = tuple(arg_grads)
+        self.argument_names = list(self.signature.parameters)
         positional = [
             n for n, p in self.signature.parameters.items() if p.kind <= p.POSITIONAL_OR_KEYWORD
         ]
@@ -183,7 +163,7 @@ class GenFunction(GenerativeFunction):
     def inline(self, *args: Any, **kwargs: Any) -> Any:
         """Run in the caller's own address space, reading this function's parameters."""
         run = running(f"{self.__name__}.inline(...)")
-        return run.body(self._within(run), args, kwargs, run.prefix)
+        return run.nested(self._within(run), args, kwargs, ())
 
     def with_params(self, params: ParamStore) -> "GenFunction":
         """The same function over another store: a teacher and its student, an ensemble, a test.
@@ -224,6 +204,10 @@ class GenFunction(GenerativeFunction):
             f"{self.__name__}{self.signature} was given {len(args)} arguments: {error}"
         )
 
+    def __reduce__(self) -> Any:
+        """Pickled by name, as functions are; a clone by its original and its store."""
+        return self.__qualname__ if self.origin is self else (_clone, (self.origin, self.params))
+
     def __repr__(self) -> str:
         return f"<generative function {self.__name__}{self.signature}>"
 
@@ -250,6 +234,11 @@ def gen(function: Callable[..., Any] | None = None, *, arg_grads: Iterable[str] 
 
 def gen_function(function: Callable[..., Any], arg_grads: Iterable[str]) -> GenFunction:
     """A generative function known by its name, in place of an older one of the same module."""
+    if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
+        raise ArgumentError(
+            f"{function.__name__} is a generator or asynchronous; a generative function returns "
+            "its value"
+        )
     if isinstance(arg_grads, str):
         raise ArgumentError(
             f"arg_grads is a tuple of names, got {arg_grads!r}; write ({arg_grads!r},)"
@@ -259,6 +248,10 @@ def gen_function(function: Callable[..., Any], arg_grads: Iterable[str]) -> GenF
     old = [] if local else [f for f in live(made.__name__) if _home(f) == _home(made)]
     register(made, replaces=old)
     return made
+
+
+def _clone(origin: GenFunction, params: ParamStore) -> GenFunction:
+    return origin.with_params(params)
 
 
 def _home(function: Any) -> tuple[str, str]:

@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 
 from genparams.autodiff import Box, Tape, operand, raw, refusal, shape_of
-from genparams.dsl.interpreter import Call, Run
+from genparams.dsl.execution import natural
+from genparams.dsl.interpreter import Call, Choose, Read, Run
 from genparams.errors import (
+    ArgumentError,
+    DistributionError,
     GenParamsError,
     InvalidValue,
     MissingChoice,
@@ -20,32 +23,28 @@ from genparams.errors import (
     TracedValueError,
     UnusedConstraint,
 )
-from genparams.params import Parameter, ParamStore, is_finite, lock
+from genparams.params import Parameter, is_finite, labels, lock
+from genparams.trace.choices import ChoiceMap, frozen
+from genparams.trace.selection import as_selection
 from genparams.trace.trace import ArgGrads, Trace
 from genparams.types import Address, show
 
 
 @dataclass(slots=True)
 class Differentiated:
-    """What one replay gives: log p(t; x), gradients by parameter and by argument, and where a bad
-    one came from.
-    """
+    """What one replay gives."""
 
     log_prob: float
-    grads: dict[Parameter, tuple[ParamStore, Any]]
+    read: dict[Parameter, Any]
+    """The coordinates at which each parameter was read."""
+    grads: dict[Parameter, Any]
     arg_grads: ArgGrads
     faults: dict[Parameter, str | None]
+    """For gradients that are not finite, the address that made them, if one did."""
 
 
-def replay(
-    trace: Trace, read: Callable[[Parameter], Any], args: tuple[Any, ...]
-) -> tuple[Run, Any]:
-    """Run a trace's function on its choices, with parameters as `read` answers them.
-
-    Raises:
-        MissingChoice, UnusedConstraint: under these parameters the function makes other choices
-        than the trace has.
-    """
+def held(trace: Trace) -> Choose:
+    """The answer to what a choice is when every choice is held as the trace has it."""
     given = trace.choices._values
 
     def choose(address: Address, distribution: Any, operands: list[Any], size: Any) -> Any:
@@ -54,67 +53,154 @@ def replay(
         except KeyError:
             raise MissingChoice(
                 f"at today's parameters {trace.gen_fn.__name__} visits {show(address)}, "
-                "which this trace does not have; make a new trace with generate"
+                "which this trace does not have; make a new trace with generate or update"
             ) from None
 
-    run = Run(choose, read)
+    return choose
+
+
+def _all_there(trace: Trace) -> Callable[[Run], None]:
+    """A check that a replay visits every choice of the trace."""
+
+    def check(run: Run) -> None:
+        if len(run.values) < len(trace.choices):
+            gone = next(a for a in trace.choices if a not in run.values)
+            raise UnusedConstraint(
+                f"at today's parameters {trace.gen_fn.__name__} no longer visits {show(gone)}; "
+                "make a new trace with generate or update"
+            )
+
+    return check
+
+
+def replay(
+    trace: Trace, read: Read, args: tuple[Any, ...], choose: Choose | None = None
+) -> tuple[Run, Any]:
+    """Run a trace's function again, its choices held unless `choose` answers otherwise.
+
+    Raises:
+        MissingChoice, UnusedConstraint: under these parameters the function makes other choices
+        than the trace has.
+    """
+    run = Run(choose or held(trace), read)
     try:
-        retval = run.execute(Call(trace.gen_fn, args, None))
+        retval = run.execute(Call(trace.gen_fn, args, None), _all_there(trace))
     except (TypeError, ValueError) as error:
         told = _told_again(trace, error, run)
         if told is error:
             raise
         raise told from error
-    if len(run.values) < len(given):
-        gone = next(a for a in given if a not in run.values)
-        raise UnusedConstraint(
-            f"at today's parameters {trace.gen_fn.__name__} no longer visits {show(gone)}; "
-            "make a new trace with generate"
-        )
     return run, retval
 
 
 def differentiate(trace: Trace, retval_grad: Any = None) -> Differentiated:
     """Differentiate log p(t; x) + <retval_grad, r> by the parameters read and arguments named."""
+    done = _differentiate(trace, retval_grad)
+    if any(parameter.coordinates is not at for parameter, at in done.read.items()):
+        with lock:  # another thread moved them under way: once more, while they stand still
+            done = _differentiate(trace, retval_grad)
+    return done
+
+
+def _differentiate(trace: Trace, retval_grad: Any) -> Differentiated:
     tape = Tape()
-    leaves: dict[Parameter, tuple[Any, Any]] = {}
+    leaves: dict[Parameter, tuple[Box, Any]] = {}
 
     def read(parameter: Parameter) -> Any:
         if parameter.frozen:
             return parameter.value
         known = leaves.get(parameter)
-        if known is None:
+        if known is None:  # boxed once, as it is first read
             leaf = tape.leaf(parameter.coordinates)
-            known = leaves[parameter] = (
-                leaf,
-                parameter.constraint.natural(leaf),
-            )  # boxed once, as it is first read
+            known = leaves[parameter] = leaf, parameter.constraint.natural(leaf)
         return known[1]
 
-    places = trace.gen_fn.grad_places
-    args = list(trace.args)
-    for i in places:
-        args[i] = _map(lambda value: tape.leaf(operand(value)), args[i])
-    run, retval = replay(trace, read, tuple(args))
-
-    # Every log probability is summed at once: each is seeded with 1 on the way back.
-    log_probs = run.log_probs.values()
-    seeds = [(lp, 1.0) for lp in log_probs if type(lp) is Box]
-    if retval_grad is not None:
-        seeds += _pair(retval, retval_grad, tape, "the return value")
-    boxed: list[Box] = []
-    for i in places:
-        _map(boxed.append, args[i])
-    found = iter(tape.gradients(seeds, [leaf for leaf, _ in leaves.values()] + boxed))
-    grads = {p: (run.reads[p], _dense(next(found), leaf)) for p, (leaf, _) in leaves.items()}
-    by_place = {i: _map(lambda leaf: _dense(next(found), leaf), args[i]) for i in places}
-    faults = {p: _fault(tape, leaves[p][0], run) for p, (_, g) in grads.items() if not is_finite(g)}
+    args = _boxed_args(trace, tape)
+    run, retval = replay(trace, read, args)
+    sources = [leaf for leaf, _ in leaves.values()]
+    found = _backward(tape, run, retval, retval_grad, sources + _arg_leaves(trace, args))
+    grads = dict(zip(leaves, found, strict=False))
     return Differentiated(
-        log_prob=float(sum([raw(lp) for lp in log_probs])),
+        log_prob=float(sum([raw(lp) for lp in run.log_probs.values()])),
+        read={parameter: leaf.value for parameter, (leaf, _) in leaves.items()},
         grads=grads,
-        arg_grads=tuple([by_place.get(i) for i in range(len(args))]),
-        faults=faults,
+        arg_grads=_arg_grads(trace, args, found[len(leaves) :]),
+        faults={p: _fault(tape, leaves[p][0], run) for p, g in grads.items() if not is_finite(g)},
     )
+
+
+def choice_gradients(
+    trace: Trace, selection: Any, retval_grad: Any
+) -> tuple[ArgGrads, ChoiceMap, ChoiceMap]:
+    """The work of `Trace.choice_gradients`."""
+    selection = as_selection(selection)
+    selection.check(trace.choices._values)
+    tape, answer = Tape(), held(trace)
+    chosen: dict[Address, Any] = {}
+
+    def choose(address: Address, distribution: Any, operands: list[Any], size: Any) -> Any:
+        value = answer(address, distribution, operands, size)
+        if address not in selection:
+            return value
+        if not distribution.kind.continuous:
+            raise DistributionError(
+                f"the choice at {show(address)} is discrete ({distribution.__name__}) and has no "
+                "gradient; select continuous choices only"
+            )
+        chosen[address] = _boxed(tape, value)
+        return chosen[address]
+
+    args = _boxed_args(trace, tape)
+    run, retval = replay(trace, natural, args, choose)
+    of_args = _arg_leaves(trace, args)
+    of_choices = _leaves(list(chosen.values()))
+    found = _backward(tape, run, retval, retval_grad, of_args + of_choices)
+    rest = iter(found[len(of_args) :])
+    grads = {a: frozen(_map(lambda _: next(rest), tree)) for a, tree in chosen.items()}
+    values = {a: trace.choices._values[a] for a in chosen}
+    arg_grads = _arg_grads(trace, args, found[: len(of_args)])
+    return arg_grads, ChoiceMap.trusted(values), ChoiceMap.trusted(grads)
+
+
+def _boxed_args(trace: Trace, tape: Tape) -> tuple[Any, ...]:
+    """The arguments, those boxed whose gradients are wanted."""
+    places = trace.gen_fn.grad_places
+    if not places:
+        return trace.args
+    return tuple([_boxed(tape, a) if i in places else a for i, a in enumerate(trace.args)])
+
+
+def _arg_leaves(trace: Trace, args: tuple[Any, ...]) -> list[Box]:
+    return _leaves([args[i] for i in trace.gen_fn.grad_places])
+
+
+def _arg_grads(trace: Trace, args: tuple[Any, ...], found: Sequence[Any]) -> ArgGrads:
+    """Gradients in the structure of the arguments; None for what is not wanted or no number."""
+    if not trace.gen_fn.grad_places:
+        return (None,) * len(args)
+    rest = iter(found)
+
+    def gradient(part: Any) -> Any:
+        return next(rest) if type(part) is Box else None
+
+    places = trace.gen_fn.grad_places
+    return tuple([_map(gradient, a) if i in places else None for i, a in enumerate(args)])
+
+
+def _backward(
+    tape: Tape, run: Run, retval: Any, retval_grad: Any, sources: Sequence[Box]
+) -> list[Any]:
+    """The gradients of log p(t; x) + <retval_grad, r> by leaves of the tape."""
+    # Every log probability is summed at once: each is seeded with 1 on the way back.
+    seeds = [(lp, 1.0) for lp in run.log_probs.values() if type(lp) is Box and lp.tape is tape]
+    if retval_grad is not None:
+        try:
+            seeds += _pair(retval, retval_grad, tape, "the return value")
+        except ShapeError:
+            run.forget()
+            raise
+    found = tape.gradients(seeds, sources)
+    return [_dense(g, leaf) for g, leaf in zip(found, sources, strict=True)]
 
 
 def accumulate(
@@ -123,12 +209,15 @@ def accumulate(
     """Differentiate each trace, then add everything to the accumulators: all of it, or nothing."""
     scales = [_number(scale) for scale in scales]
     done = [differentiate(trace, g) for trace, g in zip(traces, retval_grads, strict=True)]
+    scaled = [
+        (parameter, g if scale == 1.0 else scale * g, one.faults.get(parameter))
+        for one, scale in zip(done, scales, strict=True)
+        for parameter, g in one.grads.items()
+    ]
     with lock:
-        for one, scale in zip(done, scales, strict=True):
-            for parameter, (_, g) in one.grads.items():
-                parameter.increment_grad(g if scale == 1.0 else scale * g)
-            for parameter, address in one.faults.items():
-                parameter.fault = address
+        for parameter, g, fault in scaled:
+            parameter.add_grad(g)
+            parameter.fault = parameter.fault or fault
     return [(one.log_prob, one.arg_grads) for one in done]
 
 
@@ -157,20 +246,23 @@ def accumulate_param_gradients(
         For each trace what `Trace.accumulate_param_gradients` returns.
     """
     traces = [traces] if isinstance(traces, Trace) else list(traces)
+    for trace in traces:
+        if not isinstance(trace, Trace):
+            raise ArgumentError(f"expected a trace or several, got {trace!r}; make it by generate")
     scales: Any = [scale] * len(traces) if np.ndim(scale) == 0 else scale
     if len(scales) != len(traces):
         raise ShapeError(f"{len(traces)} traces need one scale or {len(traces)}, got {len(scales)}")
     return accumulate(traces, [None] * len(traces), scales)
 
 
-def by_name(grads: Mapping[Parameter, tuple[ParamStore, Any]]) -> dict[str, dict[str, Any]]:
-    """Gradients by the name of the function and of the parameter, as `ParamUpdate.apply` takes
-    them.
-    """
-    named: dict[str, dict[str, Any]] = {}
-    for parameter, (store, g) in grads.items():
-        named.setdefault(store.owner, {})[parameter.name] = g
-    return named
+def param_gradients(trace: Trace, retval_grad: Any) -> dict[str, dict[str, Any]]:
+    """The work of `Trace.param_gradients`, in the form that `ParamUpdate.apply` takes."""
+    grads = differentiate(trace, retval_grad).grads
+    names = labels(parameter.store for parameter in grads)
+    found: dict[str, dict[str, Any]] = {}
+    for parameter, g in grads.items():
+        found.setdefault(names[parameter.store], {})[parameter.name] = g
+    return found
 
 
 def _dense(g: Any, leaf: Box) -> Any:
@@ -232,11 +324,22 @@ def _told_again(trace: Trace, error: Exception, run: Run) -> Exception:
 def _map(f: Callable[[Any], Any], tree: Any) -> Any:
     if isinstance(tree, dict):
         return {k: _map(f, v) for k, v in tree.items()}
-    nested = isinstance(tree, list) and any(isinstance(v, (list, tuple, dict)) for v in tree)
-    if isinstance(tree, tuple) or nested:
+    if isinstance(tree, (tuple, list)):
         parts = [_map(f, v) for v in tree]
         return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
     return f(tree)
+
+
+def _boxed(tape: Tape, tree: Any) -> Any:
+    """The tree with a leaf of the tape for each number and array in it."""
+    return _map(lambda value: value if value is None else tape.leaf(operand(value)), tree)
+
+
+def _leaves(tree: Any) -> list[Box]:
+    """The boxes in a structure, in order."""
+    found: list[Any] = []
+    _map(found.append, tree)
+    return [part for part in found if type(part) is Box]
 
 
 def _pair(retval: Any, grad: Any, tape: Tape, where: str) -> list[tuple[Box, Any]]:

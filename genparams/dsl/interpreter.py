@@ -6,7 +6,7 @@ choice. Drawing, constraining and replaying differ in these two functions only; 
 what is recorded is here, once.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -23,14 +23,6 @@ from genparams.errors import (
 from genparams.params import Parameter, ParamStore, lock, real
 from genparams.trace.address import path
 from genparams.types import Address, Constraint, show
-
-
-class Choosable(Protocol):
-    """What the interpreter asks of a distribution."""
-
-    __name__: str
-
-    def log_prob_of(self, x: Any, args: list[Any]) -> Any: ...
 
 
 class Body(Protocol):
@@ -87,9 +79,9 @@ class Call:
     __neg__ = __abs__ = __lt__ = __le__ = __gt__ = __ge__ = __float__ = __int__ = __index__ = (
         __bool__
     ) = _used
-    __iter__ = __len__ = __getitem__ = __rmatmul__ = __array__ = __array_ufunc__ = (
-        __array_function__
-    ) = _used
+    __format__ = __and__ = __or__ = __iter__ = __len__ = __getitem__ = __rmatmul__ = __array__ = (
+        __array_ufunc__
+    ) = __array_function__ = _used
 
 
 class Run:
@@ -105,42 +97,45 @@ class Run:
         "prefix",
         "read",
         "reads",
+        "root",
         "values",
     )
 
     def __init__(self, choose: Choose, read: Read):
         self.choose = choose
         self.read = read
+        self.root: Any = None
         self.function: Any = None
         self.prefix: Address = ()
         self.values: dict[Address, Any] = {}
         self.log_probs: dict[Address, Any] = {}
         self.calls: dict[Address, tuple[Any, Any]] = {}
         self.branches: set[Address] = set()  # every proper prefix of an address in use
-        self.reads: dict[Parameter, ParamStore] = {}
-        self.declared: list[tuple[ParamStore, str]] = []
+        self.reads: dict[Parameter, Body] = {}
+        self.declared: list[Parameter] = []
 
-    def execute(self, call: Call, given: Mapping[Address, Any] | None = None) -> Any:
-        """Run a call at the root; if it fails, no parameter that it declared remains.
-
-        Args:
-            given: Values every one of which must have been asked for.
-        """
+    def execute(self, call: Call, check: Callable[["Run"], None] | None = None) -> Any:
+        """Run a call at the root; if it or the check fails, what it declared is forgotten."""
         token = _running.set(self)
+        self.root = call.fn
         try:
             retval = call.fn.perform(self, call, ())
-            for address in given or ():
-                if address not in self.values:
-                    raise self._unvisited(address, call.fn)
+            if check is not None:
+                check(self)
         except BaseException:
-            for store, name in self.declared:
-                store.discard(name)
+            self.forget()
             raise
         finally:
             _running.reset(token)
-        for parameter, store in self.reads.items():
-            call.fn.seen[store, parameter.name] = None  # what `callees=True` trains
+        for parameter, function in self.reads.items():
+            call.fn.seen[function.params, parameter.name] = None  # what `callees=True` trains
         return retval
+
+    def forget(self) -> None:
+        """Undo the declarations of parameters."""
+        for p in self.declared:
+            if p.name in p.store and p.store[p.name] is p:
+                p.store.discard(p.name)
 
     def choice(self, distribution: Any, args: tuple[Any, ...], size: Any, key: Address) -> Any:
         """Answer what the choice at `key` is, and record it with its log probability."""
@@ -164,25 +159,18 @@ class Run:
         return value
 
     def nested(
-        self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], key: Address
+        self, function: Body, args: tuple[Any, ...], kwargs: dict[str, Any], key: Address
     ) -> Any:
-        """Run a function below `key`."""
+        """Run a function's body with its own parameters, its addresses below `key`.
+
+        The empty key stands for the root, and for a function whose addresses are the caller's.
+        """
         address = self.prefix + key
         if key:
             self._claim(address, len(key))
             self.branches.add(address)
-            self.calls[address] = (function, None)
-        retval = self.body(function, args, kwargs, address)
-        if key:
-            self.calls[address] = (function, retval)
-        return retval
-
-    def body(
-        self, function: Body, args: tuple[Any, ...], kwargs: dict[str, Any], prefix: Address
-    ) -> Any:
-        """Run a function's body with its own parameters, its addresses below `prefix`."""
         outer = self.function, self.prefix
-        self.function, self.prefix = function, prefix
+        self.function, self.prefix = function, address
         try:
             retval = function.body(*args, **kwargs)
         except TypeError as error:
@@ -190,19 +178,25 @@ class Run:
             raise
         finally:
             self.function, self.prefix = outer
-        for value in retval if isinstance(retval, (tuple, list)) else (retval,):
+        kind = type(retval)
+        if kind is Call or kind is tuple or kind is list:
+            self._refuse_calls(function, retval)
+        if key:
+            self.calls[address] = (function, retval)
+        return retval
+
+    def _refuse_calls(self, function: Body, retval: Any) -> None:
+        for value in (retval,) if type(retval) is Call else retval:
             if type(value) is Call:
                 raise UnaddressedChoice(
                     f"{function.__name__} returned {value!r} without running it; "
                     f'write {value!r} @ "name"'
                 )
-        return retval
 
-    def parameter(self, name: str) -> Any:
-        """Answer what a parameter of the running function is."""
-        store = self.function.params
-        parameter = store.lookup(name)
-        self.reads[parameter] = store
+    def parameter(self, function: Body, name: str) -> Any:
+        """Answer what a parameter of a function is."""
+        parameter = function.params.lookup(name)
+        self.reads[parameter] = function
         return self.read(parameter)
 
     def declare(self, name: str, init: Any, constraint: Constraint) -> None:
@@ -210,8 +204,7 @@ class Run:
         store = self.function.params
         with lock:
             if name not in store:
-                store.init(name, init, constraint)
-                self.declared.append((store, name))
+                self.declared.append(store.init(name, init, constraint))
 
     def _claim(self, address: Address, length: int) -> None:
         """Refuse an address that is taken, or lies below or above one that is.
@@ -246,14 +239,18 @@ class Run:
                 break
             self.branches.add(prefix)
 
-    def _unvisited(self, address: Address, function: Any) -> UnusedConstraint:
+    def unvisited(self, address: Address) -> UnusedConstraint:
+        """The error for a value that was given and never asked for."""
         if address in self.calls:
             hint = f"{show(address)} is a call; give values for the choices below it"
+        elif address in self.branches:
+            below = next(a for a in self.values if a[: len(address)] == address)
+            hint = f"choices such as {show(below)} lie below it; write {{{show(address)}: {{...}}}}"
         elif self.values:
             hint = nearest(show(address), map(show, self.values))
         else:
             hint = "it made no choices"
-        return UnusedConstraint(f"{function.__name__} never visited {show(address)}; {hint}")
+        return UnusedConstraint(f"{self.root.__name__} never visited {show(address)}; {hint}")
 
     def _who(self) -> str:
         return self.function.__name__ if self.function else "a run"
@@ -296,4 +293,4 @@ def param(name: str, init: Any = _NO_INIT, constraint: Constraint = real) -> Any
     run = running(f"param({name!r})")
     if init is not _NO_INIT:
         run.declare(name, init, constraint)
-    return run.parameter(name)
+    return run.parameter(run.function, name)

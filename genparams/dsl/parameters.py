@@ -4,7 +4,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from genparams.params import Parameter, ParamStore, lock, real
+from genparams.errors import UnknownFunction
+from genparams.params import ParamStore, real
 from genparams.types import Constraint
 
 
@@ -27,6 +28,8 @@ def init_param(f: HasParams, name: str, value: Any, constraint: Constraint = rea
         ConstraintError: the value lies outside the constraint; nothing is changed.
         InvalidValue: it is not made of numbers; nothing is changed.
     """
+    if not hasattr(f, "params"):
+        raise UnknownFunction(f"expected a generative function, got {f!r}; decorate it with @gen")
     f.params.init(name, value, constraint)
 
 
@@ -81,10 +84,7 @@ def increment_param_grad(f: HasParams, name: str, grad: Any, scale: float = 1.0)
     Raises:
         UnknownParameter, ShapeError: nothing is changed.
     """
-    parameter: Parameter = f.params[name]
-    g = parameter.checked_grad(grad)
-    with lock:
-        parameter.increment_grad(scale * g)
+    f.params[name].increment_grad(grad, scale)
 
 
 def _copied(value: Any) -> Any:

@@ -121,11 +121,17 @@ def frozen(value: Any) -> Any:
         return value
     if isinstance(value, list):
         return frozen(np.asarray(value))
+    if type(value) is tuple:
+        return tuple(frozen(v) for v in value)
     return value.item() if isinstance(value, np.generic) else value
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether two values of choices are equal."""
+    """Whether two values are equal: numbers and arrays, or structures of them."""
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         return np.shape(a) == np.shape(b) and bool(np.all(np.asarray(a) == np.asarray(b)))
+    if isinstance(a, (tuple, list)) and isinstance(b, (tuple, list)):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(same(v, b[k]) for k, v in a.items())
     return bool(a == b)

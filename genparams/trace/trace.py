@@ -1,27 +1,37 @@
 """Traces: the record of one execution of a generative function."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from genparams.errors import UnknownAddress
 from genparams.trace.address import path
-from genparams.trace.choices import ChoiceMap
+from genparams.trace.choices import ChoiceMap, same
+from genparams.trace.selection import nothing
+from genparams.tree import brief, html_tree, text_tree
 from genparams.types import Address, show
 
 ArgGrads = tuple[Any, ...]
+
+
+class Operations(Protocol):
+    """What the traces of a function can do; the floors above bring the work."""
+
+    accumulate: Callable[..., list[tuple[float, ArgGrads]]]
+    param_gradients: Callable[..., dict[str, dict[str, Any]]]
+    choice_gradients: Callable[..., tuple[ArgGrads, ChoiceMap, ChoiceMap]]
+    update: Callable[..., tuple["Trace", float, ChoiceMap]]
+    regenerate: Callable[..., tuple["Trace", float]]
+    project: Callable[..., float]
+    rescored: Callable[["Trace"], "Trace"]
 
 
 class Executable(Protocol):
     """What a trace asks of the function that made it."""
 
     __name__: str
+    operations: Operations
     grad_places: list[int]
-
-    def accumulate(
-        self, traces: list["Trace"], retval_grads: list[Any], scales: list[float]
-    ) -> list[tuple[float, ArgGrads]]: ...
-
-    def differentiate(self, trace: "Trace", retval_grad: Any) -> dict[str, dict[str, Any]]: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -41,6 +51,8 @@ class Trace:
     """log p of each choice given those before it, by address."""
     calls: dict[Address, tuple[Any, Any]] = field()
     """The generative function called at an address, and what it returned."""
+    parameters: dict[tuple[Any, str], Any] = field()
+    """The values of the parameters that the run read, by function and name."""
 
     @property
     def log_prob(self) -> float:
@@ -85,14 +97,125 @@ class Trace:
             Today's log p(t; x), and for each argument the gradient of the bracket, not scaled: None
             for those that `@gen(arg_grads=...)` does not name.
         """
-        return self.gen_fn.accumulate([self], [retval_grad], [scale])[0]
+        return self.gen_fn.operations.accumulate([self], [retval_grad], [scale])[0]
 
     def param_gradients(self, retval_grad: Any = None) -> dict[str, dict[str, Any]]:
         """What `accumulate_param_gradients` would add, by function and parameter name."""
-        return self.gen_fn.differentiate(self, retval_grad)
+        return self.gen_fn.operations.param_gradients(self, retval_grad)
+
+    def choice_gradients(
+        self, selection: Any = nothing, retval_grad: Any = None
+    ) -> tuple[ArgGrads, ChoiceMap, ChoiceMap]:
+        """The gradient of log p(t; x) + <retval_grad, r> by arguments and selected choices.
+
+        Taken at today's parameters, whose accumulators stay as they are.
+
+        Args:
+            selection: A selection of continuous choices, an address, or a list of addresses.
+            retval_grad: As in `accumulate_param_gradients`.
+
+        Returns:
+            The gradients by argument (None for those that are not asked for), the values of the
+            selected choices, and the gradients by them.
+
+        Raises:
+            DistributionError: a selected choice is discrete.
+            UnknownAddress: a selected address is not in the trace.
+        """
+        return self.gen_fn.operations.choice_gradients(self, selection, retval_grad)
+
+    def update(
+        self,
+        constraints: Mapping[Any, Any] | None = None,
+        args: tuple[Any, ...] | None = None,
+        rng: Any = None,
+    ) -> tuple["Trace", float, ChoiceMap]:
+        """Give choices other values, or the function other arguments, and keep all else.
+
+        Choices of this trace that the new run visits are kept, those in `constraints` take their
+        new values, what neither has is drawn.
+
+        Returns:
+            The new trace; the weight log p(t'; x') - log q(t'; x') - log p(t; x), where q drew the
+            fresh choices and the last term is this trace's own `log_prob`; and the values that
+            were overwritten or have disappeared. `new.update(discard, old.args)` goes back.
+
+        Raises:
+            UnusedConstraint: a constraint was never visited.
+            AddressConflict: another function stands at the address of a call.
+        """
+        return self.gen_fn.operations.update(self, constraints, args, rng)
+
+    def regenerate(
+        self, selection: Any, args: tuple[Any, ...] | None = None, rng: Any = None
+    ) -> tuple["Trace", float]:
+        """Draw the selected choices again, and what the new run needs besides.
+
+        Returns:
+            The new trace, and the weight: the sum over choices that are kept of the change of their
+            log probabilities. Selected, new and deleted choices contribute nothing.
+
+        Raises:
+            UnknownAddress: a selected address is not in the trace.
+            AddressConflict: another function stands at the address of a call.
+        """
+        return self.gen_fn.operations.regenerate(self, selection, args, rng)
+
+    def project(self, selection: Any) -> float:
+        """The sum of this trace's log probabilities over the selected choices.
+
+        Raises:
+            UnknownAddress: a selected address is not in the trace.
+        """
+        return self.gen_fn.operations.project(self, selection)
+
+    def rescored(self) -> "Trace":
+        """The same choices under today's parameters."""
+        return self.gen_fn.operations.rescored(self)
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether a parameter that the run read has another value now."""
+        return any(
+            name not in function.params or not same(function.params[name].value, value)
+            for (function, name), value in self.parameters.items()
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Trace):
+            return NotImplemented
+        return self.gen_fn is other.gen_fn and all(
+            same(mine, theirs)
+            for mine, theirs in [
+                (self.args, other.args),
+                (self.retval, other.retval),
+                (self.choices, other.choices),
+                (self.log_probs, other.log_probs),
+            ]
+        )
+
+    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return (
-            f"Trace({self.gen_fn.__name__}, log_prob={self.log_prob:.6g}, "
-            f"{len(self.choices)} choices)"
-        )
+        return text_tree(self._title(), self._tree())
+
+    def _repr_html_(self) -> str:
+        return html_tree(self._title(), self._tree())
+
+    def _title(self) -> str:
+        name, count = self.gen_fn.__name__, len(self.choices)
+        return f"Trace({name}, log_prob={self.log_prob:.6g}, {count} choices)"
+
+    def _tree(self) -> dict[Any, Any]:
+        """The values of choices by key, and at calls also the names of the functions."""
+
+        def labelled(nested: dict[Any, Any], prefix: Address) -> dict[Any, Any]:
+            return {key: entry(value, (*prefix, key)) for key, value in nested.items()}
+
+        def entry(value: Any, address: Address) -> Any:
+            if not isinstance(value, dict):
+                return brief(value)
+            below = labelled(value, address)
+            return (self.calls[address][0].__name__, below) if address in self.calls else below
+
+        return labelled(self.choices.to_dict(), ())

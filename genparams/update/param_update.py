@@ -5,19 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from genparams.errors import (
-    NonFiniteGradient,
-    NothingAccumulated,
-    ShapeError,
-    StateMismatch,
-    UnknownFunction,
-    UpdateError,
-)
-from genparams.params import Parameter, ParamStore, is_finite, lock, named
+from genparams.errors import NonFiniteGradient, NothingAccumulated, StateMismatch, UpdateError
+from genparams.params import Parameter, is_finite, labels, lock
 from genparams.update.rule import Rule, State
-
-Key = tuple[str, str]
-Live = dict[Key, tuple[Parameter, ParamStore]]
+from genparams.update.targets import Targets
 
 
 class ParamUpdate:
@@ -45,6 +36,7 @@ class ParamUpdate:
     def __init__(
         self,
         rule: Rule,
+        /,
         *targets: Any,
         callees: bool = False,
         minimize: bool = False,
@@ -55,247 +47,154 @@ class ParamUpdate:
         self.rule = rule
         self.minimize = minimize
         self.steps = 0
-        self._wholes: list[Any] = []
-        self._named: list[tuple[ParamStore, str]] = []
-        self._callees = callees
-        for target in (*targets, by_name):
-            if isinstance(target, Mapping) and not isinstance(target, ParamStore):
-                for owner, names in target.items():
-                    self._name(owner, names)
-            else:
-                if callees and not hasattr(target, "seen"):
-                    raise UpdateError(f"callees=True needs generative functions, got {target!r}")
-                self._wholes.append(target)
-        if not self._wholes and not self._named:
-            raise UpdateError(
-                "an update needs parameters: ParamUpdate(rule, f), or ParamUpdate(rule, f=['a'])"
-            )
-        self._stores = dict.fromkeys([*map(_store, self._wholes), *(s for s, _ in self._named)])
-        self._found: Live = {}
-        self._found_at: list[int] = []
-        self._bound: dict[Key, Parameter] = {}
+        self._targets = Targets([*targets, by_name] if by_name else targets, callees)
         self._state: State | None = None
+        self._begun: set[Parameter] = set()  # those that the state knows
 
-    def _name(self, owner: Any, names: Iterable[str]) -> None:
-        store = _store(named(owner) if isinstance(owner, str) else owner)
-        if isinstance(names, str):
-            raise UpdateError(
-                f"the parameters of an update are a list of names, got {names!r}; write [{names!r}]"
-            )
-        for name in names:
-            self._named.append((store, store[name].name))
-
-    def parameters(self) -> Live:
-        """The parameters that `apply` would move now, by function and name, without frozen ones."""
-        return {key: found for key, found in self._resolved().items() if not found[0].frozen}
-
-    def _resolved(self) -> Live:
-        """The parameters meant, looked up again when one was initialised or read since the last
-        time.
-        """
-        if self._age() == self._found_at:
-            return self._found
-        found: dict[tuple[ParamStore, str], None] = {}
-        for whole in self._wholes:
-            found.update({(_store(whole), name): None for name in _store(whole)})
-            if self._callees:
-                found.update({(s, name): None for s, name in whole.seen if name in s})
-        found.update({(store, name): None for store, name in self._named if name in store})
-        labels: dict[ParamStore, str] = {}
-        for store, _ in found:
-            if store not in labels:
-                twins = sum(other.owner == store.owner for other in labels)
-                labels[store] = (store.owner or "theta") + (f"#{twins + 1}" if twins else "")
-        self._stores.update({store: None for store, _ in found})
-        self._found = {(labels[s], name): (s[name], s) for s, name in found}
-        self._found_at = self._age()
-        return self._found
-
-    def _age(self) -> list[int]:
-        seen = [len(whole.seen) for whole in self._wholes] if self._callees else []
-        return [store.version for store in self._stores] + seen
+    def parameters(self) -> dict[tuple[str, str], Parameter]:
+        """What `apply` would move now, by function and name; frozen parameters are left out."""
+        return _by_name([p for p in self._targets.parameters() if not p.frozen])
 
     def apply(self, grads: Mapping[Any, Any] | None = None) -> None:
         """Take one step, and empty the accumulators of the parameters that it moved.
 
         Args:
             grads: Gradients to use in place of the accumulated ones, which then stay as they are:
-            by parameter name
-                for a single store or function, else by function and then by name. Parameters that
-                are missing or None are left alone, and so is their state.
+                by parameter name for a single store or function, else by function and then by
+                name. Parameters that are missing or None are left alone, and so is their state.
 
         Raises:
             NothingAccumulated: no gradient was accumulated for any of the parameters.
             NonFiniteGradient: a gradient has a NaN or an infinity.
             UnknownParameter, ShapeError: `grads` does not fit.
+            UpdateError: the rule gives a direction of another shape, or one without end.
 
         If it raises, nothing has changed.
         """
-        live = self.parameters()
-        if not live:
-            raise NothingAccumulated(
-                "this update has no parameters: none is initialised, or all are frozen"
-            )
-        if grads is None:
-            if not any(p.accumulated for p, _ in live.values()):
-                which = ", ".join(f"{f}.{name}" for f, name in live)
-                raise NothingAccumulated(
-                    f"no gradient was accumulated for {which}; call "
-                    "trace.accumulate_param_gradients() before apply()"
-                )
-            g = {key: p._grad for key, (p, _) in live.items()}
-        else:
-            g = self._given(grads, live)
-        for key, d in g.items():
-            if not is_finite(d):
-                raise NonFiniteGradient(
-                    *key, self.steps + 1, live[key][0].fault if grads is None else None
-                )
-        if self.minimize:
-            g = {key: -d for key, d in g.items()}
-        theta = {key: p.coordinates for key, (p, _) in live.items()}
-        fresh = self._fresh(live)
-        directions, state = self.rule.apply(g, self._state_for(fresh, theta), theta)
-        try:
-            moved = [(live[key][0], *live[key][0].stepped(d)) for key, d in directions.items()]
-        except ShapeError as error:
-            raise UpdateError(f"{self.rule!r} cannot be applied: {error}") from None
         with lock:
-            for parameter, coordinates, value in moved:
+            moving = [p for p in self._targets.parameters() if not p.frozen]
+            if not moving:
+                why = self._targets.why_none()
+                raise NothingAccumulated(f"this update has no parameters to move: {why}")
+            g = self._accumulated(moving) if grads is None else self._targets.given(grads)
+            for parameter, d in g.items():
+                if not is_finite(d):
+                    function, name = _key_of(parameter, moving)
+                    fault = parameter.fault if grads is None else None
+                    raise NonFiniteGradient(function, name, self.steps + 1, fault)
+            if self.minimize:
+                g = {parameter: -d for parameter, d in g.items()}
+            theta = {parameter: parameter.coordinates for parameter in moving}
+            directions, state = self.rule.apply(g, self._state_with(theta), theta)
+            for parameter, coordinates, value in self._moved(directions):
                 parameter.place(coordinates, value)
                 if grads is None:
                     parameter.zero_grad()
             self._state = state
-            self._bound.update(fresh)
+            self._begun.update(theta)
             self.steps += 1
 
-    def _given(self, grads: Mapping[Any, Any], live: Live) -> dict[Key, Any]:
-        """The user's gradients by key, checked."""
-        by_store: dict[ParamStore, Mapping[str, Any]] = {}
-        for owner, inner in grads.items():
-            if isinstance(inner, Mapping):
-                by_store[self._store_of(owner, live)] = inner
-        flat = {name: g for name, g in grads.items() if not isinstance(g, Mapping)}
-        if flat:
-            stores = list({store: None for _, store in live.values()})
-            if len(stores) > 1:
-                raise UpdateError(
-                    f"this update moves parameters of {len(stores)} functions; give "
-                    f"gradients as {{function: {{name: g}}}}"
-                )
-            by_store[stores[0]] = flat
-        keys = {(store, key[1]): key for key, (_, store) in live.items()}
-        found = {}
-        for store, inner in by_store.items():
-            for name, g in inner.items():
-                parameter = store[name]
-                if g is None or parameter.frozen:
-                    continue
-                if (store, name) not in keys:
-                    raise UpdateError(
-                        f"this update does not move {store.owner or 'theta'}.{name}; leave "
-                        "it out of grads"
-                    )
-                found[keys[store, name]] = parameter.checked_grad(g)
-        if not found:
-            raise NothingAccumulated("grads names no parameter that this update moves")
-        return found
+    def _accumulated(self, moving: list[Parameter]) -> dict[Parameter, Any]:
+        if not any(parameter.accumulated for parameter in moving):
+            which = ", ".join(f"{f}.{name}" for f, name in _by_name(moving))
+            raise NothingAccumulated(
+                f"no gradient was accumulated for {which}; call "
+                "trace.accumulate_param_gradients() before apply()"
+            )
+        return {parameter: parameter._grad for parameter in moving}
 
-    def _store_of(self, owner: Any, live: Live) -> ParamStore:
-        if not isinstance(owner, str):
-            return _store(owner)
-        for (label, _), (_, store) in live.items():
-            if label == owner:
-                return store
-        return _store(named(owner))
+    def _moved(self, directions: Mapping[Parameter, Any]) -> list[tuple[Parameter, Any, Any]]:
+        try:
+            return [(p, *p.stepped(direction)) for p, direction in directions.items()]
+        except (ValueError, AttributeError) as error:
+            raise UpdateError(f"{self.rule!r} cannot be applied: {error}") from None
 
-    def _fresh(self, live: Live) -> dict[Key, Parameter]:
-        """The parameters that the state knows nothing of: new ones, and those begun again."""
-        return {key: p for key, (p, _) in live.items() if self._bound.get(key) is not p}
-
-    def _state_for(self, fresh: Mapping[Key, Parameter], theta: Mapping[Key, Any]) -> State:
-        """The rule's state, with a beginning for fresh parameters."""
+    def _state_with(self, theta: Mapping[Parameter, Any]) -> State:
+        """The rule's state, with a beginning for parameters that it does not know."""
+        fresh = {parameter: at for parameter, at in theta.items() if parameter not in self._begun}
         if not fresh and self._state is not None:
             return self._state
-        begun = self.rule.init({key: theta[key] for key in fresh})
+        begun = self.rule.init(fresh)
         return begun if self._state is None else _joined(self._state, begun)
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """The number of steps and the rule's state, as arrays by name: those of a parameter end in
-        function/name.
-        """
-        live = self.parameters()
-        theta = {key: p.coordinates for key, (p, _) in live.items()}
-        state = self._state_for(self._fresh(live), theta)
-        return {
-            "steps": np.array(self.steps),
-            **{k: np.array(v) for k, v in _leaves(state).items()},
-        }
+        """The number of steps and the rule's state as arrays, by name."""
+        known = self._targets.parameters()
+        state = self._state_with({p: p.coordinates for p in known})
+        leaves = _leaves(state, {p: "/".join(key) for key, p in _by_name(known).items()})
+        return {"steps": np.array(self.steps), **{k: np.array(v) for k, v in leaves.items()}}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Take up a state that `state_dict` gave.
 
         Raises:
-            StateMismatch: names or shapes differ; the message lists each difference, and nothing is
-            changed.
+            StateMismatch: names, shapes or kinds differ; the message lists each difference, and
+                nothing is changed.
         """
-        live = self.parameters()
-        template = self.rule.init({key: p.coordinates for key, (p, _) in live.items()})
-        expected = {"steps": 0, **_leaves(template)}
+        known = self._targets.parameters()
+        names = {p: "/".join(key) for key, p in _by_name(known).items()}
+        template = self.rule.init({p: p.coordinates for p in known})
+        expected = {"steps": 0, **_leaves(template, names)}
         wrong = [f"{k} is missing" for k in expected if k not in saved]
         wrong += [f"{k} is not in this update" for k in saved if k not in expected]
-        wrong += [
-            f"{k} has shape {np.shape(saved[k])}, expected {np.shape(v)}"
-            for k, v in expected.items()
-            if k in saved and np.shape(saved[k]) != np.shape(v)
-        ]
+        for k, v in expected.items():
+            if k in saved and np.shape(saved[k]) != np.shape(v):
+                wrong.append(f"{k} has shape {np.shape(saved[k])}, expected {np.shape(v)}")
+            elif k in saved and np.asarray(saved[k]).dtype.kind not in "fiu":
+                wrong.append(f"{k} is {saved[k]!r}, expected numbers")
+            elif k in saved and isinstance(v, int) and not np.isfinite(saved[k]):
+                wrong.append(f"{k} is {saved[k]!r}, expected a count")
         if wrong:
             raise StateMismatch(f"the saved state does not fit {self!r}: " + "; ".join(wrong))
-        self._state = _filled(template, saved)
-        self._bound = {key: p for key, (p, _) in live.items()}
+        self._state = _filled(template, names, saved)
+        self._begun = set(known)
         self.steps = int(saved["steps"])
 
     def __repr__(self) -> str:
-        which = ", ".join(f"{f}.{name}" for f, name in self.parameters())
-        return (
-            f"ParamUpdate({self.rule!r}, "
-            f"{which or 'no parameters yet'}{', minimize=True' if self.minimize else ''})"
-        )
+        which = ", ".join(f"{f}.{name}" for f, name in self.parameters()) or "no parameters yet"
+        return f"ParamUpdate({self.rule!r}, {which}{', minimize=True' if self.minimize else ''})"
 
 
-def _store(owner: Any) -> ParamStore:
-    store = owner if isinstance(owner, ParamStore) else getattr(owner, "params", None)
-    if not isinstance(store, ParamStore):
-        raise UnknownFunction(f"expected a generative function or a ParamStore, got {owner!r}")
-    return store
+def _by_name(parameters: Iterable[Parameter]) -> dict[tuple[str, str], Parameter]:
+    parameters = list(parameters)
+    names = labels(p.store for p in parameters)
+    return {(names[p.store], p.name): p for p in parameters}
+
+
+def _key_of(parameter: Parameter, parameters: list[Parameter]) -> tuple[str, str]:
+    return next(key for key, p in _by_name([*parameters, parameter]).items() if p is parameter)
 
 
 def _joined(old: Any, new: Any) -> Any:
     """A state with the entries of new parameters added; a counter of both stays the old one."""
     if not isinstance(old, Mapping) or not isinstance(new, Mapping):
         return old
-    return {
-        k: (new[k] if isinstance(k, tuple) else _joined(old[k], new[k]))
-        if k in old and k in new
-        else (old | new)[k]  # type: ignore[operator]
-        for k in dict.fromkeys([*old, *new])
-    }
+    return {**new, **{k: _joined(v, new[k]) if k in new else v for k, v in old.items()}}
 
 
-def _leaves(state: State, prefix: str = "") -> dict[str, Any]:
+def _leaves(state: State, names: Mapping[Parameter, str], prefix: str = "") -> dict[str, Any]:
+    """The plain data of a state by name; parameters that have no name are left out."""
     found: dict[str, Any] = {}
     for key, value in state.items():
-        name = prefix + ("/".join(key) if isinstance(key, tuple) else str(key))
-        found.update(_leaves(value, name + "/") if isinstance(value, Mapping) else {name: value})
+        if isinstance(key, Parameter) and key not in names:
+            continue
+        name = prefix + (names[key] if isinstance(key, Parameter) else str(key))
+        if isinstance(value, Mapping):
+            found.update(_leaves(value, names, name + "/"))
+        else:
+            found[name] = value
     return found
 
 
-def _filled(template: State, saved: Mapping[str, Any], prefix: str = "") -> dict[Any, Any]:
+def _filled(
+    template: State, names: Mapping[Parameter, str], saved: Mapping[str, Any], prefix: str = ""
+) -> dict[Any, Any]:
+    """The template with saved data in the places of its own."""
     filled: dict[Any, Any] = {}
     for key, value in template.items():
-        name = prefix + ("/".join(key) if isinstance(key, tuple) else str(key))
+        name = prefix + (names[key] if isinstance(key, Parameter) else str(key))
         if isinstance(value, Mapping):
-            filled[key] = _filled(value, saved, name + "/")
+            filled[key] = _filled(value, names, saved, name + "/")
         elif isinstance(value, np.ndarray):
             filled[key] = np.array(saved[name], dtype=value.dtype)
         else:

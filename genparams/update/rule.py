@@ -4,7 +4,9 @@
     directions, state = rule.apply(directions, state, theta)
 
 `theta`, the directions and every part of a state that follows the parameters are dictionaries with
-the same keys, one entry for each parameter: a float or an array. A rule leaves its inputs alone.
+the same keys, one entry for each parameter: a float or an array. A `ParamUpdate` uses the
+parameters themselves as keys, so that a rule can ask for `key.name`. A rule leaves its inputs
+alone.
 `directions` may lack some parameters; then the state of those stays. Directions point uphill: the
 parameters move by adding them.
 
@@ -25,7 +27,7 @@ Tree = Mapping[Any, Any]
 State = Mapping[Any, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Rule:
     """A pair of pure functions, and what it is called.
 

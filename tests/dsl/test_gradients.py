@@ -800,7 +800,7 @@ def test_a_use_that_would_lose_the_derivative_names_the_line_and_the_replacement
 
     f.simulate((False,))
     old = f.simulate((False,))
-    trace = Trace(f, (True,), None, old.choices, old.log_probs, old.calls)
+    trace = Trace(f, (True,), None, old.choices, old.log_probs, old.calls, old.parameters)
     with pytest.raises(TracedValueError, match=message) as caught:
         trace.accumulate_param_gradients()
     assert "test_gradients.py" in str(caught.value)
@@ -836,7 +836,7 @@ def test_an_infinite_derivative_of_a_number_is_one_as_it_is_of_an_array(f):
         return normal(0.0, 1.0) @ "x", y
 
     old = model.simulate((False,))
-    trace = Trace(model, (True,), None, old.choices, old.log_probs, old.calls)
+    trace = Trace(model, (True,), None, old.choices, old.log_probs, old.calls, old.parameters)
     init_param(model, "a", np.zeros(1))
     with np.errstate(divide="ignore"):
         trace.accumulate_param_gradients(retval_grad=(None, np.ones(1)))

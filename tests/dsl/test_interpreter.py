@@ -34,14 +34,14 @@ def test_a_run_asks_for_each_choice_once_and_for_each_parameter_as_often_as_it_i
     assert run.log_probs["x",] == normal.log_prob(4.0, 3.0, 2.0)
 
 
-def test_a_run_notes_the_parameters_that_it_read_with_their_stores():
+def test_a_run_notes_the_parameters_that_it_read_with_their_functions():
     @gen
     def outer():
         return shifted(0.0) @ "inner"
 
     run = Run(lambda *_: 0.0, lambda p: p.value)
     run.execute(outer())
-    assert run.reads == {shifted.params["mu"]: shifted.params}
+    assert run.reads == {shifted.params["mu"]: shifted}
 
 
 def test_a_nested_call_is_recorded_with_its_function_and_value():

@@ -90,4 +90,7 @@ def test_a_parameter_that_a_trace_returned_is_not_changed_by_an_update():
 
 def test_the_text_of_a_trace_says_whose_it_is():
     trace = model.simulate((), rng=0)
-    assert repr(trace) == f"Trace(model, log_prob={trace.log_prob:.6g}, 3 choices)"
+    title, *lines = repr(trace).split("\n")
+    assert title == f"Trace(model, log_prob={trace.log_prob:.6g}, 3 choices)"
+    assert len(lines) >= 3
+    assert "model" in trace._repr_html_()

@@ -22,8 +22,11 @@ numpy.
 
 import math
 import operator
+import sys
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pickle import PicklingError
 from typing import Any
 
 from genparams.autodiff import (
@@ -38,7 +41,8 @@ from genparams.autodiff import (
     sum_to,
     total,
 )
-from genparams.dsl.gen import GenerativeFunction, Rng
+from genparams.dsl.execution import Rng
+from genparams.dsl.gen import GenerativeFunction
 from genparams.dsl.interpreter import Call, Run
 from genparams.errors import ArgumentError, DistributionError, ShapeError, nearest
 from genparams.numeric import arrays, scalars
@@ -72,6 +76,8 @@ class Domain:
     test: Callable[..., Any] | None
     rank: int = 0
     """The axes of one member of a batch: 0 for a number, 1 for a vector, 2 for a matrix."""
+    late: bool = False
+    """Whether an argument outside makes the log density non-finite, and is looked for only then."""
 
     def check(self, distribution: str, name: str, value: Any) -> None:
         if self.rank and len(shape_of(value)) < self.rank:
@@ -86,11 +92,13 @@ class Domain:
             raise DistributionError(f"{name} of {distribution} must be {self.rule}, got {value!r}")
 
 
-anything = Domain("a number", None)
+anything = Domain("finite", lambda v: v - v == 0.0, late=True)
 above_zero = Domain("above 0 and finite", lambda v: (v > 0.0) & (v < math.inf))
-at_least_zero = Domain("at least 0", lambda v: v >= 0.0)
+at_least_zero = Domain("at least 0 and finite", lambda v: (v >= 0.0) & (v < math.inf))
 probability = Domain("between 0 and 1", lambda v: (v >= 0.0) & (v <= 1.0))
-count = Domain("a whole number, at least 0", lambda v: (v >= 0.0) & (v == np.floor(v)))
+count = Domain(
+    "a whole number, at least 0", lambda v: (v >= 0.0) & (v < math.inf) & (v == np.floor(v))
+)
 vector = Domain("a vector", None, rank=1)
 weights = Domain(
     "at least 0 and sum to 1 along the last axis",
@@ -106,9 +114,13 @@ class Kind:
     rank: int
     convert: Callable[[Any], Any]
     continuous: bool = False
+    free: bool = True
+    """Whether every entry can move alone, so that the density is one over all of them."""
 
 
 def _to_float(value: Any) -> Any:
+    if isinstance(value, np.ma.MaskedArray):
+        raise DistributionError("the value is a masked array; leave out what is masked")
     value = np.asarray(value)
     if value.dtype.kind not in "fiub":
         raise DistributionError(f"expected numbers, got {value!r}")
@@ -138,11 +150,69 @@ def _to_bool(value: Any) -> Any:
 
 real_number = Kind(0, _to_float, continuous=True)
 real_vector = Kind(1, _to_float, continuous=True)
+bound_vector = Kind(1, _to_float, continuous=True, free=False)
+bound_matrix = Kind(2, _to_float, continuous=True, free=False)
 whole = Kind(0, _to_whole)
 boolean = Kind(0, _to_bool)
 
 
-class Distribution(GenerativeFunction):
+class SingleChoice(GenerativeFunction):
+    """A generative function with one choice, its value: a distribution, or a product of several."""
+
+    arguments: dict[str, Domain]
+    kind: Kind
+
+    @abstractmethod
+    def __call__(self, *args: Any, size: Size = None, **named: Any) -> Call: ...
+
+    @abstractmethod
+    def draw(self, rng: Any, args: Sequence[Any], size: Any) -> Any:
+        """A value that cannot be written to, given arguments in order."""
+
+    @abstractmethod
+    def coerce(self, value: Any, args: Sequence[Any], size: Any) -> Any:
+        """A value given from outside, in this distribution's type and shape.
+
+        Raises:
+            ShapeError: it does not have the shape of a draw.
+        """
+
+    @abstractmethod
+    def log_prob_of(self, x: Any, args: Sequence[Any]) -> Any:
+        """log p(x), summed over the batch: a float, or one node on the tape of its boxes."""
+
+    def perform(self, run: Run, call: Call, key: Address) -> Any:
+        return run.choice(self, call.args, call.options, key)
+
+    def complete(self, args: tuple[Any, ...]) -> Call:
+        return self(*args) if len(args) < len(self.arguments) else self._whole(args)
+
+    def log_prob(self, x: Any, *args: Any, **named: Any) -> float:
+        """log p(x), summed over the batch; -inf outside the support."""
+        call = self(*args, **named)
+        operands = [operand(a) for a in call.args]
+        value = x if type(x) is Box else call.fn.coerce(x, operands, call.options)
+        return call.fn.log_prob_of(value, operands)
+
+    def sample(self, *args: Any, size: Size = None, rng: Rng = None, **named: Any) -> Any:
+        """Draw a value."""
+        call = self(*args, size=size, **named)
+        return call.fn.draw(
+            np.random.default_rng(rng), [operand(a) for a in call.args], call.options
+        )
+
+    def _whole(self, args: tuple[Any, ...], size: Size = None) -> Call:
+        """A call with every argument, in order."""
+        if len(args) != len(self.arguments):
+            raise self._wrong_arguments(len(args))
+        return Call(self, args, size)
+
+    def _wrong_arguments(self, count: int, named: Iterable[str] = ()) -> ArgumentError:
+        also = f" and {', '.join(named)}" if named else ""
+        return ArgumentError(f"write {self!r}; got {count} by position{also}")
+
+
+class Distribution(SingleChoice):
     """A generative function with one choice, its value.
 
     `normal(mu, std) @ "y"` draws inside a generative function; `normal.log_prob(y, mu, std)` is its
@@ -165,27 +235,32 @@ class Distribution(GenerativeFunction):
         joint: Callable[..., None] | None = None,
         sized_by: int = 0,
         width: int = 1,
+        event: Callable[[Sequence[Any]], tuple[int, ...]] | None = None,
+        defaults: dict[str, Any] | None = None,
         doc: str | None = None,
     ):
         self.__name__ = name
         self.__doc__ = doc
         self.arguments = arguments
+        self.argument_names = list(arguments)
         self.kind = kind
         self.grad_places: list[int] = []
-        self._domains = [
-            (i, n, d) for i, (n, d) in enumerate(arguments.items()) if d.test is not None or d.rank
-        ]
+        places = [(i, n, d) for i, (n, d) in enumerate(arguments.items()) if d.test or d.rank]
+        self._domains = [place for place in places if not place[2].late]
+        self._late = [place for place in places if place[2].late]
         self._draw = draw
         self.terms = terms  # also what a mixture asks of its components
-        self._density = density
-        self._support = support
+        self.density = density
+        self.support = support
         self._keywords = keywords or {}
         self._positional = len(arguments) if positional is None else positional
-        self._joint = joint
+        self.joint = joint
         self._complete = self._positional if self._positional == len(arguments) else -1
-        self._tests = [(i + 1, d.test) for i, (_, d) in enumerate(arguments.items()) if d.test]
-        self._width = width  # how many numbers a temporary holds for each entry of the value
+        self._tests = [(i + 1, d.test) for i, _, d in self._domains if d.test]
+        self.width = width  # how many numbers a temporary holds for each entry of the value
         self._sized_by = sized_by  # the argument whose last axis is as long as a vector value
+        self._event = event  # or the shape of one value, given the arguments
+        self._defaults = defaults or {}
 
     # --- calling
 
@@ -203,6 +278,7 @@ class Distribution(GenerativeFunction):
                     f"{nearest(name, [*names, *self._keywords])}"
                 )
         given = dict(zip(names[: self._positional], args, strict=False))
+        named = {n: v for n, v in self._defaults.items() if n not in given} | named
         if (
             len(args) > self._positional
             or given.keys() & named.keys()
@@ -212,34 +288,14 @@ class Distribution(GenerativeFunction):
         given.update(named)
         return Call(self, tuple(given[n] for n in names), size)
 
-    def perform(self, run: Run, call: Call, key: Address) -> Any:
-        return run.choice(self, call.args, call.options, key)
-
-    def complete(self, args: tuple[Any, ...]) -> Call:
-        if len(args) != len(self.arguments):
-            raise self._wrong_arguments(len(args))
-        return Call(self, args, None)
-
-    def log_prob(self, x: Any, *args: Any, **named: Any) -> float:
-        """log p(x), summed over the batch; -inf outside the support."""
-        call = self(*args, **named)
-        operands = [operand(a) for a in call.args]
-        value = x if type(x) is Box else call.fn.coerce(x, operands, call.options)
-        return call.fn.log_prob_of(value, operands)
-
-    def sample(self, *args: Any, size: Size = None, rng: Rng = None, **named: Any) -> Any:
-        """Draw a value."""
-        call = self(*args, size=size, **named)
-        return call.fn.draw(
-            np.random.default_rng(rng), [operand(a) for a in call.args], call.options
-        )
-
     # --- what the interpreter asks
 
     def draw(self, rng: Any, args: Sequence[Any], size: Any) -> Any:
         """A value that cannot be written to, given arguments in order."""
-        self._check(args)
         args = [raw(a) for a in args]
+        with np.errstate(all="ignore"):
+            self._check(args)
+            self._check_late(args)
         value = self._draw(rng, *args, size=self.batch_shape(args, size))
         if isinstance(value, np.ndarray) and value.ndim:
             value.setflags(write=False)
@@ -262,7 +318,7 @@ class Distribution(GenerativeFunction):
         value = self.kind.convert(value)
         batch = self.batch_shape(args, size)
         shape = np.shape(value)
-        event = () if not self.kind.rank else shape_of(args[self._sized_by])[-1:]
+        event = () if not self.kind.rank else self.event_shape(args)
         if shape != batch + event:
             wanted = shape[: len(shape) - len(event)]
             hint = f"; for independent draws write {self.__name__}(..., size={wanted})"
@@ -273,6 +329,14 @@ class Distribution(GenerativeFunction):
         if shape:
             value.setflags(write=False)
         return value
+
+    def event_shape(self, args: Sequence[Any]) -> tuple[int, ...]:
+        """The shape of one value, without the axes of the batch."""
+        if not self.kind.rank:
+            return ()
+        if self._event is not None:
+            return self._event(args)
+        return shape_of(args[self._sized_by])[-1:]
 
     def batch_shape(self, args: Sequence[Any], size: Any) -> tuple[int, ...]:
         """The shape of a draw, less the axes of one value."""
@@ -301,16 +365,23 @@ class Distribution(GenerativeFunction):
         """log p(x), summed over the batch: a float, or one node on the tape of its boxes."""
         operands = (x, *args)
         tape, values = strip(operands)
-        density = self._density
+        density = self.density
         if density is not None:
             for v in values:
                 if type(v) is not float and type(v) is not int and type(v) is not bool:
                     break
             else:
                 return self._of_floats(density, operands, tape, values)
-        self._check(values[1:])
+        with np.errstate(all="ignore"):  # what is not finite is found by looking at the results
+            self._check(values[1:])
+            return self._of_arrays(operands, tape, values)
+
+    def _of_arrays(self, operands: Sequence[Any], tape: Any, values: Sequence[Any]) -> Any:
+        """`log_prob_of` for a batch or for vectors."""
         wanted = [i for i, o in enumerate(operands) if type(o) is Box and o.tape is tape]
         log_prob, gradients = self._summed(values, wanted)
+        if not math.isfinite(raw(log_prob)):
+            self._check_late(values[1:])
         if tape is None:
             return log_prob
         edges = [(operands[i], g) for i, g in zip(wanted, gradients, strict=True)]
@@ -318,18 +389,27 @@ class Distribution(GenerativeFunction):
 
     def _summed(self, values: Sequence[Any], wanted: list[int]) -> tuple[Any, list[Any]]:
         """The log density summed over the batch, and its gradients by the wanted values."""
-        if type(values[0]) is np.ndarray and values[0].size * self._width > 2 * BLOCK:
+        if type(values[0]) is np.ndarray and values[0].size * self.width > 2 * BLOCK:
             blocks = self._blocks(values)
             if len(blocks) > 1:
                 return self._summed_by_blocks(values, wanted, blocks)
-        with np.errstate(all="ignore"):  # what is not finite is found by looking at the results
-            log_density, pullbacks = self.terms(*values)
-            log_prob = total(log_density) if shape_of(log_density) else log_density
-            for i in wanted:
-                if pullbacks[i] is None:
-                    raise self._no_derivative(i)
-            gradients = [pullbacks[i](1.0) for i in wanted]  # type: ignore[misc]
+        log_density, pullbacks = self.terms(*values)
+        self._refuse_misfit(values, log_density)
+        log_prob = total(log_density) if shape_of(log_density) else log_density
+        for i in wanted:
+            if pullbacks[i] is None:
+                raise self._no_derivative(i)
+        gradients = [pullbacks[i](1.0) for i in wanted]  # type: ignore[misc]
         return log_prob if type(log_prob) is Box else float(log_prob), gradients
+
+    def _refuse_misfit(self, values: Sequence[Any], log_density: Any) -> None:
+        """Refuse a value of a replay that no longer has the shape of a draw."""
+        shape = shape_of(values[0])
+        if shape[: len(shape) - self.kind.rank] != shape_of(log_density):
+            raise ShapeError(
+                f"a value of {self.__name__} of shape {shape} does not fit the batch of shape "
+                f"{shape_of(log_density)} that its arguments have"
+            )
 
     def _blocks(self, values: Sequence[Any]) -> list[list[Any]]:
         """The values cut along the first axis of the batch into blocks that stay in cache.
@@ -341,7 +421,7 @@ class Distribution(GenerativeFunction):
         batch = np.shape(values[0])[: np.ndim(values[0]) - self.kind.rank]
         if any(type(v) is Box for v in values) or not batch:
             return []
-        rows = max(1, BLOCK // (math.prod(batch[1:]) * self._width))
+        rows = max(1, BLOCK // (math.prod(batch[1:]) * self.width))
         ranks = [self.kind.rank, *(domain.rank for domain in self.arguments.values())]
         cut = [
             np.ndim(v) - rank == len(batch) and np.shape(v)[0] == batch[0]
@@ -370,12 +450,14 @@ class Distribution(GenerativeFunction):
         for i, test in self._tests:
             if not test(values[i]):
                 self._check(values[1:])
-        if self._joint is not None:
+        if self.joint is not None:
             self._check(values[1:])
-        if self._support is None or self._support(*values):
+        if self.support is None or self.support(*values):
             log_prob, partials = density(scalars, *values)
         else:
             log_prob, partials = -math.inf, [lambda: 0.0] * len(values)
+        if log_prob - log_prob != 0.0:
+            self._check_late(values[1:])
         if tape is None:
             return log_prob
         edges = tape.edges
@@ -397,12 +479,21 @@ class Distribution(GenerativeFunction):
     def _check(self, args: Sequence[Any]) -> None:
         for i, name, domain in self._domains:
             domain.check(self.__name__, name, args[i])
-        if self._joint is not None:
-            self._joint(*map(raw, args))
+        if self.joint is not None:
+            self.joint(*map(raw, args))
 
-    def _wrong_arguments(self, count: int, named: Iterable[str] = ()) -> ArgumentError:
-        also = f" and {', '.join(named)}" if named else ""
-        return ArgumentError(f"write {self!r}; got {count} by position{also}")
+    def _check_late(self, args: Sequence[Any]) -> None:
+        for i, name, domain in self._late:
+            domain.check(self.__name__, name, args[i])
+
+    def __reduce__(self) -> Any:
+        """Pickled by the name that it has in the module of its functions."""
+        module = sys.modules[self._draw.__module__]
+        for name, value in vars(module).items():
+            if value is self:
+                self.__module__ = module.__name__
+                return name
+        raise PicklingError(f"{self!r} stands under no name in {module.__name__}")
 
     def __repr__(self) -> str:
         names = list(self.arguments)
@@ -441,7 +532,7 @@ def elementwise(
             arguments,
             kind,
             draw,
-            _terms_of(density, support),
+            terms_of(density, support),
             density,
             support,
             keywords,
@@ -453,7 +544,7 @@ def elementwise(
     return make
 
 
-def _terms_of(density: Callable, support: Callable | None) -> Callable[..., Terms]:
+def terms_of(density: Callable, support: Callable | None) -> Callable[..., Terms]:
     """The terms of an elementwise distribution over arrays and boxes."""
 
     def terms(x: Any, *args: Any) -> Terms:
@@ -510,3 +601,20 @@ def is_one(g: Any) -> bool:
 def per(m: Any, x: Any, y: Any) -> Any:
     """x / y, and 0 where x is 0: the derivative by y of `m.xlogy(x, y)`."""
     return m.where(x == 0.0, 0.0, m.ratio(x, m.where(x == 0.0, 1.0, y)))
+
+
+def base_of(what: str, call: Any) -> Distribution:
+    """The distribution of a call that something is to be made of.
+
+    Raises:
+        ArgumentError: it is not one, or it has a size of its own.
+    """
+    if not isinstance(call, Call) or not isinstance(call.fn, Distribution):
+        raise ArgumentError(
+            f"{what} takes a call of a distribution such as normal(mu, std), got {call!r}"
+        )
+    if call.options is not None:
+        raise ArgumentError(
+            f"a call inside {what} takes no size; write {what}(..., size={call.options!r})"
+        )
+    return call.fn

@@ -1,12 +1,24 @@
 """Distributions over real numbers."""
 
 import math
+import sys
 
 from genparams.autodiff import np
 from genparams.dsl.distributions.base import above_zero, anything, elementwise, per
 from genparams.errors import DistributionError
+from genparams.numeric import (
+    HALF_LOG_TWO_PI,
+    deviance,
+    exact_product,
+    log_beta,
+    log_binomial,
+    stirling,
+)
 
-HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
+LARGEST = sys.float_info.max
+HALF_LOG_HALF_PI = 0.5 * math.log(0.5 * math.pi)
+_ZERO, _FEW = 1e-290, 30.0
+"""Numbers so near to 0, and shapes so small, that logarithms of gamma functions lose nothing."""
 
 
 @elementwise(mu=anything, std=above_zero, draw=lambda rng, mu, std, size: rng.normal(mu, std, size))
@@ -107,6 +119,94 @@ def laplace(m, x, loc, scale):
     )
 
 
+def _log_one_plus_square(m, z):
+    """log(1 + z^2), and its derivative."""
+    far = m.abs(z) > 1e8
+    near, beyond = m.where(far, 0.0, z), m.where(far, z, 1.0)
+    return (
+        m.where(far, 2.0 * m.log(m.abs(beyond)), m.log1p(near * near)),
+        lambda: m.where(far, 2.0 / beyond, 2.0 * near / (1.0 + near * near)),
+    )
+
+
+@elementwise(
+    loc=anything,
+    scale=above_zero,
+    draw=lambda rng, loc, scale, size: loc + scale * rng.standard_cauchy(size),
+)
+def cauchy(m, x, loc, scale):
+    """The Cauchy distribution: Student's t with 1 degree of freedom.
+
+    log p(x) = -log(1 + ((x - loc) / scale)^2) - log(pi scale)
+    """
+    z = (x - loc) / scale
+    value, slope = _log_one_plus_square(m, z)
+    return (
+        -value - m.log(math.pi * scale),
+        (
+            lambda: -slope() / scale,
+            lambda: slope() / scale,
+            lambda: (z * slope() - 1.0) / scale,
+        ),
+    )
+
+
+@elementwise(
+    scale=above_zero,
+    support=lambda x, scale: x >= 0.0,
+    draw=lambda rng, scale, size: scale * np.abs(rng.standard_cauchy(size)),
+)
+def half_cauchy(m, x, scale):
+    """The distribution of |y| for y ~ cauchy(0, scale); x >= 0.
+
+    log p(x) = -log(1 + (x / scale)^2) - log(pi scale / 2)
+    """
+    z = x / scale
+    value, slope = _log_one_plus_square(m, z)
+    return (
+        -value - m.log(0.5 * math.pi * scale),
+        (lambda: -slope() / scale, lambda: (z * slope() - 1.0) / scale),
+    )
+
+
+@elementwise(
+    scale=above_zero,
+    support=lambda x, scale: x >= 0.0,
+    draw=lambda rng, scale, size: np.abs(rng.normal(0.0, scale, size)),
+)
+def half_normal(m, x, scale):
+    """The distribution of |y| for y ~ normal(0, scale); x >= 0.
+
+    log p(x) = -x^2 / (2 scale^2) - log scale + log(2 / pi) / 2
+    """
+    z = x / scale
+    return (
+        -0.5 * (z * z) - (m.log(scale) + HALF_LOG_HALF_PI),
+        (lambda: -z / scale, lambda: (z * z - 1.0) / scale),
+    )
+
+
+@elementwise(
+    loc=anything,
+    scale=above_zero,
+    draw=lambda rng, loc, scale, size: rng.logistic(loc, scale, size),
+)
+def logistic(m, x, loc, scale):
+    """The logistic distribution, whose cumulative function is expit((x - loc) / scale).
+
+    log p(x) = -z - 2 log(1 + exp(-z)) - log scale,   z = (x - loc) / scale
+    """
+    z = (x - loc) / scale
+    return (
+        m.log_expit(z) + m.log_expit(-z) - m.log(scale),
+        (
+            lambda: -m.tanh(0.5 * z) / scale,
+            lambda: m.tanh(0.5 * z) / scale,
+            lambda: (z * m.tanh(0.5 * z) - 1.0) / scale,
+        ),
+    )
+
+
 def _low_below_high(low, high):
     if not np.all(np.asarray(low) < high):
         raise DistributionError(f"uniform needs low below high, got {low!r} and {high!r}")
@@ -141,19 +241,37 @@ def exponential(m, x, rate):
     return m.log(rate) - rate * x, (lambda: -rate + 0.0 * x, lambda: 1.0 / rate - x)
 
 
+def _log_gamma(m, power, shape, y, lost):
+    """power log y - y - log Gamma(shape), given what rounding took from y."""
+    large = (shape > _FEW) & (y > _ZERO)
+
+    def saddle():
+        s, z = m.where(large, shape, _FEW), m.where(large, y, 1.0)
+        rest = (m.where(large, power, _FEW) - s) * m.log(z)
+        return m.log(s) - stirling(m, s) - deviance(m, s, z, s - z - lost()) + rest
+
+    return m.choose(large, saddle, lambda: m.xlogy(power, y) - y - m.gammaln(shape))
+
+
+def _lost_by_division(m, x, y, ratio):
+    """x / y less its rounded `ratio`."""
+    back, lost = exact_product(m, ratio, y)
+    return (x - back - lost) / y
+
+
 @elementwise(
     name="gamma",
     shape=above_zero,
     rate=above_zero,
     positional=1,
-    support=lambda x, shape, rate: (x >= 0.0) & (x < math.inf),
+    support=lambda x, shape, rate: (x >= 0.0) & (x < math.inf) & (x * rate < math.inf),
     draw=lambda rng, shape, rate, size: rng.gamma(shape, 1.0 / rate, size),
 )
 def _gamma_by_rate(m, x, shape, rate):
     """`gamma` by its rate = 1 / scale."""
     y = x * rate
     return (
-        m.xlogy(shape - 1.0, y) - y - m.gammaln(shape) + m.log(rate),
+        _log_gamma(m, shape - 1.0, shape, y, lambda: exact_product(m, x, rate)[1]) + m.log(rate),
         (
             lambda: per(m, shape - 1.0, x) - rate,
             lambda: m.log(y) - m.psi(shape),
@@ -167,7 +285,7 @@ def _gamma_by_rate(m, x, shape, rate):
     scale=above_zero,
     positional=1,
     keywords={"rate": _gamma_by_rate},
-    support=lambda x, shape, scale: (x >= 0.0) & (x < math.inf),
+    support=lambda x, shape, scale: (x >= 0.0) & (x < math.inf) & (x < LARGEST * scale),
     draw=lambda rng, shape, scale, size: rng.gamma(shape, scale, size),
 )
 def gamma(m, x, shape, scale):
@@ -177,11 +295,81 @@ def gamma(m, x, shape, scale):
     """
     y = x / scale
     return (
-        m.xlogy(shape - 1.0, y) - y - m.gammaln(shape) - m.log(scale),
+        _log_gamma(m, shape - 1.0, shape, y, lambda: _lost_by_division(m, x, scale, y))
+        - m.log(scale),
         (
             lambda: per(m, shape - 1.0, x) - 1.0 / scale,
             lambda: m.log(y) - m.psi(shape),
             lambda: (y - shape) / scale,
+        ),
+    )
+
+
+@elementwise(
+    shape=above_zero,
+    scale=above_zero,
+    support=lambda x, shape, scale: (x * LARGEST > scale) & (x < math.inf),
+    draw=lambda rng, shape, scale, size: scale / rng.standard_gamma(shape, size),
+)
+def inv_gamma(m, x, shape, scale):
+    """The distribution of 1 / y for y ~ gamma(shape, rate=scale); x > 0.
+
+    log p(x) = shape log scale - log Gamma(shape) - (shape + 1) log x - scale / x
+    """
+    y = scale / x
+    return (
+        _log_gamma(m, shape, shape, y, lambda: _lost_by_division(m, scale, x, y)) - m.log(x),
+        (
+            lambda: (y - shape - 1.0) / x,
+            lambda: m.log(y) - m.psi(shape),
+            lambda: (shape - y) / scale,
+        ),
+    )
+
+
+@elementwise(
+    shape=above_zero,
+    scale=above_zero,
+    support=lambda x, shape, scale: (x >= 0.0) & (x < math.inf) & (x < LARGEST * scale),
+    draw=lambda rng, shape, scale, size: scale * rng.weibull(shape, size),
+)
+def weibull(m, x, shape, scale):
+    """The Weibull distribution over x >= 0; with shape 1 it is exponential.
+
+    log p(x) = log(shape / scale) + (shape - 1) log(x / scale) - (x / scale)^shape
+    """
+    z = x / scale
+    y = m.exp(m.xlogy(shape, z))  # z^shape
+    return (
+        m.log(shape) - m.log(scale) + m.xlogy(shape - 1.0, z) - y,
+        (
+            lambda: per(m, shape - 1.0, x) - shape / scale * m.exp(m.xlogy(shape - 1.0, z)),
+            lambda: 1.0 / shape + m.log(z) - m.xlogy(y, z),
+            lambda: shape / scale * (y - 1.0),
+        ),
+    )
+
+
+def log_beta_density(m, x, alpha, beta):
+    """The formula of `beta`."""
+    n, q = alpha + beta, 1.0 - x
+    large = (n > _FEW) & (x > _ZERO) & (q > 0.0)
+
+    def saddle():
+        y = m.where(large, x, 0.5)
+        a, b = m.where(large, alpha, 1.0), m.where(large, beta, 1.0)
+        return log_binomial(m, a, b, y) - m.log(y / b) - m.log1p(-y) - m.log1p(b / a)
+
+    return (
+        m.choose(
+            large,
+            saddle,
+            lambda: m.xlogy(alpha - 1.0, x) + m.xlog1py(beta - 1.0, -x) - log_beta(m, alpha, beta),
+        ),
+        (
+            lambda: per(m, alpha - 1.0, x) - per(m, beta - 1.0, q),
+            lambda: m.log(x) - m.psi(alpha) + m.psi(n),
+            lambda: m.log1p(-x) - m.psi(beta) + m.psi(n),
         ),
     )
 
@@ -197,11 +385,4 @@ def beta(m, x, alpha, beta):
 
     log p(x) = (alpha - 1) log x + (beta - 1) log(1 - x) - log B(alpha, beta)
     """
-    return (
-        m.xlogy(alpha - 1.0, x) + m.xlog1py(beta - 1.0, -x) - m.betaln(alpha, beta),
-        (
-            lambda: per(m, alpha - 1.0, x) - per(m, beta - 1.0, 1.0 - x),
-            lambda: m.log(x) - m.psi(alpha) + m.psi(alpha + beta),
-            lambda: m.log1p(-x) - m.psi(beta) + m.psi(alpha + beta),
-        ),
-    )
+    return log_beta_density(m, x, alpha, beta)

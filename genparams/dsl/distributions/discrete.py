@@ -3,6 +3,8 @@
 from genparams.autodiff import np, raw, shape_of, special, sum_to
 from genparams.dsl.distributions.base import (
     Distribution,
+    Domain,
+    above_zero,
     anything,
     at_least_zero,
     boolean,
@@ -14,6 +16,18 @@ from genparams.dsl.distributions.base import (
     weights,
     whole,
 )
+from genparams.errors import DistributionError
+from genparams.numeric import (
+    binomial_excess,
+    deviance,
+    exact_product,
+    log_binomial,
+    psi_less_log,
+    stirling,
+)
+
+_FEW = 100.0
+"""Counts so small that logarithms of factorials lose less than 1e-13."""
 
 
 def _is_bit(x, p):
@@ -80,7 +94,11 @@ def _binomial_logits(m, x, n, logits):
     log p(x) = log C(n, x) + x log expit(logits) + (n - x) log expit(-logits)
     """
     return (
-        _log_choose(m, n, x) + x * m.log_expit(logits) + (n - x) * m.log_expit(-logits),
+        m.prefer(
+            (n < _FEW) | (m.abs(logits) > 30.0),
+            lambda: _log_choose(m, n, x) + x * m.log_expit(logits) + (n - x) * m.log_expit(-logits),
+            lambda: log_binomial(m, 1.0 * x, 1.0 * (n - x), m.expit(logits)),
+        ),
         (None, None, lambda: x * m.expit(-logits) - (n - x) * m.expit(logits)),
     )
 
@@ -99,7 +117,13 @@ def binomial(m, x, n, probs):
     log p(x) = log C(n, x) + x log probs + (n - x) log(1 - probs)
     """
     return (
-        _log_choose(m, n, x) + m.xlogy(1.0 * x, probs) + m.xlog1py(1.0 * (n - x), -probs),
+        m.prefer(
+            n < _FEW,
+            lambda: (
+                _log_choose(m, n, x) + m.xlogy(1.0 * x, probs) + m.xlog1py(1.0 * (n - x), -probs)
+            ),
+            lambda: log_binomial(m, 1.0 * x, 1.0 * (n - x), probs),
+        ),
         (None, None, lambda: per(m, x, probs) - per(m, n - x, 1.0 - probs)),
     )
 
@@ -115,10 +139,184 @@ def poisson(m, x, rate):
 
     log p(x) = x log rate - rate - log x!
     """
-    return m.xlogy(1.0 * x, rate) - rate - m.gammaln(x + 1.0), (
-        None,
-        lambda: per(m, x, rate) - 1.0,
+    return (
+        m.prefer(
+            x < _FEW,
+            lambda: m.xlogy(1.0 * x, rate) - rate - m.gammaln(x + 1.0),
+            lambda: -(stirling(m, 1.0 * x) + deviance(m, 1.0 * x, rate, x - rate)),
+        ),
+        (None, lambda: m.where(x == 0, -1.0, m.ratio(x - rate, m.where(x == 0, 1.0, rate)))),
     )
+
+
+_chance = Domain("above 0 and at most 1", lambda v: (v > 0.0) & (v <= 1.0))
+
+
+@elementwise(
+    probs=_chance,
+    kind=whole,
+    support=lambda x, probs: (x >= 0) & _is_whole(x),
+    draw=lambda rng, probs, size: rng.geometric(probs, size) - 1,
+)
+def geometric(m, x, probs):
+    """The number of failures before the first success, each trial's of probability `probs`.
+
+    log p(x) = log probs + x log(1 - probs)
+    """
+    return (
+        m.log(probs) + m.xlog1py(1.0 * x, -probs),
+        (None, lambda: 1.0 / probs - per(m, x, 1.0 - probs)),
+    )
+
+
+def _log_near(m, excess, near, log_ratio):
+    """log(1 + excess / near); `log_ratio` is the same where that is far from 0."""
+    close = m.abs(excess) < 0.5 * near
+    return m.choose(
+        close, lambda: m.log1p(m.where(close, excess, 0.0) / near), lambda: 0.0 * near + log_ratio()
+    )
+
+
+@elementwise(
+    r=above_zero,
+    probs=_chance,
+    kind=whole,
+    support=lambda x, r, probs: (x >= 0) & _is_whole(x),
+    draw=lambda rng, r, probs, size: rng.negative_binomial(r, probs, size),
+)
+def neg_binomial(m, x, r, probs):
+    """The number of failures before the r-th success, where r need not be whole.
+
+    log p(x) = log Gamma(x + r) - log Gamma(r) - log x! + r log probs + x log(1 - probs)
+    """
+    x = 1.0 * x
+    return (
+        m.prefer(
+            x + r < _FEW,
+            lambda: (
+                m.gammaln(x + r)
+                - m.gammaln(r)
+                - m.gammaln(x + 1.0)
+                + r * m.log(probs)
+                + m.xlog1py(x, -probs)
+            ),
+            lambda: log_binomial(m, r, x, probs) - m.log1p(x / r),
+        ),
+        (
+            None,
+            lambda: (
+                psi_less_log(m, x + r)
+                - psi_less_log(m, r)
+                + _log_near(
+                    m,
+                    -binomial_excess(m, r, x, probs),
+                    r,
+                    lambda: m.log(probs) + m.log1p(x / r),
+                )
+            ),
+            lambda: r / probs - per(m, x, 1.0 - probs),
+        ),
+    )
+
+
+@elementwise(
+    n=count,
+    alpha=above_zero,
+    beta=above_zero,
+    kind=whole,
+    support=lambda x, n, alpha, beta: (x >= 0) & (x <= n) & _is_whole(x),
+    draw=lambda rng, n, alpha, beta, size: rng.binomial(
+        np.asarray(n, dtype=np.int64), rng.beta(alpha, beta, size)
+    ),
+)
+def beta_binomial(m, x, n, alpha, beta):
+    """The number of successes in `n` trials, all with one probability from beta(alpha, beta).
+
+    log p(x) = log C(n, x) + log B(x + alpha, n - x + beta) - log B(alpha, beta)
+    """
+    x, y = 1.0 * x, 1.0 * (n - x)
+    a, b, before = x + alpha, y + beta, alpha + beta
+    after = n + before
+
+    def excess():
+        """x less the part that falls to it of n divided as a to b."""
+        left, lost_left = exact_product(m, x, beta)
+        right, lost_right = exact_product(m, y, alpha)
+        return (left - right + (lost_left - lost_right)) / after
+
+    def saddle():
+        p, q, more = a / after, b / after, excess()
+        return (
+            stirling(m, 1.0 * n)
+            - stirling(m, x)
+            - stirling(m, y)
+            + stirling(m, before)
+            - stirling(m, alpha)
+            - stirling(m, beta)
+            - stirling(m, after)
+            + stirling(m, a)
+            + stirling(m, b)
+            - deviance(m, x, n * p, more)
+            - deviance(m, y, n * q, -more)
+            - deviance(m, alpha, before * p, -more)
+            - deviance(m, beta, before * q, more)
+            - m.log1p(x / alpha)
+            - m.log1p(y / beta)
+            + m.log1p(n / before)
+        )
+
+    def by(own, after_own, sign):
+        return (
+            psi_less_log(m, after_own)
+            - psi_less_log(m, own)
+            + psi_less_log(m, before)
+            - psi_less_log(m, after)
+            + _log_near(
+                m,
+                sign * excess(),
+                own,
+                lambda: m.log(after_own / own) - m.log1p(n / before),
+            )
+        )
+
+    return (
+        m.prefer(
+            after < _FEW,
+            lambda: _log_choose(m, n, x) + m.betaln(a, b) - m.betaln(alpha, beta),
+            saddle,
+        ),
+        (None, None, lambda: by(alpha, a, 1.0), lambda: by(beta, b, -1.0)),
+    )
+
+
+_whole_number = Domain(
+    "a whole number", lambda v: (v == np.floor(v)) & (v < np.inf) & (v > -np.inf)
+)
+
+
+def _low_to_high(low, high):
+    if not np.all(np.asarray(low) <= high):
+        raise DistributionError(
+            f"uniform_discrete needs low at most high, got {low!r} and {high!r}"
+        )
+
+
+@elementwise(
+    low=_whole_number,
+    high=_whole_number,
+    kind=whole,
+    joint=_low_to_high,
+    support=lambda x, low, high: (x >= low) & (x <= high) & _is_whole(x),
+    draw=lambda rng, low, high, size: rng.integers(
+        np.asarray(low, dtype=np.int64), np.asarray(high, dtype=np.int64), size, endpoint=True
+    ),
+)
+def uniform_discrete(m, x, low, high):
+    """The whole numbers from `low` to `high`, both included, each as likely.
+
+    log p(x) = -log(high - low + 1)
+    """
+    return -m.log(high - low + 1.0) + 0.0 * x, (None, None, None)
 
 
 def _pick(x, table):

@@ -48,8 +48,7 @@ def mixture(weights: Any, components: Call | Sequence[Call], size: Size = None) 
             )
     if not calls:
         raise ArgumentError("a mixture needs at least one component")
-    kinds = {(call.fn.kind.rank, call.fn.kind.continuous) for call in calls}
-    if len(kinds) > 1:
+    if len({(call.fn.kind.rank, call.fn.kind.convert) for call in calls}) > 1:
         raise ArgumentError(
             f"the components of a mixture must share one kind of value, got {list(calls)}"
         )
@@ -121,8 +120,8 @@ def _mixture_of(bases: tuple[Distribution, ...], together: bool) -> Distribution
         draw,
         terms,
         joint=check_counts,
-        sized_by=1,
         width=WIDTH,
+        event=lambda args: bases[0].event_shape(args[1 : 1 + len(bases[0].arguments)]),
         doc=mixture.__doc__,
     )
 

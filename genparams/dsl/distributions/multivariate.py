@@ -9,13 +9,19 @@ from genparams.autodiff import np, raw, shape_of, special, sum_to
 from genparams.dsl.distributions.base import (
     Distribution,
     Domain,
+    Kind,
     Pullback,
     Terms,
+    bound_vector,
+    count,
     is_one,
     once,
     real_vector,
+    weights,
+    whole,
 )
 from genparams.errors import DistributionError, ShapeError
+from genparams.numeric import arrays, deviance, exact_product, stirling
 
 _LOG_TWO_PI = math.log(2.0 * math.pi)
 
@@ -252,7 +258,7 @@ def _draw_dirichlet(rng: Any, alpha: Any, size: tuple[int, ...]) -> Any:
 dirichlet = Distribution(
     "dirichlet",
     {"alpha": Domain("above 0", lambda v: np.all(v > 0.0), rank=1)},
-    real_vector,
+    bound_vector,
     _draw_dirichlet,
     _dirichlet_terms,
     doc="""The Dirichlet distribution over vectors of positive numbers that sum to 1; `alpha` has
@@ -261,5 +267,48 @@ dirichlet = Distribution(
     log p(x) = sum_k (alpha_k - 1) log x_k + log Gamma(sum_k alpha_k) - sum_k log Gamma(alpha_k)
 
     The gradient by x is that of free entries.
+    """,
+)
+
+
+def _multinomial_terms(x: Any, n: Any, probs: Any) -> Terms:
+    x = np.asarray(x)
+    whole_up = np.all((x >= 0.0) & (x == np.floor(x)), axis=-1)
+    inside = whole_up & (np.sum(np.where(np.isfinite(x), x, -1.0), axis=-1) == raw(n))
+    batch = np.broadcast_shapes(inside.shape, shape_of(n), shape_of(probs)[:-1])
+    inside = np.broadcast_to(inside, batch)
+    there = inside[..., None]
+    x, trials = np.where(there, x, 0.0), np.where(inside, raw(n), 0.0)[..., None]
+    mean, lost = exact_product(arrays, trials, probs)
+    excess = x - mean
+    each = stirling(arrays, x) + deviance(arrays, x, mean, excess - lost) - lost
+    rest = np.sum(each, axis=-1) + np.sum(excess, axis=-1)
+    log_density = stirling(arrays, trials[..., 0]) - rest
+
+    def by_probs(g: Any) -> Any:
+        some = x > 0.0
+        share = np.where(some, x, 0.0) / np.where(some, probs, 1.0)
+        return sum_to(_spread(g, 1) * share, shape_of(probs))
+
+    return np.where(inside, log_density, -np.inf), (None, None, by_probs)
+
+
+def _draw_multinomial(rng: Any, n: Any, probs: Any, size: tuple[int, ...]) -> Any:
+    probs = probs / np.sum(probs, axis=-1, keepdims=True)
+    return rng.multinomial(np.asarray(n, dtype=np.int64), probs, size)
+
+
+multinomial = Distribution(
+    "multinomial",
+    {"n": count, "probs": weights},
+    Kind(1, whole.convert),
+    _draw_multinomial,
+    _multinomial_terms,
+    sized_by=1,
+    doc="""How often each of K outcomes came up in `n` trials; `probs` has shape (..., K).
+
+    log p(x) = log n! + sum_k (x_k log probs_k - log x_k!)
+
+    for whole x_k that sum to n. The gradient by `probs` is that of free entries, x_k / probs_k.
     """,
 )

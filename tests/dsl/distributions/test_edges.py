@@ -13,21 +13,36 @@ from genparams import (
     ParamStore,
     bernoulli,
     beta,
+    beta_binomial,
+    beta_uniform,
     binomial,
     categorical,
+    cauchy,
     dirichlet,
     exponential,
     gamma,
     gen,
+    geometric,
+    half_cauchy,
+    half_normal,
+    inv_gamma,
     laplace,
+    logistic,
     lognormal,
     mixture,
+    multinomial,
     mvnormal,
+    neg_binomial,
     normal,
     param,
+    piecewise_uniform,
     poisson,
     student_t,
+    truncated_normal,
     uniform,
+    uniform_discrete,
+    von_mises,
+    weibull,
 )
 from genparams.autodiff import gradient, hessian
 from genparams.errors import (
@@ -77,6 +92,36 @@ OUTSIDE = {
         [-1, 6, 2.5],
     ),
     "poisson": (poisson, [2.5], 2, [-1, 1.5, math.inf, -math.inf]),
+    "inv_gamma": (inv_gamma, [2.0, 0.7], 0.5, [0.0, -1.0, 1e-320, math.inf]),
+    "weibull": (weibull, [2.0, 0.7], 0.5, [-0.1, -math.inf]),
+    "half_normal": (half_normal, [0.7], 0.5, [-0.1, -math.inf]),
+    "half_cauchy": (half_cauchy, [0.7], 0.5, [-0.1, -math.inf]),
+    "truncated_normal": (truncated_normal, [0.2, 0.7, -1.0, 2.0], 0.5, [-1.1, 2.1, math.inf]),
+    "truncated_normal-above": (
+        lambda mu, std, low, size=None: truncated_normal(mu, std, low, math.inf, size=size),
+        [0.2, 0.7, -1.0],
+        0.5,
+        [-1.1, math.inf, -math.inf],
+    ),
+    "von_mises": (von_mises, [0.2, 0.7], 0.5, [-3.2, 3.2, math.inf]),
+    "beta_uniform": (beta_uniform, [0.3, 2.0, 3.0], 0.5, [-0.1, 1.1, math.inf]),
+    "piecewise_uniform": (
+        lambda a, b, c, p, size=None: piecewise_uniform(
+            np.stack([a, b, c]), np.stack([p, 1.0 - p]), size=size
+        ),
+        [0.0, 1.0, 3.0, 0.3],
+        0.5,
+        [-0.1, 0.0, 3.0, 3.1, math.inf, -math.inf],
+    ),
+    "geometric": (geometric, [0.3], 2, [-1, 1.5, math.inf]),
+    "neg_binomial": (neg_binomial, [2.5, 0.3], 2, [-1, 1.5, math.inf]),
+    "neg_binomial-large": (neg_binomial, [250.0, 0.3], 600, [-1, 1.5, math.inf]),
+    "beta_binomial": (
+        lambda a, b, size=None: beta_binomial(5, a, b, size=size),
+        [2.5, 0.3],
+        2,
+        [-1, 6, 1.5, math.inf],
+    ),
     "mixture": (
         lambda a, b, size=None: mixture([0.5, 0.5], [exponential(a), exponential(b)], size=size),
         [1.0, 2.0],
@@ -98,6 +143,12 @@ OUTSIDE_OF_VECTORS = {
         [2.0, 3.0, 1.5],
         [0.2, 0.3, 0.5],
         [[-0.1, 0.6, 0.5], [0.3, 0.3, 0.3], [2.0, -2.0, 1.0], [math.inf, 0.0, 0.0]],
+    ),
+    "multinomial": (
+        lambda probs, size=None: multinomial(4, probs, size=size),
+        [0.2, 0.3, 0.5],
+        [2, 1, 1],
+        [[-1, 3, 2], [2, 1, 2], [1.5, 1.5, 1.0], [math.inf, 0, 0], [math.inf, -math.inf, 4]],
     ),
 }
 
@@ -181,6 +232,17 @@ CONTINUOUS = {
     "gamma-of-shape-1": gamma(1.0, scale=2.0),
     "gamma": gamma(3.0, scale=2.0),
     "beta": beta(2.0, 3.0),
+    "cauchy": cauchy(0.3, 2.0),
+    "logistic": logistic(0.3, 2.0),
+    "inv_gamma": inv_gamma(2.0, 3.0),
+    "weibull": weibull(2.0, 3.0),
+    "weibull-of-shape-below-1": weibull(0.5, 3.0),
+    "half_normal": half_normal(2.0),
+    "half_cauchy": half_cauchy(2.0),
+    "truncated_normal": truncated_normal(0.3, 2.0, -math.inf, math.inf),
+    "von_mises": von_mises(0.3, 2.0),
+    "beta_uniform": beta_uniform(0.5, 2.0, 3.0),
+    "piecewise_uniform": piecewise_uniform([0.0, 1.0, 2.0], [0.5, 0.5]),
     "mixture": mixture([0.4, 0.6], [normal(0.0, 1.0), laplace(0.0, 1.0)]),
     "mixture-of-normals": mixture([0.4, 0.6], normal([0.0, 1.0], [1.0, 2.0])),
 }
@@ -237,6 +299,68 @@ ENDS = {
     "categorical-of-one": (0, categorical([1.0]), 0.0),
     "categorical-by-infinite-logit": (0, categorical(logits=[-math.inf, 1.0]), -math.inf),
     "categorical-beside-infinite-logit": (1, categorical(logits=[-math.inf, 1.0]), 0.0),
+    "inv_gamma": (1e-5, inv_gamma(2.0, 1e-300), stats.invgamma.logpdf(1e-5, 2.0, scale=1e-300)),
+    "weibull-below-1": (0.0, weibull(0.5, 2.0), math.inf),
+    "weibull-1": (0.0, weibull(1.0, 2.0), -math.log(2.0)),
+    "weibull-above-1": (0.0, weibull(1.5, 2.0), -math.inf),
+    "half_normal": (0.0, half_normal(2.0), stats.halfnorm.logpdf(0.0, scale=2.0)),
+    "half_cauchy": (0.0, half_cauchy(2.0), stats.halfcauchy.logpdf(0.0, scale=2.0)),
+    "truncated_normal-low": (
+        -1.0,
+        truncated_normal(0.0, 1.0, -1.0, 2.0),
+        stats.truncnorm.logpdf(-1.0, -1.0, 2.0),
+    ),
+    "truncated_normal-high": (
+        2.0,
+        truncated_normal(0.0, 1.0, -1.0, 2.0),
+        stats.truncnorm.logpdf(2.0, -1.0, 2.0),
+    ),
+    "truncated_normal-whole": (
+        0.5,
+        truncated_normal(0.0, 1.0, -math.inf, math.inf),
+        stats.norm.logpdf(0.5),
+    ),
+    "von_mises-low": (-math.pi, von_mises(0.3, 2.0), stats.vonmises.logpdf(-math.pi, 2.0, 0.3)),
+    "von_mises-high": (math.pi, von_mises(0.3, 2.0), stats.vonmises.logpdf(math.pi, 2.0, 0.3)),
+    "von_mises-flat": (1.0, von_mises(0.3, 0.0), -math.log(2.0 * math.pi)),
+    "beta_uniform-low-below-1": (0.0, beta_uniform(0.5, 0.5, 0.5), math.inf),
+    "beta_uniform-low-1": (0.0, beta_uniform(0.5, 1.0, 3.0), math.log(2.0)),
+    "beta_uniform-low-above-1": (0.0, beta_uniform(0.5, 2.0, 3.0), math.log(0.5)),
+    "beta_uniform-all-uniform": (0.0, beta_uniform(0.0, 0.5, 0.5), 0.0),
+    "beta_uniform-all-beta": (0.0, beta_uniform(1.0, 2.0, 2.0), -math.inf),
+    "piecewise_uniform-within": (
+        1.0,
+        piecewise_uniform([0.0, 1.0, 3.0], [0.2, 0.8]),
+        math.log(0.4),
+    ),
+    "piecewise_uniform-never": (0.5, piecewise_uniform([0.0, 1.0, 3.0], [0.0, 1.0]), -math.inf),
+    "piecewise_uniform-beside": (
+        1.5,
+        piecewise_uniform([0.0, 1.0, 3.0], [0.0, 1.0]),
+        -math.log(2.0),
+    ),
+    "geometric-always": (0, geometric(1.0), 0.0),
+    "geometric-always-1": (1, geometric(1.0), -math.inf),
+    "neg_binomial-always": (0, neg_binomial(2.5, 1.0), 0.0),
+    "neg_binomial-always-1": (1, neg_binomial(2.5, 1.0), -math.inf),
+    "neg_binomial-always-many": (100, neg_binomial(2.5, 1.0), -math.inf),
+    "neg_binomial-always-none-of-many": (0, neg_binomial(250.0, 1.0), 0.0),
+    "binomial-never-of-many": (0, binomial(1000, 0.0), 0.0),
+    "binomial-never-of-many-1": (1, binomial(1000, 0.0), -math.inf),
+    "binomial-always-of-many": (1000, binomial(1000, 1.0), 0.0),
+    "binomial-always-of-many-999": (999, binomial(1000, 1.0), -math.inf),
+    "poisson-of-nothing-100": (100, poisson(0.0), -math.inf),
+    "beta_binomial-of-no-trials": (0, beta_binomial(0, 2.0, 3.0), 0.0),
+    "beta_binomial-of-no-trials-of-many": (0, beta_binomial(0, 200.0, 3.0), 0.0),
+    "beta_binomial-all": (100, beta_binomial(100, 1.0, 1.0), -math.log(101.0)),
+    "uniform_discrete-low": (-2, uniform_discrete(-2, 2), -math.log(5.0)),
+    "uniform_discrete-high": (2, uniform_discrete(-2, 2), -math.log(5.0)),
+    "uniform_discrete-one": (3, uniform_discrete(3, 3), 0.0),
+    "uniform_discrete-above": (3, uniform_discrete(-2, 2), -math.inf),
+    "uniform_discrete-between": (0.5, uniform_discrete(-2, 2), -math.inf),
+    "multinomial-of-no-trials": ([0, 0], multinomial(0, [0.3, 0.7]), 0.0),
+    "multinomial-never": ([1, 4], multinomial(5, [0.0, 1.0]), -math.inf),
+    "multinomial-always": ([0, 5], multinomial(5, [0.0, 1.0]), 0.0),
     "dirichlet-flat": ([0.0, 0.4, 0.6], dirichlet([1.0, 1.0, 1.0]), math.log(2.0)),
     "dirichlet-above-1": ([0.0, 0.4, 0.6], dirichlet([2.0, 1.0, 1.0]), -math.inf),
 }
@@ -258,7 +382,7 @@ def test_at_the_end_of_the_support_the_density_is_its_limit(x, call, wanted):
 def test_at_the_end_of_the_support_a_gradient_is_a_number_or_infinite(x, call, wanted, size):
     """Never an exception, a warning or NaN, for any argument that has a derivative."""
     for i, name in enumerate(call.fn.arguments):
-        if name == "n":
+        if name == "n" or call.fn is uniform_discrete:
             continue
 
         def f(t, i=i):
@@ -459,6 +583,28 @@ def test_probabilities_that_sum_to_a_little_less_than_one_draw_no_further_catego
     assert np.max(categorical.sample(probs, size=10_000, rng=0)) == 1
 
 
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [(30.0, 40.0), (-40.0, -30.0), (1e4, math.inf), (-math.inf, -1e4), (5.0, 5.0 + 1e-12)],
+)
+def test_draws_of_a_truncated_normal_stay_in_a_distant_tail(low, high):
+    values = truncated_normal.sample(0.0, 1.0, low, high, size=1000, rng=0)
+    assert np.all((values >= low) & (values <= high))
+    assert len(set(values)) > 500
+
+
+@pytest.mark.parametrize("mu", [-9.0, -3.1, 0.0, 3.1, 1000.0])
+def test_draws_of_a_von_mises_are_angles_about_its_mean(mu):
+    values = von_mises.sample(mu, 1e8, size=1000, rng=0)
+    assert np.all(np.abs(values) <= math.pi)
+    assert np.all(np.cos(values - mu) > 1.0 - 1e-6)
+
+
+def test_pieces_that_do_not_fit_their_bounds_are_refused():
+    with pytest.raises(ShapeError, match="one longer than probs, got 2 and 2"):
+        piecewise_uniform.log_prob(0.5, [0.0, 1.0], [0.5, 0.5])
+
+
 # --- Values of a wrong kind
 
 EVERY = {
@@ -477,6 +623,20 @@ EVERY = {
     "categorical": categorical([0.5, 0.5]),
     "categorical-by-logits": categorical(logits=[0.5, 0.5]),
     "poisson": poisson(1.0),
+    "cauchy": cauchy(0.0, 1.0),
+    "logistic": logistic(0.0, 1.0),
+    "inv_gamma": inv_gamma(2.0, 1.0),
+    "weibull": weibull(2.0, 1.0),
+    "half_normal": half_normal(1.0),
+    "half_cauchy": half_cauchy(1.0),
+    "truncated_normal": truncated_normal(0.0, 1.0, -1.0, 1.0),
+    "von_mises": von_mises(0.0, 1.0),
+    "beta_uniform": beta_uniform(0.5, 2.0, 2.0),
+    "piecewise_uniform": piecewise_uniform([0.0, 1.0, 2.0], [0.5, 0.5]),
+    "geometric": geometric(0.5),
+    "neg_binomial": neg_binomial(2.0, 0.5),
+    "beta_binomial": beta_binomial(5, 2.0, 2.0),
+    "uniform_discrete": uniform_discrete(0, 5),
     "mixture": mixture([0.5, 0.5], normal([0.0, 1.0], [1.0, 1.0])),
 }
 every_scalar = pytest.mark.parametrize("call", [pytest.param(c, id=n) for n, c in EVERY.items()])
@@ -612,6 +772,46 @@ BAD = {
         "scale_tril",
     ),
     "dirichlet": (lambda: dirichlet([1.0, 0.0]), [0.5, 0.5], "alpha"),
+    "cauchy": (lambda: cauchy(0.0, -1.0), 0.0, "scale"),
+    "logistic": (lambda: logistic(0.0, 0.0), 0.0, "scale"),
+    "inv_gamma-shape": (lambda: inv_gamma(-1.0, 1.0), 1.0, "shape"),
+    "inv_gamma-scale": (lambda: inv_gamma(1.0, -1.0), 1.0, "scale"),
+    "weibull-shape": (lambda: weibull(0.0, 1.0), 1.0, "shape"),
+    "weibull-scale": (lambda: weibull(1.0, 0.0), 1.0, "scale"),
+    "half_normal": (lambda: half_normal(0.0), 1.0, "scale"),
+    "half_cauchy": (lambda: half_cauchy(-1.0), 1.0, "scale"),
+    "truncated_normal-std": (lambda: truncated_normal(0.0, 0.0, -1.0, 1.0), 0.5, "std"),
+    "truncated_normal-reversed": (lambda: truncated_normal(0.0, 1.0, 1.0, -1.0), 0.5, "high"),
+    "truncated_normal-empty": (lambda: truncated_normal(0.0, 1.0, 1.0, 1.0), 1.0, "low"),
+    "truncated_normal-nan": (lambda: truncated_normal(0.0, 1.0, math.nan, 1.0), 0.5, "low"),
+    "von_mises": (lambda: von_mises(0.0, -1.0), 0.5, "kappa"),
+    "beta_uniform-theta": (lambda: beta_uniform(1.5, 1.0, 1.0), 0.5, "theta"),
+    "beta_uniform-beta": (lambda: beta_uniform(0.5, 1.0, 0.0), 0.5, "beta"),
+    "piecewise_uniform-order": (
+        lambda: piecewise_uniform([0.0, 2.0, 1.0], [0.5, 0.5]),
+        0.5,
+        "bounds",
+    ),
+    "piecewise_uniform-infinite": (
+        lambda: piecewise_uniform([0.0, 1.0, math.inf], [0.5, 0.5]),
+        0.5,
+        "bounds",
+    ),
+    "piecewise_uniform-probs": (
+        lambda: piecewise_uniform([0.0, 1.0, 2.0], [0.5, 0.6]),
+        0.5,
+        "probs",
+    ),
+    "geometric-zero": (lambda: geometric(0.0), 1, "probs"),
+    "geometric-above": (lambda: geometric(1.1), 1, "probs"),
+    "neg_binomial-r": (lambda: neg_binomial(0.0, 0.5), 1, "r"),
+    "neg_binomial-probs": (lambda: neg_binomial(1.0, 0.0), 1, "probs"),
+    "beta_binomial-n": (lambda: beta_binomial(2.5, 1.0, 1.0), 1, "n"),
+    "beta_binomial-alpha": (lambda: beta_binomial(2, 0.0, 1.0), 1, "alpha"),
+    "uniform_discrete-part": (lambda: uniform_discrete(0.5, 3), 1, "low"),
+    "uniform_discrete-reversed": (lambda: uniform_discrete(3, 0), 1, "high"),
+    "multinomial-n": (lambda: multinomial(2.5, [0.5, 0.5]), [1, 1], "n"),
+    "multinomial-probs": (lambda: multinomial(2, [0.5, 0.6]), [1, 1], "probs"),
 }
 bad = pytest.mark.parametrize(
     ("make", "x", "name"), [pytest.param(*row, id=label) for label, row in BAD.items()]

@@ -17,20 +17,35 @@ from genparams import (
     Call,
     bernoulli,
     beta,
+    beta_binomial,
+    beta_uniform,
     binomial,
     categorical,
+    cauchy,
     dirichlet,
     exponential,
     gamma,
     gen,
+    geometric,
+    half_cauchy,
+    half_normal,
+    inv_gamma,
     laplace,
+    logistic,
     lognormal,
     mixture,
+    multinomial,
     mvnormal,
+    neg_binomial,
     normal,
+    piecewise_uniform,
     poisson,
     student_t,
+    truncated_normal,
     uniform,
+    uniform_discrete,
+    von_mises,
+    weibull,
 )
 from genparams.autodiff import gradient, hessian, operand
 
@@ -92,6 +107,18 @@ def between(low: float, high: float) -> Argument:
     return Argument(lambda rng, shape: rng.uniform(low, high, shape), in_proportion)
 
 
+def increasing(k: int) -> Argument:
+    return Argument(
+        lambda rng, shape: np.cumsum(rng.uniform(0.5, 2.0, (*shape, k)), axis=-1) - 0.5 * k,
+        lambda rng, x: 0.1 * rng.normal(size=np.shape(x)),
+        1,
+    )
+
+
+def whole_between(low: int, high: int) -> Argument:
+    return Argument(lambda rng, shape: rng.integers(low, high, shape), None)
+
+
 def simplex(k: int) -> Argument:
     return Argument(lambda rng, shape: rng.dirichlet(np.full(k, 3.0), shape), along_the_simplex, 1)
 
@@ -100,7 +127,7 @@ def cov(*event: int) -> Argument:
     return Argument(lambda rng, shape: covariance(rng, (*shape, *event)), symmetric, len(event))
 
 
-whole_number = Argument(lambda rng, shape: rng.integers(1, 20, shape), None)
+whole_number = whole_between(1, 20)
 factor = Argument(
     lambda rng, shape: np.linalg.cholesky(covariance(rng, (*shape, 3, 3))), triangular, 2
 )
@@ -121,6 +148,8 @@ class Row:
     kind: type = float
     cdf: Callable[..., Any] | None = None
     """`cdf(y, *args)` of `project(x)`; None for a discrete distribution."""
+    mass: Callable[..., Any] | None = None
+    """The log mass function of `project(x)`; that of x, unless said."""
     project: Callable[[Any], Any] = lambda x: x
     move: Callable[..., Any] | None = anywhere
     """A direction for the value; None where it is discrete."""
@@ -172,6 +201,7 @@ def mixed(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 log_normal_density = batched(stats.multivariate_normal.logpdf, "(d),(d),(d,d)")
+log_multinomial = batched(stats.multinomial.logpmf, "(k),(),(k)")
 log_dirichlet = batched(stats.dirichlet.logpdf, "(k),(k)")
 LINE = np.array([1.0, -2.0, 0.5])
 """The line that vectors are projected on; every entry of the covariance shows on it."""
@@ -185,6 +215,30 @@ def pick(x, table):
     return np.take_along_axis(
         np.broadcast_to(table, (*np.shape(x), np.shape(table)[-1])), np.asarray(x)[..., None], -1
     )[..., 0]
+
+
+def piecewise(x, bounds, probs):
+    """Which piece each x is in: its bounds and its probability."""
+    x = np.asarray(x)
+    k = np.sum(x[..., None] >= bounds, axis=-1) - 1
+    return pick(k, bounds), pick(k + 1, bounds), pick(k, probs)
+
+
+def log_piecewise(x, bounds, probs):
+    low, high, p = piecewise(x, bounds, probs)
+    return np.log(p / (high - low))
+
+
+def log_beta_uniform(x, theta, alpha, beta):
+    return np.log(theta * stats.beta.pdf(x, alpha, beta) + 1.0 - theta)
+
+
+def truncated(f):
+    return lambda x, mu, std, low, high: f(x, (low - mu) / std, (high - mu) / std, mu, std)
+
+
+def draw_counts(rng, shape, n, probs):
+    return rng.multinomial(np.broadcast_to(n, shape), np.full(np.shape(probs)[-1], 1 / 3))
 
 
 ROWS = [
@@ -330,6 +384,173 @@ ROWS = [
         move=None,
     ),
     Row(
+        "cauchy",
+        cauchy,
+        (real(), positive()),
+        lambda rng, shape, loc, scale: rng.normal(0.0, 5.0, shape),
+        stats.cauchy.logpdf,
+        cdf=stats.cauchy.cdf,
+    ),
+    Row(
+        "logistic",
+        logistic,
+        (real(), positive()),
+        lambda rng, shape, loc, scale: rng.normal(0.0, 5.0, shape),
+        stats.logistic.logpdf,
+        cdf=stats.logistic.cdf,
+    ),
+    Row(
+        "inv_gamma",
+        inv_gamma,
+        (positive(), positive()),
+        lambda rng, size, shape, scale: 1.0 / rng.gamma(2.0, 1.5, size),
+        lambda x, shape, scale: stats.invgamma.logpdf(x, shape, scale=scale),
+        cdf=lambda x, shape, scale: stats.invgamma.cdf(x, shape, scale=scale),
+        move=in_proportion,
+    ),
+    Row(
+        "weibull",
+        weibull,
+        (positive(), positive()),
+        lambda rng, size, shape, scale: rng.gamma(2.0, 1.0, size),
+        lambda x, shape, scale: stats.weibull_min.logpdf(x, shape, scale=scale),
+        cdf=lambda x, shape, scale: stats.weibull_min.cdf(x, shape, scale=scale),
+        move=in_proportion,
+    ),
+    Row(
+        "half_normal",
+        half_normal,
+        (positive(),),
+        lambda rng, shape, scale: rng.gamma(2.0, 1.0, shape),
+        lambda x, scale: stats.halfnorm.logpdf(x, scale=scale),
+        cdf=lambda x, scale: stats.halfnorm.cdf(x, scale=scale),
+        move=in_proportion,
+    ),
+    Row(
+        "half_cauchy",
+        half_cauchy,
+        (positive(),),
+        lambda rng, shape, scale: rng.gamma(2.0, 2.0, shape),
+        lambda x, scale: stats.halfcauchy.logpdf(x, scale=scale),
+        cdf=lambda x, scale: stats.halfcauchy.cdf(x, scale=scale),
+        move=in_proportion,
+    ),
+    Row(
+        "truncated_normal",
+        truncated_normal,
+        (real(), positive(), between(-4.0, -1.0), between(1.0, 4.0)),
+        lambda rng, shape, *args: rng.uniform(-0.9, 0.9, shape),
+        truncated(stats.truncnorm.logpdf),
+        cdf=truncated(stats.truncnorm.cdf),
+        move=in_proportion,
+    ),
+    Row(
+        "truncated_normal-above",
+        lambda mu, std, low, size=None: truncated_normal(mu, std, low, np.inf, size=size),
+        (real(), positive(), between(1.0, 4.0)),
+        lambda rng, shape, *args: 4.0 + rng.gamma(2.0, 0.5, shape),
+        lambda x, mu, std, low: truncated(stats.truncnorm.logpdf)(x, mu, std, low, np.inf),
+        cdf=lambda x, mu, std, low: truncated(stats.truncnorm.cdf)(x, mu, std, low, np.inf),
+        move=in_proportion,
+    ),
+    Row(
+        "truncated_normal-below",
+        lambda mu, std, high, size=None: truncated_normal(mu, std, -np.inf, high, size=size),
+        (real(), positive(), between(-4.0, -1.0)),
+        lambda rng, shape, *args: -4.0 - rng.gamma(2.0, 0.5, shape),
+        lambda x, mu, std, high: truncated(stats.truncnorm.logpdf)(x, mu, std, -np.inf, high),
+        cdf=lambda x, mu, std, high: truncated(stats.truncnorm.cdf)(x, mu, std, -np.inf, high),
+        move=in_proportion,
+    ),
+    Row(
+        "truncated_normal-short",
+        truncated_normal,
+        (real(), positive(), between(1.0, 1.1), between(1.3, 1.4)),
+        lambda rng, shape, *args: rng.uniform(1.15, 1.25, shape),
+        truncated(stats.truncnorm.logpdf),
+        cdf=truncated(stats.truncnorm.cdf),
+        move=lambda rng, x: 0.1 * in_proportion(rng, x),
+    ),
+    Row(
+        "von_mises",
+        von_mises,
+        (real(), positive()),
+        lambda rng, shape, mu, kappa: rng.uniform(-2.5, 2.5, shape),
+        lambda x, mu, kappa: stats.vonmises.logpdf(x, kappa, mu),
+        cdf=lambda x, mu, kappa: (
+            stats.vonmises.cdf(x, kappa, mu) - stats.vonmises.cdf(-np.pi, kappa, mu)
+        ),
+        move=in_proportion,
+    ),
+    Row(
+        "beta_uniform",
+        beta_uniform,
+        (between(0.1, 0.9), positive(), positive()),
+        lambda rng, shape, *args: rng.uniform(0.1, 0.9, shape),
+        log_beta_uniform,
+        cdf=lambda y, theta, a, b: theta * stats.beta.cdf(y, a, b) + (1.0 - theta) * y,
+        move=lambda rng, x: x * (1.0 - x) * rng.normal(size=np.shape(x)),
+    ),
+    Row(
+        "piecewise_uniform",
+        piecewise_uniform,
+        (increasing(5), simplex(4)),
+        lambda rng, shape, bounds, probs: (
+            bounds[..., 1] + rng.uniform(0.1, 0.9, shape) * (bounds[..., 2] - bounds[..., 1])
+        ),
+        log_piecewise,
+        cdf=lambda y, bounds, probs: np.interp(y, bounds, np.append(0.0, np.cumsum(probs))),
+        move=lambda rng, x: 1e-3 * rng.normal(size=np.shape(x)),
+    ),
+    Row(
+        "geometric",
+        geometric,
+        (between(0.1, 0.9),),
+        lambda rng, shape, p: rng.integers(0, 12, shape),
+        lambda x, p: stats.geom.logpmf(np.asarray(x) + 1, p),
+        kind=int,
+        move=None,
+    ),
+    Row(
+        "neg_binomial",
+        neg_binomial,
+        (positive(), between(0.2, 0.9)),
+        lambda rng, shape, r, p: rng.integers(0, 50, shape),
+        stats.nbinom.logpmf,
+        kind=int,
+        move=None,
+    ),
+    Row(
+        "beta_binomial",
+        beta_binomial,
+        (whole_between(1, 50), positive(), positive()),
+        lambda rng, shape, n, a, b: rng.integers(0, n + 1, shape),
+        stats.betabinom.logpmf,
+        kind=int,
+        move=None,
+    ),
+    Row(
+        "uniform_discrete",
+        uniform_discrete,
+        (whole_between(0, 6), whole_between(7, 30)),
+        lambda rng, shape, low, high: rng.integers(low, high + 1, shape),
+        lambda x, low, high: stats.randint.logpmf(x, low, high + 1),
+        kind=int,
+        move=None,
+    ),
+    Row(
+        "multinomial",
+        multinomial,
+        (whole_between(2, 50), simplex(3)),
+        draw_counts,
+        log_multinomial,
+        kind=int,
+        mass=lambda y, n, probs: stats.binom.logpmf(y, n, probs[..., 1]),
+        project=lambda x: x[..., 1],
+        move=None,
+        rank=1,
+    ),
+    Row(
         "mvnormal",
         mvnormal,
         (real(3), cov(3, 3)),
@@ -412,6 +633,14 @@ ROWS = [
 every_row = pytest.mark.parametrize("row", [pytest.param(row, id=row.name) for row in ROWS])
 continuous_row = pytest.mark.parametrize(
     "row", [pytest.param(row, id=row.name) for row in ROWS if row.move is not None]
+)
+smooth_row = pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(row, id=row.name)
+        for row in ROWS
+        if row.move is not None or any(a.move is not None for a in row.arguments)
+    ],
 )
 two_settings = pytest.mark.parametrize("seed", [0, 1])
 
@@ -567,7 +796,7 @@ def test_log_prob_takes_a_value_that_is_being_differentiated(row):
     )
 
 
-@every_row
+@smooth_row
 @pytest.mark.parametrize(
     ("of_args", "shape"), [((), ()), ((), (2,)), ((2,), (2,))], ids=["one", "shared", "array"]
 )
@@ -678,7 +907,7 @@ def test_one_draw_has_the_type_of_its_kind(row):
     value = row.sample(*map(plain, row.settings(0)))
     if row.rank:
         assert value.shape == row.values(0, row.settings(0)).shape
-        assert value.dtype == np.float64
+        assert value.dtype == {float: np.float64, int: np.int64}[row.kind]
         assert not value.flags.writeable
     else:
         assert type(value) is row.kind
@@ -715,8 +944,9 @@ def p_value(row: Row, values: Any, args: list[Any]) -> float:
     if row.cdf is not None:
         cdf = row.cdf
         return stats.kstest(row.project(values), lambda y: cdf(y, *args)).pvalue
+    values = row.project(values)
     top = int(np.max(values)) + 1
-    chance = np.exp(row.reference(np.arange(top), *args))
+    chance = np.exp((row.mass or row.reference)(np.arange(top), *args))
     expected = len(values) * np.append(chance, max(1.0 - np.sum(chance), 0.0))
     counts = np.bincount(values.astype(int), minlength=top + 1)
     rare = expected < 5.0

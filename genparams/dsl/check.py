@@ -1,0 +1,153 @@
+"""Checking gradients by differences."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from genparams.autodiff import raw
+from genparams.dsl.execution import Rng, natural
+from genparams.dsl.gradients import choice_gradients, differentiate, replay
+from genparams.errors import WrongGradient
+from genparams.params import Parameter
+from genparams.trace.trace import Trace
+from genparams.types import show
+
+
+@dataclass(frozen=True, slots=True)
+class GradientCheck:
+    """The entry of a gradient that differs most from a central difference."""
+
+    worst: str
+    """What it is the gradient by, as in "line.slope" or "argument mu[2]"."""
+    given: float
+    difference: float
+    error: float
+    """|given - difference| / max(1, |given|, |difference|)."""
+    entries: int
+    """How many entries were compared."""
+
+
+def check_gradients(
+    f: Any,
+    args: tuple[Any, ...] = (),
+    constraints: Mapping[Any, Any] | None = None,
+    rng: Rng = 0,
+    tolerance: float = 1e-6,
+) -> GradientCheck:
+    """Compare the gradients of a generative function with central differences at one trace.
+
+    By every parameter that the run reads, in unconstrained coordinates; by every argument that
+    `arg_grads` names; and by every continuous choice. What is differentiated is the log probability
+    plus a random linear function of the return value.
+
+    Args:
+        tolerance: The largest error allowed, relative to entries above 1.
+
+    Returns:
+        The worst entry.
+
+    Raises:
+        WrongGradient: the worst entry's error is above the tolerance.
+    """
+    generator = np.random.default_rng(rng)
+    trace, _ = f.generate(args, constraints, generator)
+    weights = _weights(trace.retval, generator)
+    compared = list(_compared(trace, weights))
+    if not compared:
+        return GradientCheck("nothing to differentiate by", 0.0, 0.0, 0.0, 0)
+    label, given, difference = max(compared, key=lambda entry: _error(*entry[1:]))
+    check = GradientCheck(label, given, difference, _error(given, difference), len(compared))
+    if not check.error <= tolerance:
+        raise WrongGradient(
+            f"the gradient of {f.__name__} by {check.worst} is {check.given:.9g}, by differences "
+            f"{check.difference:.9g}: error {check.error:.2g}, the worst of {check.entries}"
+        )
+    return check
+
+
+def _error(given: float, difference: float) -> float:
+    error = abs(given - difference) / max(1.0, abs(given), abs(difference))
+    return error if error == error else np.inf
+
+
+def _compared(trace: Trace, weights: Any) -> Iterator[tuple[str, float, float]]:
+    """For each entry: its name, the gradient by it, and the central difference."""
+    done = differentiate(trace, weights)
+    for parameter, g in done.grads.items():
+        name = f"{parameter.store.owner or 'theta'}.{parameter.name}"
+        at = np.asarray(parameter.coordinates, dtype=float)
+        yield from _entries(
+            name, g, at, lambda v, p=parameter: _value(trace, weights, theta={p: v})
+        )
+    names = trace.gen_fn.argument_names
+    for i in trace.gen_fn.grad_places:
+        at = np.asarray(trace.args[i], dtype=float)
+        of = lambda v, i=i: _value(trace, weights, args={i: v})  # noqa: E731
+        yield from _entries(f"argument {names[i]}", done.arg_grads[i], at, of)
+    continuous = [a for a, v in trace.choices.items() if np.asarray(v).dtype.kind == "f"]
+    for address in continuous:
+        grads = choice_gradients(trace, address, weights)[2]
+        at = np.asarray(trace.choices[address], dtype=float)
+        of = lambda v, a=address: _value(trace, weights, choices={a: v})  # noqa: E731
+        yield from _entries(f"choice {show(address)}", grads[address], at, of)
+
+
+def _entries(name: str, g: Any, at: np.ndarray, value: Any) -> Iterator[tuple[str, float, float]]:
+    g = np.asarray(g, dtype=float)
+    for place in np.ndindex(at.shape):
+        step = 6e-6 * max(1.0, abs(at[place]))
+        ahead, behind = at.copy(), at.copy()
+        ahead[place] += step
+        behind[place] -= step
+        difference = (value(ahead) - value(behind)) / (ahead[place] - behind[place])
+        yield (
+            name + (f"[{', '.join(map(str, place))}]" if place else ""),
+            float(g[place]),
+            difference,
+        )
+
+
+def _value(
+    trace: Trace,
+    weights: Any,
+    theta: Mapping[Parameter, np.ndarray] = {},
+    args: Mapping[int, np.ndarray] = {},
+    choices: Mapping[Any, np.ndarray] = {},
+) -> float:
+    """The log probability plus the weighted return value, with some inputs replaced."""
+
+    def read(parameter: Parameter) -> Any:
+        if parameter in theta:
+            return parameter.constraint.natural(theta[parameter][()])
+        return natural(parameter)
+
+    def choose(address: Any, distribution: Any, x: Any, size: Any) -> Any:
+        return choices[address][()] if address in choices else trace.choices[address]
+
+    given = [args[i][()] if i in args else a for i, a in enumerate(trace.args)]
+    run, retval = replay(trace, read, tuple(given), choose)
+    return float(sum(map(raw, run.log_probs.values()))) + _weighted(retval, weights)
+
+
+def _weights(retval: Any, generator: np.random.Generator) -> Any:
+    """Random weights for the numbers in a return value, None for what is no number."""
+    if isinstance(retval, dict):
+        return {k: _weights(v, generator) for k, v in retval.items()}
+    if isinstance(retval, (tuple, list)):
+        return [_weights(v, generator) for v in retval]
+    number = isinstance(retval, float) or (
+        isinstance(retval, np.ndarray) and retval.dtype.kind == "f"
+    )
+    return generator.standard_normal(np.shape(retval)) if number else None
+
+
+def _weighted(retval: Any, weights: Any) -> float:
+    if weights is None:
+        return 0.0
+    if isinstance(weights, dict):
+        return sum(_weighted(retval[k], w) for k, w in weights.items())
+    if isinstance(weights, list):
+        return sum(_weighted(r, w) for r, w in zip(retval, weights, strict=True))
+    return float(np.sum(np.asarray(retval) * weights))

@@ -1,0 +1,289 @@
+"""Distributions over real numbers between bounds that are arguments, or around a circle."""
+
+import math
+from typing import Any
+
+from genparams.autodiff import np, raw, shape_of, special, sum_to
+from genparams.dsl.distributions.base import (
+    Distribution,
+    Domain,
+    Pullback,
+    Terms,
+    above_zero,
+    anything,
+    at_least_zero,
+    elementwise,
+    is_one,
+    probability,
+    real_number,
+    weights,
+)
+from genparams.dsl.distributions.continuous import log_beta_density
+from genparams.errors import DistributionError, ShapeError
+from genparams.numeric import HALF_LOG_TWO_PI
+
+# --- Normal, cut off
+
+_ROOT_TWO, _ROOT_TWO_PI = math.sqrt(2.0), math.sqrt(2.0 * math.pi)
+_DISTANT = 1e150
+"""A bound that stands for infinity: its square is a number still, and no mass is beyond it."""
+
+_NODES = [(float(t), float(w)) for t, w in zip(*np.polynomial.legendre.leggauss(8), strict=True)]
+"""Gauss and Legendre's rule on [-1, 1]."""
+
+
+def _bounds_in_order(mu, std, low, high):
+    if not np.all(np.asarray(low) < high):
+        raise DistributionError(f"truncated_normal needs low below high, got {low!r} and {high!r}")
+
+
+def _draw_truncated_normal(rng, mu, std, low, high, size):
+    a, b = (low - mu) / std, (high - mu) / std
+    above = a > 0.0  # where the upper tail is the one with digits
+    a, b = np.where(above, -b, a), np.where(above, -a, b)
+    u = 1.0 - rng.random(size)  # above 0
+    with np.errstate(divide="ignore"):
+        log_below = np.logaddexp(
+            np.log1p(-u) + special.log_ndtr(a), np.log(u) + special.log_ndtr(b)
+        )
+    z = special.ndtri_exp(log_below)
+    return np.clip(mu + std * np.where(above, -z, z), low, high)
+
+
+def _mass_over_peak(m, a, b, width):
+    """The mass of a standard normal from a to b = a + width, over exp(-peak^2 / 2); and the peak:
+    the point between a and b that is nearest to 0.
+
+    Far from zero, by the scaled complement erfcx of the error function, which does not underflow;
+    over a short stretch, where that would cancel, by quadrature.
+    """
+    upper, lower = a > 0.0, b < 0.0
+    aside = upper | lower
+    near = m.where(upper, a, m.where(lower, -b, 0.0))
+    far = m.where(upper, b, m.where(lower, -a, 1.0))
+    short = aside & (width * (near + 1.0) < 1.0)
+
+    def across():
+        left, right = m.where(aside, -1.0, a), m.where(aside, 1.0, b)
+        return 0.5 * (m.erf(right / _ROOT_TWO) - m.erf(left / _ROOT_TWO))
+
+    def tail():
+        fall = m.exp(-0.5 * m.where(aside, width, 1.0) * (near + far))
+        return 0.5 * (m.erfcx(near / _ROOT_TWO) - m.erfcx(far / _ROOT_TWO) * fall)
+
+    def stretch():
+        half = 0.5 * m.where(short, width, 0.0)
+        start = m.where(short, near, 0.0)
+        steps = [(half * (1.0 + t), w) for t, w in _NODES]
+        return half / _ROOT_TWO_PI * sum(w * m.exp(-(start + 0.5 * u) * u) for u, w in steps)
+
+    mass = m.choose(aside, lambda: m.choose(short, stretch, tail), across)
+    return mass, m.where(upper, a, m.where(lower, b, 0.0))
+
+
+@elementwise(
+    mu=anything,
+    std=above_zero,
+    low=Domain("a number", lambda v: v == v),
+    high=Domain("a number", lambda v: v == v),
+    joint=_bounds_in_order,
+    support=lambda x, mu, std, low, high: (x >= low) & (x <= high) & (abs(x) < math.inf),
+    draw=_draw_truncated_normal,
+)
+def truncated_normal(m, x, mu, std, low, high):
+    """normal(mu, std) given that it falls between `low` and `high`, either of which may be
+    infinite.
+
+    With z, a, b = (x - mu) / std, (low - mu) / std, (high - mu) / std,
+
+    log p(x) = -z^2 / 2 - log std - log(2 pi) / 2 - log(Phi(b) - Phi(a))
+    """
+    from_low, to_high = low > -math.inf, high < math.inf
+    start, end = m.where(from_low, low, x), m.where(to_high, high, x)
+    z = (x - mu) / std
+    a = m.where(from_low, (start - mu) / std, -_DISTANT)
+    b = m.where(to_high, (end - mu) / std, _DISTANT)
+    width = m.where(from_low & to_high, (end - start) / std, _DISTANT)
+    mass, peak = _mass_over_peak(m, a, b, width)
+    off = m.where(a > 0.0, x - start, m.where(b < 0.0, x - end, x - mu)) / std  # z - peak
+
+    def at(bound):
+        """The density at a bound over the mass inside."""
+        return m.exp(-0.5 * (bound - peak) * (bound + peak)) / (_ROOT_TWO_PI * mass)
+
+    return (
+        -0.5 * off * (z + peak) - m.log(std) - HALF_LOG_TWO_PI - m.log(mass),
+        (
+            lambda: -z / std,
+            lambda: (z + at(b) - at(a)) / std,
+            lambda: (z * z + at(b) * b - at(a) * a - 1.0) / std,
+            lambda: at(a) / std,
+            lambda: -at(b) / std,
+        ),
+    )
+
+
+# --- Around a circle
+
+
+def _draw_von_mises(rng, mu, kappa, size):
+    angle = mu + rng.vonmises(0.0, kappa, size)
+    return np.mod(angle + math.pi, 2.0 * math.pi) - math.pi
+
+
+def _one_less_mean_cosine(m, kappa):
+    """1 - I1(kappa) / I0(kappa)."""
+    large = kappa > 500.0
+
+    def by_series():
+        b = 1.0 / m.where(large, kappa, 500.0)
+        rest = 1 / 8 + b * (25 / 128 + b * (13 / 32 + b * 1073 / 1024))
+        return b * (1 / 2 + b * (1 / 8 + b * rest))
+
+    def by_bessel():
+        k = m.where(large, 500.0, kappa)
+        return 1.0 - m.i1e(k) / m.i0e(k)
+
+    return m.choose(large, by_series, by_bessel)
+
+
+@elementwise(
+    mu=anything,
+    kappa=at_least_zero,
+    support=lambda x, mu, kappa: (x >= -math.pi) & (x <= math.pi),
+    draw=_draw_von_mises,
+)
+def von_mises(m, x, mu, kappa):
+    """The von Mises distribution of an angle x in [-pi, pi] around `mu`, any angle.
+
+    log p(x) = kappa cos(x - mu) - log(2 pi I0(kappa))
+    """
+    off = x - mu
+    half = m.sin(0.5 * off)
+    return (
+        -2.0 * kappa * (half * half) - m.log(2.0 * math.pi * m.i0e(kappa)),
+        (
+            lambda: -kappa * m.sin(off),
+            lambda: kappa * m.sin(off),
+            lambda: _one_less_mean_cosine(m, kappa) - 2.0 * (half * half),
+        ),
+    )
+
+
+# --- Between bounds, in pieces
+
+
+@elementwise(
+    theta=probability,
+    alpha=above_zero,
+    beta=above_zero,
+    support=lambda x, theta, alpha, beta: (x >= 0.0) & (x <= 1.0),
+    draw=lambda rng, theta, alpha, beta, size: np.where(
+        rng.random(size) < theta, rng.beta(alpha, beta, size), rng.random(size)
+    ),
+)
+def beta_uniform(m, x, theta, alpha, beta):
+    """beta(alpha, beta) with probability `theta`, else uniform on [0, 1].
+
+    log p(x) = log(theta exp(log_beta(x)) + 1 - theta)
+
+    where log_beta is the log density of beta(alpha, beta).
+    """
+    log_beta, partials = log_beta_density(m, x, alpha, beta)
+    some = theta > 0.0
+    log_first = m.where(some, m.log(m.where(some, theta, 1.0)) + log_beta, -math.inf)
+    log_density = m.logaddexp(log_first, m.log1p(-theta))
+    lasting = m.abs(log_density) < math.inf  # else all of the density is the beta's
+    level = m.where(lasting, log_density, 0.0)
+
+    def first():
+        """The probability that x is from the beta."""
+        return m.where(lasting, m.exp(m.where(lasting, log_first, 0.0) - level), 1.0)
+
+    def through(partial):
+        part = first()
+        some = part > 0.0
+        return m.where(some, part * m.where(some, partial(), 0.0), 0.0)
+
+    def by_theta():
+        ratio = m.exp(m.where(lasting, log_beta, 0.0) - level) - m.exp(-level)
+        at_end = m.where(log_density > 0.0, m.ratio(1.0, m.where(lasting, 1.0, theta)), -math.inf)
+        return m.where(lasting, ratio, at_end)
+
+    return (
+        log_density,
+        (lambda: through(partials[0]), by_theta)
+        + tuple(lambda p=partial: through(p) for partial in partials[1:]),
+    )
+
+
+def _pieces_fit(bounds: Any, probs: Any) -> None:
+    k = shape_of(probs)[-1]
+    if shape_of(bounds)[-1] != k + 1:
+        raise ShapeError(
+            f"bounds of piecewise_uniform must be one longer than probs, "
+            f"got {shape_of(bounds)[-1]} and {k}"
+        )
+
+
+def _piecewise_uniform_terms(x: Any, bounds: Any, probs: Any) -> Terms:
+    place = np.asarray(raw(x))[..., None]
+    edges = raw(bounds)
+    inside = (place[..., 0] > edges[..., 0]) & (place[..., 0] < edges[..., -1])
+    here = (place >= edges[..., :-1]) & (place < edges[..., 1:]) & inside[..., None]
+    p = np.where(here, probs, 1.0)
+    width = np.where(here, bounds[..., 1:] - bounds[..., :-1], 1.0)
+
+    def spread(g: Any) -> Any:
+        g = np.broadcast_to(g, inside.shape) if is_one(g) else g
+        return np.where(here, np.reshape(g, (*shape_of(g), 1)), 0.0)
+
+    def by_bounds(g: Any) -> Any:
+        share = spread(g) / width
+        none = np.zeros((*here.shape[:-1], 1))
+        share = np.concatenate([share, none], axis=-1) - np.concatenate([none, share], axis=-1)
+        return sum_to(share, shape_of(bounds))
+
+    pulls: tuple[Pullback, ...] = (
+        lambda g: sum_to(0.0 * np.broadcast_to(g, inside.shape), shape_of(x)),
+        by_bounds,
+        lambda g: sum_to(spread(g) / p, shape_of(probs)),
+    )
+    log_density = np.sum(np.log(p) - np.log(width), axis=-1)
+    return np.where(inside, log_density, -np.inf), pulls
+
+
+def _draw_piecewise_uniform(rng: Any, bounds: Any, probs: Any, size: tuple[int, ...]) -> Any:
+    above = np.cumsum(probs, axis=-1)
+    u = rng.random(size)[..., None] if size else rng.random()
+    piece = np.sum(u * above[..., -1:] >= above, axis=-1)[..., None]
+    bounds = np.broadcast_to(bounds, (*piece.shape[:-1], np.shape(bounds)[-1]))
+    low = np.take_along_axis(bounds, piece, -1)[..., 0]
+    high = np.take_along_axis(bounds, piece + 1, -1)[..., 0]
+    x = low + (high - low) * (1.0 - rng.random(size))
+    return np.where(x < bounds[..., -1], x, 0.5 * (low + high))
+
+
+piecewise_uniform = Distribution(
+    "piecewise_uniform",
+    {
+        "bounds": Domain(
+            "finite and increasing along the last axis",
+            lambda v: np.all(np.isfinite(v)) and np.all(v[..., 1:] > v[..., :-1]),
+            rank=1,
+        ),
+        "probs": weights,
+    },
+    real_number,
+    _draw_piecewise_uniform,
+    _piecewise_uniform_terms,
+    joint=_pieces_fit,
+    doc="""Uniform between neighbours of K + 1 increasing `bounds`, in piece k with probability
+    probs[k].
+
+    log p(x) = log probs[k] - log(bounds[k + 1] - bounds[k]),   bounds[k] <= x < bounds[k + 1]
+
+    for bounds[0] < x < bounds[K]. `bounds` has shape (..., K + 1) and `probs` (..., K). The
+    gradient by `probs` is that of free entries, 1 / probs[k].
+    """,
+)

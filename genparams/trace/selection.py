@@ -1,0 +1,153 @@
+"""Selections: sets of addresses, described and not listed.
+
+An address selects everything at and below it. Selections combine as sets do, and hold no trace:
+what is selected is settled only when one is asked about an address.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from genparams.errors import AddressError, InvalidValue, UnknownAddress, nearest
+from genparams.trace.address import path
+from genparams.types import Address, show
+
+
+class Selection(ABC):
+    """A set of addresses, unchanging: `~s`, `s | t`, `s & t`, and `address in s`."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def selects(self, address: Address) -> bool:
+        """Whether a path is selected."""
+
+    @abstractmethod
+    def wanted(self) -> tuple[Address, ...]:
+        """The paths that were named with `missing="error"`."""
+
+    def check(self, addresses: Iterable[Address]) -> None:
+        """Refuse to name what is not there.
+
+        Args:
+            addresses: The paths of all choices of a trace.
+
+        Raises:
+            UnknownAddress: nothing stands at or below an address that was selected, here or in a
+                part of this selection, without `missing="ignore"`.
+        """
+        if not (wanted := self.wanted()):
+            return
+        known = {a[:n] for a in addresses for n in range(len(a) + 1)}
+        for address in wanted:
+            if address and address not in known:
+                raise UnknownAddress(
+                    f"nothing stands at or below the selected address {show(address)}; "
+                    f"{nearest(show(address), (show(a) for a in known if a))}"
+                )
+
+    def __contains__(self, address: Any) -> bool:
+        return self.selects(path(address))
+
+    def __invert__(self) -> "Selection":
+        return _Complement(self)
+
+    def __or__(self, other: "Selection") -> "Selection":
+        return _Pair("|", self, other) if isinstance(other, Selection) else NotImplemented
+
+    def __and__(self, other: "Selection") -> "Selection":
+        return _Pair("&", self, other) if isinstance(other, Selection) else NotImplemented
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Addresses(Selection):
+    """Addresses, each with everything below it."""
+
+    addresses: tuple[Address, ...] = field(compare=False)
+    members: frozenset[Address]
+    missing: str
+
+    def selects(self, address: Address) -> bool:
+        return any(address[:n] in self.members for n in range(len(address) + 1))
+
+    def wanted(self) -> tuple[Address, ...]:
+        return self.addresses if self.missing == "error" else ()
+
+    def __repr__(self) -> str:
+        if self in (everything, nothing):
+            return "everything" if self == everything else "nothing"
+        option = [] if self.missing == "error" else [f"missing={self.missing!r}"]
+        return f"select({', '.join([*map(show, self.addresses), *option])})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Complement(Selection):
+    """What a selection leaves out."""
+
+    of: Selection
+
+    def selects(self, address: Address) -> bool:
+        return not self.of.selects(address)
+
+    def wanted(self) -> tuple[Address, ...]:
+        return self.of.wanted()
+
+    def __repr__(self) -> str:
+        return f"~{_grouped(self.of)}"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Pair(Selection):
+    """What one of two selections has, or both have."""
+
+    sign: Literal["|", "&"]
+    left: Selection
+    right: Selection
+
+    def selects(self, address: Address) -> bool:
+        of = any if self.sign == "|" else all
+        return of(s.selects(address) for s in (self.left, self.right))
+
+    def wanted(self) -> tuple[Address, ...]:
+        return self.left.wanted() + self.right.wanted()
+
+    def __repr__(self) -> str:
+        return f"{_grouped(self.left)} {self.sign} {_grouped(self.right)}"
+
+
+def _grouped(selection: Selection) -> str:
+    return f"({selection!r})" if isinstance(selection, _Pair) else repr(selection)
+
+
+def select(*addresses: Any, missing: Literal["error", "ignore"] = "error") -> Selection:
+    """The addresses given, each with everything below it.
+
+        select("mu", ("group", 0))
+
+    Args:
+        addresses: Keys, or tuples of keys.
+        missing: Whether an address at or below which a trace has no choice is an error there.
+
+    Raises:
+        AddressError: an argument is no address.
+        InvalidValue: `missing` is neither "error" nor "ignore".
+    """
+    if missing not in ("error", "ignore"):
+        raise InvalidValue(f'missing is "error" or "ignore", got {missing!r}')
+    for address in addresses:
+        if isinstance(address, Selection):
+            raise AddressError(f"select takes addresses, got {address!r}; join selections by |")
+    paths = tuple(dict.fromkeys(map(path, addresses)))
+    return _Addresses(paths, frozenset(paths), missing)
+
+
+def as_selection(x: Any) -> Selection:
+    """A selection from itself, from one address (a tuple is one path), or a list or set of them."""
+    if isinstance(x, Selection):
+        return x
+    return select(*x) if isinstance(x, (list, set)) else select(x)
+
+
+nothing = select()
+everything = select(())

@@ -1,0 +1,101 @@
+"""Trees of values for people: as text, and as HTML for notebooks.
+
+A tree is a nested mapping. What stands at a key is the text of a leaf, a mapping of what is below,
+or both, as a pair. `brief` makes such a text of any value.
+"""
+
+from collections.abc import Iterator, Mapping
+from html import escape
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+
+Nested: TypeAlias = "Mapping[Any, str | Nested | tuple[str, Nested]]"
+T = TypeVar("T")
+
+WIDTH = 70
+"""The characters of a value that are shown."""
+ENTRIES = 4
+"""The entries of an array that are shown."""
+
+
+def text_tree(title: str, nested: Nested, limit: int = 40) -> str:
+    """A tree as lines, `key : text`; what is beyond `limit` lines is left out in the middle."""
+    lines = list(_lines(nested))
+    first, hidden, last = _halves(lines, limit)
+    return "\n".join([title, *first, *([f"... {hidden} more lines ..."] if hidden else []), *last])
+
+
+def html_tree(title: str, nested: Nested, limit: int = 40) -> str:
+    """A tree as nested lists that open and close; of each list, `limit` items are shown."""
+    return f"<details open><summary>{escape(title)}</summary>{_list(nested, limit)}</details>"
+
+
+def brief(value: Any) -> str:
+    """A value in one short line; an array as its shape and its first entries."""
+    if isinstance(value, np.ndarray):
+        shown = [_entry(value.dtype, x) for x in value.flat[:ENTRIES]]
+        more = ["..."] if value.size > ENTRIES else []
+        return f"array {value.shape} [{', '.join(shown + more)}]"
+    if type(value) in (list, tuple):
+        shown = [brief(v) for v in value[:ENTRIES]] + ["..."] * (len(value) > ENTRIES)
+        if type(value) is list:
+            return _cut(f"[{', '.join(shown)}]")
+        return _cut(f"({', '.join(shown)}{',' if len(value) == 1 else ''})")
+    return _cut(" ".join(repr(value).split()) if not isinstance(value, str) else repr(value))
+
+
+def _entry(dtype: np.dtype, x: Any) -> str:
+    if dtype.kind in "fc":
+        return f"{x:.4g}"
+    return _cut(repr(x.item() if isinstance(x, np.generic) else x))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= WIDTH else f"{text[: WIDTH - 3]}..."
+
+
+def _key(key: Any) -> str:
+    """A key as it is written: a plain word without its quotes."""
+    return key if isinstance(key, str) and key.isidentifier() else _cut(repr(key))
+
+
+def _parts(entry: Any) -> tuple[str, Nested]:
+    """The text of an entry, and what is below it."""
+    if isinstance(entry, str):
+        return entry, {}
+    return ("", entry) if isinstance(entry, Mapping) else entry
+
+
+def _lines(nested: Nested, indent: str = "") -> Iterator[str]:
+    last = len(nested) - 1
+    for place, (key, entry) in enumerate(nested.items()):
+        text, below = _parts(entry)
+        corner, bar = ("`- ", "   ") if place == last else ("|- ", "|  ")
+        yield f"{indent}{corner}{_key(key)}{' : ' if text else ''}{text}"
+        yield from _lines(below, indent + bar)
+
+
+def _list(nested: Nested, limit: int) -> str:
+    first, hidden, last = _halves(list(nested.items()), limit)
+    items = [*(_item(*pair, limit) for pair in first)]
+    items += [f"<li>... {hidden} more ...</li>"] if hidden else []
+    items += [_item(*pair, limit) for pair in last]
+    return f"<ul>{''.join(items)}</ul>"
+
+
+def _item(key: Any, entry: Any, limit: int) -> str:
+    text, below = _parts(entry)
+    head = f"{escape(_key(key))} : <code>{escape(text)}</code>" if text else escape(_key(key))
+    if not below:
+        return f"<li>{head}</li>"
+    return f"<li><details><summary>{head}</summary>{_list(below, limit)}</details></li>"
+
+
+def _halves(items: list[T], limit: int) -> tuple[list[T], int, list[T]]:
+    """The first and the last of more than `limit` items, and how many are between."""
+    if len(items) <= limit:
+        return items, 0, []
+    last = limit // 2 - 1
+    first = limit - 1 - last
+    return items[:first], len(items) - first - last, items[len(items) - last :]

@@ -1,0 +1,110 @@
+"""Targets: which parameters an update moves."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from genparams.errors import NothingAccumulated, UnknownFunction, UpdateError
+from genparams.params import Parameter, ParamStore, labels, named
+
+
+class Targets:
+    """Parameters meant by functions, by stores, or by name, looked up anew whenever some appear."""
+
+    def __init__(self, targets: Iterable[Any], callees: bool):
+        self._wholes: list[Any] = []
+        self._named: list[tuple[ParamStore, str]] = []
+        self._callees = callees
+        for target in targets:
+            if isinstance(target, Mapping):
+                for owner, names in target.items():
+                    self._name(owner, names)
+            elif callees and not hasattr(target, "seen"):
+                raise UpdateError(f"callees=True needs generative functions, got {target!r}")
+            else:
+                store_of(target)
+                self._wholes.append(target)
+        if not self._wholes and not self._named:
+            raise UpdateError(
+                "an update needs parameters: ParamUpdate(rule, f), or ParamUpdate(rule, f=['a'])"
+            )
+        self._stores = dict.fromkeys([*map(store_of, self._wholes), *(s for s, _ in self._named)])
+        self._found: list[Parameter] = []
+        self._found_at: list[int] = []
+
+    def _name(self, owner: Any, names: Iterable[str]) -> None:
+        store = _owner_store(owner)
+        if isinstance(names, str):
+            raise UpdateError(
+                f"the parameters of an update are a list of names, got {names!r}; write [{names!r}]"
+            )
+        self._named += [(store, store[name].name) for name in names]
+
+    def parameters(self) -> list[Parameter]:
+        """Every parameter meant, frozen or not."""
+        if self._age() != self._found_at:
+            wanted: dict[tuple[ParamStore, str], None] = {}
+            for whole in self._wholes:
+                wanted.update({(store_of(whole), name): None for name in store_of(whole)})
+                if self._callees:
+                    wanted.update(dict.fromkeys(whole.seen))
+            wanted.update(dict.fromkeys(self._named))
+            self._stores.update({store: None for store, _ in wanted})
+            self._found = [store[name] for store, name in wanted if name in store]
+            self._found_at = self._age()
+        return self._found
+
+    def why_none(self) -> str:
+        """The end of a sentence that says why no parameter can be moved."""
+        if self._found:
+            return "all of its parameters are frozen"
+        seen = {store.owner for whole in self._wholes for store, _ in getattr(whole, "seen", ())}
+        if seen:
+            return f"its runs read parameters of {', '.join(sorted(seen))} only; write callees=True"
+        return "none of its parameters is initialised"
+
+    def _age(self) -> list[int]:
+        seen = [len(whole.seen) for whole in self._wholes] if self._callees else []
+        return [store.version for store in self._stores] + seen
+
+    def given(self, grads: Mapping[Any, Any]) -> dict[Parameter, Any]:
+        """A user's gradients, by parameter or by function and then by parameter, checked."""
+        known = self.parameters()
+        names = labels(p.store for p in known)
+        by_store: dict[ParamStore, Mapping[str, Any]] = {}
+        for owner, inner in grads.items():
+            if isinstance(inner, Mapping):
+                labelled = [store for store, label in names.items() if label == owner]
+                by_store[labelled[0] if labelled else _owner_store(owner)] = inner
+        flat = {name: g for name, g in grads.items() if not isinstance(g, Mapping)}
+        if flat and len(names) != 1:
+            raise UpdateError(
+                f"this update moves parameters of {len(names)} functions; give gradients as "
+                "{function: {name: g}}"
+            )
+        by_store.update({store: flat for store in names if flat})
+        found = {}
+        for store, inner in by_store.items():
+            for name, g in inner.items():
+                parameter = store[name]
+                if parameter not in known:
+                    raise UpdateError(
+                        f"this update does not move {store.owner or 'theta'}.{name}; leave it out "
+                        "of grads"
+                    )
+                if g is not None and not parameter.frozen:
+                    found[parameter] = parameter.checked_grad(g)
+        if not found:
+            raise NothingAccumulated("grads names no parameter that this update moves")
+        return found
+
+
+def _owner_store(owner: Any) -> ParamStore:
+    return store_of(named(owner) if isinstance(owner, str) else owner)
+
+
+def store_of(owner: Any) -> ParamStore:
+    """The store that a target stands for."""
+    store = owner if isinstance(owner, ParamStore) else getattr(owner, "params", None)
+    if not isinstance(store, ParamStore):
+        raise UnknownFunction(f"expected a generative function or a ParamStore, got {owner!r}")
+    return store
