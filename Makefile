@@ -19,6 +19,7 @@ types: .venv/ready
 
 benchmark: .venv/ready  ## one training step against the same by hand in numpy
 	$(BIN)/python benchmarks/step.py
+	$(BIN)/python benchmarks/combinators.py
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -82,7 +82,7 @@ def by_hand(x, n, transition, emission):
 
 def draw(rng, n, transition, emission):
     x, state = [], rng.choice(2, p=EITHER)
-    for _ in range(n):
+    for _ in range(int(n)):  # arguments of a choice arrive as floats
         x.append(rng.choice(6, p=emission[state]))
         state = rng.choice(2, p=transition[state])
     return np.array(x)

@@ -135,6 +135,8 @@ cheaper where the condition holds.
 # log densities of counts, and of the gamma and beta distributions, keep their digits at any size.
 # Loader, 2000, "Fast and accurate computation of binomial probabilities".
 
+FEW = 100.0
+"""Counts and shapes so small that logarithms of gamma functions lose less than 1e-13."""
 HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 _SPLITTER = 2.0**27 + 1.0
 
@@ -219,17 +221,21 @@ def log_binomial(m: Any, a: Any, b: Any, p: Any) -> Any:
 
 
 def binomial_excess(m: Any, a: Any, b: Any, p: Any) -> Any:
-    """a - (a + b) p = a (1 - p) - b p, to the last digit."""
+    """a - (a + b) p = a (1 - p) - b p; of large a and b to the last digit."""
     q = 1.0 - p
-    left, lost_left = exact_product(m, a, q)
-    right, lost_right = exact_product(m, b, p)
-    return left - right + (lost_left - lost_right + a * (1.0 - q - p))
+
+    def exact():
+        left, lost_left = exact_product(m, a, q)
+        right, lost_right = exact_product(m, b, p)
+        return left - right + (lost_left - lost_right + a * (1.0 - q - p))
+
+    return m.prefer(a + b < 1e5, lambda: a * q - b * p, exact)
 
 
 def log_beta(m: Any, a: Any, b: Any) -> Any:
     """log B(a, b) = log(Gamma(a) Gamma(b) / Gamma(a + b)), for a and b above 0."""
     return m.prefer(
-        a + b < 30.0,
+        a + b < FEW,
         lambda: m.betaln(a, b),
         lambda: (
             m.log1p(a / b)

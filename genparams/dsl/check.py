@@ -1,6 +1,6 @@
 """Checking gradients by differences."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from genparams.dsl.gradients import choice_gradients, differentiate, replay
 from genparams.errors import WrongGradient
 from genparams.params import Parameter
 from genparams.trace.trace import Trace
-from genparams.types import show
+from genparams.types import Address, show
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def check_gradients(
     """Compare the gradients of a generative function with central differences at one trace.
 
     By every parameter that the run reads, in unconstrained coordinates; by every argument that
-    `arg_grads` names; and by every continuous choice. What is differentiated is the log probability
+    `arg_grads` names; and by every continuous choice whose entries can move alone. What is differentiated is the log probability
     plus a random linear function of the return value.
 
     Args:
@@ -83,15 +83,51 @@ def _compared(trace: Trace, weights: Any) -> Iterator[tuple[str, float, float]]:
         )
     names = trace.gen_fn.argument_names
     for i in trace.gen_fn.grad_places:
-        at = np.asarray(trace.args[i], dtype=float)
-        of = lambda v, i=i: _value(trace, weights, args={i: v})  # noqa: E731
-        yield from _entries(f"argument {names[i]}", done.arg_grads[i], at, of)
-    continuous = [a for a, v in trace.choices.items() if np.asarray(v).dtype.kind == "f"]
-    for address in continuous:
-        grads = choice_gradients(trace, address, weights)[2]
-        at = np.asarray(trace.choices[address], dtype=float)
-        of = lambda v, a=address: _value(trace, weights, choices={a: v})  # noqa: E731
-        yield from _entries(f"choice {show(address)}", grads[address], at, of)
+        for place, part, g, put in _parts(trace.args[i], done.arg_grads[i]):
+            at = np.asarray(part, dtype=float)
+            of = lambda v, i=i, put=put: _value(trace, weights, args={i: put(v)})  # noqa: E731
+            yield from _entries(f"argument {names[i]}{place}", g, at, of)
+    for address in _free(trace):
+        found = choice_gradients(trace, address, weights)[2][address]
+        for place, part, g, put in _parts(trace.choices[address], found):
+            at = np.asarray(part, dtype=float)
+            of = lambda v, a=address, put=put: _value(trace, weights, choices={a: put(v)})  # noqa: E731
+            yield from _entries(f"choice {show(address)}{place}", g, at, of)
+
+
+def _free(trace: Trace) -> list[Address]:
+    """The choices that differences can move, entry by entry: of a point of a simplex, say, not."""
+    found: list[Address] = []
+
+    def choose(address: Address, distribution: Any, x: Any, size: Any) -> Any:
+        value = trace.choices[address]
+        kind = distribution.kind
+        if kind.continuous and kind.free and np.asarray(value).dtype.kind == "f":
+            found.append(address)
+        return value
+
+    replay(trace, natural, trace.args, choose)
+    return found
+
+
+def _parts(tree: Any, g: Any) -> Iterator[tuple[str, Any, Any, Callable[[Any], Any]]]:
+    """For each number or array in an argument: its place, itself, the gradient by it, and what
+    gives the argument with another one there.
+    """
+    if isinstance(tree, (dict, list, tuple)):
+        for k in tree if isinstance(tree, dict) else range(len(tree)):
+            for place, part, by_part, put in _parts(tree[k], g[k]):
+                yield f"[{k!r}]{place}", part, by_part, lambda v, k=k, p=put: _with(tree, k, p(v))
+    elif tree is not None:
+        yield "", tree, g, lambda v: v[()]
+
+
+def _with(tree: Any, k: Any, part: Any) -> Any:
+    """A dictionary, list or tuple with another entry at one place."""
+    if isinstance(tree, dict):
+        return {**tree, k: part}
+    parts = [*tree[:k], part, *tree[k + 1 :]]
+    return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
 
 
 def _entries(name: str, g: Any, at: np.ndarray, value: Any) -> Iterator[tuple[str, float, float]]:
@@ -105,7 +141,7 @@ def _entries(name: str, g: Any, at: np.ndarray, value: Any) -> Iterator[tuple[st
         yield (
             name + (f"[{', '.join(map(str, place))}]" if place else ""),
             float(g[place]),
-            difference,
+            float(difference),
         )
 
 
@@ -113,8 +149,8 @@ def _value(
     trace: Trace,
     weights: Any,
     theta: Mapping[Parameter, np.ndarray] = {},
-    args: Mapping[int, np.ndarray] = {},
-    choices: Mapping[Any, np.ndarray] = {},
+    args: Mapping[int, Any] = {},
+    choices: Mapping[Address, Any] = {},
 ) -> float:
     """The log probability plus the weighted return value, with some inputs replaced."""
 
@@ -124,9 +160,9 @@ def _value(
         return natural(parameter)
 
     def choose(address: Any, distribution: Any, x: Any, size: Any) -> Any:
-        return choices[address][()] if address in choices else trace.choices[address]
+        return choices[address] if address in choices else trace.choices[address]
 
-    given = [args[i][()] if i in args else a for i, a in enumerate(trace.args)]
+    given = [args.get(i, a) for i, a in enumerate(trace.args)]
     run, retval = replay(trace, read, tuple(given), choose)
     return float(sum(map(raw, run.log_probs.values()))) + _weighted(retval, weights)
 

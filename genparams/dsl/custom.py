@@ -16,7 +16,7 @@ from genparams.dsl.distributions.base import Kind
 from genparams.dsl.gen import GenerativeFunction, GenFunction, gen_function
 from genparams.dsl.interpreter import Call, Run, param
 from genparams.errors import ArgumentError, GradientShapeError
-from genparams.params import ParamStore
+from genparams.params import ParamStore, register
 from genparams.trace.choices import frozen
 from genparams.types import Address
 
@@ -34,17 +34,34 @@ def custom_gradient(
         params: The names of parameters of its own, which follow the arguments.
 
     Raises:
+        ArgumentError: there are more parameters than inputs.
         GradientShapeError: when it is used and has another count or shape than the inputs.
     """
-    names = tuple(params)
+    inputs = list(inspect.signature(apply).parameters.values())
+    names = _names(params, apply, len(inputs))
+    signature = inspect.Signature(inputs[: len(inputs) - len(names)])
 
     @functools.wraps(apply)
-    def body(*args: Any) -> Any:
-        return _with_gradient(apply, gradient, (*args, *map(param, names)), body.__name__)
+    def body(*args: Any, **named: Any) -> Any:
+        bound = signature.bind(*args, **named)
+        bound.apply_defaults()
+        return _with_gradient(apply, gradient, (*bound.args, *map(param, names)), body.__name__)
 
-    arguments = list(inspect.signature(apply).parameters.values())
-    body.__signature__ = inspect.Signature(arguments[: len(arguments) - len(names)])  # type: ignore[attr-defined]
+    body.__signature__ = signature  # type: ignore[attr-defined]
     return gen_function(body, ())
+
+
+def _names(params: Iterable[str], function: Callable[..., Any], count: int) -> tuple[str, ...]:
+    """The names of the parameters with which a function's inputs end."""
+    if isinstance(params, str):
+        raise ArgumentError(f"params is a tuple of names, got {params!r}; write ({params!r},)")
+    names = tuple(params)
+    if len(names) > count:
+        raise ArgumentError(
+            f"{function.__name__} takes {count} inputs, fewer than the parameters {names}; they "
+            "follow its arguments"
+        )
+    return names
 
 
 def _with_gradient(
@@ -108,8 +125,8 @@ class CustomRandom(GenerativeFunction):
         self.params.owner = name
         self.seen: dict[tuple[ParamStore, str], None] = {}
         self.grad_places: list[int] = []
-        self.param_names = tuple(params)
         inputs = list(inspect.signature(log_prob).parameters)[1:]
+        self.param_names = _names(params, log_prob, len(inputs))
         self.arguments = dict.fromkeys(inputs)
         self.argument_names = inputs[: len(inputs) - len(self.param_names)]
         self.kind = Kind(0, frozen, continuous=True)
@@ -174,8 +191,15 @@ def custom_random(
         gradients: `gradients(x, *args, *params)` returns the gradients of that number by x, by each
             argument and by each parameter in turn, None where there is none.
         params: The names of parameters of its own.
+        name: What it is known by; the name of `log_prob`, unless given.
+
+    Raises:
+        ArgumentError: there are more parameters than inputs.
+        GradientShapeError: when it is used and a gradient has another count or shape.
 
     The choice stands at the address of the call. Traces, accumulators and updates work on it as on
     any function of `@gen`: `init_param(f, name, value)`, `ParamUpdate(rule, f)`.
     """
-    return CustomRandom(sample, log_prob, gradients, params, name or log_prob.__name__)
+    made = CustomRandom(sample, log_prob, gradients, params, name or log_prob.__name__)
+    register(made)
+    return made

@@ -180,7 +180,7 @@ class GenFunction(GenerativeFunction):
     def _within(self, run: Run) -> "GenFunction":
         """Itself, or the clone that is running and calls itself by the name of its original."""
         caller = run.function
-        return caller if isinstance(caller, GenFunction) and caller.origin is self else self
+        return self if caller is None or caller.origin is not self else caller
 
     def complete(self, args: tuple[Any, ...]) -> Call:
         try:

@@ -25,11 +25,16 @@ from genparams.trace.address import path
 from genparams.types import Address, Constraint, show
 
 
-class Body(Protocol):
-    """What the interpreter asks of a function whose body is written in the language."""
+class Owner(Protocol):
+    """What the interpreter asks of a function that owns parameters."""
 
     __name__: str
     params: ParamStore
+
+
+class Body(Owner, Protocol):
+    """What the interpreter asks of a function whose body is written in the language."""
+
     body: Callable[..., Any]
 
     def refuse_wrong_arguments(self, args: tuple, kwargs: dict, error: TypeError) -> None: ...
@@ -58,7 +63,8 @@ class Call:
                 f"{self!r} @ {address!r} stands outside a running generative function; "
                 "decorate the function around it with @gen and run it with simulate or generate"
             )
-        key = path(address)
+        kind = type(address)
+        key = (address,) if kind is str or kind is int else path(address)
         if not key:
             raise AddressError(f'{self!r} @ () has no address; write a key such as "y"')
         return self.fn.perform(run, self, key)
@@ -111,7 +117,7 @@ class Run:
         self.log_probs: dict[Address, Any] = {}
         self.calls: dict[Address, tuple[Any, Any]] = {}
         self.branches: set[Address] = set()  # every proper prefix of an address in use
-        self.reads: dict[Parameter, Body] = {}
+        self.reads: dict[Parameter, Owner] = {}
         self.declared: list[Parameter] = []
 
     def execute(self, call: Call, check: Callable[["Run"], None] | None = None) -> Any:
@@ -193,7 +199,7 @@ class Run:
                     f'write {value!r} @ "name"'
                 )
 
-    def parameter(self, function: Body, name: str) -> Any:
+    def parameter(self, function: Owner, name: str) -> Any:
         """Answer what a parameter of a function is."""
         parameter = function.params.lookup(name)
         self.reads[parameter] = function

@@ -1,13 +1,15 @@
 """Choice maps: the values of random choices, by address."""
 
-from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
+from collections.abc import Callable, Iterator, Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from genparams.errors import AddressConflict, UnknownAddress
+from genparams.errors import AddressConflict, InvalidValue, ShapeError, UnknownAddress, nearest
 from genparams.trace.address import path
+from genparams.trace.selection import as_selection
+from genparams.tree import Nested, brief, html_tree, text_tree
 from genparams.types import Address, show
 
 
@@ -65,9 +67,10 @@ class ChoiceMap(Mapping[Address, Any]):
             return self._values[address]
         view = self.view(address)
         if not view:
-            near = get_close_matches(show(address), map(show, self._values), n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {len(self._values)} choices"
-            raise UnknownAddress(f"there is no choice at {show(address)}; {hint}")
+            raise UnknownAddress(
+                f"there is no choice at {show(address)}; "
+                f"{nearest(show(address), map(show, self._values))}"
+            )
         return view
 
     def view(self, prefix: Any) -> "ChoiceMap":
@@ -107,8 +110,90 @@ class ChoiceMap(Mapping[Address, Any]):
             node[address[-1] if address else ()] = value
         return tree
 
+    def merge(self, other: Mapping[Any, Any]) -> "ChoiceMap":
+        """The choices of both maps; neither has precedence.
+
+        Raises:
+            AddressConflict: both have a value at one address, or one has it below the other's.
+        """
+        other = other if isinstance(other, ChoiceMap) else ChoiceMap(other)
+        for address, value in self._values.items():
+            if address in other._values:
+                raise AddressConflict(
+                    f"both maps have a value for {show(address)}: {brief(value)} and "
+                    f"{brief(other._values[address])}; leave one out by choices.without(...)"
+                )
+        merged = ChoiceMap.trusted({**self._values, **other._values})
+        merged._refuse_overlap()
+        return merged
+
+    def select(self, selection: Any) -> "ChoiceMap":
+        """The choices in a selection (or at and below an address, or a list of them).
+
+        Raises:
+            UnknownAddress: nothing stands at a selected address; see `Selection.check`.
+        """
+        selection = as_selection(selection)
+        selection.check(self._values)
+        return ChoiceMap.trusted({a: v for a, v in self._values.items() if selection.selects(a)})
+
+    def without(self, selection: Any) -> "ChoiceMap":
+        """The choices outside a selection.
+
+        Raises:
+            UnknownAddress: nothing stands at a selected address; see `Selection.check`.
+        """
+        return self.select(~as_selection(selection))
+
+    def to_array(self) -> np.ndarray:
+        """All numbers as one float64 vector, which does not depend on the order of insertion.
+
+        At every level come the values, sorted by key, then the maps below, sorted by key. Numbers
+        sort together, other keys by the name of their type, then by value. Arrays are laid out by
+        rows, tuples from first to last.
+
+        Raises:
+            InvalidValue: a value is not made of numbers.
+        """
+        parts = [_entries(self._values[a], a) for a in _canonical(self._values)]
+        return np.concatenate([np.empty(0), *parts])
+
+    def from_array(self, array: Any) -> "ChoiceMap":
+        """The map of this one's addresses and shapes whose `to_array` is `array`.
+
+        Where this map has whole numbers or truth values, so has the result, if the new numbers are
+        such; else they are floats.
+
+        Raises:
+            ShapeError: `array` is not a vector of as many numbers as this map has.
+            InvalidValue: it or a value of this map is not made of numbers.
+        """
+        array = list(array) if isinstance(array, tuple) else array
+        numbers, count = _entries(array, None), len(self.to_array())
+        if np.ndim(array) != 1 or len(numbers) != count:
+            raise ShapeError(
+                f"these choices have {count} numbers; from_array takes a vector of that length, "
+                f"got shape {np.shape(array)}"
+            )
+        new: dict[Address, Any] = {}
+        for address in _canonical(self._values):
+            new[address], numbers = _restored(self._values[address], numbers)
+        return ChoiceMap.trusted({a: new[a] for a in self._values})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ChoiceMap, (self._values,)  # freezes the arrays, which pickle makes writeable
+
+    def _tree(self) -> tuple[str, Nested]:
+        """A title, and the values as nested texts."""
+        count = len(self)
+        texts = ChoiceMap.trusted({a: brief(v) for a, v in self._values.items()})
+        return f"ChoiceMap: {count or 'no'} choice{'' if count == 1 else 's'}", texts.to_dict()
+
     def __repr__(self) -> str:
-        return f"ChoiceMap({self.to_dict()!r})"
+        return text_tree(*self._tree())
+
+    def _repr_html_(self) -> str:
+        return html_tree(*self._tree())
 
 
 def frozen(value: Any) -> Any:
@@ -135,3 +220,57 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(same(v, b[k]) for k, v in a.items())
     return bool(a == b)
+
+
+# --- Choices as one vector
+
+
+def _canonical(addresses: Mapping[Address, Any]) -> list[Address]:
+    """Addresses in an order that depends on nothing but them: leaves first, then depth first."""
+
+    def order(value: Callable[[Any], Any]) -> list[Address]:
+        return sorted(
+            addresses,
+            key=lambda a: [(n < len(a), _kind(k), value(k)) for n, k in enumerate(a, start=1)],
+        )
+
+    try:
+        return order(lambda key: key)
+    except TypeError:  # keys without an order of their own
+        return order(repr)
+
+
+def _kind(key: Any) -> str:
+    """The name of a key's type; numbers have one, as 1 and 1.0 are the same key."""
+    return "number" if isinstance(key, Real) else type(key).__name__
+
+
+def _entries(value: Any, address: Address | None) -> np.ndarray:
+    """The numbers in a value as a float64 vector."""
+    if type(value) is tuple:
+        return np.concatenate([np.empty(0), *(_entries(v, address) for v in value)])
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind not in "fiub":
+            raise TypeError
+    except (TypeError, ValueError):
+        what = "a vector" if address is None else f"the choice at {show(address)}"
+        raise InvalidValue(f"{what} must be made of real numbers, got {brief(value)}") from None
+    return array.astype(np.float64).ravel()
+
+
+def _restored(like: Any, numbers: np.ndarray) -> tuple[Any, np.ndarray]:
+    """The first of `numbers` in the form of a value, and the rest of them."""
+    if type(like) is tuple:
+        parts = []
+        for v in like:
+            part, numbers = _restored(v, numbers)
+            parts.append(part)
+        return tuple(parts), numbers
+    model = np.asarray(like)
+    part = numbers[: model.size].reshape(model.shape)
+    if model.dtype.kind in "iub":
+        with np.errstate(invalid="ignore"):
+            whole = part.astype(model.dtype)
+        part = whole if np.array_equal(whole, part) else part
+    return (frozen(part) if isinstance(like, np.ndarray) else part.item()), numbers[model.size :]

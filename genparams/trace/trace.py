@@ -32,6 +32,7 @@ class Executable(Protocol):
     __name__: str
     operations: Operations
     grad_places: list[int]
+    argument_names: list[str]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -131,6 +131,8 @@ def _to_float(value: Any) -> Any:
 
 def _to_whole(value: Any) -> Any:
     """Whole numbers as ints; what is not whole stays, and has probability zero."""
+    if type(value) is int:
+        return value
     value = np.asarray(_to_float(value))
     if (
         not np.all(np.isfinite(value))
@@ -142,6 +144,8 @@ def _to_whole(value: Any) -> Any:
 
 
 def _to_bool(value: Any) -> Any:
+    if type(value) is bool:
+        return value
     value = np.asarray(_to_float(value))
     if np.any((value != 0.0) & (value != 1.0)):
         return value if value.ndim else float(value)

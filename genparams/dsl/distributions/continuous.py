@@ -7,6 +7,7 @@ from genparams.autodiff import np
 from genparams.dsl.distributions.base import above_zero, anything, elementwise, per
 from genparams.errors import DistributionError
 from genparams.numeric import (
+    FEW,
     HALF_LOG_TWO_PI,
     deviance,
     exact_product,
@@ -17,8 +18,8 @@ from genparams.numeric import (
 
 LARGEST = sys.float_info.max
 HALF_LOG_HALF_PI = 0.5 * math.log(0.5 * math.pi)
-_ZERO, _FEW = 1e-290, 30.0
-"""Numbers so near to 0, and shapes so small, that logarithms of gamma functions lose nothing."""
+_ZERO = 1e-290
+"""Below it products are rounded to fewer digits."""
 
 
 @elementwise(mu=anything, std=above_zero, draw=lambda rng, mu, std, size: rng.normal(mu, std, size))
@@ -243,11 +244,11 @@ def exponential(m, x, rate):
 
 def _log_gamma(m, power, shape, y, lost):
     """power log y - y - log Gamma(shape), given what rounding took from y."""
-    large = (shape > _FEW) & (y > _ZERO)
+    large = (shape > FEW) & (y > _ZERO)
 
     def saddle():
-        s, z = m.where(large, shape, _FEW), m.where(large, y, 1.0)
-        rest = (m.where(large, power, _FEW) - s) * m.log(z)
+        s, z = m.where(large, shape, FEW), m.where(large, y, 1.0)
+        rest = (m.where(large, power, FEW) - s) * m.log(z)
         return m.log(s) - stirling(m, s) - deviance(m, s, z, s - z - lost()) + rest
 
     return m.choose(large, saddle, lambda: m.xlogy(power, y) - y - m.gammaln(shape))
@@ -353,7 +354,7 @@ def weibull(m, x, shape, scale):
 def log_beta_density(m, x, alpha, beta):
     """The formula of `beta`."""
     n, q = alpha + beta, 1.0 - x
-    large = (n > _FEW) & (x > _ZERO) & (q > 0.0)
+    large = (n > FEW) & (x > _ZERO) & (q > 0.0)
 
     def saddle():
         y = m.where(large, x, 0.5)

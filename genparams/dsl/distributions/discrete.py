@@ -18,16 +18,15 @@ from genparams.dsl.distributions.base import (
 )
 from genparams.errors import DistributionError
 from genparams.numeric import (
+    FEW,
     binomial_excess,
     deviance,
     exact_product,
+    log_beta,
     log_binomial,
     psi_less_log,
     stirling,
 )
-
-_FEW = 100.0
-"""Counts so small that logarithms of factorials lose less than 1e-13."""
 
 
 def _is_bit(x, p):
@@ -78,6 +77,25 @@ def _log_choose(m, n, x):
     return m.gammaln(n + 1.0) - m.gammaln(x + 1.0) - m.gammaln(n - x + 1.0)
 
 
+def _many_by_logits(m, x, n, logits):
+    """The formula of `binomial` by log odds, for large n."""
+    within = m.abs(logits) < 700.0
+
+    def saddle():
+        t = m.where(within, logits, 0.0)
+        up = t > 0.0  # count what is rare, whose probability has all its digits
+        a = m.where(up, n - x, x)
+        return log_binomial(m, a, n - a, m.expit(m.where(up, -t, t)))
+
+    def beyond():
+        t = m.where(within, 700.0, logits)
+        log_choose = -log_beta(m, x + 1.0, n - x + 1.0) - m.log1p(n)
+        log_choose = m.where((x > 0.0) & (x < n), log_choose, 0.0)
+        return log_choose + x * m.log_expit(t) + (n - x) * m.log_expit(-t)
+
+    return m.choose(within, saddle, beyond)
+
+
 @elementwise(
     name="binomial",
     n=count,
@@ -95,9 +113,9 @@ def _binomial_logits(m, x, n, logits):
     """
     return (
         m.prefer(
-            (n < _FEW) | (m.abs(logits) > 30.0),
+            n < FEW,
             lambda: _log_choose(m, n, x) + x * m.log_expit(logits) + (n - x) * m.log_expit(-logits),
-            lambda: log_binomial(m, 1.0 * x, 1.0 * (n - x), m.expit(logits)),
+            lambda: _many_by_logits(m, 1.0 * x, 1.0 * n, logits),
         ),
         (None, None, lambda: x * m.expit(-logits) - (n - x) * m.expit(logits)),
     )
@@ -118,7 +136,7 @@ def binomial(m, x, n, probs):
     """
     return (
         m.prefer(
-            n < _FEW,
+            n < FEW,
             lambda: (
                 _log_choose(m, n, x) + m.xlogy(1.0 * x, probs) + m.xlog1py(1.0 * (n - x), -probs)
             ),
@@ -141,7 +159,7 @@ def poisson(m, x, rate):
     """
     return (
         m.prefer(
-            x < _FEW,
+            x < FEW,
             lambda: m.xlogy(1.0 * x, rate) - rate - m.gammaln(x + 1.0),
             lambda: -(stirling(m, 1.0 * x) + deviance(m, 1.0 * x, rate, x - rate)),
         ),
@@ -192,7 +210,7 @@ def neg_binomial(m, x, r, probs):
     x = 1.0 * x
     return (
         m.prefer(
-            x + r < _FEW,
+            x + r < FEW,
             lambda: (
                 m.gammaln(x + r)
                 - m.gammaln(r)
@@ -281,7 +299,7 @@ def beta_binomial(m, x, n, alpha, beta):
 
     return (
         m.prefer(
-            after < _FEW,
+            after < FEW,
             lambda: _log_choose(m, n, x) + m.betaln(a, b) - m.betaln(alpha, beta),
             saddle,
         ),

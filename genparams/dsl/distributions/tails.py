@@ -38,7 +38,7 @@ from genparams.dsl.distributions.continuous import (
 )
 from genparams.dsl.interpreter import Call
 from genparams.errors import ArgumentError, DistributionError
-from genparams.numeric import arrays, scalars
+from genparams.numeric import arrays
 
 LOG_TWO = math.log(2.0)
 ROOT_TWO, ROOT_TWO_PI = math.sqrt(2.0), math.sqrt(2.0 * math.pi)

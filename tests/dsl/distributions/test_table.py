@@ -187,7 +187,7 @@ def by_name(call: Call) -> dict[str, Any]:
     return dict(zip(call.fn.arguments, call.args, strict=True))
 
 
-def batched(f: Callable[..., float], signature: str) -> Callable[..., Any]:
+def batched(f: Callable[..., Any], signature: str) -> Callable[..., Any]:
     return np.vectorize(f, signature=f"{signature}->()")
 
 

@@ -1,0 +1,199 @@
+"""Distributions made of others: products, and discrete ones with more zeros."""
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any, final
+
+from genparams.autodiff import Box, np, operand, raw, shape_of, sum_to
+from genparams.dsl.distributions.base import (
+    Distribution,
+    Domain,
+    Kind,
+    Size,
+    SingleChoice,
+    Terms,
+    base_of,
+    probability,
+)
+from genparams.dsl.interpreter import Call
+from genparams.errors import ArgumentError, ShapeError
+
+# --- Products
+
+
+def product(parts: Sequence[Call], size: Size = None) -> Call:
+    """Independent parts as one choice; its value is a tuple with one entry for each.
+
+        log p(x) = log p_1(x[0]) + log p_2(x[1]) + ...
+
+    Args:
+        parts: Calls such as `[normal(0.0, 1.0), poisson(3.0)]`, of any distributions or products.
+            Each has its own shape.
+        size: The shape of the batch of every part.
+    """
+    if isinstance(parts, Call):
+        raise ArgumentError(f"product takes a list of calls; write product([{parts!r}, ...])")
+    for call in parts:
+        if not isinstance(call, Call) or not isinstance(call.fn, Product):
+            base_of("product", call)
+        elif call.options is not None:
+            raise ArgumentError(
+                f"a call inside product takes no size; write product(..., size={call.options!r})"
+            )
+    if not parts:
+        raise ArgumentError("product needs at least one part")
+    distribution = _product_of(tuple(call.fn for call in parts))
+    return Call(distribution, tuple(a for call in parts for a in call.args), size)
+
+
+@cache
+def _product_of(parts: tuple[SingleChoice, ...]) -> "Product":
+    return Product(parts)
+
+
+@final
+class Product(SingleChoice):
+    """Independent distributions as one choice: the arguments of one after those of the other."""
+
+    def __init__(self, parts: tuple[SingleChoice, ...]):
+        self.parts = parts
+        self.grad_places: list[int] = []
+        self.__name__ = f"product of {', '.join(part.__name__ for part in parts)}"
+        self.arguments: dict[str, Domain] = {
+            f"{name} of part {i}": domain
+            for i, part in enumerate(parts)
+            for name, domain in part.arguments.items()
+        }
+        self.kind = Kind(0, tuple, continuous=all(part.kind.continuous for part in parts))
+
+    def __call__(self, *args: Any, size: Size = None, **named: Any) -> Call:
+        given = dict(zip(self.arguments, args, strict=False))
+        if len(args) > len(given) or named.keys() & given.keys() or named.keys() - self.arguments:
+            raise self._wrong_arguments(len(args), named)
+        given |= named
+        if len(given) < len(self.arguments):
+            raise self._wrong_arguments(len(args), named)
+        return Call(self, tuple(given[n] for n in self.arguments), size)
+
+    def draw(self, rng: Any, args: Sequence[Any], size: Any) -> Any:
+        return tuple(part.draw(rng, own, size) for part, own in self._each(args))
+
+    def coerce(self, value: Any, args: Sequence[Any], size: Any) -> Any:
+        if not isinstance(value, (tuple, list, np.ndarray)) or len(value) != len(self.parts):
+            raise ShapeError(
+                f"a value of {self.__name__} is a tuple of {len(self.parts)} entries, got {value!r}"
+            )
+        return tuple(
+            v if type(v) is Box else part.coerce(v, own, size)
+            for v, (part, own) in zip(value, self._each(args), strict=True)
+        )
+
+    def log_prob_of(self, x: Any, args: Sequence[Any]) -> Any:
+        return sum(part.log_prob_of(x[i], own) for i, (part, own) in enumerate(self._each(args)))
+
+    def _each(self, args: Sequence[Any]) -> Iterator[tuple[SingleChoice, Sequence[Any]]]:
+        """Every part with its arguments."""
+        start = 0
+        for part in self.parts:
+            end = start + len(part.arguments)
+            yield part, args[start:end]
+            start = end
+
+    def __repr__(self) -> str:
+        return f"{self.__name__}, with arguments {', '.join(self.arguments)}"
+
+
+# --- More zeros
+
+
+def zero_inflated(prob_zero: Any, base: Call, size: Size = None) -> Call:
+    """0 with probability `prob_zero`, else a draw of a discrete distribution.
+
+        log p(0) = log(prob_zero + (1 - prob_zero) p_base(0))
+        log p(x) = log(1 - prob_zero) + log p_base(x),    x != 0
+
+    Args:
+        prob_zero: The probability of a zero that is not the base's own.
+        base: A call such as `poisson(rate)`, of a distribution over whole numbers.
+        size: The shape of the batch, as for any distribution.
+
+    Raises:
+        ArgumentError: the base is continuous, or its values are vectors.
+    """
+    fn = base_of("zero_inflated", base)
+    if fn.kind.continuous or fn.kind.rank:
+        why = "is continuous, so that a zero has no density" if fn.kind.continuous else "is not one"
+        raise ArgumentError(
+            "zero_inflated takes a distribution over whole numbers such as poisson(rate); "
+            f"{fn.__name__} {why}"
+        )
+    return Call(_zero_inflated(fn), (prob_zero, *base.args), size)
+
+
+@cache
+def _zero_inflated(base: Distribution) -> Distribution:
+    arguments = {"prob_zero": probability}
+    for name, domain in base.arguments.items():
+        arguments[f"{name} of {base.__name__}" if name in arguments else name] = domain
+
+    def terms(x: Any, prob_zero: Any, *args: Any) -> Terms:
+        log_f, pulls = base.terms(x, *args)
+        batch = np.broadcast_shapes(shape_of(log_f), shape_of(prob_zero), shape_of(x))
+        log_f = np.broadcast_to(log_f, batch) if batch else log_f
+        zero = np.broadcast_to(np.equal(raw(x), 0), batch)
+        possible = np.isfinite(raw(log_f))
+        stays = np.subtract(1.0, prob_zero)
+        # What has no probability is kept out of the logarithms, so that no NaN can come of it.
+        from_base = possible & (np.broadcast_to(raw(stays), batch) > 0.0)
+        extra = zero & (np.broadcast_to(raw(prob_zero), batch) > 0.0)
+        own = np.where(possible, log_f, 0.0) + np.log(np.where(from_base, stays, 1.0))
+        more = np.log(np.where(extra, prob_zero, 1.0))
+        both = np.logaddexp(np.where(from_base, own, more), np.where(extra, more, own))
+        either = np.where(extra & from_base, both, np.where(extra, more, own))
+        some = extra | from_base
+        share = np.where(from_base, np.exp(own - either), 0.0)
+
+        def to_prob_zero(g: Any) -> Any:
+            mass = np.where(possible, np.exp(np.where(possible, log_f, 0.0)), 0.0)
+            at_zero = (1.0 - mass) * np.exp(-np.where(zero & some, either, 0.0))
+            elsewhere = np.where(possible, np.divide(-1.0, stays), 0.0)
+            return sum_to(g * np.where(zero, at_zero, elsewhere), shape_of(prob_zero))
+
+        def to_base(pull: Any) -> Any:
+            return lambda g: pull(g * share)
+
+        return np.where(some, either, -np.inf), [
+            None,
+            to_prob_zero,
+            *(None if pull is None else to_base(pull) for pull in pulls[1:]),
+        ]
+
+    def check(prob_zero: Any, *args: Any) -> None:
+        if base.joint is not None:
+            base.joint(*args)
+
+    def draw(rng: Any, prob_zero: Any, *args: Any, size: tuple[int, ...]) -> Any:
+        value = base.draw(rng, args, size or None)
+        return np.where(rng.random(size) < prob_zero, np.zeros_like(value), value)
+
+    return Distribution(
+        f"zero_inflated {base.__name__}",
+        arguments,
+        base.kind,
+        draw,
+        terms,
+        joint=check,
+        width=base.width,
+        doc=zero_inflated.__doc__,
+    )
+
+
+def operands(args: Sequence[Any], ranks: Sequence[int]) -> list[Any]:
+    """Arguments with axes of length 1 in front of those that have fewer than that."""
+    values = [operand(a) for a in args]
+    return [
+        np.reshape(v, (*(1,) * (rank - len(shape_of(v))), *shape_of(v)))
+        if len(shape_of(v)) < rank
+        else v
+        for v, rank in zip(values, ranks, strict=True)
+    ]

@@ -1,0 +1,285 @@
+"""Distributions of a smooth function of a draw, by the change of variables."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Protocol
+
+from genparams.autodiff import Tape, np, raw, shape_of, sum_to
+from genparams.dsl.distributions.base import (
+    Distribution,
+    Domain,
+    Kind,
+    Size,
+    Terms,
+    anything,
+    base_of,
+    bound_matrix,
+    bound_vector,
+    is_one,
+    once,
+    real_number,
+    real_vector,
+)
+from genparams.dsl.distributions.composite import operands
+from genparams.dsl.interpreter import Call
+from genparams.errors import ArgumentError, ShapeError
+
+Shape = tuple[int, ...]
+
+
+class Bijection(Protocol):
+    """What `transformed` asks of a bijection, which every constraint is.
+
+    All but `contains` are written in operations that can be differentiated.
+    """
+
+    rank: int
+    """The axes of a value: 0 if every entry moves alone."""
+    coordinate_rank: int
+
+    @property
+    def name(self) -> str: ...
+
+    def natural(self, theta: Any, *args: Any) -> Any:
+        """The value at the coordinates theta."""
+        ...
+
+    def inverse(self, value: Any, *args: Any) -> Any:
+        """The coordinates of a value."""
+        ...
+
+    def contains(self, value: Any) -> Any:
+        """Whether each value has coordinates, without the axes of one value."""
+        ...
+
+    def log_det_jacobian(self, theta: Any, *args: Any) -> Any:
+        """log |d natural(theta) / d theta|, without the axes of one value."""
+        ...
+
+    def value_shape(self, shape: Shape) -> Shape:
+        """The shape of a value whose coordinates have that shape."""
+        ...
+
+    def interior(self, shape: Shape) -> Any:
+        """A value of that shape."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Affine:
+    """x = loc + scale y."""
+
+    loc: Any
+    scale: Any
+
+
+def affine(loc: Any, scale: Any) -> Affine:
+    """The bijection x = loc + scale y, for `transformed`; both may be parameters."""
+    return Affine(loc, scale)
+
+
+@dataclass(frozen=True, slots=True)
+class _Affine:
+    """`Affine`, with loc and scale as arguments."""
+
+    name: str = "affine"
+    rank: int = 0
+    coordinate_rank: int = 0
+
+    def natural(self, theta: Any, loc: Any, scale: Any) -> Any:
+        return loc + scale * theta
+
+    def inverse(self, value: Any, loc: Any, scale: Any) -> Any:
+        return (value - loc) / scale
+
+    def contains(self, value: Any) -> Any:
+        return np.isfinite(value)
+
+    def log_det_jacobian(self, theta: Any, loc: Any, scale: Any) -> Any:
+        return np.broadcast_to(np.log(np.abs(scale)), shape_of(theta))
+
+    def value_shape(self, shape: Shape) -> Shape:
+        return shape
+
+    def interior(self, shape: Shape) -> Any:
+        return np.zeros(shape)
+
+
+AFFINE = _Affine()
+not_zero = Domain("finite and not 0", lambda v: (v != 0.0) & (abs(v) < math.inf))
+
+
+def transformed(base: Call, bijection: Bijection | Affine, size: Size = None) -> Call:
+    """The distribution of `bijection.natural(y)` for y drawn from a continuous distribution.
+
+        log p(x) = log p_base(y) - log |d natural(y) / d y|,    y = bijection.inverse(x)
+
+    and -inf where x is not a value of the bijection. `transformed(normal(mu, s), positive)` is
+    `lognormal(mu, s)`. The density of a simplex is one over all its entries but the last, that of a
+    Cholesky factor one over its lower triangle.
+
+    Args:
+        base: A call such as `normal(mu, std)` or `mvnormal(mean, cov)`. A bijection of vectors
+            takes vectors, or a distribution over numbers whose arguments run over the coordinates
+            on their last axis.
+        bijection: `positive`, `unit_interval`, `interval(low, high)`, `simplex`, `ordered`,
+            `lower_cholesky`, `affine(loc, scale)`, or any other `Bijection`.
+        size: The shape of the batch, as for any distribution.
+
+    Raises:
+        ArgumentError: the base is discrete, or its entries cannot move each alone.
+        ShapeError: a bijection of vectors was given coordinates that are single numbers.
+    """
+    fn = base_of("transformed", base)
+    if not fn.kind.continuous or not fn.kind.free:
+        why = "discrete" if not fn.kind.continuous else "over entries that cannot move each alone"
+        raise ArgumentError(
+            "transformed takes a continuous distribution over numbers or vectors such as "
+            f"normal(mu, std); {fn.__name__} is {why}"
+        )
+    extra: tuple[Any, ...] = ()
+    if isinstance(bijection, Affine):
+        extra, bijection = (bijection.loc, bijection.scale), AFFINE
+    elif not hasattr(bijection, "log_det_jacobian"):
+        raise ArgumentError(
+            "transformed takes positive, unit_interval, interval(low, high), simplex, ordered, "
+            f"lower_cholesky or affine(loc, scale) as its bijection, got {bijection!r}"
+        )
+    args = list(base.args)
+    if bijection.coordinate_rank > fn.kind.rank:
+        fn = _in_vectors(fn)
+        args = operands(args, [domain.rank for domain in fn.arguments.values()])
+        if all(shape_of(a)[:1] == (1,) for a in args):
+            n = np.broadcast_shapes(*map(shape_of, args))[0] if args else 1
+            if n == 1 and not any(shape_of(operand_)[:1] for operand_ in base.args):
+                raise ShapeError(
+                    f"{bijection.name} takes vectors of coordinates; give {base!r} arguments that "
+                    "run over them on their last axis"
+                )
+    extra = tuple(operands(extra, [fn.kind.rank] * len(extra)))
+    return Call(_transformed(fn, bijection), (*args, *extra), size)
+
+
+@cache
+def _in_vectors(base: Distribution) -> Distribution:
+    """Independent draws along the last axis of the batch, taken as one vector."""
+    arguments = {
+        name: Domain(d.rule, d.test, d.rank + 1, d.late) for name, d in base.arguments.items()
+    }
+    places = [-1 - domain.rank for domain in base.arguments.values()]
+
+    def event(args: Sequence[Any]) -> Shape:
+        return np.broadcast_shapes(
+            *((shape_of(a)[i],) for a, i in zip(args, places, strict=True))
+        )
+
+    def terms(x: Any, *args: Any) -> Terms:
+        log_f, pulls = base.terms(x, *args)
+        full = shape_of(log_f)
+
+        def over(pull: Any) -> Any:
+            return lambda g: pull(g if is_one(g) else np.broadcast_to(g[..., None], full))
+
+        each = [None if pull is None else over(pull) for pull in pulls]
+        return np.sum(log_f, axis=-1), each
+
+    return Distribution(
+        base.__name__,
+        arguments,
+        real_vector,
+        lambda rng, *args, size: base.draw(rng, args, (*size, *event(args))),
+        terms,
+        joint=base.joint,
+        width=base.width,
+        event=event,
+        doc=base.__doc__,
+    )
+
+
+def _kind(base: Distribution, bijection: Bijection) -> Kind:
+    if not bijection.rank:
+        return base.kind
+    # A bijection that keeps the number of entries leaves each free to move.
+    keeps = bijection.rank == 1 and bijection.value_shape((2,)) == (2,)
+    return real_vector if keeps else (bound_vector, bound_matrix)[bijection.rank - 1]
+
+
+@cache
+def _transformed(base: Distribution, bijection: Bijection) -> Distribution:
+    if bijection.coordinate_rank not in (0, base.kind.rank):
+        raise ArgumentError(f"{bijection.name} does not take values of {base.__name__}")
+    kind = _kind(base, bijection)
+    name = f"{base.__name__} through {bijection.name}"
+    arguments = dict(base.arguments)
+    count = len(arguments)
+    if bijection is AFFINE:
+        rank = base.kind.rank
+        for label, domain in (("loc", anything), ("scale", not_zero)):
+            label = f"{label} of affine" if label in arguments else label
+            arguments[label] = Domain(domain.rule, domain.test, rank, domain.late)
+    events = tuple(range(bijection.rank - kind.rank, 0)) if not bijection.rank else ()
+    events = tuple(range(-kind.rank, 0)) if not bijection.rank else ()
+
+    def inside(x: Any) -> Any:
+        """Whether each member of the batch has coordinates."""
+        return np.all(bijection.contains(raw(x)), axis=events)
+
+    def terms(x: Any, *args: Any) -> Terms:
+        own, extra = args[:count], args[count:]
+        there = np.asarray(inside(x))
+        everywhere = bool(np.all(there))
+        if not everywhere:
+            event = shape_of(x)[len(shape_of(there)) :]
+            x_ = np.reshape(there, (*there.shape, *(1,) * kind.rank))
+            x = np.where(x_, x, bijection.interior(event))
+        tape = Tape()
+        leaves = [tape.leaf(v) for v in (x, *extra)]
+        y = bijection.inverse(*leaves)
+        log_det = bijection.log_det_jacobian(y, *leaves[1:])
+        log_det = np.sum(log_det, axis=events) if events else log_det
+        log_f, pulls = base.terms(y.value, *own)
+        boxed = hasattr(log_det, "tape") and log_det.tape is tape
+        log_p = log_f - (log_det.value if boxed else log_det)
+        batch = shape_of(log_p)
+
+        def kept(g: Any) -> Any:
+            """A cotangent, where there is a density."""
+            return g if everywhere else g * np.where(there, 1.0, 0.0)
+
+        def to_base(pull: Any) -> Any:
+            return lambda g: pull(kept(g))
+
+        @once
+        def back(g: Any) -> list[Any]:
+            g = np.broadcast_to(kept(g), batch) if batch else kept(g)
+            seeds = [(y, pulls[0](g))]  # type: ignore[misc]
+            if boxed:
+                seeds.append((log_det, sum_to(-g, shape_of(log_det))))
+            return tape.gradients(seeds, leaves)
+
+        log_p = log_p if everywhere else np.where(there, log_p, -np.inf)
+        by = [lambda g, i=i: back(g)[i] for i in range(len(leaves))]
+        mine = [None if pull is None else to_base(pull) for pull in pulls[1:]]
+        return log_p, [by[0], *mine, *by[1:]]
+
+    def check(*args: Any) -> None:
+        if base.joint is not None:
+            base.joint(*args[:count])
+
+    def draw(rng: Any, *args: Any, size: Shape) -> Any:
+        y = base.draw(rng, args[:count], size or None)
+        return np.array(bijection.natural(y, *args[count:]))
+
+    return Distribution(
+        name,
+        arguments,
+        kind,
+        draw,
+        terms,
+        joint=check,
+        width=base.width,
+        event=lambda args: bijection.value_shape(base.event_shape(args[:count])),
+        doc=transformed.__doc__,
+    )
