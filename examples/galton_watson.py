@@ -30,7 +30,7 @@ from genparams import (
 )
 
 SUBCRITICAL, SUPERCRITICAL = 0.7, 1.5
-STAGES = ((0.1, 60), (0.01, 60))
+STAGES = ((0.1, 100), (0.01, 100))
 
 
 @gen

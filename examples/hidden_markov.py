@@ -41,7 +41,7 @@ START = {
     "transition": np.array([[0.8, 0.2], [0.3, 0.7]]),
     "emission": np.array([[1 / 6] * 6, [0.15] * 5 + [0.25]]),
 }
-STAGES = ((0.1, 150), (0.02, 150))
+STAGES = ((0.1, 100), (0.02, 100))
 
 
 def forward(x, transition, emission):
@@ -75,14 +75,14 @@ def log_marginal(x, n, transition, emission):
 
 
 def by_hand(x, n, transition, emission):
-    """p(x) is a sum of products, and the derivative of its log an expected count over the factor."""
+    """p(x) is a sum of products, and its log has expected counts over factors for slopes."""
     moves, shown = expected_counts(x, transition, emission)
     return None, None, moves / transition, shown / emission
 
 
 def draw(rng, n, transition, emission):
     x, state = [], rng.choice(2, p=EITHER)
-    for _ in range(int(n)):  # arguments of a choice arrive as floats
+    for _ in range(n):
         x.append(rng.choice(6, p=emission[state]))
         state = rng.choice(2, p=transition[state])
     return np.array(x)
@@ -101,7 +101,7 @@ def one_roll(step, state):
 casino = unfold(one_roll.with_params(rolls.params))
 
 
-def main(n=300, stages=STAGES, seed=1):
+def main(n=500, stages=STAGES, seed=4):
     """Fit `n` rolls; `stages` holds pairs of a learning rate and a number of steps."""
     start = time.perf_counter()
     for name, value in TRUTH.items():
@@ -134,7 +134,9 @@ def summed(x):
     """log p(x) once more: the sum of what `casino` says of every sequence of states."""
     log_probs = []
     for states in product((0, 1), repeat=len(x)):
-        choices = {t: {"state": s, "face": f} for t, (s, f) in enumerate(zip(states, x, strict=True))}
+        choices = {
+            t: {"state": s, "face": f} for t, (s, f) in enumerate(zip(states, x, strict=True))
+        }
         log_probs.append(casino.assess((len(x), None), choices)[0])
     return np.logaddexp.reduce(log_probs)
 
@@ -152,7 +154,7 @@ def baum_welch(x, most=2000):
 
 
 def report(found, reference, sums, seconds):
-    print(f"{'':20}{'truth':>12}{'genparams':>14}{'Baum-Welch':>14}")
+    print(f"{'':20}{'truth':>12}{'genparams':>14}{'reference':>14}")
     for name, (i, j), label in [
         ("transition", (0, 1), "fair to loaded"),
         ("transition", (1, 0), "loaded to fair"),

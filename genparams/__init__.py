@@ -18,6 +18,7 @@ from genparams.dsl.distributions.bounded import (
     truncated_normal,
     von_mises,
 )
+from genparams.dsl.distributions.composite import product, zero_inflated
 from genparams.dsl.distributions.continuous import (
     beta,
     cauchy,
@@ -44,8 +45,11 @@ from genparams.dsl.distributions.discrete import (
     poisson,
     uniform_discrete,
 )
+from genparams.dsl.distributions.limited import censored, truncated
 from genparams.dsl.distributions.mixture import mixture
 from genparams.dsl.distributions.multivariate import dirichlet, multinomial, mvnormal
+from genparams.dsl.distributions.own import distribution, from_scipy
+from genparams.dsl.distributions.transformed import affine, transformed
 from genparams.dsl.gen import GenerativeFunction, gen
 from genparams.dsl.gradients import accumulate_param_gradients
 from genparams.dsl.interpreter import Call, param
@@ -85,6 +89,7 @@ __all__ = [
     "Selection",
     "Trace",
     "accumulate_param_gradients",
+    "affine",
     "bernoulli",
     "beta",
     "beta_binomial",
@@ -92,13 +97,16 @@ __all__ = [
     "binomial",
     "categorical",
     "cauchy",
+    "censored",
     "chain",
     "check_gradients",
     "custom_gradient",
     "custom_random",
     "dirichlet",
+    "distribution",
     "everything",
     "exponential",
+    "from_scipy",
     "gamma",
     "gen",
     "geometric",
@@ -127,6 +135,7 @@ __all__ = [
     "piecewise_uniform",
     "poisson",
     "positive",
+    "product",
     "real",
     "recurse",
     "scale",
@@ -139,6 +148,8 @@ __all__ = [
     "stateless",
     "student_t",
     "switch",
+    "transformed",
+    "truncated",
     "truncated_normal",
     "unfold",
     "uniform",
@@ -146,5 +157,6 @@ __all__ = [
     "unit_interval",
     "von_mises",
     "weibull",
+    "zero_inflated",
     "zero_param_grad",
 ]

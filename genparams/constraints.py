@@ -197,9 +197,7 @@ class Ordered:
             self.name,
             "it needs an array of finite numbers",
         )
-        _check(
-            self.contains(value), value, self.name, "each entry must be above the one before it"
-        )
+        _check(self.contains(value), value, self.name, "each entry must be above the one before it")
         return self.inverse(value)
 
     def inverse(self, value: Any) -> Any:

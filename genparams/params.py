@@ -89,6 +89,11 @@ class Parameter:
         self.frozen = False
         self.zero_grad()
 
+    def __setstate__(self, state: tuple[None, dict[str, Any]]) -> None:
+        for name, value in state[1].items():
+            setattr(self, name, value)
+        self.place(*map(_locked, (self._theta, self._value)))
+
     @property
     def value(self) -> Any:
         """The natural value: a float, or an array that cannot be written to."""
@@ -110,7 +115,7 @@ class Parameter:
         return self._grad if type(self._grad) is float else self._grad.copy()
 
     def same_as(self, other: "Parameter") -> bool:
-        """Whether another parameter has the same constraint and value, and is frozen or not alike."""
+        """Whether another parameter has the same constraint, value and freedom."""
         return (self.constraint, self.frozen, self.shape) == (
             other.constraint,
             other.frozen,
@@ -368,11 +373,17 @@ def is_finite(g: Any) -> bool:
         return bool(np.isfinite(np.add.reduce(g, axis=None))) or bool(np.all(np.isfinite(g)))
 
 
+def _locked(value: Any) -> Any:
+    """An array that cannot be written to, which unpickling forgets."""
+    if isinstance(value, np.ndarray):
+        value.setflags(write=False)
+    return value
+
+
 def _plain(array: np.ndarray) -> Any:
     if array.ndim == 0:
         return float(array)
-    array.setflags(write=False)
-    return array
+    return _locked(array)
 
 
 # --- Functions by name

@@ -1,6 +1,8 @@
 """The types that every floor shares."""
 
+import sys
 from collections.abc import Hashable
+from pickle import PicklingError
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,3 +30,22 @@ class Constraint(Protocol):
 def show(address: Address) -> str:
     """An address as a person would write it: one key alone, several as a tuple."""
     return repr(address[0]) if len(address) == 1 else repr(address)
+
+
+def global_name(thing: Any, module: str, guess: str = "") -> str:
+    """The name by which a module knows a thing, for pickling it by name.
+
+    Raises:
+        PicklingError: it has none; local functions do not pickle, in Python at large.
+    """
+    at: Any = sys.modules[module]
+    for part in guess.split("."):
+        at = getattr(at, part, None)
+    if at is thing:
+        return guess
+    for name, value in vars(sys.modules[module]).items():
+        if value is thing:
+            return name
+    raise PicklingError(
+        f"{thing!r} is local, or has no name at the top of {module}; define it there to pickle it"
+    )

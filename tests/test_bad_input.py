@@ -29,12 +29,15 @@ from genparams import (
     set_param_grad,
     simplex,
 )
+from genparams.dsl.combinators import map_, mask, switch, unfold
+from genparams.dsl.custom import custom_gradient, custom_random
 from genparams.errors import (
     AddressConflict,
     AddressError,
     ArgumentError,
     ConstraintError,
     DistributionError,
+    GradientShapeError,
     InvalidValue,
     MissingChoice,
     NonFiniteGradient,
@@ -482,6 +485,225 @@ def more_scales_than_traces(watch):
     return lambda: accumulate_param_gradients([trace], scale=[1.0, 2.0])
 
 
+# --- Edits of traces
+
+
+def a_branching_trace(watch):
+    @gen
+    def below(x):
+        return normal(x, param("std")) @ "v"
+
+    @gen
+    def other(x):
+        return normal(x, 1.0) @ "v"
+
+    @gen
+    def branching(first):
+        x = normal(param("mu"), 1.0) @ "x"
+        param("declared", 1.0)
+        poisson(2.0) @ ("deep", "count")
+        return (below if first else other)(x) @ "part"
+
+    watch(other)
+    watch(below, std=1.0)
+    return watch(branching, mu=0.5).simulate((True,))
+
+
+def an_edit(action):
+    def row(watch):
+        trace = a_branching_trace(watch)
+        return lambda: action(trace)
+
+    return row
+
+
+EDITS = {
+    "an update that constrains an unvisited address": (
+        an_edit(lambda t: t.update({"xx": 1.0})),
+        UnusedConstraint,
+        "branching never visited 'xx'; did you mean 'x'",
+    ),
+    "an update that constrains a call": (
+        an_edit(lambda t: t.update({"part": 1.0})),
+        UnusedConstraint,
+        "'part' is a call; give values for the choices below it",
+    ),
+    "an update that changes the function at an address": (
+        an_edit(lambda t: t.update({}, (False,))),
+        AddressConflict,
+        "the call at 'part' changed from below to other; give each function an address of its own",
+    ),
+    "a regeneration that changes the function at an address": (
+        an_edit(lambda t: t.regenerate("x", (False,))),
+        AddressConflict,
+        "the call at 'part' changed from below to other",
+    ),
+    "a regeneration of an address that is not there": (
+        an_edit(lambda t: t.regenerate(["x", "y"])),
+        UnknownAddress,
+        "nothing stands at or below the selected address 'y'",
+    ),
+    "a projection on an address that is not there": (
+        an_edit(lambda t: t.project(("deep", "cuont"))),
+        UnknownAddress,
+        r"\('deep', 'cuont'\); did you mean \('deep', 'count'\)",
+    ),
+    "a choice gradient at an address that is not there": (
+        an_edit(lambda t: t.choice_gradients("y")),
+        UnknownAddress,
+        "nothing stands at or below the selected address 'y'",
+    ),
+    "a choice gradient of a discrete choice": (
+        an_edit(lambda t: t.choice_gradients(["x", "deep"])),
+        DistributionError,
+        r"\('deep', 'count'\) is discrete \(poisson\).*select continuous choices only",
+    ),
+    "a choice gradient with a retval_grad that does not fit": (
+        an_edit(lambda t: t.choice_gradients("x", np.ones(2))),
+        ShapeError,
+        r"the return value has shape \(\); retval_grad has shape \(2,\)",
+    ),
+    "an edit with arguments that are no tuple": (
+        an_edit(lambda t: t.update({}, True)),
+        ArgumentError,
+        r"one tuple and come first, got bool; write \(first,\)",
+    ),
+    "a merge of maps that both have a value": (
+        an_edit(lambda t: t.choices.merge({"x": 1.0})),
+        AddressConflict,
+        "both maps have a value for 'x'",
+    ),
+    "a merge of a value below another": (
+        an_edit(lambda t: t.choices.merge({("x", "y"): 1.0})),
+        AddressConflict,
+        r"\('x', 'y'\) lies below the one for 'x'",
+    ),
+}
+
+
+# --- Combinators
+
+
+def combined(combinator, *args):
+    """Simulating a model that has a parameter, declares another and runs a combinator."""
+
+    def row(watch):
+        kernel = watch(gen(lambda x, y: normal(param("mu") * x, 1.0) @ "x"), mu=1.0)
+        return model_with(watch, lambda: combinator(kernel)(*args) @ "part")
+
+    return row
+
+
+COMBINATORS = {
+    "map over unequal lengths": (
+        combined(map_, [1.0, 2.0], [1.0]),
+        ShapeError,
+        "needs mapped arguments of one length, got x: 2, y: 1",
+    ),
+    "map over a number": (
+        combined(map_, [1.0, 2.0], 1.0),
+        ShapeError,
+        r"the mapped argument y is 1\.0; give one entry for each call, or name it in shared=",
+    ),
+    "map over nothing": (
+        combined(lambda kernel: map_(kernel, shared=("x", "y")), 1.0, 2.0),
+        ShapeError,
+        "of one length, got shared ones only",
+    ),
+    "map sharing an unknown argument": (
+        combined(lambda kernel: map_(kernel, shared=("z",)), [1.0], [2.0]),
+        ArgumentError,
+        "has no argument 'z'; known: x, y",
+    ),
+    "map of a plain function": (
+        combined(lambda _: map_(len), [1.0]),  # pyright: ignore[reportArgumentType]
+        ArgumentError,
+        "map_ takes a generative function, got .*@gen",
+    ),
+    "unfold with a negative length": (
+        combined(unfold, -1, 1.0),
+        ShapeError,
+        "needs a length that is a whole number, at least 0, got -1",
+    ),
+    "unfold with half a step": (
+        combined(unfold, 1.5, 1.0),
+        ShapeError,
+        r"needs a length that is a whole number, at least 0, got 1\.5",
+    ),
+    "switch with an unknown case": (
+        combined(lambda kernel: switch(left=kernel, right=kernel), "rihgt", 1.0, 2.0),
+        ArgumentError,
+        "switch has no case 'rihgt'; did you mean right",
+    ),
+    "switch with a branch that is a distribution": (
+        combined(lambda kernel: switch(kernel, normal), 1, 0.0),  # pyright: ignore[reportArgumentType]
+        ArgumentError,
+        r"case 1 of a switch takes a function of @gen, got normal\(mu, std\)",
+    ),
+    "a mask of a distribution": (
+        combined(lambda kernel: mask(normal), True, 0.0),  # pyright: ignore[reportArgumentType]
+        ArgumentError,
+        r"mask takes a function of @gen, got normal\(mu, std\)",
+    ),
+}
+
+
+# --- Gradients by hand
+
+
+def by_hand(gradient):
+    def row(watch):
+        @gen
+        def f():
+            normal(param("mu"), 1.0) @ "x"
+            return custom_gradient(lambda a, w: a * w, gradient)(param("mu"), param("w")) @ "y"
+
+        trace = watch(f, mu=0.5, w=[1.0, 2.0]).simulate()
+        return lambda: trace.accumulate_param_gradients(np.ones(2))
+
+    return row
+
+
+def random_by_hand(gradients):
+    def row(watch):
+        f = custom_random(
+            lambda rng, m: rng.normal(m), lambda x, m: -x * x, gradients, ("m",), name="odd"
+        )
+        trace = watch(f, m=0.5).simulate()
+        return trace.accumulate_param_gradients
+
+    return row
+
+
+BY_HAND = {
+    "a gradient by hand of the wrong count": (
+        by_hand(lambda inputs, r, g: (g @ inputs[1],)),
+        GradientShapeError,
+        "must be a tuple of 2, one for each input, got 1",
+    ),
+    "a gradient by hand of the wrong shape": (
+        by_hand(lambda inputs, r, g: (g, g)),
+        GradientShapeError,
+        r"by its input 0 must have shape \(\), got \(2,\)",
+    ),
+    "gradients by hand of a random function of the wrong count": (
+        random_by_hand(lambda x, m: (0.0,)),
+        GradientShapeError,
+        "gradient of odd must be a tuple of 2, one for each input, got 1",
+    ),
+    "gradients by hand of a random function of the wrong shape": (
+        random_by_hand(lambda x, m: (0.0, [0.0])),
+        GradientShapeError,
+        r"gradient of odd by its input 1 must have shape \(\), got \(1,\)",
+    ),
+    "a gradient by hand with more parameters than inputs": (
+        combined(lambda _: custom_gradient(lambda x: x, lambda i, r, g: (g,), ("a", "b")), 1.0),
+        ArgumentError,
+        r"takes 1 inputs, fewer than the parameters \('a', 'b'\)",
+    ),
+}
+
+
 # --- A model that fails
 
 
@@ -535,7 +757,10 @@ ROWS = {
     too_many_arguments_of_an_inlined_call: (ArgumentError, r"line\(xs\) was given 2 arguments"),
     wrong_arguments_of_a_distribution: (ArgumentError, r"write normal\(mu, std\); got 1 by pos"),
     an_unknown_keyword_of_a_distribution: (ArgumentError, "normal has no argument 'sd'.*std"),
-    args_that_are_no_tuple: (ArgumentError, r"one tuple and come first, got ndarray; write \(xs,\)"),
+    args_that_are_no_tuple: (
+        ArgumentError,
+        r"one tuple and come first, got ndarray; write \(xs,\)",
+    ),
     unknown_arg_grads: (ArgumentError, "no argument 'xss'; did you mean xs"),
     arg_grads_given_as_text: (ArgumentError, r"write \('xs',\)"),
     two_live_functions_of_one_name: (UnknownFunction, "2 live functions.*pass the function"),
@@ -694,7 +919,9 @@ TABLE = [
     pytest.param(row, error, message, id=row.__name__.replace("_", " "))
     for row, (error, message) in ROWS.items()
 ] + [
-    pytest.param(row, error, message, id=name) for name, (row, error, message) in NAMED_ROWS.items()
+    pytest.param(row, error, message, id=name)
+    for rows in (NAMED_ROWS, EDITS, COMBINATORS, BY_HAND)
+    for name, (row, error, message) in rows.items()
 ]
 
 

@@ -1,6 +1,6 @@
-"""Every example reaches the fit that it is checked against, and says so when it does not.
+"""Every example reaches the answer that it is checked against, and says so when it does not.
 
-`reference_fits.json` holds the three fits: estimates by name, log scales and log odds where the
+`reference_fits.json` holds three of the fits: estimates by name, log scales and log odds where the
 name says so, and log-likelihoods, found by Newton's method to a gradient below 1e-11. Each note
 gives the digits that are in print, and where. Estimates are to agree to 1e-5, relative.
 """
@@ -66,10 +66,63 @@ def test_the_mixture_is_that_of_the_reference():
     )
 
 
-@pytest.mark.parametrize("name", ["line_mtcars", "oring_logistic", "old_faithful"])
+def test_the_hidden_markov_model_is_that_of_baum_and_welch():
+    found, reference = load("hidden_markov").main()
+    assert found["log_likelihood"] == pytest.approx(reference["log_likelihood"], abs=1e-4)
+
+
+def test_the_break_in_the_explosions_is_that_of_the_reference():
+    found = load("change_points").main(sweeps=500)
+    assert found["after"] == 1891
+    assert found["early"] == pytest.approx(127 / 41, rel=1e-5)
+    assert found["late"] == pytest.approx(64 / 71, rel=1e-5)
+    assert found["log_likelihood"] == pytest.approx(-168.575997, abs=1e-6)
+    assert found["exact"] == pytest.approx([0.0, 0.30, 0.70], abs=0.01)
+
+
+def test_the_mean_of_the_family_trees_is_their_children_over_their_nodes():
+    found = load("galton_watson").main(trees=30, grown=100)
+    assert found["mean"] == pytest.approx(found["closed_form"], abs=1e-5)
+
+
+def test_the_boltzmann_machine_names_digits_that_it_has_not_seen():
+    pytest.importorskip("sklearn")
+    found = load("boltzmann").main()
+    assert found["unseen"] > 0.9
+    assert found["gradient_error"] < 1e-8
+
+
+def test_without_scikit_learn_the_example_says_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(SystemExit, match="pip install scikit-learn"):
+        load("boltzmann").main()
+
+
+def test_a_boltzmann_machine_that_stops_too_early_says_so():
+    pytest.importorskip("sklearn")
+    with pytest.raises(SystemExit, match="more epochs"):
+        load("boltzmann").main(epochs=1)
+
+
+def test_a_walk_that_stops_too_early_says_so():
+    with pytest.raises(SystemExit, match="more sweeps"):
+        load("change_points").main(sweeps=1)
+
+
+EARLY = {
+    "line_mtcars": {},
+    "oring_logistic": {},
+    "old_faithful": {},
+    "hidden_markov": {"n": 20},
+    "change_points": {"sweeps": 1},
+    "galton_watson": {"trees": 10, "grown": 10},
+}
+
+
+@pytest.mark.parametrize("name", EARLY)
 def test_an_example_that_stops_too_early_says_so(name, capsys):
     with pytest.raises(SystemExit, match="more steps"):
-        load(name).main(stages=((0.01, 5),))
+        load(name).main(stages=((0.01, 5),), **EARLY[name])
     assert "reference" in capsys.readouterr().out
 
 

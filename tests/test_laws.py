@@ -21,7 +21,8 @@ from genparams import (
     positive,
     simplex,
 )
-from genparams.errors import NonFiniteGradient
+from genparams.errors import NonFiniteGradient, ShapeError, UnusedConstraint
+from genparams.trace.selection import as_selection, everything, nothing
 
 law = settings(derandomize=True, deadline=None, max_examples=40)
 seeds = st.integers(0, 2**32 - 1)
@@ -151,6 +152,102 @@ def test_param_gradients_are_what_is_accumulated(trace):
         for name, g in found.get(f.__name__, {}).items():
             np.testing.assert_array_equal(g, f.params[name].grad)
     zero()
+
+
+# --- Edits
+
+edits = st.tuples(trees, st.integers(0, 2), numbers, seeds, st.integers(0, 2**16))
+
+
+def edited(trace, depth, x, seed, mask):
+    """A trace updated with some of the choices of another one, and to its arguments.
+
+    With all of them where some do not go together: a kept count, and an array of another length.
+    Returns what was given, the new trace, the weight and what was discarded.
+    """
+    other = tree.simulate((depth, x), seed)
+    some = {a: v for i, (a, v) in enumerate(other.choices.items()) if mask >> i & 1}
+    try:
+        return (some, *trace.update(some, other.args, rng=seed))
+    except (ShapeError, UnusedConstraint):
+        return (other.choices, *trace.update(other.choices, other.args))
+
+
+@law
+@given(edits)
+def test_an_update_there_and_back_is_the_identity_and_its_weights_cancel(edit):
+    """What was drawn on the way there, and weighs nothing, is subtracted on the way back."""
+    trace = edit[0]
+    given, new, weight, discard = edited(*edit)
+    back, back_weight, again = new.update(discard, trace.args)
+    assert back == trace
+    fresh = set(new.choices) - set(trace.choices) - set(given)
+    drawn = sum(new.log_probs[a] for a in fresh)
+    assert weight + drawn == pytest.approx(-back_weight, rel=1e-9, abs=1e-9)
+    gone = {a: v for a, v in new.choices.items() if a in discard or a not in trace.choices}
+    assert again == gone
+
+
+@law
+@given(edits)
+def test_an_update_weighs_the_change_of_log_prob_less_what_was_drawn(edit):
+    trace = edit[0]
+    given, new, weight, discard = edited(*edit)
+    assert new.log_prob == tree.assess(new.args, new.choices)[0]
+    fresh = set(new.choices) - set(trace.choices) - set(given)
+    expected = new.log_prob - sum(new.log_probs[a] for a in fresh) - trace.log_prob
+    assert weight == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    replaced = set(trace.choices) & set(given)
+    assert set(discard) == replaced | (set(trace.choices) - set(new.choices))
+
+
+@law
+@given(trees)
+def test_an_update_of_nothing_is_the_identity(trace):
+    assert trace.update({}) == (trace, 0.0, {})
+    assert trace.rescored() == trace
+    assert trace.regenerate(nothing) == (trace, 0.0)
+    assert not trace.is_stale
+
+
+@law
+@given(trees, seeds)
+def test_regenerating_everything_is_simulating(trace, seed):
+    assert trace.regenerate(everything, rng=seed) == (tree.simulate(trace.args, seed), 0.0)
+
+
+@law
+@given(trees, seeds, st.integers(0, 2**16))
+def test_regenerating_weighs_the_change_of_what_is_kept(trace, seed, mask):
+    chosen = [a for i, a in enumerate(trace.choices) if mask >> i & 1]
+    try:
+        new, weight = trace.regenerate(chosen, rng=seed)
+    except ShapeError:  # another count, and the array that it sizes is kept
+        return
+    kept = [a for a in trace.choices if a not in chosen and a in new.choices]
+    expected = sum(new.log_probs[a] - trace.log_probs[a] for a in kept)
+    assert weight == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    for a in kept:
+        np.testing.assert_array_equal(new[a], trace[a])
+
+
+@law
+@given(trees, st.integers(0, 2**16))
+def test_projections_on_a_selection_and_its_complement_add_up(trace, mask):
+    selection = as_selection([a for i, a in enumerate(trace.choices) if mask >> i & 1])
+    whole = trace.project(selection) + trace.project(~selection)
+    assert whole == pytest.approx(trace.log_prob, rel=1e-12, abs=1e-12)
+
+
+@law
+@given(trees, numbers)
+def test_the_gradient_by_a_choice_does_not_depend_on_what_else_is_selected(trace, g):
+    smooth = [a for a, v in trace.choices.items() if np.asarray(v).dtype.kind == "f"]
+    together = trace.choice_gradients(smooth, g)[2]
+    for a in smooth:
+        np.testing.assert_allclose(
+            trace.choice_gradients([a], g)[2][a], together[a], rtol=1e-10, atol=1e-12
+        )
 
 
 # --- The score has mean zero

@@ -39,8 +39,8 @@ def check_gradients(
     """Compare the gradients of a generative function with central differences at one trace.
 
     By every parameter that the run reads, in unconstrained coordinates; by every argument that
-    `arg_grads` names; and by every continuous choice whose entries can move alone. What is differentiated is the log probability
-    plus a random linear function of the return value.
+    `arg_grads` names; and by every continuous choice whose entries can move alone. What is
+    differentiated is the log probability plus a random linear function of the return value.
 
     Args:
         tolerance: The largest error allowed, relative to entries above 1.

@@ -5,6 +5,7 @@ A combinator owns no parameters: those of a kernel belong to the kernel, and
 returned values as through any nested call.
 """
 
+import functools
 import inspect
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from itertools import repeat
@@ -15,6 +16,39 @@ from genparams.dsl.gen import GenerativeFunction, GenFunction
 from genparams.errors import ArgumentError, ShapeError, nearest
 
 
+def _combinator(make: Callable[..., GenFunction]) -> Callable[..., GenFunction]:
+    """A combinator that makes one function of the same parts, however often it is asked.
+
+    So `unfold(kernel)` in the body of a model is the same call in every run. The first part keeps
+    the function, which pickles by its parts.
+    """
+
+    @functools.wraps(make)
+    def combined(*parts: Any, **named: Any) -> GenFunction:
+        given = [*parts, *named.values()]
+        inner = [
+            p for part in given for p in (part.values() if isinstance(part, Mapping) else [part])
+        ]
+        owner = next((p for p in inner if isinstance(p, GenerativeFunction)), None)
+        if owner is None:
+            return make(*parts, **named)
+        key = (make.__name__, tuple(map(_key, given)), tuple(named))
+        known = vars(owner).setdefault("combined", {})
+        if key not in known:
+            known[key] = make(*parts, **named)
+            known[key].recipe = (combined, parts, named)
+        return known[key]
+
+    return combined
+
+
+def _key(part: Any) -> Any:
+    if isinstance(part, Mapping):
+        return tuple(part.items())
+    return tuple(part) if isinstance(part, (list, set)) else part
+
+
+@_combinator
 def map_(kernel: GenerativeFunction, shared: Iterable[str] = ()) -> GenFunction:
     """Run `kernel` once for each entry of its arguments; return the list of what it returned.
 
@@ -69,6 +103,7 @@ def _length(name: str, a: Any) -> int:
         ) from None
 
 
+@_combinator
 def unfold(kernel: GenerativeFunction) -> GenFunction:
     """Run `kernel(step, state, *shared)` `length` times, each on the state before it.
 
@@ -96,7 +131,8 @@ def unfold(kernel: GenerativeFunction) -> GenFunction:
     return _named(unfolded, f"unfold({kernel.__name__})")
 
 
-def switch(*branches: GenFunction, **cases: GenFunction) -> GenFunction:
+@_combinator
+def switch(*branches: GenFunction | Mapping[Any, GenFunction], **cases: GenFunction) -> GenFunction:
     """Run the branch that the first argument names, on the other arguments.
 
     Called as `switch(f, g)(0, ...)` or `switch(low=f, high=g)("low", ...)`; a mapping from cases
@@ -105,7 +141,7 @@ def switch(*branches: GenFunction, **cases: GenFunction) -> GenFunction:
     Raises:
         ArgumentError: a branch is not a function of `@gen`, or there is no such case.
     """
-    known: dict[Any, GenFunction] = {**dict(enumerate(branches)), **cases}
+    known: dict[Any, Any] = {**dict(enumerate(branches)), **cases}
     if len(branches) == 1 and isinstance(branches[0], Mapping):
         known = dict(branches[0])
     for case, branch in known.items():
@@ -121,6 +157,7 @@ def switch(*branches: GenFunction, **cases: GenFunction) -> GenFunction:
     return _named(switched, f"switch({', '.join(f.__name__ for f in known.values())})")
 
 
+@_combinator
 def recurse(produce: GenerativeFunction, aggregate: GenerativeFunction) -> GenFunction:
     """Grow a tree and gather it: `produce(x)` returns a value and the inputs of its children.
 
@@ -143,6 +180,7 @@ def recurse(produce: GenerativeFunction, aggregate: GenerativeFunction) -> GenFu
     return tree
 
 
+@_combinator
 def mask(kernel: GenFunction) -> GenFunction:
     """Run `kernel(*args)` where the first argument is true; else return None.
 

@@ -18,7 +18,7 @@ from genparams.dsl.interpreter import Call, Run, param
 from genparams.errors import ArgumentError, GradientShapeError
 from genparams.params import ParamStore, register
 from genparams.trace.choices import frozen
-from genparams.types import Address
+from genparams.types import Address, global_name
 
 
 def custom_gradient(
@@ -111,6 +111,8 @@ def _checked(given: Any, values: Sequence[Any], name: str) -> list[Any]:
 class CustomRandom(GenerativeFunction):
     """A random function of one choice with its own parameters, and gradients by hand."""
 
+    verbatim = True
+
     def __init__(
         self,
         sample: Callable[..., Any],
@@ -143,6 +145,10 @@ class CustomRandom(GenerativeFunction):
     def perform(self, run: Run, call: Call, key: Address) -> Any:
         own = [run.parameter(self, name) for name in self.param_names]
         return run.choice(self, (*self.complete(call.args).args, *own), None, key)
+
+    def __reduce__(self) -> Any:
+        self.__module__ = self._log_prob.__module__
+        return global_name(self, self.__module__, self.__name__)
 
     def draw(self, rng: Any, args: Sequence[Any], size: Any) -> Any:
         """A value, which cannot be written to."""

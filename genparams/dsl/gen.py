@@ -16,7 +16,7 @@ from genparams.errors import ArgumentError, MissingChoice, nearest
 from genparams.params import ParamStore, live, register
 from genparams.trace.choices import ChoiceMap
 from genparams.trace.trace import Operations, Trace
-from genparams.types import Address, show
+from genparams.types import Address, global_name, show
 
 
 class GenerativeFunction(ABC):
@@ -55,6 +55,9 @@ class GenerativeFunction(ABC):
     @abstractmethod
     def complete(self, args: tuple[Any, ...]) -> Call:
         """A call with these arguments, completed with defaults."""
+
+    def __deepcopy__(self, memo: Any) -> "GenerativeFunction":
+        return self  # as functions are: a copied trace is of the same function
 
     def simulate(self, args: tuple[Any, ...] = (), rng: Rng = None) -> Trace:
         """Draw every choice: t ~ p(.; x).
@@ -144,6 +147,7 @@ class GenFunction(GenerativeFunction):
             self.params.owner = self.__name__
         self.signature = inspect.signature(body)
         self.origin = self
+        self.recipe: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]] | None = None
         self.seen: dict[tuple[ParamStore, str], None] = {}
         self.arg_grads = tuple(arg_grads)
         self.argument_names = list(self.signature.parameters)
@@ -205,8 +209,13 @@ class GenFunction(GenerativeFunction):
         )
 
     def __reduce__(self) -> Any:
-        """Pickled by name, as functions are; a clone by its original and its store."""
-        return self.__qualname__ if self.origin is self else (_clone, (self.origin, self.params))
+        """Pickled by name, as functions are; a clone or a combination by what it was made of."""
+        if self.recipe is not None:
+            make, parts, named = self.recipe
+            return functools.partial(make, **named), parts
+        if self.origin is not self:
+            return _clone, (self.origin, self.params)
+        return global_name(self, self.__module__, self.__qualname__)
 
     def __repr__(self) -> str:
         return f"<generative function {self.__name__}{self.signature}>"

@@ -121,12 +121,17 @@ def _differentiate(trace: Trace, retval_grad: Any) -> Differentiated:
     found = _backward(tape, run, retval, retval_grad, sources + _arg_leaves(trace, args))
     grads = dict(zip(leaves, found, strict=False))
     return Differentiated(
-        log_prob=float(sum([raw(lp) for lp in run.log_probs.values()])),
+        log_prob=_total(run),
         read={parameter: leaf.value for parameter, (leaf, _) in leaves.items()},
         grads=grads,
         arg_grads=_arg_grads(trace, args, found[len(leaves) :]),
         faults={p: _fault(tape, leaves[p][0], run) for p, g in grads.items() if not is_finite(g)},
     )
+
+
+def _total(run: Run) -> float:
+    """log p(t; x), without its derivative."""
+    return float(sum([lp if type(lp) is float else raw(lp) for lp in run.log_probs.values()]))
 
 
 def choice_gradients(

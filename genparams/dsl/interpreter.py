@@ -148,7 +148,11 @@ class Run:
         address = self.prefix + key
         self._claim(address, len(key))
         try:
-            operands = [a if type(a) is float or type(a) is Box else operand(a) for a in args]
+            operands = (
+                list(args)
+                if distribution.verbatim
+                else [a if type(a) is float or type(a) is Box else operand(a) for a in args]
+            )
             value = self.choose(address, distribution, operands, size)
             log_prob = distribution.log_prob_of(value, operands)
         except InvalidValue as error:

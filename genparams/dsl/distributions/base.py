@@ -22,11 +22,9 @@ numpy.
 
 import math
 import operator
-import sys
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pickle import PicklingError
 from typing import Any
 
 from genparams.autodiff import (
@@ -46,7 +44,7 @@ from genparams.dsl.gen import GenerativeFunction
 from genparams.dsl.interpreter import Call, Run
 from genparams.errors import ArgumentError, DistributionError, ShapeError, nearest
 from genparams.numeric import arrays, scalars
-from genparams.types import Address
+from genparams.types import Address, global_name
 
 BLOCK = 32768
 """Numbers in one temporary of a block: a handful of them stay in a core's cache."""
@@ -165,6 +163,8 @@ class SingleChoice(GenerativeFunction):
 
     arguments: dict[str, Domain]
     kind: Kind
+    verbatim = False
+    """Whether arguments arrive as they were given, and not as floats and arrays of floats."""
 
     @abstractmethod
     def __call__(self, *args: Any, size: Size = None, **named: Any) -> Call: ...
@@ -368,14 +368,17 @@ class Distribution(SingleChoice):
     def log_prob_of(self, x: Any, args: Sequence[Any]) -> Any:
         """log p(x), summed over the batch: a float, or one node on the tape of its boxes."""
         operands = (x, *args)
-        tape, values = strip(operands)
-        density = self.density
-        if density is not None:
-            for v in values:
-                if type(v) is not float and type(v) is not int and type(v) is not bool:
+        if self.density is not None:
+            tape, values = None, []  # as `strip` gives them, if all are single numbers
+            for o in operands:
+                if type(o) is Box and (tape is None or tape is o.tape):
+                    tape, o = o.tape, o.value
+                if type(o) is not float and type(o) is not int and type(o) is not bool:
                     break
+                values.append(o)
             else:
-                return self._of_floats(density, operands, tape, values)
+                return self._of_floats(self.density, operands, tape, values)
+        tape, values = strip(operands)
         with np.errstate(all="ignore"):  # what is not finite is found by looking at the results
             self._check(values[1:])
             return self._of_arrays(operands, tape, values)
@@ -492,12 +495,8 @@ class Distribution(SingleChoice):
 
     def __reduce__(self) -> Any:
         """Pickled by the name that it has in the module of its functions."""
-        module = sys.modules[self._draw.__module__]
-        for name, value in vars(module).items():
-            if value is self:
-                self.__module__ = module.__name__
-                return name
-        raise PicklingError(f"{self!r} stands under no name in {module.__name__}")
+        self.__module__ = self._draw.__module__
+        return global_name(self, self.__module__)
 
     def __repr__(self) -> str:
         names = list(self.arguments)

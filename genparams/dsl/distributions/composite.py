@@ -9,8 +9,8 @@ from genparams.dsl.distributions.base import (
     Distribution,
     Domain,
     Kind,
-    Size,
     SingleChoice,
+    Size,
     Terms,
     base_of,
     probability,
@@ -64,6 +64,7 @@ class Product(SingleChoice):
             for i, part in enumerate(parts)
             for name, domain in part.arguments.items()
         }
+        self.argument_names = list(self.arguments)
         self.kind = Kind(0, tuple, continuous=all(part.kind.continuous for part in parts))
 
     def __call__(self, *args: Any, size: Size = None, **named: Any) -> Call:

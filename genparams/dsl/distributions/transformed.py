@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
 
-from genparams.autodiff import Tape, np, raw, shape_of, sum_to
+from genparams.autodiff import Box, Tape, np, operand, raw, shape_of, sum_to
 from genparams.dsl.distributions.base import (
     Distribution,
     Domain,
@@ -19,7 +19,6 @@ from genparams.dsl.distributions.base import (
     bound_vector,
     is_one,
     once,
-    real_number,
     real_vector,
 )
 from genparams.dsl.distributions.composite import operands
@@ -149,15 +148,13 @@ def transformed(base: Call, bijection: Bijection | Affine, size: Size = None) ->
         )
     args = list(base.args)
     if bijection.coordinate_rank > fn.kind.rank:
-        fn = _in_vectors(fn)
-        args = operands(args, [domain.rank for domain in fn.arguments.values()])
-        if all(shape_of(a)[:1] == (1,) for a in args):
-            n = np.broadcast_shapes(*map(shape_of, args))[0] if args else 1
-            if n == 1 and not any(shape_of(operand_)[:1] for operand_ in base.args):
-                raise ShapeError(
-                    f"{bijection.name} takes vectors of coordinates; give {base!r} arguments that "
-                    "run over them on their last axis"
-                )
+        ranks = [domain.rank for domain in fn.arguments.values()]
+        if all(len(shape_of(operand(a))) == r for a, r in zip(args, ranks, strict=True)):
+            raise ShapeError(
+                f"{bijection.name} takes vectors of coordinates; give {base!r} arguments that "
+                "run over them on their last axis"
+            )
+        fn, args = _in_vectors(fn), operands(args, [rank + 1 for rank in ranks])
     extra = tuple(operands(extra, [fn.kind.rank] * len(extra)))
     return Call(_transformed(fn, bijection), (*args, *extra), size)
 
@@ -171,9 +168,7 @@ def _in_vectors(base: Distribution) -> Distribution:
     places = [-1 - domain.rank for domain in base.arguments.values()]
 
     def event(args: Sequence[Any]) -> Shape:
-        return np.broadcast_shapes(
-            *((shape_of(a)[i],) for a, i in zip(args, places, strict=True))
-        )
+        return np.broadcast_shapes(*((shape_of(a)[i],) for a, i in zip(args, places, strict=True)))
 
     def terms(x: Any, *args: Any) -> Terms:
         log_f, pulls = base.terms(x, *args)
@@ -219,7 +214,6 @@ def _transformed(base: Distribution, bijection: Bijection) -> Distribution:
         for label, domain in (("loc", anything), ("scale", not_zero)):
             label = f"{label} of affine" if label in arguments else label
             arguments[label] = Domain(domain.rule, domain.test, rank, domain.late)
-    events = tuple(range(bijection.rank - kind.rank, 0)) if not bijection.rank else ()
     events = tuple(range(-kind.rank, 0)) if not bijection.rank else ()
 
     def inside(x: Any) -> Any:
@@ -231,16 +225,15 @@ def _transformed(base: Distribution, bijection: Bijection) -> Distribution:
         there = np.asarray(inside(x))
         everywhere = bool(np.all(there))
         if not everywhere:
-            event = shape_of(x)[len(shape_of(there)) :]
-            x_ = np.reshape(there, (*there.shape, *(1,) * kind.rank))
-            x = np.where(x_, x, bijection.interior(event))
+            each = np.reshape(there, (*there.shape, *(1,) * kind.rank))
+            x = np.where(each, x, bijection.interior(shape_of(x)[there.ndim :]))
         tape = Tape()
         leaves = [tape.leaf(v) for v in (x, *extra)]
         y = bijection.inverse(*leaves)
         log_det = bijection.log_det_jacobian(y, *leaves[1:])
         log_det = np.sum(log_det, axis=events) if events else log_det
         log_f, pulls = base.terms(y.value, *own)
-        boxed = hasattr(log_det, "tape") and log_det.tape is tape
+        boxed = type(log_det) is Box and log_det.tape is tape
         log_p = log_f - (log_det.value if boxed else log_det)
         batch = shape_of(log_p)
 
