@@ -68,7 +68,7 @@ def main() -> None:
 
             steps.append(train)
         drawn = ratio(partial(combined.simulate, args), partial(loop.simulate, args), 30)
-        print(f"{name:24}{drawn:12.2f}{ratio(*steps, 30):12.2f}")
+        print(f"{name:24}{drawn:12.2f}{ratio(steps[0], steps[1], 30):12.2f}")
 
 
 if __name__ == "__main__":

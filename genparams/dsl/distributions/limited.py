@@ -293,6 +293,7 @@ def censored(base: Call, low: Any = None, high: Any = None, size: Size = None) -
 def _censored(base: Distribution) -> Distribution:
     tails = TAILS[base]
     name = f"censored {base.__name__}"
+    f: Any = base.density
 
     def below(m: Any, x: Any, *args: Any) -> tuple[Any, Sequence[Slope]]:
         *own, low, _ = args
@@ -305,7 +306,7 @@ def _censored(base: Distribution) -> Distribution:
         return value + 0.0 * x, (lambda: 0.0, *by[1:], lambda: 0.0, by[0])
 
     def between(m: Any, x: Any, *args: Any) -> tuple[Any, Sequence[Slope]]:
-        log_f, by = base.density(m, x, *args[:-2])  # type: ignore[misc]
+        log_f, by = f(m, x, *args[:-2])
         return log_f, (*by, lambda: 0.0, lambda: 0.0)
 
     def edges(args: Sequence[Any]) -> tuple[Any, Any]:

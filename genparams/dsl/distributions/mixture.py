@@ -87,6 +87,12 @@ def _mixture_of(bases: tuple[Distribution, ...], together: bool) -> Distribution
                     f"{name} of a mixture of {count} components needs {count} entries along its "
                     f"last batch axis, or one for all, got shape {np.shape(a)}"
                 )
+        start = 0
+        for base in bases:
+            end = start + len(base.arguments)
+            if base.joint is not None:
+                base.joint(*args[start:end])
+            start = end
 
     names = ", ".join(base.__name__ for base in bases)
 

@@ -115,6 +115,8 @@ def from_scipy(
     name = family.name
 
     def draw(rng: Any, *args: Any, size: tuple[int, ...]) -> Any:
+        if discrete:  # some samplers take counts as integers only
+            args = tuple(np.int64(a) if np.all(a == np.floor(a)) else a for a in args)
         try:
             return np.asarray(family.rvs(*args, size=size, random_state=rng))
         except ValueError as error:

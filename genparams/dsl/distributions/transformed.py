@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from genparams.autodiff import Box, Tape, np, operand, raw, shape_of, sum_to
 from genparams.dsl.distributions.base import (
@@ -34,18 +34,18 @@ class Bijection(Protocol):
     All but `contains` are written in operations that can be differentiated.
     """
 
-    rank: int
+    rank: ClassVar[int]
     """The axes of a value: 0 if every entry moves alone."""
-    coordinate_rank: int
+    coordinate_rank: ClassVar[int]
 
     @property
     def name(self) -> str: ...
 
-    def natural(self, theta: Any, *args: Any) -> Any:
+    def natural(self, theta: Any) -> Any:
         """The value at the coordinates theta."""
         ...
 
-    def inverse(self, value: Any, *args: Any) -> Any:
+    def inverse(self, value: Any) -> Any:
         """The coordinates of a value."""
         ...
 
@@ -53,7 +53,7 @@ class Bijection(Protocol):
         """Whether each value has coordinates, without the axes of one value."""
         ...
 
-    def log_det_jacobian(self, theta: Any, *args: Any) -> Any:
+    def log_det_jacobian(self, theta: Any) -> Any:
         """log |d natural(theta) / d theta|, without the axes of one value."""
         ...
 
@@ -84,8 +84,8 @@ class _Affine:
     """`Affine`, with loc and scale as arguments."""
 
     name: str = "affine"
-    rank: int = 0
-    coordinate_rank: int = 0
+    rank: ClassVar[int] = 0
+    coordinate_rank: ClassVar[int] = 0
 
     def natural(self, theta: Any, loc: Any, scale: Any) -> Any:
         return loc + scale * theta
@@ -139,24 +139,25 @@ def transformed(base: Call, bijection: Bijection | Affine, size: Size = None) ->
             f"normal(mu, std); {fn.__name__} is {why}"
         )
     extra: tuple[Any, ...] = ()
+    rule: Any = bijection
     if isinstance(bijection, Affine):
-        extra, bijection = (bijection.loc, bijection.scale), AFFINE
+        extra, rule = (bijection.loc, bijection.scale), AFFINE
     elif not hasattr(bijection, "log_det_jacobian"):
         raise ArgumentError(
             "transformed takes positive, unit_interval, interval(low, high), simplex, ordered, "
             f"lower_cholesky or affine(loc, scale) as its bijection, got {bijection!r}"
         )
     args = list(base.args)
-    if bijection.coordinate_rank > fn.kind.rank:
+    if rule.coordinate_rank > fn.kind.rank:
         ranks = [domain.rank for domain in fn.arguments.values()]
         if all(len(shape_of(operand(a))) == r for a, r in zip(args, ranks, strict=True)):
             raise ShapeError(
-                f"{bijection.name} takes vectors of coordinates; give {base!r} arguments that "
+                f"{rule.name} takes vectors of coordinates; give {base!r} arguments that "
                 "run over them on their last axis"
             )
         fn, args = _in_vectors(fn), operands(args, [rank + 1 for rank in ranks])
     extra = tuple(operands(extra, [fn.kind.rank] * len(extra)))
-    return Call(_transformed(fn, bijection), (*args, *extra), size)
+    return Call(_transformed(fn, rule), (*args, *extra), size)
 
 
 @cache
@@ -202,7 +203,7 @@ def _kind(base: Distribution, bijection: Bijection) -> Kind:
 
 
 @cache
-def _transformed(base: Distribution, bijection: Bijection) -> Distribution:
+def _transformed(base: Distribution, bijection: Any) -> Distribution:
     if bijection.coordinate_rank not in (0, base.kind.rank):
         raise ArgumentError(f"{bijection.name} does not take values of {base.__name__}")
     kind = _kind(base, bijection)

@@ -20,6 +20,7 @@ from genparams import (
     normal,
     poisson,
     student_t,
+    uniform,
 )
 from genparams.autodiff import gradient, hessian
 from genparams.errors import ArgumentError, DistributionError, ShapeError
@@ -357,3 +358,12 @@ def test_a_component_may_be_in_another_parametrisation():
     by_rate = mixture([0.5, 0.5], [gamma(2.0, rate=2.0), gamma(3.0, scale=1.0)])
     by_scale = mixture([0.5, 0.5], [gamma(2.0, scale=0.5), gamma(3.0, scale=1.0)])
     assert log_prob(1.3, by_rate) == log_prob(1.3, by_scale)
+
+
+def test_arguments_of_a_component_that_do_not_fit_together_are_refused():
+    for call in (
+        mixture([0.5, 0.5], [uniform(2.0, 1.0), uniform(0.0, 1.0)]),
+        mixture([0.5, 0.5], uniform([2.0, 0.0], [1.0, 1.0])),
+    ):
+        with pytest.raises(DistributionError, match="uniform needs low below high"):
+            log_prob(0.5, call)

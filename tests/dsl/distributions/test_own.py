@@ -209,7 +209,7 @@ def test_a_gradient_given_is_used_as_it_is():
     wrong = distribution(draw_gumbel, log_gumbel, lambda x, loc, scale: (7.0, None, 5.0))
     assert gradient(lambda x: wrong.log_prob(x, 0.2, 1.3), 0.4) == 7.0
     assert gradient(lambda s: wrong.log_prob(X, 0.2, s, size=3), 1.3) == 15.0
-    with pytest.raises(DistributionError, match="no derivative by loc.*gives None"):
+    with pytest.raises(DistributionError, match=r"no derivative by loc.*gives None"):
         gradient(lambda a: wrong.log_prob(0.4, a, 1.3), 0.2)
 
 
@@ -248,8 +248,8 @@ def test_a_discrete_one_of_scipy_has_its_mass():
     assert binom.log_prob(3, 10, 0.3) == pytest.approx(stats.binom.logpmf(3, 10, 0.3))
     assert binom.log_prob(4, 10, 0.3, loc=1) == pytest.approx(stats.binom.logpmf(3, 10, 0.3))
     assert type(binom.sample(10, 0.3, rng=0)) is int
-    slope = gradient(lambda p: binom.log_prob(3, 10, p), 0.3)
-    assert slope == pytest.approx(3 / 0.3 - 7 / 0.7, rel=1e-8)
+    slope = gradient(lambda p: binom.log_prob(4, 10, p), 0.3)
+    assert slope == pytest.approx(4 / 0.3 - 6 / 0.7, rel=1e-8)
     with pytest.raises(DistributionError, match="no numerical derivative by n"):
         gradient(lambda n: binom.log_prob(3, n, 0.3), 10.0)
 
@@ -284,7 +284,7 @@ def test_what_is_no_distribution_of_scipy_is_refused():
 def test_bad_arguments_are_refused():
     with pytest.raises(DistributionError, match=re.escape("log_prob of gamma is NaN at the value")):
         from_scipy(stats.gamma).log_prob(1.0, -2.0)
-    with pytest.raises(DistributionError, match="scipy's gamma refuses a=-2.0"):
+    with pytest.raises(DistributionError, match=r"scipy's gamma refuses a=-2\.0"):
         from_scipy(stats.gamma).sample(-2.0, rng=0)
     with pytest.raises(ArgumentError, match="write gamma"):
         from_scipy(stats.gamma).log_prob(1.0)
