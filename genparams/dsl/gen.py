@@ -179,7 +179,7 @@ class GenFunction(GenerativeFunction):
         return other
 
     def perform(self, run: Run, call: Call, key: Address) -> Any:
-        return run.nested(self._within(run), call.args, call.options or {}, key)
+        return run.nested(self._within(run), call.args, call.options, key)
 
     def _within(self, run: Run) -> "GenFunction":
         """Itself, or the clone that is running and calls itself by the name of its original."""

@@ -169,7 +169,7 @@ class Run:
         return value
 
     def nested(
-        self, function: Body, args: tuple[Any, ...], kwargs: dict[str, Any], key: Address
+        self, function: Body, args: tuple[Any, ...], kwargs: dict[str, Any] | None, key: Address
     ) -> Any:
         """Run a function's body with its own parameters, its addresses below `key`.
 
@@ -182,9 +182,9 @@ class Run:
         outer = self.function, self.prefix
         self.function, self.prefix = function, address
         try:
-            retval = function.body(*args, **kwargs)
+            retval = function.body(*args, **kwargs) if kwargs else function.body(*args)
         except TypeError as error:
-            function.refuse_wrong_arguments(args, kwargs, error)
+            function.refuse_wrong_arguments(args, kwargs or {}, error)
             raise
         finally:
             self.function, self.prefix = outer
