@@ -19,6 +19,7 @@ FLOORS = {
     "autodiff": 0,
     "trace": 1,
     "params": 1,
+    "registry": 1,
     "constraints": 1,
     "dsl": 2,
     "update": 2,

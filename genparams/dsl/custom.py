@@ -16,7 +16,8 @@ from genparams.dsl.distributions.base import Kind
 from genparams.dsl.gen import GenerativeFunction, GenFunction, gen_function
 from genparams.dsl.interpreter import Call, Run, param
 from genparams.errors import ArgumentError, GradientShapeError
-from genparams.params import ParamStore, register
+from genparams.params import ParamStore
+from genparams.registry import register
 from genparams.trace.choices import frozen
 from genparams.types import Address, global_name
 

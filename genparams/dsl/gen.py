@@ -13,7 +13,8 @@ from genparams.dsl import edits, gradients
 from genparams.dsl.execution import Rng, all_visited, choice_values, execute
 from genparams.dsl.interpreter import Call, Run, running
 from genparams.errors import ArgumentError, MissingChoice, nearest
-from genparams.params import ParamStore, live, register
+from genparams.params import ParamStore
+from genparams.registry import live, register
 from genparams.trace.choices import ChoiceMap
 from genparams.trace.trace import Operations, Trace
 from genparams.types import Address, global_name, show

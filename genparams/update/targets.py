@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from genparams.errors import NothingAccumulated, UnknownFunction, UpdateError
-from genparams.params import Parameter, ParamStore, labels, named
+from genparams.params import Parameter, ParamStore, labels
+from genparams.registry import named
 
 
 class Targets:

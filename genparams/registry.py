@@ -1,0 +1,44 @@
+"""Functions by name, for updates that name them."""
+
+import weakref
+from collections.abc import Iterable
+from gc import collect
+from typing import Any
+
+from genparams.errors import UnknownFunction, nearest
+
+_owners: dict[str, "weakref.WeakSet[Any]"] = {}
+
+
+def register(function: Any, replaces: Iterable[Any] = ()) -> None:
+    """Make a function with parameters known under its `__name__`, for updates that name it."""
+    live = _owners.setdefault(function.__name__, weakref.WeakSet())
+    for old in replaces:
+        live.discard(old)
+    live.add(function)
+
+
+def live(name: str) -> list[Any]:
+    """The functions of that name which something still refers to."""
+    if len(_owners.get(name, ())) > 1:
+        collect()  # a recursive function refers to itself and goes only with the collector
+    return list(_owners.get(name, ()))
+
+
+def named(name: str) -> Any:
+    """The one live function of that name.
+
+    Raises:
+        UnknownFunction: there is none, or there are several.
+    """
+    found = live(name)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UnknownFunction(
+            f"{len(found)} live functions are named {name!r}: "
+            f"{', '.join(f'{f.__module__}.{f.__qualname__}' for f in found)}; pass the function "
+            "itself, ParamUpdate(rule, {f: [...]})"
+        )
+    known = [other for other, functions in _owners.items() if len(functions)]
+    raise UnknownFunction(f"no generative function is named {name!r}; {nearest(name, known)}")
