@@ -100,7 +100,7 @@ count = Domain(
 vector = Domain("a vector", None, rank=1)
 weights = Domain(
     "at least 0 and sum to 1 along the last axis",
-    lambda v: np.all(v >= 0.0) and np.all(np.abs(np.sum(v, axis=-1) - 1.0) < 1e-8),
+    lambda v: v.min(initial=0.0) >= 0.0 and np.abs(v.sum(axis=-1) - 1.0).max(initial=0.0) < 1e-8,
     rank=1,
 )
 

@@ -25,6 +25,7 @@ from genparams.numeric import (
     log_beta,
     log_binomial,
     psi_less_log,
+    scalars,
     stirling,
 )
 
@@ -350,7 +351,22 @@ def _pick(x, table):
     return np.sum(np.where(chosen, table, 0.0), axis=-1), chosen, inside
 
 
+def _one_of(x, probs):
+    """`_categorical_terms` of one choice from one table: a Markov chain makes thousands."""
+    p = float(probs[x]) if 0 <= x < len(probs) else 0.0
+
+    def pull(g):
+        by_probs = np.zeros(len(probs))
+        if 0 <= x < len(probs):
+            by_probs[x] = scalars.ratio(float(g), p)
+        return by_probs
+
+    return scalars.log(p), (None, pull)
+
+
 def _categorical_terms(x, probs):
+    if type(x) is int and type(probs) is np.ndarray and probs.ndim == 1:
+        return _one_of(x, probs)
     p, chosen, inside = _pick(x, probs)
 
     def pull(g):
@@ -379,6 +395,8 @@ def _categorical_logits_terms(x, logits):
 
 def _draw_categorical(rng, probs, size):
     edges = np.cumsum(probs, axis=-1)
+    if not size and edges.ndim == 1:
+        return int(np.searchsorted(edges, rng.random() * edges[-1], side="right"))
     u = rng.random(size)[..., None] if size else rng.random()
     return np.sum(u * edges[..., -1:] >= edges, axis=-1)
 
