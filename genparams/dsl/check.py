@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from genparams.autodiff import raw
 from genparams.dsl.execution import Rng, natural
-from genparams.dsl.gradients import choice_gradients, differentiate, replay
+from genparams.dsl.gradients import choice_gradients, differentiate, log_prob_of_run, replay
 from genparams.errors import WrongGradient
 from genparams.params import Parameter
 from genparams.trace.trace import Trace
@@ -164,7 +163,7 @@ def _value(
 
     given = [args.get(i, a) for i, a in enumerate(trace.args)]
     run, retval = replay(trace, read, tuple(given), choose)
-    return float(sum(map(raw, run.log_probs.values()))) + _weighted(retval, weights)
+    return log_prob_of_run(run) + _weighted(retval, weights)
 
 
 def _weights(retval: Any, generator: np.random.Generator) -> Any:

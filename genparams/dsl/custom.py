@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from genparams.autodiff import Box, operand, raw, shape_of, strip
-from genparams.dsl.distributions.base import Kind
+from genparams.dsl.distributions.base import Kind, once
 from genparams.dsl.gen import GenerativeFunction, GenFunction, gen_function
 from genparams.dsl.interpreter import Call, Run, param
 from genparams.errors import ArgumentError, GradientShapeError
@@ -74,13 +74,11 @@ def _with_gradient(
     if tape is None:
         return result
     result = operand(result)
-    shared: dict[int, Any] = {}
+    gradients = once(lambda g: _checked(gradient(tuple(values), result, g), values, name))
 
     def pull(place: int) -> Callable[[Any], Any]:
         def back(g: Any) -> Any:
-            if id(g) not in shared:
-                shared[id(g)] = g, _checked(gradient(tuple(values), result, g), values, name)
-            found = shared[id(g)][1][place]
+            found = gradients(g)[place]
             return 0.0 * values[place] if found is None else found
 
         return back

@@ -14,7 +14,7 @@ from genparams.dsl.gradients import held
 from genparams.dsl.interpreter import Run
 from genparams.errors import AddressConflict
 from genparams.trace.choices import ChoiceMap
-from genparams.trace.selection import Selection, as_selection
+from genparams.trace.selection import selection_of
 from genparams.trace.trace import Trace
 from genparams.types import Address, show
 
@@ -52,7 +52,7 @@ def regenerate(
 ) -> tuple[Trace, float]:
     """The work of `Trace.regenerate`."""
     generator = np.random.default_rng(rng)
-    selection = _selection(trace, selection)
+    selection = selection_of(selection, trace.choices._values)
     kept = {a: v for a, v in trace.choices.items() if a not in selection}
 
     def choose(address: Address, d: Any, x: list[Any], size: Any) -> Any:
@@ -66,20 +66,13 @@ def regenerate(
 
 def project(trace: Trace, selection: Any) -> float:
     """The work of `Trace.project`."""
-    selection = _selection(trace, selection)
+    selection = selection_of(selection, trace.choices._values)
     return float(sum(lp for address, lp in trace.log_probs.items() if address in selection))
 
 
 def rescored(trace: Trace) -> Trace:
     """The work of `Trace.rescored`."""
     return execute(trace.gen_fn, trace.args, held(trace), all_visited(trace.choices._values))
-
-
-def _selection(trace: Trace, selection: Any) -> Selection:
-    """A selection that names only what the trace has."""
-    selection = as_selection(selection)
-    selection.check(trace.choices._values)
-    return selection
 
 
 def _same_calls(trace: Trace, run: Run) -> None:
@@ -93,7 +86,7 @@ def _same_calls(trace: Trace, run: Run) -> None:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two functions are one: a model may make it anew in each run, as `unfold(kernel)`."""
+    """Whether two functions are one: a model may define or clone a function anew in each run."""
     return one is other or (
         one.__name__ == other.__name__
         and getattr(one.body, "__code__", one.body) is getattr(other.body, "__code__", other.body)

@@ -25,7 +25,7 @@ from genparams.errors import (
 )
 from genparams.params import Parameter, is_finite, labels, lock
 from genparams.trace.choices import ChoiceMap, frozen
-from genparams.trace.selection import as_selection
+from genparams.trace.selection import selection_of
 from genparams.trace.trace import ArgGrads, Trace
 from genparams.types import Address, show
 
@@ -121,7 +121,7 @@ def _differentiate(trace: Trace, retval_grad: Any) -> Differentiated:
     found = _backward(tape, run, retval, retval_grad, sources + _arg_leaves(trace, args))
     grads = dict(zip(leaves, found, strict=False))
     return Differentiated(
-        log_prob=_total(run),
+        log_prob=log_prob_of_run(run),
         read={parameter: leaf.value for parameter, (leaf, _) in leaves.items()},
         grads=grads,
         arg_grads=_arg_grads(trace, args, found[len(leaves) :]),
@@ -129,7 +129,7 @@ def _differentiate(trace: Trace, retval_grad: Any) -> Differentiated:
     )
 
 
-def _total(run: Run) -> float:
+def log_prob_of_run(run: Run) -> float:
     """log p(t; x), without its derivative."""
     return float(sum([lp if type(lp) is float else raw(lp) for lp in run.log_probs.values()]))
 
@@ -138,8 +138,7 @@ def choice_gradients(
     trace: Trace, selection: Any, retval_grad: Any
 ) -> tuple[ArgGrads, ChoiceMap, ChoiceMap]:
     """The work of `Trace.choice_gradients`."""
-    selection = as_selection(selection)
-    selection.check(trace.choices._values)
+    selection = selection_of(selection, trace.choices._values)
     tape, answer = Tape(), held(trace)
     chosen: dict[Address, Any] = {}
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from genparams.errors import AddressConflict, InvalidValue, ShapeError, UnknownAddress, nearest
 from genparams.trace.address import path
-from genparams.trace.selection import as_selection
+from genparams.trace.selection import as_selection, selection_of
 from genparams.tree import Nested, brief, html_tree, text_tree
 from genparams.types import Address, show
 
@@ -133,8 +133,7 @@ class ChoiceMap(Mapping[Address, Any]):
         Raises:
             UnknownAddress: nothing stands at a selected address; see `Selection.check`.
         """
-        selection = as_selection(selection)
-        selection.check(self._values)
+        selection = selection_of(selection, self._values)
         return ChoiceMap.trusted({a: v for a, v in self._values.items() if selection.selects(a)})
 
     def without(self, selection: Any) -> "ChoiceMap":

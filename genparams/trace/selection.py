@@ -151,3 +151,14 @@ def as_selection(x: Any) -> Selection:
 
 nothing = select()
 everything = select(())
+
+
+def selection_of(x: Any, addresses: Iterable[Address]) -> Selection:
+    """`as_selection(x)`, which names only what stands among the paths of all choices.
+
+    Raises:
+        UnknownAddress: it names what is not there.
+    """
+    selection = as_selection(x)
+    selection.check(addresses)
+    return selection

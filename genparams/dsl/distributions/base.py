@@ -23,7 +23,7 @@ numpy.
 import math
 import operator
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -237,7 +237,6 @@ class Distribution(SingleChoice):
         keywords: dict[str, Callable[..., Call]] | None = None,
         positional: int | None = None,
         joint: Callable[..., None] | None = None,
-        sized_by: int = 0,
         width: int = 1,
         event: Callable[[Sequence[Any]], tuple[int, ...]] | None = None,
         defaults: dict[str, Any] | None = None,
@@ -262,8 +261,7 @@ class Distribution(SingleChoice):
         self._complete = self._positional if self._positional == len(arguments) else -1
         self._tests = [(i + 1, d.test) for i, _, d in self._domains if d.test]
         self.width = width  # how many numbers a temporary holds for each entry of the value
-        self._sized_by = sized_by  # the argument whose last axis is as long as a vector value
-        self._event = event  # or the shape of one value, given the arguments
+        self._event = event or (lambda args: shape_of(args[0])[-1:])  # the shape of one value
         self._defaults = defaults or {}
 
     # --- calling
@@ -322,7 +320,7 @@ class Distribution(SingleChoice):
         value = self.kind.convert(value)
         batch = self.batch_shape(args, size)
         shape = np.shape(value)
-        event = () if not self.kind.rank else self.event_shape(args)
+        event = self.event_shape(args)
         if shape != batch + event:
             wanted = shape[: len(shape) - len(event)]
             hint = f"; for independent draws write {self.__name__}(..., size={wanted})"
@@ -336,11 +334,7 @@ class Distribution(SingleChoice):
 
     def event_shape(self, args: Sequence[Any]) -> tuple[int, ...]:
         """The shape of one value, without the axes of the batch."""
-        if not self.kind.rank:
-            return ()
-        if self._event is not None:
-            return self._event(args)
-        return shape_of(args[self._sized_by])[-1:]
+        return self._event(args) if self.kind.rank else ()
 
     def batch_shape(self, args: Sequence[Any], size: Any) -> tuple[int, ...]:
         """The shape of a draw, less the axes of one value."""
@@ -458,7 +452,7 @@ class Distribution(SingleChoice):
             if not test(values[i]):
                 self._check(values[1:])
         if self.joint is not None:
-            self._check(values[1:])
+            self.joint(*values[1:])
         if self.support is None or self.support(*values):
             log_prob, partials = density(scalars, *values)
         else:
@@ -486,6 +480,10 @@ class Distribution(SingleChoice):
     def _check(self, args: Sequence[Any]) -> None:
         for i, name, domain in self._domains:
             domain.check(self.__name__, name, args[i])
+        self.check_joint(args)
+
+    def check_joint(self, args: Sequence[Any]) -> None:
+        """Raise unless the arguments, each in its domain, fit together."""
         if self.joint is not None:
             self.joint(*map(raw, args))
 
@@ -604,6 +602,17 @@ def is_one(g: Any) -> bool:
 def per(m: Any, x: Any, y: Any) -> Any:
     """x / y, and 0 where x is 0: the derivative by y of `m.xlogy(x, y)`."""
     return m.where(x == 0.0, 0.0, m.ratio(x, m.where(x == 0.0, 1.0, y)))
+
+
+def with_arguments(
+    parts: Iterable[Any], args: Sequence[Any]
+) -> Iterator[tuple[Any, Sequence[Any]]]:
+    """Each distribution with its own of the arguments, which stand one part after the other."""
+    start = 0
+    for part in parts:
+        end = start + len(part.arguments)
+        yield part, args[start:end]
+        start = end
 
 
 def base_of(what: str, call: Any) -> Distribution:

@@ -1,6 +1,6 @@
 """Distributions made of others: products, and discrete ones with more zeros."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, final
 
@@ -14,6 +14,7 @@ from genparams.dsl.distributions.base import (
     Terms,
     base_of,
     probability,
+    with_arguments,
 )
 from genparams.dsl.interpreter import Call
 from genparams.errors import ArgumentError, ShapeError
@@ -77,7 +78,7 @@ class Product(SingleChoice):
         return Call(self, tuple(given[n] for n in self.arguments), size)
 
     def draw(self, rng: Any, args: Sequence[Any], size: Any) -> Any:
-        return tuple(part.draw(rng, own, size) for part, own in self._each(args))
+        return tuple(part.draw(rng, own, size) for part, own in with_arguments(self.parts, args))
 
     def coerce(self, value: Any, args: Sequence[Any], size: Any) -> Any:
         if not isinstance(value, (tuple, list, np.ndarray)) or len(value) != len(self.parts):
@@ -86,19 +87,14 @@ class Product(SingleChoice):
             )
         return tuple(
             v if type(v) is Box else part.coerce(v, own, size)
-            for v, (part, own) in zip(value, self._each(args), strict=True)
+            for v, (part, own) in zip(value, with_arguments(self.parts, args), strict=True)
         )
 
     def log_prob_of(self, x: Any, args: Sequence[Any]) -> Any:
-        return sum(part.log_prob_of(x[i], own) for i, (part, own) in enumerate(self._each(args)))
-
-    def _each(self, args: Sequence[Any]) -> Iterator[tuple[SingleChoice, Sequence[Any]]]:
-        """Every part with its arguments."""
-        start = 0
-        for part in self.parts:
-            end = start + len(part.arguments)
-            yield part, args[start:end]
-            start = end
+        return sum(
+            part.log_prob_of(x[i], own)
+            for i, (part, own) in enumerate(with_arguments(self.parts, args))
+        )
 
     def __repr__(self) -> str:
         return f"{self.__name__}, with arguments {', '.join(self.arguments)}"
@@ -169,10 +165,6 @@ def _zero_inflated(base: Distribution) -> Distribution:
             *(None if pull is None else to_base(pull) for pull in pulls[1:]),
         ]
 
-    def check(prob_zero: Any, *args: Any) -> None:
-        if base.joint is not None:
-            base.joint(*args)
-
     def draw(rng: Any, prob_zero: Any, *args: Any, size: tuple[int, ...]) -> Any:
         value = base.draw(rng, args, size or None)
         return np.where(rng.random(size) < prob_zero, np.zeros_like(value), value)
@@ -183,7 +175,7 @@ def _zero_inflated(base: Distribution) -> Distribution:
         base.kind,
         draw,
         terms,
-        joint=check,
+        joint=lambda prob_zero, *args: base.check_joint(args),
         width=base.width,
         doc=zero_inflated.__doc__,
     )

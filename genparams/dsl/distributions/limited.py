@@ -135,8 +135,7 @@ def _arguments(base: Distribution) -> dict[str, Any]:
 def _check_limits(name: str, base: Distribution) -> Callable[..., None]:
     def check(*args: Any) -> None:
         *own, low, high = args
-        if base.joint is not None:
-            base.joint(*own)
+        base.check_joint(own)
         if not np.all(np.asarray(low) < high):
             raise DistributionError(f"{name} needs low below high, got {low!r} and {high!r}")
 

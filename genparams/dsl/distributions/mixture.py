@@ -13,6 +13,7 @@ from genparams.dsl.distributions.base import (
     is_one,
     once,
     weights,
+    with_arguments,
 )
 from genparams.dsl.interpreter import Call
 from genparams.errors import ArgumentError, ShapeError
@@ -87,12 +88,8 @@ def _mixture_of(bases: tuple[Distribution, ...], together: bool) -> Distribution
                     f"{name} of a mixture of {count} components needs {count} entries along its "
                     f"last batch axis, or one for all, got shape {np.shape(a)}"
                 )
-        start = 0
-        for base in bases:
-            end = start + len(base.arguments)
-            if base.joint is not None:
-                base.joint(*args[start:end])
-            start = end
+        for base, own in with_arguments(bases, args):
+            base.check_joint(own)
 
     names = ", ".join(base.__name__ for base in bases)
 
@@ -107,11 +104,7 @@ def _mixture_of(bases: tuple[Distribution, ...], together: bool) -> Distribution
                 for k in range(count)
             ]
         else:
-            ends = np.cumsum([len(base.arguments) for base in bases])
-            every = [
-                (base, args[e - len(base.arguments) : e])
-                for base, e in zip(bases, ends, strict=True)
-            ]
+            every = list(with_arguments(bases, args))
         rank = bases[0].kind.rank
         value = np.asarray(every[0][0].draw(rng, every[0][1], size or None))
         for k, (base, own) in enumerate(every[1:], start=1):
@@ -217,8 +210,7 @@ def _together(base: Distribution) -> Any:
 
 def _apart(bases: tuple[Distribution, ...]) -> Any:
     def terms(x: Any, w: Any, *args: Any) -> Terms:
-        rest = iter(args)
-        parts = [base.terms(x, *(next(rest) for _ in base.arguments)) for base in bases]
+        parts = [base.terms(x, *own) for base, own in with_arguments(bases, args)]
         batch = np.broadcast_shapes(shape_of(w)[:-1], *(shape_of(log_f) for log_f, _ in parts))
         log_f = np.stack([np.broadcast_to(part, batch) for part, _ in parts])
         log_density, to_components, to_weights = _mix(w, log_f)

@@ -304,7 +304,7 @@ multinomial = Distribution(
     Kind(1, whole.convert),
     _draw_multinomial,
     _multinomial_terms,
-    sized_by=1,
+    event=lambda args: shape_of(args[1])[-1:],
     doc="""How often each of K outcomes came up in `n` trials; `probs` has shape (..., K).
 
     log p(x) = log n! + sum_k (x_k log probs_k - log x_k!)

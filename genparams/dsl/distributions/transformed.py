@@ -258,10 +258,6 @@ def _transformed(base: Distribution, bijection: Any) -> Distribution:
         mine = [None if pull is None else to_base(pull) for pull in pulls[1:]]
         return log_p, [by[0], *mine, *by[1:]]
 
-    def check(*args: Any) -> None:
-        if base.joint is not None:
-            base.joint(*args[:count])
-
     def draw(rng: Any, *args: Any, size: Shape) -> Any:
         y = base.draw(rng, args[:count], size or None)
         return np.array(bijection.natural(y, *args[count:]))
@@ -272,7 +268,7 @@ def _transformed(base: Distribution, bijection: Any) -> Distribution:
         kind,
         draw,
         terms,
-        joint=check,
+        joint=lambda *args: base.check_joint(args[:count]),
         width=base.width,
         event=lambda args: bijection.value_shape(base.event_shape(args[:count])),
         doc=transformed.__doc__,
