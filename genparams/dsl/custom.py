@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from genparams.autodiff import Box, operand, raw, shape_of, strip
-from genparams.dsl.distributions.base import Kind, once
+from genparams.dsl.distributions.base import once
+from genparams.dsl.distributions.domains import Kind
 from genparams.dsl.gen import GenerativeFunction, GenFunction, gen_function
 from genparams.dsl.interpreter import Call, Run, param
 from genparams.errors import ArgumentError, GradientShapeError

@@ -4,21 +4,17 @@ import math
 from typing import Any
 
 from genparams.autodiff import np, raw, shape_of, special, sum_to
-from genparams.dsl.distributions.base import (
-    Distribution,
+from genparams.dsl.distributions.base import Distribution, Pullback, Terms, elementwise, is_one
+from genparams.dsl.distributions.continuous import log_beta_density
+from genparams.dsl.distributions.domains import (
     Domain,
-    Pullback,
-    Terms,
     above_zero,
     anything,
     at_least_zero,
-    elementwise,
-    is_one,
     probability,
     real_number,
     weights,
 )
-from genparams.dsl.distributions.continuous import log_beta_density
 from genparams.errors import DistributionError, ShapeError
 from genparams.numeric import HALF_LOG_TWO_PI
 

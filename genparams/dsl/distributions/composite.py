@@ -7,15 +7,13 @@ from typing import Any, final
 from genparams.autodiff import Box, np, operand, raw, shape_of, sum_to
 from genparams.dsl.distributions.base import (
     Distribution,
-    Domain,
-    Kind,
     SingleChoice,
     Size,
     Terms,
     base_of,
-    probability,
     with_arguments,
 )
+from genparams.dsl.distributions.domains import Domain, Kind, probability
 from genparams.dsl.interpreter import Call
 from genparams.errors import ArgumentError, ShapeError
 

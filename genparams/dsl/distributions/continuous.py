@@ -4,7 +4,8 @@ import math
 import sys
 
 from genparams.autodiff import np
-from genparams.dsl.distributions.base import above_zero, anything, elementwise, per
+from genparams.dsl.distributions.base import elementwise, per
+from genparams.dsl.distributions.domains import above_zero, anything
 from genparams.errors import DistributionError
 from genparams.numeric import (
     FEW,

@@ -1,16 +1,14 @@
 """Distributions over whole numbers and truth values."""
 
 from genparams.autodiff import np, raw, shape_of, special, sum_to
-from genparams.dsl.distributions.base import (
-    Distribution,
+from genparams.dsl.distributions.base import Distribution, elementwise, per
+from genparams.dsl.distributions.domains import (
     Domain,
     above_zero,
     anything,
     at_least_zero,
     boolean,
     count,
-    elementwise,
-    per,
     probability,
     vector,
     weights,

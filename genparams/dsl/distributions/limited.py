@@ -11,14 +11,8 @@ from functools import cache
 from typing import Any
 
 from genparams.autodiff import np, raw, scatter, shape_of, sum_to
-from genparams.dsl.distributions.base import (
-    Distribution,
-    Domain,
-    Size,
-    Terms,
-    base_of,
-    terms_of,
-)
+from genparams.dsl.distributions.base import Distribution, Size, Terms, base_of, terms_of
+from genparams.dsl.distributions.domains import Domain
 from genparams.dsl.distributions.tails import TAILS, Slope, log1mexp
 from genparams.dsl.interpreter import Call
 from genparams.errors import ArgumentError, DistributionError

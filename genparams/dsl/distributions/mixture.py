@@ -5,16 +5,8 @@ from functools import cache
 from typing import Any
 
 from genparams.autodiff import np, operand, raw, shape_of, sum_to
-from genparams.dsl.distributions.base import (
-    Distribution,
-    Domain,
-    Size,
-    Terms,
-    is_one,
-    once,
-    weights,
-    with_arguments,
-)
+from genparams.dsl.distributions.base import Distribution, Size, Terms, is_one, once, with_arguments
+from genparams.dsl.distributions.domains import Domain, weights
 from genparams.dsl.interpreter import Call
 from genparams.errors import ArgumentError, ShapeError
 

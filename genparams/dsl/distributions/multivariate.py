@@ -6,16 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from genparams.autodiff import np, raw, shape_of, special, sum_to
-from genparams.dsl.distributions.base import (
-    Distribution,
+from genparams.dsl.distributions.base import Distribution, Pullback, Terms, is_one, once
+from genparams.dsl.distributions.domains import (
     Domain,
     Kind,
-    Pullback,
-    Terms,
     bound_vector,
     count,
-    is_one,
-    once,
     real_vector,
     weights,
     whole,

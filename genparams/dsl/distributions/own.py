@@ -5,14 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from genparams.autodiff import Box, Tape, np, raw, shape_of, strip, sum_to
-from genparams.dsl.distributions.base import (
-    Distribution,
-    Domain,
-    Terms,
-    once,
-    real_number,
-    whole,
-)
+from genparams.dsl.distributions.base import Distribution, Terms, once
+from genparams.dsl.distributions.domains import Domain, real_number, whole
 from genparams.errors import ArgumentError, DistributionError, ShapeError
 
 STEP = float(np.finfo(float).eps) ** (1.0 / 3.0)

@@ -7,21 +7,16 @@ from functools import cache
 from typing import Any, ClassVar, Protocol
 
 from genparams.autodiff import Box, Tape, np, operand, raw, shape_of, sum_to
-from genparams.dsl.distributions.base import (
-    Distribution,
+from genparams.dsl.distributions.base import Distribution, Size, Terms, base_of, is_one, once
+from genparams.dsl.distributions.composite import operands
+from genparams.dsl.distributions.domains import (
     Domain,
     Kind,
-    Size,
-    Terms,
     anything,
-    base_of,
     bound_matrix,
     bound_vector,
-    is_one,
-    once,
     real_vector,
 )
-from genparams.dsl.distributions.composite import operands
 from genparams.dsl.interpreter import Call
 from genparams.errors import ArgumentError, ShapeError
 
