@@ -616,7 +616,7 @@ def _sum(
 def _mean(
     x: Box, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: bool = False
 ) -> Any:
-    result = np.sum(x, axis=axis, keepdims=keepdims)
+    result = np.sum(x, axis=axis, dtype=dtype, out=out, keepdims=keepdims)
     return result / (x.size / max(math.prod(shape_of(result)), 1))
 
 

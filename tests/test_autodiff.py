@@ -815,3 +815,9 @@ def test_a_choice_of_floats_agrees_with_that_of_arrays(condition):
 def test_tapes_are_numbered_as_they_are_made():
     levels = [autodiff.Tape().level for _ in range(5)]
     assert all(a < b for a, b in itertools.pairwise(levels))
+
+
+@pytest.mark.parametrize("function", [np.sum, np.mean], ids=lambda f: f.__name__)
+def test_a_sum_or_a_mean_into_an_array_is_refused_and_not_ignored(function):
+    with pytest.raises(TracedValueError, match="dtype or out"):
+        gradient(lambda x: function(x, out=np.zeros(())), np.ones(3))
