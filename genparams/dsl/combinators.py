@@ -84,11 +84,11 @@ def map_(kernel: GenerativeFunction, shared: Iterable[str] = ()) -> GenFunction:
                 f"{found or 'shared ones only'}"
             )
         columns = [repeat(a) if name in whole else a for name, a in given]
+        rows = enumerate(zip(*columns, strict=False))
+        if not named:
+            return [kernel(*xs) @ i for i, xs in rows]
         n = len(args)
-        return [
-            kernel(*xs[:n], **dict(zip(named, xs[n:], strict=True))) @ i
-            for i, xs in enumerate(zip(*columns, strict=False))
-        ]
+        return [kernel(*xs[:n], **dict(zip(named, xs[n:], strict=True))) @ i for i, xs in rows]
 
     return _named(mapped, f"map_({kernel.__name__})", kernel, signature)
 

@@ -167,25 +167,32 @@ class GenFunction(GenerativeFunction):
 
     def inline(self, *args: Any, **kwargs: Any) -> Any:
         """Run in the caller's own address space, reading this function's parameters."""
-        run = running(f"{self.__name__}.inline(...)")
-        return run.nested(self._within(run), args, kwargs, ())
+        return self._run(running(f"{self.__name__}.inline(...)"), args, kwargs, ())
 
     def with_params(self, params: ParamStore) -> "GenFunction":
         """The same function over another store: a teacher and its student, an ensemble, a test.
 
-        Where its body calls itself by name, it calls itself with the same store.
+        While it runs, whoever calls the original by its name, in recursion or through a
+        combinator, calls it with the same store.
         """
         other = GenFunction(self.body, self.arg_grads, params)
         other.origin = self.origin
         return other
 
     def perform(self, run: Run, call: Call, key: Address) -> Any:
-        return run.nested(self._within(run), call.args, call.options, key)
+        return self._run(run, call.args, call.options, key)
 
-    def _within(self, run: Run) -> "GenFunction":
-        """Itself, or the clone that is running and calls itself by the name of its original."""
-        caller = run.function
-        return self if caller is None or caller.origin is not self else caller
+    def _run(self, run: Run, args: tuple, kwargs: dict[str, Any] | None, key: Address) -> Any:
+        """Run the body, or that of the clone in whose run the original is called by name."""
+        clones = run.clones
+        if not clones and self.origin is self:
+            return run.nested(self, args, kwargs, key)
+        function = clones.get(self, self)
+        run.clones = {**clones, function.origin: function}
+        try:
+            return run.nested(function, args, kwargs, key)
+        finally:
+            run.clones = clones
 
     def complete(self, args: tuple[Any, ...]) -> Call:
         try:

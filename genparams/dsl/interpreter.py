@@ -97,6 +97,7 @@ class Run:
         "branches",
         "calls",
         "choose",
+        "clones",
         "declared",
         "function",
         "log_probs",
@@ -117,6 +118,7 @@ class Run:
         self.log_probs: dict[Address, Any] = {}
         self.calls: dict[Address, tuple[Any, Any]] = {}
         self.branches: set[Address] = set()  # every proper prefix of an address in use
+        self.clones: dict[Any, Any] = {}  # by the function that a clone stands for while it runs
         self.reads: dict[Parameter, Owner] = {}
         self.declared: list[Parameter] = []
 

@@ -13,6 +13,7 @@ from genparams import (
     categorical,
     gen,
     init_param,
+    map_,
     normal,
     param,
     poisson,
@@ -528,6 +529,38 @@ def test_a_clone_that_inlines_itself_by_name_keeps_its_store():
 
     assert countdown.with_params(ParamStore(a=2.0)).simulate((2,)).retval == [2.0, 2.0, 2.0]
     assert countdown.simulate((1,)).retval == [1.0, 1.0]
+
+
+def test_a_clone_keeps_its_store_through_combinators_and_other_functions():
+    @gen
+    def leaves(n):
+        a = param("a", 1.0)
+        return [a] if n == 0 else [a, *sum(map_(leaves)([n - 1, n - 1]) @ "children", [])]
+
+    @gen
+    def even(n):
+        a = param("a", 1.0)
+        return [a] if n == 0 else [a, *(odd(n - 1) @ "odd")]
+
+    @gen
+    def odd(n):
+        return [] if n == 0 else even(n - 1) @ "even"
+
+    trace = leaves.with_params(ParamStore(a=2.0)).simulate((2,))
+    assert trace.retval == [2.0] * 7
+    assert trace.rescored().retval == [2.0] * 7
+    assert leaves.simulate((1,)).retval == [1.0] * 3
+    assert even.with_params(ParamStore(a=2.0)).simulate((4,)).retval == [2.0] * 3
+
+
+def test_inside_a_clone_another_clone_of_the_same_function_has_its_own_store():
+    @gen
+    def f(depth):
+        a = param("a", 1.0)
+        return [a] if depth == 0 else [a, *(g(0) @ "other"), *(f(0) @ "same")]
+
+    g = f.with_params(ParamStore(a=3.0))
+    assert f.with_params(ParamStore(a=2.0)).simulate((1,)).retval == [2.0, 3.0, 2.0]
 
 
 def test_a_clone_declares_into_its_own_store():
