@@ -101,12 +101,18 @@ def _free(trace: Trace) -> list[Address]:
     def choose(address: Address, distribution: Any, x: Any, size: Any) -> Any:
         value = trace.choices[address]
         kind = distribution.kind
-        if kind.continuous and kind.free and np.asarray(value).dtype.kind == "f":
+        if kind.continuous and kind.free and _are_floats(value):
             found.append(address)
         return value
 
     replay(trace, natural, trace.args, choose)
     return found
+
+
+def _are_floats(value: Any) -> bool:
+    if type(value) is tuple:
+        return all(map(_are_floats, value))
+    return np.asarray(value).dtype.kind == "f"
 
 
 def _parts(tree: Any, g: Any) -> Iterator[tuple[str, Any, Any, Callable[[Any], Any]]]:

@@ -11,12 +11,12 @@ import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from genparams.autodiff import Box, operand, raw, shape_of, strip
+from genparams.autodiff import Box, np, operand, raw, shape_of, strip
 from genparams.dsl.distributions.base import once
 from genparams.dsl.distributions.domains import Kind
 from genparams.dsl.gen import GenerativeFunction, GenFunction, gen_function
 from genparams.dsl.interpreter import Call, Run, param
-from genparams.errors import ArgumentError, GradientShapeError
+from genparams.errors import ArgumentError, DistributionError, GradientShapeError
 from genparams.params import ParamStore
 from genparams.registry import register
 from genparams.trace.choices import frozen
@@ -36,12 +36,11 @@ def custom_gradient(
         params: The names of parameters of its own, which follow the arguments.
 
     Raises:
-        ArgumentError: there are more parameters than inputs.
+        ArgumentError: there are more parameters than inputs; or, when it is used, it gives numbers
+            in a list, tuple or dictionary, or is given some there by which there is a gradient.
         GradientShapeError: when it is used and has another count or shape than the inputs.
     """
-    inputs = list(inspect.signature(apply).parameters.values())
-    names = _names(params, apply, len(inputs))
-    signature = inspect.Signature(inputs[: len(inputs) - len(names)])
+    signature, names = _inputs(apply, params)
 
     @functools.wraps(apply)
     def body(*args: Any, **named: Any) -> Any:
@@ -53,17 +52,42 @@ def custom_gradient(
     return gen_function(body, ())
 
 
-def _names(params: Iterable[str], function: Callable[..., Any], count: int) -> tuple[str, ...]:
-    """The names of the parameters with which a function's inputs end."""
+def _inputs(
+    function: Callable[..., Any], params: Iterable[str], skip: int = 0
+) -> tuple[inspect.Signature, tuple[str, ...]]:
+    """A function's arguments by place, without the first `skip`, and the parameters after them."""
     if isinstance(params, str):
         raise ArgumentError(f"params is a tuple of names, got {params!r}; write ({params!r},)")
     names = tuple(params)
-    if len(names) > count:
+    places = list(inspect.signature(function).parameters.values())[skip:]
+    inputs = [p for p in places if p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD)]
+    if len(names) > len(inputs):
         raise ArgumentError(
-            f"{function.__name__} takes {count} inputs, fewer than the parameters {names}; they "
-            "follow its arguments"
+            f"{_name_of(function)} takes {len(inputs)} inputs, fewer than the parameters {names}; "
+            "they follow its arguments"
         )
-    return names
+    return inspect.Signature(inputs[: len(inputs) - len(names)]), names
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    return getattr(function, "__name__", type(function).__name__)
+
+
+def _refuse_structures(name: str, inputs: Sequence[Any]) -> None:
+    """Refuse traced values inside of a list or a dictionary, where the gradient cannot reach."""
+    for i, value in enumerate(inputs):
+        if type(value) is not Box and _is_traced(value):
+            raise ArgumentError(
+                f"input {i} of {name} is a {type(value).__name__} with numbers that its gradient "
+                "is wanted by; give it as one array, np.stack([...]), or as several arguments"
+            )
+
+
+def _is_traced(value: Any) -> bool:
+    """Whether a value is traced, or holds one that is."""
+    if isinstance(value, (list, tuple, dict)):
+        return any(map(_is_traced, value.values() if isinstance(value, dict) else value))
+    return type(value) is Box
 
 
 def _with_gradient(
@@ -71,16 +95,22 @@ def _with_gradient(
 ) -> Any:
     """`apply(*inputs)`, recorded with the user's pullback."""
     tape, values = strip(inputs)
-    result = apply(*values)
     if tape is None:
+        _refuse_structures(name, inputs)
+        result = apply(*values)
+        if isinstance(result, (list, tuple, dict)):
+            raise ArgumentError(
+                f"{name} gives one number or array, got a {type(result).__name__}; write "
+                "np.stack([...]), or a function for each"
+            )
         return result
-    result = operand(result)
+    result = operand(_with_gradient(apply, gradient, values, name))
     gradients = once(lambda g: _checked(gradient(tuple(values), result, g), values, name))
 
     def pull(place: int) -> Callable[[Any], Any]:
         def back(g: Any) -> Any:
             found = gradients(g)[place]
-            return 0.0 * values[place] if found is None else found
+            return np.zeros(shape_of(values[place])) if found is None else found
 
         return back
 
@@ -115,7 +145,7 @@ class CustomRandom(GenerativeFunction):
 
     def __init__(
         self,
-        sample: Callable[..., Any],
+        sample: Callable[..., Any] | None,
         log_prob: Callable[..., float],
         gradients: Callable[..., Sequence[Any]],
         params: Iterable[str],
@@ -127,31 +157,39 @@ class CustomRandom(GenerativeFunction):
         self.params.owner = name
         self.seen: dict[tuple[ParamStore, str], None] = {}
         self.grad_places: list[int] = []
-        inputs = list(inspect.signature(log_prob).parameters)[1:]
-        self.param_names = _names(params, log_prob, len(inputs))
-        self.arguments = dict.fromkeys(inputs)
-        self.argument_names = inputs[: len(inputs) - len(self.param_names)]
+        self.signature, self.param_names = _inputs(log_prob, params, skip=1)
+        self.argument_names = list(self.signature.parameters)
+        self.arguments = dict.fromkeys([*self.argument_names, *self.param_names])
         self.kind = Kind(0, frozen, continuous=True)
         self._sample, self._log_prob, self._gradients = sample, log_prob, gradients
 
-    def __call__(self, *args: Any) -> Call:
-        return Call(self, args, None)
+    def __call__(self, *args: Any, **named: Any) -> Call:
+        try:
+            bound = self.signature.bind(*args, **named)
+        except TypeError as error:
+            count = len(args) + len(named)
+            raise ArgumentError(f"{self!r} was given {count} arguments: {error}") from None
+        bound.apply_defaults()
+        return Call(self, bound.args, None)
 
     def complete(self, args: tuple[Any, ...]) -> Call:
-        if len(args) != len(self.argument_names):
-            raise ArgumentError(f"{self!r} was given {len(args)} arguments")
-        return Call(self, args, None)
+        return self(*args)
 
     def perform(self, run: Run, call: Call, key: Address) -> Any:
         own = [run.parameter(self, name) for name in self.param_names]
-        return run.choice(self, (*self.complete(call.args).args, *own), None, key)
+        return run.choice(self, (*call.args, *own), None, key)
 
     def __reduce__(self) -> Any:
-        self.__module__ = self._log_prob.__module__
+        self.__module__ = getattr(self._log_prob, "__module__", __name__)
         return global_name(self, self.__module__, self.__name__)
 
     def draw(self, rng: Any, args: Sequence[Any], size: Any) -> Any:
         """A value, which cannot be written to."""
+        if self._sample is None:
+            raise DistributionError(
+                f"{self.__name__} has no sample and cannot be drawn; give its value, as in "
+                "generate(args, {address: value}), or custom_random(sample, ...)"
+            )
         return frozen(self._sample(rng, *map(raw, args)))
 
     def coerce(self, value: Any, args: Sequence[Any], size: Any) -> Any:
@@ -162,28 +200,41 @@ class CustomRandom(GenerativeFunction):
         """The user's log probability, as one node with the user's gradients."""
         inputs = (x, *args)
         tape, values = strip(inputs)
-        log_prob = operand(self._log_prob(*values))
+        if tape is None:
+            _refuse_structures(self.__name__, inputs)
+            return self._number(self._log_prob(*values))
+        log_prob = self.log_prob_of(values[0], values[1:])
+        grads = _checked(self._gradients(*values), values, self.__name__)
+        if type(x) is Box and x.tape is tape and grads[0] is None:
+            raise DistributionError(
+                f"{self.__name__} has no derivative by its value; its gradients give None for it"
+            )
+        edges = [
+            (v, g)
+            for v, g in zip(inputs, grads, strict=True)
+            if g is not None and type(v) is Box and v.tape is tape
+        ]
+        return tape.record(log_prob, edges)
+
+    def _number(self, log_prob: Any) -> float:
+        log_prob = operand(log_prob)
         if shape_of(log_prob):
             raise GradientShapeError(
                 f"the log probability of {self.__name__} must be one number, got shape "
                 f"{shape_of(log_prob)}"
             )
-        if tape is None:
-            return log_prob
-        grads = _checked(self._gradients(*values), values, self.__name__)
-        edges = [
-            (v, 0.0 * v.value if g is None else g)
-            for v, g in zip(inputs, grads, strict=True)
-            if type(v) is Box and v.tape is tape
-        ]
-        return tape.record(log_prob, edges)
+        if log_prob != log_prob:
+            raise DistributionError(
+                f"the log probability of {self.__name__} is NaN; return -np.inf where there is none"
+            )
+        return log_prob
 
     def __repr__(self) -> str:
         return f"<random function {self.__name__}({', '.join(self.argument_names)})>"
 
 
 def custom_random(
-    sample: Callable[..., Any],
+    sample: Callable[..., Any] | None,
     log_prob: Callable[..., float],
     gradients: Callable[..., Sequence[Any]],
     params: Iterable[str] = (),
@@ -192,7 +243,7 @@ def custom_random(
     """A random function of one choice, of any shape, whose gradients are given by hand.
 
     Args:
-        sample: `sample(rng, *args, *params)` draws the value.
+        sample: `sample(rng, *args, *params)` draws the value; None if it is always given.
         log_prob: `log_prob(x, *args, *params)` is its log probability, one number.
         gradients: `gradients(x, *args, *params)` returns the gradients of that number by x, by each
             argument and by each parameter in turn, None where there is none.
@@ -206,6 +257,6 @@ def custom_random(
     The choice stands at the address of the call. Traces, accumulators and updates work on it as on
     any function of `@gen`: `init_param(f, name, value)`, `ParamUpdate(rule, f)`.
     """
-    made = CustomRandom(sample, log_prob, gradients, params, name or log_prob.__name__)
+    made = CustomRandom(sample, log_prob, gradients, params, name or _name_of(log_prob))
     register(made)
     return made

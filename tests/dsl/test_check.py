@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from genparams import bernoulli, dirichlet, gen, init_param, normal, param, poisson, positive
+from genparams import (
+    bernoulli,
+    dirichlet,
+    gen,
+    init_param,
+    normal,
+    param,
+    poisson,
+    positive,
+    product,
+)
 from genparams.dsl.check import check_gradients
 from genparams.dsl.custom import custom_gradient
 from genparams.errors import UninitializedParameter, UnusedConstraint, WrongGradient
@@ -137,11 +147,11 @@ def test_frozen_parameters_are_constants():
 
 def test_a_check_changes_no_parameter_and_no_accumulator():
     model.simulate((1.0,))
-    before = {name: (p.value, p.accumulated) for name, p in model.params.items()}
+    before = {name: (np.copy(p.value), p.accumulated) for name, p in model.params.items()}
     model.params["std"].increment_grad(2.0)
     check_gradients(model, (0.7,))
     assert model.params["std"].grad == 2.0
-    assert all(model.params[name].value is value for name, (value, _) in before.items())
+    assert all(np.array_equal(model.params[n].value, v) for n, (v, _) in before.items())
     model.params["std"].zero_grad()
 
 
@@ -154,3 +164,20 @@ def test_a_parameter_without_a_value_is_told():
         check_gradients(f)
     init_param(f, "a", 1.0)
     assert check_gradients(f).entries == 2
+
+
+@pytest.mark.parametrize(
+    ("parts", "entries"),
+    [
+        ([normal(0.1, 1.0), normal([0.0, 1.0], 1.0)], 3),
+        ([normal(0.1, 1.0), dirichlet([2.0, 3.0])], 0),
+        ([normal(0.1, 1.0), poisson(2.0)], 0),
+    ],
+    ids=["other-shapes", "bound-entries", "discrete"],
+)
+def test_a_product_is_checked_where_all_its_entries_can_move(parts, entries):
+    @gen
+    def model():
+        return product(parts) @ "x"
+
+    assert check_gradients(model).entries == entries

@@ -1,6 +1,8 @@
 # pyright: reportAttributeAccessIssue=false
 """Functions whose gradients the user gives, deterministic and random."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -17,11 +19,15 @@ from genparams import (
     set_param,
     simplex,
 )
+from genparams.autodiff import hessian
 from genparams.dsl.check import check_gradients
 from genparams.dsl.combinators import map_, unfold
 from genparams.dsl.custom import custom_gradient, custom_random
+from genparams.dsl.execution import natural
+from genparams.dsl.interpreter import Run
 from genparams.errors import (
     ArgumentError,
+    DistributionError,
     GradientShapeError,
     UninitializedParameter,
     UnknownParameter,
@@ -144,6 +150,51 @@ def test_defaults_and_keywords_work_as_in_python():
     assert f.simulate((2.0,)).retval == 6.0
     with pytest.raises(ArgumentError, match="unexpected keyword argument 'y'"):
         gen(lambda: f(2.0, y=1.0) @ "a").simulate()
+
+
+def test_what_apply_takes_by_keyword_only_stays_at_its_default():
+    f = custom_gradient(lambda x, *, k=2.0: k * x, lambda inputs, r, g: (2.0 * g,))
+    assert f.simulate((3.0,)).retval == 6.0
+    assert grads_by(f, (3.0,), 1.0) == (2.0,)
+    with pytest.raises(ArgumentError, match="unexpected keyword argument 'k'"):
+        gen(lambda: f(3.0, k=5.0) @ "a").simulate()
+    assert custom_gradient(np.sin, lambda i, r, g: (g * np.cos(i[0]),)).simulate((0.0,)).retval == 0
+
+
+def test_a_traced_number_inside_of_a_list_is_refused():
+    """The gradient by hand would not be asked for."""
+    f = custom_gradient(lambda xs: np.sum(xs), lambda inputs, r, g: (g * np.ones(2),))
+
+    @gen(arg_grads=("x",))
+    def model(x, pack):
+        return f(pack(x)) @ "sum"
+
+    assert model.simulate((1.0, lambda x: [x, x])).retval == 2.0
+    stacked = model.simulate((1.0, lambda x: np.stack([x, x])))
+    assert stacked.accumulate_param_gradients(1.0)[1] == (2.0, None)
+    for pack in (lambda x: [x, x], lambda x: ([x], [x])):
+        with pytest.raises(ArgumentError, match=r"input 0 of .* as one array, np.stack"):
+            top(f).simulate(((pack(1.0),),)).accumulate_param_gradients(1.0)
+
+
+def test_several_results_are_refused():
+    f = custom_gradient(lambda x: (x, x), lambda inputs, r, g: (g,))
+    with pytest.raises(ArgumentError, match="gives one number or array, got a tuple"):
+        f.simulate((1.0,))
+
+
+def test_a_second_derivative_is_that_of_the_gradient_by_hand():
+    """Straight through a step: the function itself has no slope, and float() takes no box."""
+    f = custom_gradient(lambda x: float(np.floor(x)), lambda inputs, r, g: (inputs[0] ** 2 * g,))
+
+    def pairing(v):
+        run = Run(lambda *_: None, natural)
+        return run.execute(f(v[0])) * v[0]
+
+    np.testing.assert_allclose(hessian(pairing, [1.5]), [[2 * 1.5**2 + 2 * 1.5**2]])
+    np.testing.assert_allclose(
+        hessian(lambda v: a_line().log_prob_of(0.3, [v[0], 0.5, 2.0]), [1.5]), [[-0.0625]]
+    )
 
 
 WRONG_GRADIENTS = {
@@ -500,8 +551,56 @@ def test_the_wrong_number_of_arguments_is_refused():
     f = a_line()
     with pytest.raises(ArgumentError, match=r"line_by_hand\(xs\)> was given 2 arguments"):
         f.simulate((B, B))
-    with pytest.raises(ArgumentError, match="was given 0 arguments"):
+    with pytest.raises(ArgumentError, match="was given 0 arguments: missing"):
         gen(lambda: f() @ "x").simulate()
+
+
+def test_arguments_of_a_random_function_have_keywords_and_defaults():
+    f = custom_random(
+        lambda rng, mu, std: mu + std * rng.normal(),
+        lambda x, mu, std=2.0: -(((x - mu) / std) ** 2),
+        lambda x, mu, std: (0.0, 0.0, 0.0),
+        name="far",
+    )
+    assert f.simulate((1.0,)).args == (1.0, 2.0)
+    trace, _ = gen(lambda: f(std=1.0, mu=0.0) @ "x").generate((), {"x": 3.0})
+    assert trace.log_prob == -9.0
+
+
+def test_a_random_function_may_be_a_partial_one():
+    scaled = functools.partial(lambda k, x, m: -k * (x - m) ** 2, 2.0)
+    f = custom_random(lambda rng, m: m, scaled, lambda x, m: (0.0, 0.0))
+    assert f.assess((1.0,), {(): 2.0})[0] == -2.0
+    with pytest.raises(ArgumentError, match="partial takes 2 inputs, fewer than"):
+        custom_gradient(scaled, lambda i, r, g: (g, g), params=("a", "b", "c"))
+
+
+def test_without_a_sampler_the_choice_is_to_be_given():
+    f = custom_random(None, line_log_prob, line_gradients, ("slope", "std"), name="given")
+    init_param(f, "slope", 0.5)
+    init_param(f, "std", 2.0, positive)
+    trace, weight = f.generate((B,), {(): YS})
+    assert weight == a_line().assess((B,), {(): YS})[0]
+    assert trace.param_gradients()["given"].keys() == {"slope", "std"}
+    with pytest.raises(DistributionError, match=r"given has no sample .*give its value.*'deep'"):
+        gen(lambda: f(B) @ "deep").simulate()
+
+
+def test_a_value_without_a_derivative_has_no_choice_gradient():
+    coin = custom_random(
+        lambda rng, p: bool(rng.random() < p),
+        lambda x, p: float(np.log(p if x else 1.0 - p)),
+        lambda x, p: (None, 1.0 / p if x else -1.0 / (1.0 - p)),
+        name="coin",
+    )
+    with pytest.raises(DistributionError, match="coin has no derivative by its value"):
+        coin.simulate((0.3,)).choice_gradients(())
+
+
+def test_a_log_probability_that_is_nan_is_refused():
+    f = custom_random(lambda rng: 1.0, lambda x: np.nan, lambda x: (0.0,), name="lost")
+    with pytest.raises(DistributionError, match="the log probability of lost is NaN; return -np"):
+        f.simulate()
 
 
 def test_two_random_functions_by_hand_have_parameters_of_their_own():

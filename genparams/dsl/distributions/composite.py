@@ -1,7 +1,7 @@
 """Distributions made of others: products, and discrete ones with more zeros."""
 
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 from typing import Any, final
 
 from genparams.autodiff import Box, np, operand, raw, shape_of, sum_to
@@ -17,6 +17,10 @@ from genparams.dsl.distributions.domains import Domain, Kind, probability
 from genparams.dsl.interpreter import Call
 from genparams.errors import ArgumentError, ShapeError
 
+KEPT = 256
+"""How many distributions made of others are kept to be used again; of closures made in a loop, no
+more than that stay alive."""
+
 # --- Products
 
 
@@ -26,14 +30,15 @@ def product(parts: Sequence[Call], size: Size = None) -> Call:
         log p(x) = log p_1(x[0]) + log p_2(x[1]) + ...
 
     Args:
-        parts: Calls such as `[normal(0.0, 1.0), poisson(3.0)]`, of any distributions or products.
-            Each has its own shape.
+        parts: Calls such as `[normal(0.0, 1.0), poisson(3.0)]`, of any distributions, products or
+            mixtures of products. Each has its own shape.
         size: The shape of the batch of every part.
     """
     if isinstance(parts, Call):
         raise ArgumentError(f"product takes a list of calls; write product([{parts!r}, ...])")
+    parts = list(parts)
     for call in parts:
-        if not isinstance(call, Call) or not isinstance(call.fn, Product):
+        if not isinstance(call, Call) or not isinstance(call.fn, SingleChoice):
             base_of("product", call)
         elif call.options is not None:
             raise ArgumentError(
@@ -45,13 +50,43 @@ def product(parts: Sequence[Call], size: Size = None) -> Call:
     return Call(distribution, tuple(a for call in parts for a in call.args), size)
 
 
-@cache
+@lru_cache(maxsize=KEPT)
 def _product_of(parts: tuple[SingleChoice, ...]) -> "Product":
     return Product(parts)
 
 
+class Several(SingleChoice):
+    """A choice of several entries, whose value is a tuple; its arguments are given by position."""
+
+    def __call__(self, *args: Any, size: Size = None, **named: Any) -> Call:
+        if named:
+            raise self._wrong_arguments(len(args), named)
+        return self._whole(args, size)
+
+    def __repr__(self) -> str:
+        return f"{self.__name__}, with arguments {', '.join(self.arguments)}"
+
+
+def kind_of_several(kinds: Sequence[Kind]) -> Kind:
+    """The kind of a tuple whose entries are of these kinds."""
+    return Kind(0, tuple, all(kind.continuous for kind in kinds), all(kind.free for kind in kinds))
+
+
+def entries_of(choice: Several, value: Any, count: int) -> Sequence[Any]:
+    """A value, if it has that many entries.
+
+    Raises:
+        ShapeError: it has not.
+    """
+    if not isinstance(value, (tuple, list, np.ndarray)) or len(value) != count:
+        raise ShapeError(
+            f"a value of {choice.__name__} is a tuple of {count} entries, got {value!r}"
+        )
+    return value
+
+
 @final
-class Product(SingleChoice):
+class Product(Several):
     """Independent distributions as one choice: the arguments of one after those of the other."""
 
     def __init__(self, parts: tuple[SingleChoice, ...]):
@@ -64,28 +99,19 @@ class Product(SingleChoice):
             for name, domain in part.arguments.items()
         }
         self.argument_names = list(self.arguments)
-        self.kind = Kind(0, tuple, continuous=all(part.kind.continuous for part in parts))
-
-    def __call__(self, *args: Any, size: Size = None, **named: Any) -> Call:
-        given = dict(zip(self.arguments, args, strict=False))
-        if len(args) > len(given) or named.keys() & given.keys() or named.keys() - self.arguments:
-            raise self._wrong_arguments(len(args), named)
-        given |= named
-        if len(given) < len(self.arguments):
-            raise self._wrong_arguments(len(args), named)
-        return Call(self, tuple(given[n] for n in self.arguments), size)
+        self.kind = kind_of_several([part.kind for part in parts])
 
     def draw(self, rng: Any, args: Sequence[Any], size: Any) -> Any:
         return tuple(part.draw(rng, own, size) for part, own in with_arguments(self.parts, args))
 
     def coerce(self, value: Any, args: Sequence[Any], size: Any) -> Any:
-        if not isinstance(value, (tuple, list, np.ndarray)) or len(value) != len(self.parts):
-            raise ShapeError(
-                f"a value of {self.__name__} is a tuple of {len(self.parts)} entries, got {value!r}"
-            )
         return tuple(
             v if type(v) is Box else part.coerce(v, own, size)
-            for v, (part, own) in zip(value, with_arguments(self.parts, args), strict=True)
+            for v, (part, own) in zip(
+                entries_of(self, value, len(self.parts)),
+                with_arguments(self.parts, args),
+                strict=True,
+            )
         )
 
     def log_prob_of(self, x: Any, args: Sequence[Any]) -> Any:
@@ -94,8 +120,8 @@ class Product(SingleChoice):
             for i, (part, own) in enumerate(with_arguments(self.parts, args))
         )
 
-    def __repr__(self) -> str:
-        return f"{self.__name__}, with arguments {', '.join(self.arguments)}"
+    def __reduce__(self) -> Any:
+        return _product_of, (self.parts,)
 
 
 # --- More zeros
@@ -125,7 +151,7 @@ def zero_inflated(prob_zero: Any, base: Call, size: Size = None) -> Call:
     return Call(_zero_inflated(fn), (prob_zero, *base.args), size)
 
 
-@cache
+@lru_cache(maxsize=KEPT)
 def _zero_inflated(base: Distribution) -> Distribution:
     arguments = {"prob_zero": probability}
     for name, domain in base.arguments.items():
@@ -149,8 +175,8 @@ def _zero_inflated(base: Distribution) -> Distribution:
         share = np.where(from_base, np.exp(own - either), 0.0)
 
         def to_prob_zero(g: Any) -> Any:
-            mass = np.where(possible, np.exp(np.where(possible, log_f, 0.0)), 0.0)
-            at_zero = (1.0 - mass) * np.exp(-np.where(zero & some, either, 0.0))
+            less = -np.expm1(np.where(possible, log_f, -np.inf))  # 1 - p_base
+            at_zero = less * np.exp(-np.where(zero & some, either, 0.0))
             elsewhere = np.where(possible, np.divide(-1.0, stays), 0.0)
             return sum_to(g * np.where(zero, at_zero, elsewhere), shape_of(prob_zero))
 

@@ -1,16 +1,38 @@
-"""Mixtures of distributions."""
+"""Mixtures of distributions, and of products of them.
+
+A mixture is made of rows of distributions. Of one call there is one row, whose arguments run over
+the components; of a list of calls there is a row for each. A row has as many parts as the value has
+entries: several for products, else one.
+"""
 
 from collections.abc import Sequence
-from functools import cache
-from typing import Any
+from functools import lru_cache, reduce
+from operator import add
+from typing import Any, final
 
-from genparams.autodiff import np, operand, raw, shape_of, sum_to
-from genparams.dsl.distributions.base import Distribution, Size, Terms, is_one, once, with_arguments
-from genparams.dsl.distributions.domains import Domain, weights
+from genparams.autodiff import Box, np, operand, raw, shape_of, sum_to
+from genparams.dsl.distributions.base import (
+    Distribution,
+    Size,
+    Terms,
+    is_one,
+    once,
+    with_arguments,
+)
+from genparams.dsl.distributions.composite import (
+    KEPT,
+    Product,
+    Several,
+    entries_of,
+    kind_of_several,
+)
+from genparams.dsl.distributions.domains import Domain, Kind, weights
 from genparams.dsl.interpreter import Call
 from genparams.errors import ArgumentError, ShapeError
 
 WIDTH = 4  # a guess at the number of components, to size blocks
+
+Row = tuple[Distribution, ...]
 
 
 def mixture(weights: Any, components: Call | Sequence[Call], size: Size = None) -> Call:
@@ -24,28 +46,12 @@ def mixture(weights: Any, components: Call | Sequence[Call], size: Size = None) 
         components: One call whose arguments' last batch axis runs over the components, as in
             `mixture(w, normal(mu, std))` with vectors `mu` and `std` or `mixture(w, mvnormal(means,
             covs))` with `means` of shape (K, d); or a list of calls of any distributions over the
-            same kind of value.
+            same kind of value. Of products, all entries of one value come from one component.
         size: The shape of the batch, as for any distribution.
     """
     together = isinstance(components, Call)
-    calls: Sequence[Call] = [components] if isinstance(components, Call) else components
-    for call in calls:
-        if not isinstance(call, Call) or not isinstance(call.fn, Distribution):
-            raise ArgumentError(
-                "the components of a mixture are distributions such as normal(mu, std), "
-                f"got {call!r}"
-            )
-        if call.options is not None:
-            raise ArgumentError(
-                f"a component of a mixture takes no size; write mixture(..., size={call.options!r})"
-            )
-    if not calls:
-        raise ArgumentError("a mixture needs at least one component")
-    if len({(call.fn.kind.rank, call.fn.kind.convert) for call in calls}) > 1:
-        raise ArgumentError(
-            f"the components of a mixture must share one kind of value, got {list(calls)}"
-        )
-    distribution = _mixture_of(tuple(call.fn for call in calls), together)
+    calls: Sequence[Call] = [components] if isinstance(components, Call) else list(components)
+    rows = _rows(calls)
     args = [operand(a) for call in calls for a in call.args]
     if together:
         ranks = [domain.rank for domain in calls[0].fn.arguments.values()]
@@ -54,67 +60,189 @@ def mixture(weights: Any, components: Call | Sequence[Call], size: Size = None) 
             np.reshape(a, (1, *shape)) if len(shape) == rank else a
             for a, shape, rank in zip(args, shapes, ranks, strict=True)
         ]
-    return Call(distribution, (weights, *args), size)
+    joint = isinstance(calls[0].fn, Product)
+    return Call((_joint_of if joint else _mixture_of)(rows, together), (weights, *args), size)
 
 
-@cache
-def _mixture_of(bases: tuple[Distribution, ...], together: bool) -> Distribution:
-    """The distribution whose arguments are the weights, then every component's arguments."""
-    arguments: dict[str, Domain] = {"weights": weights}
-    for k, base in enumerate(bases):
-        for name, domain in base.arguments.items():
-            label = name if together else f"{name} of component {k}"
-            arguments[label] = Domain(domain.rule, domain.test, domain.rank + together)
-    terms = _together(bases[0]) if together else _apart(bases)
-
-    def check_counts(w: Any, *args: Any) -> None:
-        count = np.shape(w)[-1]
-        if not together and count != len(bases):
-            raise ShapeError(
-                f"a mixture of {len(bases)} components needs {len(bases)} weights, got {count}"
+def _rows(calls: Sequence[Call]) -> tuple[Row, ...]:
+    """The distributions of each call, one for each entry of the value."""
+    if not calls:
+        raise ArgumentError("a mixture needs at least one component")
+    for call in calls:
+        if not isinstance(call, Call) or not isinstance(call.fn, (Distribution, Product)):
+            raise ArgumentError(
+                "the components of a mixture are distributions such as normal(mu, std), or "
+                f"products of them, got {call!r}"
             )
-        for a, (name, domain) in zip(args, bases[0].arguments.items(), strict=False):
-            axis = np.ndim(a) - domain.rank - 1
-            if together and np.shape(a)[axis : axis + 1] not in [(1,), (count,)]:
+        if call.options is not None:
+            raise ArgumentError(
+                f"a component of a mixture takes no size; write mixture(..., size={call.options!r})"
+            )
+    rows: Any = tuple(c.fn.parts if isinstance(c.fn, Product) else (c.fn,) for c in calls)
+    if not all(isinstance(part, Distribution) for row in rows for part in row):
+        raise ArgumentError(
+            f"a mixture takes products of distributions, none a product itself, got {list(calls)}"
+        )
+    kinds = {tuple((part.kind.rank, part.kind.convert) for part in row) for row in rows}
+    if len(kinds) > 1 or len({isinstance(call.fn, Product) for call in calls}) > 1:
+        raise ArgumentError(
+            f"the components of a mixture must share one kind of value, got {list(calls)}"
+        )
+    return rows
+
+
+def _arguments(rows: Sequence[Row], together: bool) -> dict[str, Domain]:
+    """The weights, then the arguments of every part of every row."""
+    arguments: dict[str, Domain] = {"weights": weights}
+    for k, row in enumerate(rows):
+        for i, part in enumerate(row):
+            for name, domain in part.arguments.items():
+                label = f"{name} of part {i}" if len(row) > 1 else name
+                label = label if together else f"{label} of component {k}"
+                label = f"{label} of {part.__name__}" if label in arguments else label
+                arguments[label] = Domain(domain.rule, domain.test, domain.rank + together)
+    return arguments
+
+
+def _kind(column: Sequence[Distribution]) -> Kind:
+    """The kind of value that distributions share."""
+    first = column[0].kind
+    free = all(part.kind.free for part in column)
+    return Kind(first.rank, first.convert, first.continuous, free)
+
+
+@lru_cache(maxsize=KEPT)
+def _mixture_of(rows: tuple[Row, ...], together: bool) -> Distribution:
+    """The distribution whose arguments are the weights, then those of every component."""
+    return Distribution(
+        f"mixture of {', '.join(part.__name__ for (part,) in rows)}",
+        _arguments(rows, together),
+        _kind([part for (part,) in rows]),
+        lambda rng, w, *args, size: _draw(rows, together, rng, w, args, size)[0],
+        _terms(rows, together),
+        joint=_check_counts(rows, together),
+        width=WIDTH,
+        event=lambda args: rows[0][0].event_shape(args[1 : 1 + len(rows[0][0].arguments)]),
+        doc=mixture.__doc__,
+    )
+
+
+@lru_cache(maxsize=KEPT)
+def _joint_of(rows: tuple[Row, ...], together: bool) -> "JointMixture":
+    return JointMixture(rows, together)
+
+
+@final
+class JointMixture(Several):
+    """A mixture of products: all entries of one value come from one component."""
+
+    def __init__(self, rows: tuple[Row, ...], together: bool):
+        self._rows, self._together = rows, together
+        kinds = [_kind(column) for column in zip(*rows, strict=True)]
+        products = [f"product of {', '.join(part.__name__ for part in row)}" for row in rows]
+        self.__name__ = f"mixture of {' and '.join(products)}"
+        self.__doc__ = mixture.__doc__
+        self.grad_places: list[int] = []
+        self.arguments = _arguments(rows, together)
+        self.argument_names = list(self.arguments)
+        self.kind = kind_of_several(kinds)
+        # The density is that of a distribution over the first entry with the others as arguments.
+        others = {f"entry {i}": Domain("", None, k.rank) for i, k in enumerate(kinds) if i}
+        self._others = (0.0,) * len(others)
+        check = _check_counts(rows, together)
+        self._density = Distribution(
+            self.__name__,
+            others | self.arguments,
+            kinds[0],
+            _draw,
+            _terms(rows, together),
+            joint=lambda *args: check(*args[len(others) :]),
+            width=WIDTH,
+        )
+
+    def draw(self, rng: Any, args: Sequence[Any], size: Any) -> Any:
+        w, *rest = map(raw, args)
+        for a, (name, domain) in zip((w, *rest), self.arguments.items(), strict=True):
+            domain.check(self.__name__, name, a)
+        self._density.check_joint((*self._others, w, *rest))
+        batch = self._batch(args, size)
+        return self.coerce(_draw(self._rows, self._together, rng, w, rest, batch), args, size)
+
+    def coerce(self, value: Any, args: Sequence[Any], size: Any) -> Any:
+        batch = self._batch(args, size)
+        first = _components(self._rows, self._together, [raw(a) for a in args[1:]], 1)[0]
+        return tuple(
+            v if type(v) is Box else part.coerce(v, own, batch)
+            for v, (part, own) in zip(entries_of(self, value, len(first)), first, strict=True)
+        )
+
+    def _batch(self, args: Sequence[Any], size: Any) -> tuple[int, ...]:
+        return self._density.batch_shape((*self._others, *args), size)
+
+    def log_prob_of(self, x: Any, args: Sequence[Any]) -> Any:
+        return self._density.log_prob_of(x[0], (*x[1:], *args))
+
+    def __reduce__(self) -> Any:
+        return _joint_of, (self._rows, self._together)
+
+
+# --- What all mixtures share
+
+
+def _check_counts(rows: Sequence[Row], together: bool) -> Any:
+    """A check that there are as many weights as components."""
+    parts = [part for row in rows for part in row]
+    named = list(_arguments(rows, together).items())[1:]
+
+    def check(w: Any, *args: Any) -> None:
+        count = np.shape(w)[-1]
+        if not together and count != len(rows):
+            raise ShapeError(
+                f"a mixture of {len(rows)} components needs {len(rows)} weights, got {count}"
+            )
+        for a, (name, domain) in zip(args, named if together else (), strict=together):
+            axis = np.ndim(a) - domain.rank
+            if np.shape(a)[axis : axis + 1] not in [(1,), (count,)]:
                 raise ShapeError(
                     f"{name} of a mixture of {count} components needs {count} entries along its "
                     f"last batch axis, or one for all, got shape {np.shape(a)}"
                 )
-        for base, own in with_arguments(bases, args):
-            base.check_joint(own)
+        for part, own in with_arguments(parts, args):
+            part.check_joint(own)
 
-    names = ", ".join(base.__name__ for base in bases)
+    return check
 
-    def draw(rng: Any, w: Any, *args: Any, size: tuple[int, ...]) -> Any:
-        edges = np.cumsum(w, axis=-1)
-        which = np.sum(np.expand_dims(rng.random(size), -1) * edges[..., -1:] >= edges, axis=-1)
-        count = np.shape(w)[-1]
-        if together:
-            ranks = [domain.rank for domain in bases[0].arguments.values()]
-            every = [
-                (bases[0], [_component(a, k, r) for a, r in zip(args, ranks, strict=True)])
-                for k in range(count)
-            ]
-        else:
-            every = list(with_arguments(bases, args))
-        rank = bases[0].kind.rank
-        value = np.asarray(every[0][0].draw(rng, every[0][1], size or None))
-        for k, (base, own) in enumerate(every[1:], start=1):
-            here = np.reshape(which == k, (*np.shape(which), *(1,) * rank))
-            value = np.where(here, base.draw(rng, own, size or None), value)
-        return value
 
-    return Distribution(
-        f"mixture of {names}",
-        arguments,
-        bases[0].kind,
-        draw,
-        terms,
-        joint=check_counts,
-        width=WIDTH,
-        event=lambda args: bases[0].event_shape(args[1 : 1 + len(bases[0].arguments)]),
-        doc=mixture.__doc__,
-    )
+def _draw(
+    rows: Sequence[Row], together: bool, rng: Any, w: Any, args: Sequence[Any], size: Any
+) -> list[Any]:
+    """The entries of a value."""
+    edges = np.cumsum(w, axis=-1)
+    which = np.sum(np.expand_dims(rng.random(size), -1) * edges[..., -1:] >= edges, axis=-1)
+    components = _components(rows, together, args, np.shape(w)[-1])
+    return [_pick(which, rng, column, size) for column in zip(*components, strict=True)]
+
+
+def _pick(which: Any, rng: Any, column: Sequence[Any], size: Any) -> Any:
+    """A draw of one part from each component, and of those the one chosen."""
+    (first, own), *others = column
+    value = np.asarray(first.draw(rng, own, size or None))
+    for k, (part, own) in enumerate(others, start=1):
+        here = np.reshape(which == k, (*np.shape(which), *(1,) * part.kind.rank))
+        value = np.where(here, part.draw(rng, own, size or None), value)
+    return value
+
+
+def _components(
+    rows: Sequence[Row], together: bool, args: Sequence[Any], count: int
+) -> list[list[Any]]:
+    """For each component its parts, each with its own arguments."""
+    if not together:
+        pairs = with_arguments([part for row in rows for part in row], args)
+        return [[next(pairs) for _ in row] for row in rows]
+    ranks = [domain.rank for part in rows[0] for domain in part.arguments.values()]
+    each = [[_component(a, k, r) for a, r in zip(args, ranks, strict=True)] for k in range(count)]
+    return [list(with_arguments(rows[0], own)) for own in each]
 
 
 def _component(a: Any, k: int, rank: int) -> Any:
@@ -174,53 +302,86 @@ def _last(g: Any, shape: tuple[int, ...], rank: int) -> Any:
     return np.transpose(np.reshape(g, moved), order)
 
 
-def _together(base: Distribution) -> Any:
-    ranks = [domain.rank for domain in base.arguments.values()]
+def _terms(rows: Sequence[Row], together: bool) -> Any:
+    """The terms of a mixture: of the entries of the value, the weights, and every argument."""
+    components = _together(rows[0]) if together else _apart(rows)
+    m = len(rows[0])
 
-    def terms(x: Any, w: Any, *args: Any) -> Terms:
+    def terms(*values: Any) -> Terms:
+        xs, w, args = values[:m], values[m], values[m + 1 :]
+        log_f, parts = components(xs, w, args)
+        log_density, to_components, to_weights = _mix(w, log_f)
+
+        def by_all(pulls: Sequence[Any]) -> Any:
+            if None in pulls:
+                return None
+            return lambda g: sum(pull(to_components(g)) for pull in pulls)
+
+        by_entries = [by_all([pulls[0] for pulls in parts[i::m]]) for i in range(m)]
+        by_args = [by_all([pull]) for pulls in parts for pull in pulls[1:]]
+        return log_density, [*by_entries, to_weights, *by_args]
+
+    return terms
+
+
+# Both give the log densities of the components, which run along the first axis, and for each part
+# the pullbacks of these by the value and by its arguments.
+
+
+def _together(row: Row) -> Any:
+    """Components along the last batch axis of the arguments."""
+    entries = [part.kind.rank for part in row]
+    ranks = [domain.rank for part in row for domain in part.arguments.values()]
+
+    def components(xs: Sequence[Any], w: Any, args: Sequence[Any]) -> tuple[Any, list[Any]]:
         axes = 1 + max(
-            len(shape_of(x)) - base.kind.rank,
+            *(len(shape_of(x)) - rank for x, rank in zip(xs, entries, strict=True)),
             len(shape_of(w)) - 1,
             *(len(shape_of(a)) - rank - 1 for a, rank in zip(args, ranks, strict=True)),
         )
         lifted = [_first(a, rank, axes) for a, rank in zip(args, ranks, strict=True)]
-        log_f, pulls = base.terms(x, *lifted)
-        log_density, to_components, to_weights = _mix(w, log_f)
-        by_x = None if pulls[0] is None else lambda g: pulls[0](to_components(g))  # type: ignore[misc]
-        by_args = [
-            None
-            if pull is None
-            else lambda g, pull=pull, a=a, rank=rank: _last(
-                pull(to_components(g)), shape_of(a), rank
-            )
-            for pull, a, rank in zip(pulls[1:], args, ranks, strict=True)
+        pairs = zip(xs, with_arguments(row, lifted), strict=True)
+        each = [part.terms(x, *own) for x, (part, own) in pairs]
+        shapes = iter([(shape_of(a), rank) for a, rank in zip(args, ranks, strict=True)])
+        parts = [
+            [_to(log_f, pulls[0]), *(_to(log_f, pull, next(shapes)) for pull in pulls[1:])]
+            for log_f, pulls in each
         ]
-        return log_density, [by_x, to_weights, *by_args]
+        log_f = reduce(add, [log_f for log_f, _ in each])
+        count = shape_of(w)[-1]
+        if shape_of(log_f)[: len(shape_of(log_f)) - axes + 1] != (count,):  # all are the same
+            batch = np.broadcast_shapes(shape_of(log_f), (count, *(1,) * (axes - 1)))
+            log_f = np.broadcast_to(log_f, batch)
+        return log_f, parts
 
-    return terms
+    def _to(log_f: Any, pull: Any, place: Any = None) -> Any:
+        """A pullback that takes a cotangent of all components, to an argument in its place."""
+        shape = shape_of(log_f)
+        if pull is None or place is None:
+            return pull and (lambda g: pull(sum_to(g, shape)))
+        return lambda g: _last(pull(sum_to(g, shape)), *place)
+
+    return components
 
 
-def _apart(bases: tuple[Distribution, ...]) -> Any:
-    def terms(x: Any, w: Any, *args: Any) -> Terms:
-        parts = [base.terms(x, *own) for base, own in with_arguments(bases, args)]
-        batch = np.broadcast_shapes(shape_of(w)[:-1], *(shape_of(log_f) for log_f, _ in parts))
-        log_f = np.stack([np.broadcast_to(part, batch) for part, _ in parts])
-        log_density, to_components, to_weights = _mix(w, log_f)
-        by_x = None
-        if all(pulls[0] is not None for _, pulls in parts):
-            by_x = lambda g: sum(  # noqa: E731
-                pulls[0](sum_to(to_components(g)[k], shape_of(part)))  # type: ignore[misc]
-                for k, (part, pulls) in enumerate(parts)
-            )
-        by_args = [
-            None
-            if pull is None
-            else lambda g, pull=pull, k=k, part=part: pull(
-                sum_to(to_components(g)[k], shape_of(part))
-            )
-            for k, (part, pulls) in enumerate(parts)
-            for pull in pulls[1:]
-        ]
-        return log_density, [by_x, to_weights, *by_args]
+def _apart(rows: Sequence[Row]) -> Any:
+    """Components of a row each."""
+    flat = [part for row in rows for part in row]
+    m = len(rows[0])
 
-    return terms
+    def components(xs: tuple[Any, ...], w: Any, args: Sequence[Any]) -> tuple[Any, list[Any]]:
+        pairs = zip(xs * len(rows), with_arguments(flat, args), strict=True)
+        each = [part.terms(x, *own) for x, (part, own) in pairs]
+        parts = [[_to(n // m, log_f, p) for p in pulls] for n, (log_f, pulls) in enumerate(each)]
+        logs = [log_f for log_f, _ in each]
+        if m > 1:
+            logs = [reduce(add, logs[n : n + m]) for n in range(0, len(logs), m)]
+        batch = np.broadcast_shapes(shape_of(w)[:-1], *map(shape_of, logs))
+        return np.stack([np.broadcast_to(log_f, batch) for log_f in logs]), parts
+
+    def _to(k: int, log_f: Any, pull: Any) -> Any:
+        """A pullback that takes a cotangent of all components, of which it needs the k-th."""
+        shape = shape_of(log_f)
+        return pull and (lambda g: pull(sum_to(g[k], shape)))
+
+    return components

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from genparams.autodiff import np, raw, shape_of, special, sum_to
-from genparams.dsl.distributions.base import Distribution, Pullback, Terms, is_one, once
+from genparams.dsl.distributions.base import Distribution, Pullback, Terms, is_one, once, per
 from genparams.dsl.distributions.domains import (
     Domain,
     Kind,
+    above_zero,
     bound_vector,
     count,
     real_vector,
@@ -17,9 +18,11 @@ from genparams.dsl.distributions.domains import (
     whole,
 )
 from genparams.errors import DistributionError, ShapeError
-from genparams.numeric import arrays, deviance, exact_product, stirling
+from genparams.numeric import FEW, arrays, deviance, exact_product, psi_less_log, stirling
 
 _LOG_TWO_PI = math.log(2.0 * math.pi)
+_TINY = 1e-307
+"""Entries of a probability vector below which floats have fewer digits."""
 
 
 def _swap(a: Any) -> Any:
@@ -226,34 +229,99 @@ mvnormal = Distribution(
 
 def _dirichlet_terms(x: Any, alpha: Any) -> Terms:
     inside = np.all(raw(x) >= 0.0, axis=-1) & (np.abs(np.sum(raw(x), axis=-1) - 1.0) < 1e-8)
+    there = inside[..., None]
+    y = np.where(there, x, 1.0)
     mass = np.sum(alpha, axis=-1)
-    there = _spread(np.where(inside, 1.0, 0.0), 1)
-    kernel = np.sum(special.xlogy(alpha - 1.0, np.where(there > 0.0, x, 0.5)), axis=-1)
-    log_density = kernel + special.gammaln(mass) - np.sum(special.gammaln(alpha), axis=-1)
+    large = inside & (raw(mass) > FEW)
+    if np.any(large):
+        large = large & np.all(raw(x) > _TINY, axis=-1)
+    saddle = _DirichletSaddle(y, alpha, large)
+
+    def plain() -> Any:
+        kernel = np.sum(special.xlogy(alpha - 1.0, y), axis=-1)
+        return kernel + special.gammaln(mass) - np.sum(special.gammaln(alpha), axis=-1)
+
+    def plain_by_alpha() -> Any:
+        return np.log(y) + _spread(special.psi(mass), 1) - special.psi(alpha)
 
     def by_alpha(g: Any) -> Any:
-        log_x = np.log(np.where(there > 0.0, x, 1.0))
-        return sum_to(
-            _spread(g, 1) * there * (log_x + _spread(special.psi(mass), 1) - special.psi(alpha)),
-            shape_of(alpha),
-        )
+        each = arrays.choose(large[..., None], saddle.by_alpha, plain_by_alpha)
+        return sum_to(_spread(g, 1) * np.where(there, each, 0.0), shape_of(alpha))
 
     def by_x(g: Any) -> Any:
-        return sum_to(
-            _spread(g, 1) * there * (alpha - 1.0) / np.where(there > 0.0, x, 1.0), shape_of(x)
-        )
+        each = np.where(there, per(arrays, alpha - 1.0, y), 0.0)
+        return sum_to(_spread(g, 1) * each, shape_of(x))
 
+    log_density = arrays.choose(large, saddle.log_density, plain)
     return np.where(inside, log_density, -np.inf), (by_x, by_alpha)
 
 
+@dataclass(frozen=True, slots=True)
+class _DirichletSaddle:
+    """The Dirichlet by what alpha and mass x differ by, as Loader's formulas for counts.
+
+    Where it is not asked for, x and alpha are 1.
+    """
+
+    x: Any
+    alpha: Any
+    asked: Any
+
+    def _parts(self) -> tuple[Any, ...]:
+        each = self.asked[..., None]
+        a, x = np.where(each, self.alpha, 1.0), np.where(each, self.x, 1.0)
+        mass, lost = _exact_sum(self.alpha)
+        mass, lost = np.where(self.asked, mass, 1.0), np.where(self.asked, lost, 0.0)
+        mean, lost_mean = exact_product(arrays, _spread(mass, 1), x)
+        return a, x, mass, lost, mean, lost_mean, a - mean
+
+    def log_density(self) -> Any:
+        a, x, mass, lost, mean, lost_mean, excess = self._parts()
+        each = stirling(arrays, a) + deviance(arrays, a, mean, excess - lost_mean) - lost_mean
+        whole, lost_whole = _exact_sum(excess)
+        rest = np.sum(each + np.log(x) - np.log(a), axis=-1) + whole + (lost_whole - lost)
+        return stirling(arrays, mass) - np.log(mass) - rest
+
+    def by_alpha(self) -> Any:
+        a, _, mass, lost, mean, lost_mean, excess = self._parts()
+        shared = psi_less_log(arrays, mass) + lost / mass
+        return (
+            _log_ratio(mean, a, lost_mean - excess) + _spread(shared, 1) - psi_less_log(arrays, a)
+        )
+
+
+def _exact_sum(a: Any) -> tuple[Any, Any]:
+    """The sum along the last axis, and what rounding took from it (Knuth's two-sum)."""
+    total, parts = np.sum(a, axis=-1), raw(a)
+    sums = np.cumsum(parts, axis=-1)
+    before = np.concatenate([np.zeros_like(sums[..., :1]), sums[..., :-1]], axis=-1)
+    added = sums - before
+    lost = before - (sums - added) + (parts - added)
+    return total, sums[..., -1] - raw(total) + np.sum(lost, axis=-1)
+
+
+def _log_ratio(x: Any, y: Any, difference: Any) -> Any:
+    """log(x / y), given difference = x - y."""
+    near = np.abs(raw(difference)) < 0.5 * raw(y)
+    close = np.log1p(np.where(near, difference, 0.0) / y)
+    return np.where(near, close, np.log(x) - np.log(y))
+
+
 def _draw_dirichlet(rng: Any, alpha: Any, size: tuple[int, ...]) -> Any:
-    parts = rng.standard_gamma(alpha, (*size, np.shape(alpha)[-1]))
+    """Gamma draws over their sum; below alpha = 1 by their logarithms, for they may underflow."""
+    shape = (*size, np.shape(alpha)[-1])
+    if np.all(alpha >= 1.0):
+        parts = rng.standard_gamma(alpha, shape)
+    else:
+        # A gamma(a + 1) draw times u^(1 / a) is a gamma(a) draw.
+        logs = np.log(rng.standard_gamma(alpha + 1.0, shape)) - rng.exponential(size=shape) / alpha
+        parts = np.exp(logs - np.max(logs, axis=-1, keepdims=True))
     return parts / np.sum(parts, axis=-1, keepdims=True)
 
 
 dirichlet = Distribution(
     "dirichlet",
-    {"alpha": Domain("above 0", lambda v: np.all(v > 0.0), rank=1)},
+    {"alpha": Domain(above_zero.rule, above_zero.test, rank=1)},
     bound_vector,
     _draw_dirichlet,
     _dirichlet_terms,

@@ -1,8 +1,9 @@
 """A user's own distributions: a sampler and a log density, and their gradients if need be."""
 
 import inspect
+import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, final
 
 from genparams.autodiff import Box, Tape, np, raw, shape_of, strip, sum_to
 from genparams.dsl.distributions.base import Distribution, Terms, once
@@ -32,8 +33,9 @@ def distribution(
         )
 
     or, with `@distribution(sample=...)`, above the definition of the log density. The names of its
-    arguments after the value are those of the distribution. Both functions are given floats or
-    arrays of floats that broadcast; an argument outside its domain is for them to refuse.
+    arguments after the value, and their defaults, are those of the distribution. Both functions
+    are given floats or arrays of floats that broadcast; an argument outside its domain is for them
+    to refuse.
 
     Args:
         sample: `sample(rng, *args, size)` draws an array of the shape `size`.
@@ -54,7 +56,8 @@ def distribution(
     for label, f in (("sample", sample), ("log_prob", log_prob), ("gradients", gradients)):
         if f is not None and not callable(f):
             raise ArgumentError(f"{label} of a distribution is a function, got {f!r}")
-    names = _argument_names(log_prob)
+    arguments = _arguments(log_prob)
+    names = list(arguments)
     called = name or getattr(log_prob, "__name__", "distribution")
     return _made(
         called,
@@ -64,10 +67,13 @@ def distribution(
         gradients,
         discrete,
         log_prob.__doc__ or f"A distribution of its own, {called}({', '.join(names)}).",
+        getattr(log_prob, "__module__", __name__),
+        {n: value for n, value in arguments.items() if value is not inspect.Parameter.empty},
     )
 
 
-def _argument_names(log_prob: Callable[..., Any]) -> list[str]:
+def _arguments(log_prob: Callable[..., Any]) -> dict[str, Any]:
+    """The arguments after the value, and their defaults."""
     places = list(inspect.signature(log_prob).parameters.values())
     if not places or any(
         p.kind not in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in places
@@ -76,7 +82,12 @@ def _argument_names(log_prob: Callable[..., Any]) -> list[str]:
             "log_prob of a distribution takes the value and then each argument by name, as in "
             f"log_prob(x, mu, std); got {inspect.signature(log_prob)}"
         )
-    return [p.name for p in places[1:]]
+    if any(p.name == "size" for p in places):
+        raise ArgumentError(
+            "size asks every distribution for several draws; name that argument of log_prob "
+            "something else"
+        )
+    return {p.name: p.default for p in places[1:]}
 
 
 def from_scipy(
@@ -110,7 +121,7 @@ def from_scipy(
 
     def draw(rng: Any, *args: Any, size: tuple[int, ...]) -> Any:
         if discrete:  # some samplers take counts as integers only
-            args = tuple(np.int64(a) if np.all(a == np.floor(a)) else a for a in args)
+            args = tuple(np.int64(a) if _are_counts(a) else a for a in args)
         try:
             return np.asarray(family.rvs(*args, size=size, random_state=rng))
         except ValueError as error:
@@ -127,8 +138,22 @@ def from_scipy(
         gradients or _numerical(name, names, log_prob, discrete),
         discrete,
         f"{name} of scipy.stats, {name}({', '.join(names)}). Its gradients are {how}.",
+        sys._getframe(1).f_globals["__name__"],
         defaults,
+        Distribution if gradients else _Numerical,
     )
+
+
+def _are_counts(a: Any) -> bool:
+    return bool(np.all((a == np.floor(a)) & (np.abs(a) < 2.0**53)))
+
+
+@final
+class _Numerical(Distribution):
+    """A distribution that says of its gradients that they are numerical."""
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()} with numerical gradients"
 
 
 def _made(
@@ -139,8 +164,11 @@ def _made(
     gradients: Callable[..., Sequence[Any]] | None,
     discrete: bool,
     doc: str,
-    defaults: dict[str, Any] | None = None,
+    module: str,
+    defaults: dict[str, Any],
+    make: type[Distribution] = Distribution,
 ) -> Distribution:
+    """A distribution, known for pickling by its name in `module`."""
     names = ["the value", *arguments]
     if gradients is None:
         terms = _by_tape(name, names, log_prob, discrete)
@@ -151,10 +179,14 @@ def _made(
         value = draw(rng, *args, size=size)
         if value.shape != size:
             raise ShapeError(f"sample of {name} gave shape {value.shape} for size {size}")
+        if not np.all(value == (np.floor(value) if discrete else value)):
+            numbers = "whole numbers" if discrete else "numbers"
+            raise DistributionError(f"sample of {name} gives {numbers}, got {value!r}")
         return value.astype(np.int64 if discrete else np.float64)
 
+    drawn.__module__ = module
     kind = whole if discrete else real_number
-    return Distribution(name, arguments, kind, drawn, terms, defaults=defaults, doc=doc)
+    return make(name, arguments, kind, drawn, terms, defaults=defaults, doc=doc)
 
 
 def _named(names: Sequence[str], values: Sequence[Any]) -> str:

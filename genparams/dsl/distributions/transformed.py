@@ -3,12 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any, ClassVar, Protocol
 
 from genparams.autodiff import Box, Tape, np, operand, raw, shape_of, sum_to
 from genparams.dsl.distributions.base import Distribution, Size, Terms, base_of, is_one, once
-from genparams.dsl.distributions.composite import operands
+from genparams.dsl.distributions.composite import KEPT, operands
 from genparams.dsl.distributions.domains import (
     Domain,
     Kind,
@@ -142,6 +142,13 @@ def transformed(base: Call, bijection: Bijection | Affine, size: Size = None) ->
             "transformed takes positive, unit_interval, interval(low, high), simplex, ordered, "
             f"lower_cholesky or affine(loc, scale) as its bijection, got {bijection!r}"
         )
+    try:
+        hash(rule)
+    except TypeError:
+        raise ArgumentError(
+            f"transformed keeps what it makes by its bijection, and {rule!r} is not hashable; "
+            "write @dataclass(frozen=True), with eq=False where it holds arrays"
+        ) from None
     args = list(base.args)
     if rule.coordinate_rank > fn.kind.rank:
         ranks = [domain.rank for domain in fn.arguments.values()]
@@ -155,7 +162,7 @@ def transformed(base: Call, bijection: Bijection | Affine, size: Size = None) ->
     return Call(_transformed(fn, rule), (*args, *extra), size)
 
 
-@cache
+@lru_cache(maxsize=KEPT)
 def _in_vectors(base: Distribution) -> Distribution:
     """Independent draws along the last axis of the batch, taken as one vector."""
     arguments = {
@@ -197,7 +204,7 @@ def _kind(base: Distribution, bijection: Bijection) -> Kind:
     return real_vector if keeps else (bound_vector, bound_matrix)[bijection.rank - 1]
 
 
-@cache
+@lru_cache(maxsize=KEPT)
 def _transformed(base: Distribution, bijection: Any) -> Distribution:
     if bijection.coordinate_rank not in (0, base.kind.rank):
         raise ArgumentError(f"{bijection.name} does not take values of {base.__name__}")
@@ -208,7 +215,8 @@ def _transformed(base: Distribution, bijection: Any) -> Distribution:
     if bijection is AFFINE:
         rank = base.kind.rank
         for label, domain in (("loc", anything), ("scale", not_zero)):
-            label = f"{label} of affine" if label in arguments else label
+            while label in arguments:
+                label += " of affine"
             arguments[label] = Domain(domain.rule, domain.test, rank, domain.late)
     events = tuple(range(-kind.rank, 0)) if not bijection.rank else ()
 

@@ -395,6 +395,19 @@ def test_at_the_end_of_the_support_a_gradient_is_a_number_or_infinite(x, call, w
         assert not np.any(np.isnan(gradient(f, np.array(at) if np.ndim(at) else at)))
 
 
+def test_the_gradient_of_a_flat_dirichlet_by_an_entry_of_zero_is_zero():
+    g = gradient(lambda x: dirichlet.log_prob(x, [1.0, 1.0, 1.0]), np.array([0.0, 0.4, 0.6]))
+    np.testing.assert_array_equal(g, 0.0)
+
+
+def test_draws_of_a_dirichlet_that_is_all_corners_sum_to_one():
+    """By 1e-4 a gamma draw underflows to zero in all entries more often than not."""
+    x = dirichlet.sample([1e-4, 1e-4, 2e-4], size=4000, rng=0)
+    np.testing.assert_allclose(np.sum(x, axis=1), 1.0, rtol=1e-14)
+    corners = np.bincount(np.argmax(x, axis=1), minlength=3)
+    assert stats.chisquare(corners, 4000 * np.array([0.25, 0.25, 0.5])).pvalue > 1e-4
+
+
 def test_the_gradient_at_the_centre_of_a_laplace_is_halfway():
     assert gradient(lambda t: laplace.log_prob(0.5, t, 2.0), 0.5) == 0.0
     assert gradient(lambda t: laplace.log_prob(0.5, 0.5, t), 2.0) == -0.5
@@ -772,6 +785,7 @@ BAD = {
         "scale_tril",
     ),
     "dirichlet": (lambda: dirichlet([1.0, 0.0]), [0.5, 0.5], "alpha"),
+    "dirichlet-infinite": (lambda: dirichlet([1.0, math.inf]), [0.5, 0.5], "alpha"),
     "cauchy": (lambda: cauchy(0.0, -1.0), 0.0, "scale"),
     "logistic": (lambda: logistic(0.0, 0.0), 0.0, "scale"),
     "inv_gamma-shape": (lambda: inv_gamma(-1.0, 1.0), 1.0, "shape"),

@@ -17,6 +17,7 @@ from genparams import (
     beta_uniform,
     binomial,
     cauchy,
+    dirichlet,
     gamma,
     geometric,
     half_cauchy,
@@ -156,6 +157,12 @@ def exact_beta_binomial(x, n, a, b):
     return choose + log_beta(x + a, n - x + b) - log_beta(a, b)
 
 
+def exact_dirichlet(x, alpha):
+    pairs = [(f(v), f(a)) for v, a in zip(x, alpha, strict=True)]
+    constant = mp.loggamma(mp.fsum(a for _, a in pairs))
+    return constant + mp.fsum((a - 1) * mp.log(v) - mp.loggamma(a) for v, a in pairs)
+
+
 def exact_multinomial(x, n, probs):
     pairs = [(k, f(p)) for k, p in zip(x, probs, strict=True)]
     return log_factorial(n) + mp.fsum(k * mp.log(p) - log_factorial(k) for k, p in pairs)
@@ -279,6 +286,14 @@ EXTREMES = [
         ([10**11, 2 * 10**11, 7 * 10**11], TRILLION, [0.1, 0.2, 0.7]),
     ),
     (multinomial, exact_multinomial, ([3, 0, 200], 203, [1e-10, 1e-5, 1.0 - 1e-5 - 1e-10])),
+    (dirichlet, exact_dirichlet, ([0.25, 0.5, 0.25], [1e12, 2e12, 1e12])),
+    (dirichlet, exact_dirichlet, ([0.3 + 1e-6, 0.2, 0.5 - 1e-6], [3e11, 2e11, 5e11])),
+    (dirichlet, exact_dirichlet, ([0.1, 0.2, 0.7], [0.1e8 / 3, 0.2e8 / 3, 0.7e8 / 3])),
+    (dirichlet, exact_dirichlet, ([0.5, 0.2, 0.3], [1e10, 1e10, 1e10])),
+    (dirichlet, exact_dirichlet, ([1e-12, 0.4, 0.6 - 1e-12], [0.7, 4e12, 6e12])),
+    (dirichlet, exact_dirichlet, ([1e-300, 0.5, 0.5], [3.0, 1e6, 1e6])),
+    (dirichlet, exact_dirichlet, ([0.3, 0.7], [60.5, 80.0])),
+    (dirichlet, exact_dirichlet, ([1e-200, 1.0], [1e-3, 1e-3])),
     (piecewise_uniform, exact_piecewise, (1e-9, [0.0, 1e-8, 1e8], [1e-12, 1.0 - 1e-12])),
 ]
 extremes = pytest.mark.parametrize(
@@ -319,6 +334,18 @@ def test_by_extreme_logits_a_huge_binomial_is_right_to_twelve_digits(t, rare):
     np.testing.assert_allclose(found, wanted, rtol=1e-12)
     beside = binomial.log_prob([x, 5], n, logits=[t, 0.0])
     np.testing.assert_allclose(beside, wanted + binomial.log_prob(5, n, logits=0.0), rtol=1e-12)
+
+
+def test_the_gradient_of_a_huge_dirichlet_keeps_its_digits():
+    alpha = np.array([0.7, 3.1e11, 2.2e12, 7.7e12])
+    x = dirichlet.sample(alpha, rng=0)
+    total = mp.fsum(map(f, alpha))
+    wanted = [
+        float(mp.log(f(v)) + mp.psi(0, total) - mp.psi(0, f(a)))
+        for v, a in zip(x, alpha, strict=True)
+    ]
+    found = gradient(lambda a: dirichlet.log_prob(x, a), alpha)
+    np.testing.assert_allclose(found, wanted, rtol=1e-12)
 
 
 @extremes

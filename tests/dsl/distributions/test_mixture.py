@@ -1,5 +1,6 @@
 """What a mixture does beyond the laws of the table."""
 
+import pickle
 import re
 from typing import Any
 
@@ -10,7 +11,9 @@ from scipy import special, stats
 from genparams import (
     bernoulli,
     categorical,
+    check_gradients,
     dirichlet,
+    distribution,
     exponential,
     gamma,
     gen,
@@ -18,7 +21,10 @@ from genparams import (
     mixture,
     mvnormal,
     normal,
+    param,
     poisson,
+    product,
+    simplex,
     student_t,
     uniform,
 )
@@ -254,6 +260,170 @@ def test_a_draw_of_a_mixture_of_vectors_has_their_length(call):
     assert np.isfinite(log_prob(x, call))
     many = mixture(call.args[0], [mvnormal(np.zeros(3), np.eye(3))] * len(call.args[0]), size=5)
     assert sample(many).shape == (5, 3)
+
+
+def test_one_call_may_be_a_mixture_itself():
+    """A mixture of three mixtures of two, whose own weights run over the outer components."""
+    inner = np.array([[0.5, 0.5], [0.1, 0.9], [0.3, 0.7]])
+    mu = np.arange(6.0).reshape(3, 2)
+
+    def f(w, inner, mu, x=0.4):
+        return log_prob(x, mixture(w, mixture(inner, normal(mu, 1.5))))
+
+    flat = mixture((W[:, None] * inner).ravel(), normal(mu.ravel(), 1.5))
+    np.testing.assert_allclose(f(W, inner, mu), log_prob(0.4, flat), rtol=1e-14)
+    density = stats.norm.pdf(0.4, mu, 1.5)
+    level = np.sum(W[:, None] * inner * density)
+    np.testing.assert_allclose(
+        gradient(lambda v: f(W, v, mu), inner), W[:, None] * density / level, rtol=1e-13
+    )
+    np.testing.assert_allclose(
+        gradient(lambda v: f(v, inner, mu), W), np.sum(inner * density, axis=1) / level, rtol=1e-13
+    )
+    call = mixture(W, mixture(inner, normal(mu, 1.5)), size=7)
+    assert sample(call).shape == (7,)
+
+
+@pytest.mark.parametrize("size", [None, 3, (2, 3)])
+def test_components_that_share_every_argument_are_one(size):
+    x = np.random.default_rng(0).normal(size=() if size is None else size)
+
+    def f(w, mu):
+        return log_prob(x, mixture(w, normal(mu, 1.5), size))
+
+    w = np.array([0.3, 0.7])
+    np.testing.assert_allclose(f(w, 0.2), np.sum(stats.norm.logpdf(x, 0.2, 1.5)), rtol=1e-13)
+    np.testing.assert_allclose(
+        gradient(lambda v: f(w, v), 0.2), np.sum(x - 0.2) / 1.5**2, rtol=1e-12
+    )
+    np.testing.assert_allclose(gradient(lambda v: f(v, 0.2), w), np.full(2, x.size), rtol=1e-13)
+
+
+def test_components_without_arguments_are_one():
+    standard = distribution(
+        lambda rng, size: rng.normal(size=size), lambda x: stats.norm.logpdf(x), lambda x: (-x,)
+    )
+    call: Any = mixture([0.3, 0.7], standard(), size=2)
+    np.testing.assert_allclose(log_prob([0.2, 1.0], call), np.sum(stats.norm.logpdf([0.2, 1.0])))
+
+
+def test_a_mixture_of_vectors_is_free_where_all_components_are():
+    simplexes = [mvnormal(np.zeros(3), np.eye(3)), dirichlet(np.ones(3))]
+    assert not mixture([0.5, 0.5], simplexes).fn.kind.free
+    assert mixture([0.5, 0.5], simplexes[:1] * 2).fn.kind.free
+
+
+def test_components_may_come_from_a_generator():
+    calls = (normal(mu, 1.0) for mu in (0.0, 1.0))
+    call = mixture([0.5, 0.5], calls)  # type: ignore[arg-type]
+    assert log_prob(0.3, call) == log_prob(0.3, mixture([0.5, 0.5], normal([0.0, 1.0], [1.0, 1.0])))
+
+
+# --- Of products
+
+
+def of_products(together, w, mu, rate, size=None) -> Any:
+    """Two components over a number and a count."""
+    if together:
+        return mixture(w, product([normal(mu, 1.2), poisson(rate)]), size)
+    rows = [product([normal(mu[k], 1.2), poisson(rate[k])]) for k in range(2)]
+    return mixture(w, rows, size)
+
+
+def log_density_of_products(x, n, w, mu, rate) -> Any:
+    joint = stats.norm.logpdf(x[..., None], mu, 1.2) + stats.poisson.logpmf(n[..., None], rate)
+    return special.logsumexp(joint, axis=-1, b=w)
+
+
+SHARES, CENTRES, RATES = np.array([0.3, 0.7]), np.array([-1.0, 2.0]), np.array([2.0, 6.0])
+both_ways = pytest.mark.parametrize("together", [True, False], ids=["one-call", "list"])
+sizes = pytest.mark.parametrize("size", [None, 4, (2, 3)])
+
+
+@both_ways
+@sizes
+def test_all_entries_of_a_value_come_from_one_component(together, size):
+    call = of_products(together, SHARES, CENTRES, RATES, size)
+    x, n = sample(call)
+    assert np.shape(x) == np.shape(n) == np.empty(0 if size is None else size).shape[: np.ndim(x)]
+    wanted = log_density_of_products(np.asarray(x), np.asarray(n), SHARES, CENTRES, RATES)
+    np.testing.assert_allclose(log_prob((x, n), call), np.sum(wanted), rtol=1e-13)
+
+
+@both_ways
+@sizes
+def test_a_mixture_of_products_trains_in_a_model(together, size):
+    @gen
+    def latent_class():
+        w = param("w", SHARES, simplex)
+        return of_products(together, w, param("mu", CENTRES), param("rate", RATES), size) @ "x"
+
+    trace = latent_class.simulate((), rng=1)
+    assert check_gradients(latent_class, rng=1).entries == 5
+    assert latent_class.assess((), {"x": trace["x"]})[0] == trace.log_prob
+    moved, weight, _ = trace.update({"x": tuple(v + 1 for v in trace["x"])})
+    assert weight == pytest.approx(moved.log_prob - trace.log_prob)
+    assert pickle.loads(pickle.dumps(trace.choices)) == trace.choices
+    with pytest.raises(DistributionError, match="is discrete"):
+        trace.choice_gradients("x")
+
+
+def test_continuous_entries_of_a_mixture_of_products_have_gradients():
+    @gen
+    def model():
+        parts = product([normal([0.0, 1.0], 1.0), mvnormal([[0.0, 1.0], [2.0, 0.0]], np.eye(2))])
+        return mixture(SHARES, parts, size=3) @ "x"
+
+    assert check_gradients(model).entries == 3 + 6
+
+
+def test_a_mixture_of_products_is_differentiated_twice():
+    def f(t):
+        call = mixture(SHARES, [product([normal(t[k], 1.2), poisson(4.0)]) for k in (0, 1)])
+        return log_prob((0.4, 3.0), call)
+
+    t, h = np.array([0.2, 1.3]), 1e-5
+    for v in np.eye(2):
+        wanted = (gradient(f, t + h * v) - gradient(f, t - h * v)) / (2 * h)
+        np.testing.assert_allclose(hessian(f, t) @ v, wanted, rtol=1e-6, atol=1e-9)
+
+
+@both_ways
+def test_entries_of_a_draw_go_together(together):
+    x, n = sample(of_products(together, SHARES, [0.0, 1e3], [1e3, 1.0], size=2000))
+    np.testing.assert_array_equal(x > 500.0, n < 500)
+    assert stats.binomtest(int(np.sum(x > 500.0)), 2000, 0.7).pvalue > 1e-4
+    assert not x.flags.writeable
+
+
+def test_a_mixture_of_products_goes_into_a_product_and_pickles():
+    call = product([of_products(True, SHARES, CENTRES, RATES), normal(0.0, 1.0)])
+    (x, n), y = sample(call)
+    wanted = log_density_of_products(np.asarray(x), np.asarray(n), SHARES, CENTRES, RATES)
+    assert log_prob(((x, n), y), call) == pytest.approx(wanted + normal.log_prob(y, 0.0, 1.0))
+    inner = of_products(True, SHARES, CENTRES, RATES)
+    trace = inner.fn.simulate(inner.args, rng=0)
+    assert pickle.loads(pickle.dumps(trace)).gen_fn is inner.fn
+    assert "rate of part 1" in repr(inner.fn)
+
+
+def test_a_mixture_of_products_refuses_what_does_not_fit():
+    with pytest.raises(ArgumentError, match="share one kind of value"):
+        mixture(SHARES, [product([normal(0.0, 1.0)]), product([poisson(1.0)])])
+    with pytest.raises(ArgumentError, match="share one kind of value"):
+        mixture(SHARES, [product([normal(0.0, 1.0)]), normal(0.0, 1.0)])
+    call = of_products(True, SHARES, CENTRES, RATES)
+    with pytest.raises(ShapeError, match="is a tuple of 2 entries"):
+        log_prob(1.0, call)
+    with pytest.raises(ArgumentError, match="mu of part 0"):
+        call.fn(1.0)
+    for use in (sample, lambda c: log_prob((0.0, 1), c)):
+        with pytest.raises(DistributionError, match="sum to 1"):
+            use(of_products(True, [0.3, 0.8], CENTRES, RATES))
+        with pytest.raises(ShapeError, match="rate of part 1 of a mixture of 2 components needs 2"):
+            use(of_products(True, SHARES, CENTRES, np.ones(3)))
+        with pytest.raises(DistributionError, match=r"rate of part 1.* must be"):
+            use(of_products(False, SHARES, CENTRES, [1.0, -1.0]))
 
 
 # --- Samples

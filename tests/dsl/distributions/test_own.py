@@ -1,6 +1,7 @@
 """A user's own distributions, and those of scipy.stats."""
 
 import math
+import pickle
 import re
 from typing import Any
 
@@ -54,8 +55,9 @@ by_hand = distribution(draw_gumbel, log_gumbel, gumbel_gradients, name="gumbel")
 counts = distribution(
     lambda rng, p, size: rng.geometric(p, size) - 1, log_geometric, name="waits", discrete=True
 )
+scipys = from_scipy(stats.gumbel_r)
 every_gumbel = pytest.mark.parametrize(
-    "gumbel", [by_tape, by_hand, from_scipy(stats.gumbel_r)], ids=["tape", "hand", "scipy"]
+    "gumbel", [by_tape, by_hand, scipys], ids=["tape", "hand", "scipy"]
 )
 twice = pytest.mark.parametrize(
     "gumbel",
@@ -267,7 +269,10 @@ def test_outside_a_support_of_scipy_density_and_gradients_are_zero():
 
 def test_it_says_that_its_gradients_are_numerical():
     assert "numerical" in str(from_scipy(stats.gamma).__doc__)
-    assert "given" in str(from_scipy(stats.gumbel_r, gradients=gumbel_gradients).__doc__)
+    assert repr(scipys) == str(scipys) == "gumbel_r(loc, scale) with numerical gradients"
+    given = from_scipy(stats.gumbel_r, gradients=gumbel_gradients)
+    assert "given" in str(given.__doc__)
+    assert repr(given) == "gumbel_r(loc, scale)"
     with pytest.raises(DistributionError, match="numerical and have no derivatives; give grad"):
         hessian(at(from_scipy(stats.gumbel_r)), POINT)
 
@@ -328,6 +333,39 @@ def test_math_of_a_traced_value_is_told_again_with_the_replacement():
 
 
 def test_a_size_of_a_poisson_in_scipy_is_that_of_the_library():
-    scipys = from_scipy(stats.poisson)
-    ours, theirs = poisson.log_prob([1, 2], 3.0, size=2), scipys.log_prob([1, 2], 3.0, size=2)
+    other = from_scipy(stats.poisson)
+    ours, theirs = poisson.log_prob([1, 2], 3.0, size=2), other.log_prob([1, 2], 3.0, size=2)
     assert ours == pytest.approx(theirs, rel=1e-13)
+
+
+def test_an_argument_may_have_a_default():
+    made = distribution(draw_gumbel, lambda x, loc=0.2, scale=1.3: log_gumbel(x, loc, scale))
+    assert made.log_prob(0.3) == by_tape.log_prob(0.3, 0.2, 1.3)
+    assert made.log_prob(0.3, scale=2.0) == by_tape.log_prob(0.3, 0.2, 2.0)
+
+
+@pytest.mark.parametrize("made", [by_tape, counts, scipys], ids=["own", "discrete", "scipy"])
+def test_a_trace_of_one_at_the_top_of_a_module_pickles(made):
+    trace = made.simulate((0.3,) if made is counts else (0.3, 1.2), rng=0)
+    copy = pickle.loads(pickle.dumps(trace))
+    assert copy.choices == trace.choices
+    assert copy.gen_fn is made
+
+
+def test_a_sampler_of_what_are_no_values_is_refused():
+    half = distribution(lambda rng, size: np.full(size, 0.5), lambda x: 0.0 * x, None, "bad", True)
+    with pytest.raises(DistributionError, match="sample of bad gives whole numbers, got"):
+        half.sample(size=2)
+    none = distribution(lambda rng, size: np.full(size, np.nan), lambda x: 0.0 * x, name="bad")
+    with pytest.raises(DistributionError, match="sample of bad gives numbers, got"):
+        none.sample(size=2)
+
+
+def test_an_argument_named_as_the_keyword_of_all_is_refused():
+    with pytest.raises(ArgumentError, match="name that argument of log_prob something else"):
+        distribution(draw_gumbel, lambda x, size: x / size)
+
+
+def test_a_count_too_large_for_a_sampler_of_scipy_is_told():
+    with pytest.raises(DistributionError, match="scipy's poisson refuses mu="):
+        from_scipy(stats.poisson).sample(1e30)
