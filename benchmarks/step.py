@@ -172,11 +172,9 @@ def ratio(ours: Callable[[], Any], hand: Callable[[], Any], repeats: int) -> flo
             f()
         return (time.perf_counter() - start) / times
 
-    times = max(
-        1, int(0.002 / seconds(hand, 1))
-    )  # by hand for about 2 ms: longer than the clock's grain
     seconds(ours, 2)
-    return median(seconds(ours, max(1, times // 8)) / seconds(hand, times) for _ in range(repeats))
+    mine, theirs = (max(1, int(0.002 / seconds(f, 2))) for f in (ours, hand))  # beyond the grain
+    return median(seconds(ours, mine) / seconds(hand, theirs) for _ in range(repeats))
 
 
 def import_seconds() -> tuple[float, bool]:

@@ -70,7 +70,8 @@ from genparams.trace.trace import Trace
 from genparams.update.configurations import ADAM, FixedStepGradientDescent, GradientDescent
 from genparams.update.param_update import ParamUpdate
 from genparams.update.rule import Rule, chain, stateless
-from genparams.update.scaling import scale, scale_by_adam, scale_by_inverse_time
+from genparams.update.adaptive import scale_by_adam
+from genparams.update.scaling import scale, scale_by_inverse_time
 
 __all__ = [
     "ADAM",

@@ -5,13 +5,15 @@ Its gradient accumulator, whatever is added to it by hand, and every update live
 theta. For the constraint `real`, the default, the two are the same.
 
 Values are float64 (float32 where given so), a single number is a Python float. They are copied in
-and out, and no array that was handed out is ever written to: an update replaces the array, so that
-old traces stay as they were.
+and out, and no array that was handed out is ever written to, so that old traces stay as they were:
+an update writes in place only where nobody else holds the array, and else replaces it.
 """
 
+import sys
 import threading
 from collections.abc import ItemsView, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -53,6 +55,16 @@ lock = threading.RLock()
 """Held for the moment in which gradients are added or parameters are moved."""
 
 
+class _Changes:
+    """Counts what was initialised, forgotten, frozen or thawed, in any store."""
+
+    __slots__ = ("count",)
+
+
+changes = _Changes()
+changes.count = 0
+
+
 class Parameter:
     """One trainable parameter: value, constraint, gradient accumulator and whether it is frozen."""
 
@@ -61,6 +73,7 @@ class Parameter:
         "_theta",
         "_value",
         "accumulated",
+        "buffer",
         "constraint",
         "dtype",
         "fault",
@@ -82,9 +95,15 @@ class Parameter:
         self.constraint = constraint
         value = _numbers(value, f"parameter {name!r}")
         self.dtype = value.dtype
+        self.buffer: Buffer | None = None
         self._take(value)
         self.frozen = False
+        self._grad: Any = 0.0 if type(self._theta) is float else np.zeros(self.shape, self.dtype)
         self.zero_grad()
+
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
+        state = {name: getattr(self, name) for name in self.__slots__}
+        return None, {**state, "_grad": self.grad, "buffer": None}
 
     def __setstate__(self, state: tuple[None, dict[str, Any]]) -> None:
         for name, value in state[1].items():
@@ -94,12 +113,23 @@ class Parameter:
     @property
     def value(self) -> Any:
         """The natural value: a float, or an array that cannot be written to."""
-        return self._value
+        value = self._value
+        return value if type(value) is float else value[...]
 
     @property
     def coordinates(self) -> Any:
         """The unconstrained coordinates theta: a float, or an array that cannot be written to."""
-        return self._theta
+        theta = self._theta
+        return theta if type(theta) is float else theta[...]
+
+    def stands_at(self, theta: Any) -> bool:
+        """Whether it has not moved since it gave `theta` as its coordinates."""
+        mine = self._theta
+        if type(mine) is float:
+            return mine is theta
+        return (theta if theta.base is None else theta.base) is (
+            mine if mine.base is None else mine.base
+        )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -109,7 +139,9 @@ class Parameter:
     @property
     def grad(self) -> Any:
         """The accumulated gradient by the unconstrained coordinates, copied."""
-        return self._grad if type(self._grad) is float else self._grad.copy()
+        if type(self._grad) is float:
+            return self._grad
+        return self._grad.copy() if self.accumulated else np.zeros_like(self._grad)
 
     def same_as(self, other: "Parameter") -> bool:
         """Whether another parameter has the same constraint, value and freedom."""
@@ -152,6 +184,19 @@ class Parameter:
             value = _plain(np.asarray(value, dtype=self.dtype))
         return theta, value
 
+    def checked_direction(self, direction: Any) -> Any:
+        """A direction of the shape of its coordinates.
+
+        Raises:
+            ShapeError: it has another shape.
+        """
+        if np.shape(direction) != self.shape:
+            raise ShapeError(
+                f"it gave a direction of shape {np.shape(direction)} for parameter "
+                f"{self.name!r}, whose gradient has shape {self.shape}"
+            )
+        return direction if self.shape else float(direction)
+
     def stepped(self, direction: Any) -> tuple[Any, Any]:
         """Its coordinates and value after a step.
 
@@ -159,13 +204,7 @@ class Parameter:
             ShapeError: the direction has another shape.
             InvalidValue: the step leads to a value that is not finite.
         """
-        theta = self._theta + direction
-        if type(theta) is not float and np.shape(theta) != self.shape:
-            raise ShapeError(
-                f"it gave a direction of shape {np.shape(direction)} for parameter "
-                f"{self.name!r}, whose gradient has shape {self.shape}"
-            )
-        theta, value = self.moved(theta)
+        theta, value = self.moved(self._theta + self.checked_direction(direction))
         if not is_finite(theta) or not is_finite(value):
             raise InvalidValue(
                 f"it takes parameter {self.name!r} from {self._value!r} to {value!r}; "
@@ -175,7 +214,11 @@ class Parameter:
 
     def place(self, theta: Any, value: Any) -> None:
         """Take what `moved` returned."""
-        self._theta, self._value = theta, value
+        if self.buffer is None:
+            self._theta = theta
+        else:
+            self.buffer.write(self, theta)
+        self._value = self._theta if value is theta else value
 
     def checked_grad(self, grad: Any) -> Any:
         """`grad` as a float or an array, if it has the shape of this parameter's coordinates."""
@@ -208,8 +251,10 @@ class Parameter:
         """Add a gradient that is known to fit, under the lock."""
         if type(self._grad) is float:
             self._grad += float(g)
-        else:
+        elif self.accumulated:
             self._grad += g
+        else:
+            self._grad[...] = g
         self.accumulated = True
 
     def set_grad(self, grad: Any) -> None:
@@ -221,21 +266,67 @@ class Parameter:
 
     def zero_grad(self) -> None:
         """Empty the accumulator."""
-        self._grad: Any = 0.0 if type(self._theta) is float else np.zeros(self.shape, self.dtype)
-        self.accumulated = False
+        if type(self._grad) is float:
+            self._grad = 0.0
+        self.accumulated = False  # what an array holds now counts for nothing
         self.fault: str | None = None
+
+    def gathered_grad(self) -> Any:
+        """The accumulator itself, for reading."""
+        if not self.accumulated and type(self._grad) is not float:
+            self._grad[...] = 0.0
+        return self._grad
 
     def freeze(self) -> None:
         """Keep updates from moving it."""
         self.frozen = True
+        changes.count += 1
 
     def thaw(self) -> None:
         """Let updates move it again."""
         self.frozen = False
+        changes.count += 1
 
     def __repr__(self) -> str:
         kind = "" if self.constraint == real else f", constraint={self.constraint!r}"
         return f"Parameter({self.name!r}, {self.value!r}{kind}{', frozen' if self.frozen else ''})"
+
+
+class Buffer:
+    """Coordinates and accumulators of several parameters, side by side.
+
+    What is handed out is a view of `theta`, and a view keeps a reference to it: while there are no
+    more of these than its own parameters hold, `theta` may be written in place.
+    """
+
+    def __init__(self, parameters: Iterable[Parameter]):
+        parameters = list(parameters)
+        ends = np.cumsum([0, *(np.size(p._theta) for p in parameters)]).tolist()
+        self.places = {p: slice(*at) for p, at in zip(parameters, pairwise(ends), strict=True)}
+        self.theta = np.concatenate([p._theta.ravel() for p in parameters])
+        self.grad = np.concatenate([p.gathered_grad().ravel() for p in parameters])
+        for p, at in self.places.items():
+            p._grad = self.grad[at].reshape(p.shape)
+        self._bind()
+
+    def _bind(self) -> None:
+        for p, at in self.places.items():
+            real_valued = p._value is p._theta
+            p._theta = _locked(self.theta[at].reshape(p.shape))
+            p._value = p._theta if real_valued else p._value
+            p.buffer = self
+        self._references = sys.getrefcount(self.theta)
+
+    def own(self) -> np.ndarray:
+        """The coordinates, for writing."""
+        if sys.getrefcount(self.theta) > self._references:
+            self.theta = self.theta.copy()
+            self._bind()
+        return self.theta
+
+    def write(self, parameter: Parameter, theta: np.ndarray) -> None:
+        """Replace the coordinates of one parameter."""
+        self.own()[self.places[parameter]] = theta.ravel()
 
 
 class ParamStore:
@@ -250,6 +341,7 @@ class ParamStore:
     def __init__(self, **values: Any):
         self.owner = ""
         self.version = 0  # counts what was initialised or forgotten
+        self._packed = -1  # the version at which arrays were last laid side by side
         self._parameters: dict[str, Parameter] = {}
         for name, value in values.items():
             self.init(name, value)
@@ -262,13 +354,32 @@ class ParamStore:
         """
         parameter = Parameter(name, value, constraint, self)
         self._parameters[name] = parameter
-        self.version += 1
+        self._changed()
         return parameter
+
+    def _changed(self) -> None:
+        self.version += 1
+        changes.count += 1
+
+    def pack(self) -> None:
+        """Lay its arrays side by side, so that an update can move all of them at once."""
+        if self._packed == self.version:
+            return
+        by_dtype: dict[np.dtype, list[Parameter]] = {}
+        for p in self._parameters.values():
+            if type(p._theta) is not float:
+                by_dtype.setdefault(p.dtype, []).append(p)
+        for parameters in by_dtype.values():
+            Buffer(parameters)
+        self._packed = self.version
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_packed": -1}
 
     def discard(self, name: str) -> None:
         """Forget a parameter, if it is there."""
         if self._parameters.pop(name, None) is not None:
-            self.version += 1
+            self._changed()
 
     def lookup(self, name: str) -> Parameter:
         """The parameter of that name, for a running model.

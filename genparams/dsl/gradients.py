@@ -96,7 +96,7 @@ def replay(
 def differentiate(trace: Trace, retval_grad: Any = None) -> Differentiated:
     """Differentiate log p(t; x) + <retval_grad, r> by the parameters read and arguments named."""
     done = _differentiate(trace, retval_grad)
-    if any(parameter.coordinates is not at for parameter, at in done.read.items()):
+    if not all(parameter.stands_at(at) for parameter, at in done.read.items()):
         with lock:  # another thread moved them under way: once more, while they stand still
             done = _differentiate(trace, retval_grad)
     return done

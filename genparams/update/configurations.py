@@ -1,8 +1,9 @@
 """The update rules that have names of their own: Gen's configurations."""
 
 from genparams.errors import InvalidValue
+from genparams.update.adaptive import scale_by_adam
 from genparams.update.rule import Rule, chain
-from genparams.update.scaling import scale, scale_by_adam, scale_by_inverse_time
+from genparams.update.scaling import scale_by_inverse_time, scale_by_state
 
 
 def FixedStepGradientDescent(step_size: float) -> Rule:
@@ -11,7 +12,7 @@ def FixedStepGradientDescent(step_size: float) -> Rule:
     The name is Gen's; like every rule here it climbs, unless the update says `minimize=True`.
     """
     _positive("step_size", step_size)
-    return chain(scale(step_size), name="FixedStepGradientDescent", step_size=step_size)
+    return chain(scale_by_state(step_size), name="FixedStepGradientDescent", step_size=step_size)
 
 
 def GradientDescent(step_size_init: float, step_size_beta: float) -> Rule:
@@ -36,7 +37,7 @@ def GradientDescent(step_size_init: float, step_size_beta: float) -> Rule:
 def ADAM(
     learning_rate: float = 0.001, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
 ) -> Rule:
-    """Adaptive moment estimation, `chain(scale_by_adam(...), scale(learning_rate))`.
+    """Adaptive moment estimation, `chain(scale_by_adam(...), scale_by_state(learning_rate))`.
 
         m <- beta1 m + (1 - beta1) g          v <- beta2 v + (1 - beta2) g^2
         theta <- theta + learning_rate (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon)
@@ -52,7 +53,7 @@ def ADAM(
             raise InvalidValue(f"{name} must be at least 0 and below 1, got {value!r}")
     return chain(
         scale_by_adam(beta1, beta2, epsilon),
-        scale(learning_rate),
+        scale_by_state(learning_rate),
         name="ADAM",
         learning_rate=learning_rate,
         beta1=beta1,

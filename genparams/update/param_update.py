@@ -5,10 +5,21 @@ from typing import Any
 
 import numpy as np
 
-from genparams.errors import NonFiniteGradient, NothingAccumulated, StateMismatch, UpdateError
+from genparams.errors import (
+    InvalidValue,
+    NonFiniteGradient,
+    NothingAccumulated,
+    StateMismatch,
+    UpdateError,
+    nearest,
+)
 from genparams.params import Parameter, is_finite, labels, lock
-from genparams.update.rule import Rule, State
+from genparams.update.engine import Engine
+from genparams.update.rule import Rule, State, split
 from genparams.update.targets import Targets
+from genparams.update.tracer import GradientTracer
+
+POLICIES = ("raise", "skip", "zero", "keep")
 
 
 class ParamUpdate:
@@ -27,6 +38,11 @@ class ParamUpdate:
             included.
         minimize: Whether the gradients are of a loss: their sign is turned once, before the rule
             sees them.
+        on_nonfinite: What a gradient with a NaN or an infinity does: "raise" an error; "skip" the
+            step, which is counted in `skipped`; "zero" the whole gradient of that parameter
+            (GoMLX's clip_nan); or "keep" the value and state of such entries as they are while
+            the others move. The accumulators are emptied unless it raises.
+        tracer: Writes down what each step did.
         by_name: Lists of parameter names, by the name of a live function.
 
     Raises:
@@ -40,20 +56,36 @@ class ParamUpdate:
         *targets: Any,
         callees: bool = False,
         minimize: bool = False,
+        on_nonfinite: str = "raise",
+        tracer: GradientTracer | None = None,
         **by_name: Iterable[str],
     ):
         if not isinstance(rule, Rule):
             raise UpdateError(f"an update takes a rule such as ADAM(0.01), got {rule!r}")
+        if on_nonfinite not in POLICIES:
+            raise InvalidValue(
+                f"on_nonfinite is one of {', '.join(POLICIES)}, got {on_nonfinite!r}; "
+                f"{nearest(str(on_nonfinite), POLICIES)}"
+            )
         self.rule = rule
         self.minimize = minimize
+        self.on_nonfinite = on_nonfinite
+        self.tracer = tracer
         self.steps = 0
+        self.skipped = 0
+        self._head, self._tail = split(rule)
         self._targets = Targets([*targets, by_name] if by_name else targets, callees)
-        self._state: State | None = None
+        self._state: dict[Any, Any] | None = None
         self._begun: set[Parameter] = set()  # those that the state knows
+        self._engine: Engine | None = None
+        self._known: list[Parameter] | None = None
+        self._moving: list[Parameter] = []
 
     def parameters(self) -> dict[tuple[str, str], Parameter]:
         """What `apply` would move now, by function and name; frozen parameters are left out."""
         return _by_name([p for p in self._targets.parameters() if not p.frozen])
+
+    # --- Taking a step
 
     def apply(self, grads: Mapping[Any, Any] | None = None) -> None:
         """Take one step, and empty the accumulators of the parameters that it moved.
@@ -65,64 +97,160 @@ class ParamUpdate:
 
         Raises:
             NothingAccumulated: no gradient was accumulated for any of the parameters.
-            NonFiniteGradient: a gradient has a NaN or an infinity.
+            NonFiniteGradient: a gradient has a NaN or an infinity, and `on_nonfinite="raise"`.
             UnknownParameter, ShapeError: `grads` does not fit.
             UpdateError: the rule gives a direction of another shape, or one without end.
 
         If it raises, nothing has changed.
         """
         with lock:
-            moving = [p for p in self._targets.parameters() if not p.frozen]
-            if not moving:
+            known = self._targets.parameters()
+            if known is not self._known:
+                self._known, self._moving = known, [p for p in known if not p.frozen]
+            if not self._moving:
                 why = self._targets.why_none()
                 raise NothingAccumulated(f"this update has no parameters to move: {why}")
-            g = self._accumulated(moving) if grads is None else self._targets.given(grads)
-            for parameter, d in g.items():
-                if not is_finite(d):
-                    function, name = _key_of(parameter, moving)
-                    fault = parameter.fault if grads is None else None
-                    raise NonFiniteGradient(function, name, self.steps + 1, fault)
-            if self.minimize:
-                g = {parameter: -d for parameter, d in g.items()}
-            theta = {parameter: parameter.coordinates for parameter in moving}
-            directions, state = self.rule.apply(g, self._state_with(theta), theta)
-            for parameter, coordinates, value in self._moved(directions):
-                parameter.place(coordinates, value)
-                if grads is None:
-                    parameter.zero_grad()
-            self._state = state
-            self._begun.update(theta)
-            self.steps += 1
+            given = None if grads is None else self._targets.given(grads)
+            if given is None:
+                for p in self._moving:
+                    if p.accumulated:
+                        break
+                else:
+                    raise self._nothing_accumulated()
+            if self.tracer is None:
+                self._apply(given)
+            else:
+                traced = self._moving if given is None else list(given)
+                with self.tracer.step(self.steps + 1, _by_name(traced), given):
+                    self._apply(given)
 
-    def _accumulated(self, moving: list[Parameter]) -> dict[Parameter, Any]:
-        if not any(parameter.accumulated for parameter in moving):
-            which = ", ".join(f"{f}.{name}" for f, name in _by_name(moving))
-            raise NothingAccumulated(
-                f"no gradient was accumulated for {which}; call "
-                "trace.accumulate_param_gradients() before apply()"
-            )
-        return {parameter: parameter._grad for parameter in moving}
+    def _nothing_accumulated(self) -> NothingAccumulated:
+        which = ", ".join(f"{f}.{name}" for f, name in _by_name(self._moving))
+        return NothingAccumulated(
+            f"no gradient was accumulated for {which}; call "
+            "trace.accumulate_param_gradients() before apply()"
+        )
 
-    def _moved(self, directions: Mapping[Parameter, Any]) -> list[tuple[Parameter, Any, Any]]:
+    def _apply(self, given: Mapping[Parameter, Any] | None) -> None:
+        if not (self._step_by_parts(given) if self._head else self._step_whole(given)):
+            self._step_without_nonfinite(given)
+
+    def _step_whole(self, given: Mapping[Parameter, Any] | None) -> bool:
+        """Take a step of a rule that is all formulas; False if a gradient is not finite."""
+        if not self._engine_of(self._moving if given is None else given).step(given):
+            return False
+        self.steps += 1
+        return True
+
+    def _step_by_parts(self, given: Mapping[Parameter, Any] | None) -> bool:
+        """Let the parts of a rule that see whole parameters go first; False as above."""
+        g: Any = {p: p.gathered_grad() for p in self._moving} if given is None else dict(given)
+        if not all(map(is_finite, g.values())):
+            return False
+        if self.minimize:
+            g = {p: -d for p, d in g.items()}
+        state = self._state_with(self._moving)
+        theta = {p: p.coordinates for p in self._moving}
+        after = {}
+        for place, part in self._head.items():
+            g, after[place] = part.apply(g, state if place == "" else state[place], theta)
+        del theta  # from here on nobody else holds the coordinates
         try:
-            return [(p, *p.stepped(direction)) for p, direction in directions.items()]
+            if self._tail is None:
+                for p, at in [(p, p.stepped(direction)) for p, direction in g.items()]:
+                    p.place(*at)
+            else:
+                g = {p: p.checked_direction(d) for p, d in g.items()}
+                if not self._engine_of(g).step(g):
+                    raise InvalidValue("its directions are not finite")
         except (ValueError, AttributeError) as error:
             raise UpdateError(f"{self.rule!r} cannot be applied: {error}") from None
+        if "" in after:
+            self._state = after[""]
+        else:
+            state.update(after)
+        self.steps += 1
+        if given is None:
+            for p in g:
+                p.zero_grad()
+        return True
 
-    def _state_with(self, theta: Mapping[Parameter, Any]) -> State:
-        """The rule's state, with a beginning for parameters that it does not know."""
-        fresh = {parameter: at for parameter, at in theta.items() if parameter not in self._begun}
-        if not fresh and self._state is not None:
-            return self._state
-        begun = self.rule.init(fresh)
-        return begun if self._state is None else _joined(self._state, begun)
+    def _engine_of(self, parameters: Iterable[Parameter]) -> Engine:
+        """The engine for these, in any order."""
+        engine = self._engine
+        if engine is not None and engine.made_for is parameters and engine.is_current():
+            return engine
+        wanted = dict.fromkeys(parameters)
+        if engine is None or engine.parameters.keys() != wanted.keys() or not engine.is_current():
+            assert self._tail is not None
+            state = self._state_with(wanted)
+            minimize = self.minimize and not self._head
+            engine = Engine(self._tail, state, wanted, self._begun, minimize)
+            self._engine = engine
+        engine.made_for = parameters
+        return engine
+
+    def _step_without_nonfinite(self, given: Mapping[Parameter, Any] | None) -> None:
+        """Do what the policy says about gradients that are not finite."""
+        g = {p: p.grad for p in self._moving} if given is None else dict(given)
+        bad = {p: ~np.isfinite(d) for p, d in g.items() if not is_finite(d)}
+        if self.on_nonfinite == "raise":
+            parameter = next(iter(bad))
+            function, name = _key_of(parameter, self._moving)
+            fault = parameter.fault if given is None else None
+            raise NonFiniteGradient(function, name, self.steps + 1, fault)
+        if self.on_nonfinite == "skip":
+            self.skipped += 1
+        elif self.on_nonfinite == "zero":
+            self._apply({p: 0.0 * p.coordinates if p in bad else d for p, d in g.items()})
+        else:
+            self._step_around(dict(g), bad)
+        if given is None:
+            for p in g:
+                p.zero_grad()
+
+    def _step_around(self, g: dict[Parameter, Any], bad: dict[Parameter, Any]) -> None:
+        """Step all but the bad entries: a single number is left out, the rest is put back after."""
+        for p, entries in bad.items():
+            if np.ndim(entries):
+                g[p] = np.where(entries, 0.0, g[p])
+            else:
+                del g[p]
+        if not g:
+            return
+        arrays = {p: entries for p, entries in bad.items() if p in g}
+        state = self._state_with(g)
+        kept = [
+            (p, e, p.coordinates, [field[e] for field in _fields(state, p)])
+            for p, e in arrays.items()
+        ]
+        self._apply(g)
+        state = self._state_with(g)
+        for p, entries, theta, old in kept:
+            p.place(*p.moved(np.where(entries, theta, p.coordinates)))
+            for field, values in zip(_fields(state, p), old, strict=True):
+                field[entries] = values
+
+    # --- The state
+
+    def _state_with(self, parameters: Iterable[Parameter]) -> dict[Any, Any]:
+        """The rule's state, up to date, with a beginning for parameters that it does not know."""
+        if self._engine is not None:
+            self._engine.note()
+        fresh = {p: p.coordinates for p in parameters if p not in self._begun}
+        if fresh or self._state is None:
+            begun = self.rule.init(fresh)
+            self._state = _joined({} if self._state is None else self._state, begun)
+            self._begun.update(fresh)
+        return self._state
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """The number of steps and the rule's state as arrays, by name."""
         known = self._targets.parameters()
-        state = self._state_with({p: p.coordinates for p in known})
+        state = self._state_with(known)
         leaves = _leaves(state, {p: "/".join(key) for key, p in _by_name(known).items()})
-        return {"steps": np.array(self.steps), **{k: np.array(v) for k, v in leaves.items()}}
+        counts = {"steps": self.steps, "skipped": self.skipped}
+        return {k: np.array(v) for k, v in {**counts, **leaves}.items()}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Take up a state that `state_dict` gave.
@@ -134,21 +262,67 @@ class ParamUpdate:
         known = self._targets.parameters()
         names = {p: "/".join(key) for key, p in _by_name(known).items()}
         template = self.rule.init({p: p.coordinates for p in known})
-        expected = {"steps": 0, **_leaves(template, names)}
-        wrong = [f"{k} is missing" for k in expected if k not in saved]
-        wrong += [f"{k} is not in this update" for k in saved if k not in expected]
-        for k, v in expected.items():
-            if k in saved and np.shape(saved[k]) != np.shape(v):
-                wrong.append(f"{k} has shape {np.shape(saved[k])}, expected {np.shape(v)}")
-            elif k in saved and np.asarray(saved[k]).dtype.kind not in "fiu":
-                wrong.append(f"{k} is {saved[k]!r}, expected numbers")
-            elif k in saved and isinstance(v, int) and not np.isfinite(saved[k]):
-                wrong.append(f"{k} is {saved[k]!r}, expected a count")
+        expected = {"steps": 0, "skipped": 0, **_leaves(template, names)}
+        wrong = differences(expected, saved)
         if wrong:
             raise StateMismatch(f"the saved state does not fit {self!r}: " + "; ".join(wrong))
-        self._state = _filled(template, names, saved)
-        self._begun = set(known)
-        self.steps = int(saved["steps"])
+        with lock:
+            self._state = _filled(template, names, saved)
+            self._engine = None
+            self._begun = set(known)
+            self.steps, self.skipped = int(saved["steps"]), int(saved["skipped"])
+
+    # --- The rate
+
+    @property
+    def learning_rates(self) -> dict[str, float]:
+        """The factors that may be set while training, by the place of each in the rule."""
+        state = self._state_with(self._targets.parameters())
+        return {path: at["factor"] for path, at in _settable(state)}
+
+    @property
+    def learning_rate(self) -> float:
+        """The factor of the rule, which may be set while training.
+
+        Setting it sets every factor of `learning_rates`.
+
+        Raises:
+            UpdateError: the rule has no such factor, as with a schedule, or several that differ.
+        """
+        rates = self.learning_rates
+        if len(set(rates.values())) != 1:
+            found = ", ".join(f"{path}: {rate}" for path, rate in rates.items())
+            raise UpdateError(
+                f"{self.rule!r} has {'several rates: ' + found if rates else 'no rate that is set'}"
+                "; make it with a number as learning_rate, or read learning_rates"
+            )
+        return next(iter(rates.values()))
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        self.set_learning_rates(dict.fromkeys(self.learning_rates, rate))
+
+    def set_learning_rates(self, rates: Mapping[str, float]) -> None:
+        """Set factors, by the names that `learning_rates` gives.
+
+        Raises:
+            UpdateError: there is none of that name.
+            InvalidValue: a rate is not a finite number; nothing is changed.
+        """
+        with lock:
+            at = dict(_settable(self._state_with(self._targets.parameters())))
+            for path, rate in rates.items():
+                if path not in at:
+                    raise UpdateError(f"there is no rate {path!r}; {nearest(path, at)}")
+                if not (np.ndim(rate) == 0 and np.isfinite(rate)):
+                    raise InvalidValue(f"a learning rate is a finite number, got {rate!r}")
+            if not rates:
+                raise UpdateError(
+                    f"{self.rule!r} has no rate that can be set; make it with a number as "
+                    "learning_rate, or write chain(..., scale_by_state(rate))"
+                )
+            for path, rate in rates.items():
+                at[path]["factor"] = float(rate)
 
     def __repr__(self) -> str:
         which = ", ".join(f"{f}.{name}" for f, name in self.parameters()) or "no parameters yet"
@@ -165,11 +339,34 @@ def _key_of(parameter: Parameter, parameters: list[Parameter]) -> tuple[str, str
     return next(key for key, p in _by_name([*parameters, parameter]).items() if p is parameter)
 
 
+# --- States, which are dictionaries of dictionaries
+
+
 def _joined(old: Any, new: Any) -> Any:
     """A state with the entries of new parameters added; a counter of both stays the old one."""
     if not isinstance(old, Mapping) or not isinstance(new, Mapping):
         return old
     return {**new, **{k: _joined(v, new[k]) if k in new else v for k, v in old.items()}}
+
+
+def _fields(state: Mapping[Any, Any], parameter: Parameter) -> list[np.ndarray]:
+    """The arrays that a state keeps for a parameter, entry by entry."""
+    found: list[np.ndarray] = []
+    for key, value in state.items():
+        if isinstance(value, Mapping):
+            found += _fields(value, parameter)
+        elif key is parameter and np.shape(value) == parameter.shape:
+            found.append(value)
+    return found
+
+
+def _settable(state: Mapping[Any, Any], path: str = "") -> list[tuple[str, dict[str, float]]]:
+    """The parts of a state that hold a factor, by path."""
+    found = [(path.rstrip("/"), state)] if "factor" in state else []
+    for key, value in state.items():
+        if isinstance(key, str) and isinstance(value, Mapping):
+            found += _settable(value, f"{path}{key}/")
+    return found  # type: ignore[return-value]
 
 
 def _leaves(state: State, names: Mapping[Parameter, str], prefix: str = "") -> dict[str, Any]:
@@ -184,6 +381,20 @@ def _leaves(state: State, names: Mapping[Parameter, str], prefix: str = "") -> d
         else:
             found[name] = value
     return found
+
+
+def differences(expected: Mapping[str, Any], saved: Mapping[str, Any]) -> list[str]:
+    """What keeps saved data from being filled in where `expected` stands."""
+    wrong = [f"{k} is missing" for k in expected if k not in saved]
+    wrong += [f"{k} is not in this update" for k in saved if k not in expected]
+    for k, v in expected.items():
+        if k in saved and np.shape(saved[k]) != np.shape(v):
+            wrong.append(f"{k} has shape {np.shape(saved[k])}, expected {np.shape(v)}")
+        elif k in saved and np.asarray(saved[k]).dtype.kind not in "fiu":
+            wrong.append(f"{k} is {saved[k]!r}, expected numbers")
+        elif k in saved and isinstance(v, int) and not np.isfinite(saved[k]):
+            wrong.append(f"{k} is {saved[k]!r}, expected a count")
+    return wrong
 
 
 def _filled(

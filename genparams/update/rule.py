@@ -12,9 +12,11 @@ parameters move by adding them.
 
 A chain of rules is a rule. A state is a dictionary of plain data, so that it can be read, saved and
 compared.
+
+A rule that treats every number alike says so: it is made by `elementwise` from one formula, from
+which an update also makes the code that steps floats and blocks of arrays in place.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,9 +24,12 @@ from typing import Any
 import numpy as np
 
 from genparams.errors import UpdateError
+from genparams.update.kernels import Elementwise
 
 Tree = Mapping[Any, Any]
 State = Mapping[Any, Any]
+Pieces = list[tuple[tuple[str, ...], Elementwise]]
+"""Formulas that run one after the other, each with the path of its state."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,17 +41,20 @@ class Rule:
         apply: From directions, state and parameters to directions and the next state.
         name: What it is, for `repr` and for the names in a saved state.
         settings: The numbers it was made with.
-        parts: The rules it is a chain of.
+        parts: The rules it is a chain of, by the names of their states.
+        pieces: From a parameter to the formulas that it goes through, if every number of it is
+            treated alike; None if that cannot be said.
     """
 
     init: Callable[[Tree], State]
     apply: Callable[[Tree, State, Tree], tuple[dict[Any, Any], State]]
     name: str = "rule"
     settings: Mapping[str, Any] = field(default_factory=dict)
-    parts: tuple["Rule", ...] = ()
+    parts: Mapping[str, "Rule"] = field(default_factory=dict)
+    pieces: Callable[[Any], Pieces] | None = None
 
     def __repr__(self) -> str:
-        shown = [repr(part) for part in self.parts if not self.settings]
+        shown = [repr(part) for part in self.parts.values() if not self.settings]
         shown += [f"{k}={v!r}" for k, v in self.settings.items()]
         return f"{self.name}({', '.join(shown)})"
 
@@ -58,6 +66,86 @@ def stateless(
     return Rule(lambda theta: {}, lambda g, state, theta: (apply(g, theta), state), name, settings)
 
 
+def stateful(
+    init: Callable[[Tree], State],
+    apply: Callable[[Tree, State, Tree], tuple[dict[Any, Any], State]],
+    name: str = "stateful",
+    **settings: Any,
+) -> Rule:
+    """A rule from `init(theta)` and `apply(directions, state, theta)`."""
+    return Rule(init, apply, name, settings)
+
+
+def elementwise(
+    formula: Callable[..., Any],
+    fields: Mapping[str, float] | None = None,
+    constants: Callable[[Any], tuple[float, ...]] | None = None,
+    shared: Mapping[str, Any] | None = None,
+    advance: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
+    name: str = "elementwise",
+    dtype: Any = None,
+    **settings: Any,
+) -> Rule:
+    """A rule that treats every number alike, which makes it fast.
+
+        formula(g, theta, *constants, *fields) -> direction, or direction, *next fields
+
+    For instance, momentum is
+
+        elementwise(lambda g, theta, v: (0.9 * v + g, 0.9 * v + g), fields={"v": 0.0})
+
+    Args:
+        formula: Array expressions of numpy's ufuncs and `np.where`.
+        fields: What is kept for each number, by name, and its first value.
+        constants: `constants(t)` gives the numbers of one step, t = 1, 2, ... counting the steps
+            that the parameter took part in; or `constants(shared)`, if there is any.
+        shared: What is kept once for all parameters, by name.
+        advance: From `shared` to that of the next step.
+        dtype: The type in which fields are kept and the formula computed; None for that of each
+            parameter.
+    """
+    kept = dict(fields or {})
+    one = Elementwise(formula, kept, constants, shared, advance, dtype and np.dtype(dtype))
+
+    def init(theta: Tree) -> State:
+        state: dict[str, Any] = dict(shared or {})
+        if one.counts:
+            state["t"] = dict.fromkeys(theta, 0)
+        for f, start in kept.items():
+            state[f] = {k: _full(x, start, one.dtype) for k, x in theta.items()}
+        return state
+
+    def apply(g: Tree, state: State, theta: Tree) -> tuple[dict, State]:
+        after = {k: dict(v) if isinstance(v, Mapping) else v for k, v in state.items()}
+        after.update(advance(state) if advance else {})
+        directions = {}
+        for k, d in g.items():
+            t = 0
+            if one.counts:
+                t = after["t"][k] = state["t"][k] + 1
+            found = one.applied(
+                _cast(d, one.dtype),
+                _cast(theta[k], one.dtype),
+                one.constants_at(t, state),
+                [state[f][k] for f in kept],
+            )
+            found = [float(v) for v in found] if type(d) is float else found
+            directions[k], *new = found
+            for f, v in zip(kept, new, strict=True):
+                after[f][k] = v
+        return directions, after
+
+    return Rule(init, apply, name, settings, pieces=lambda key: [((), one)])
+
+
+def _full(x: Any, start: float, dtype: Any) -> Any:
+    return float(start) if type(x) is float else np.full_like(x, start, dtype)
+
+
+def _cast(x: Any, dtype: Any) -> Any:
+    return x if dtype is None or type(x) is float else np.asarray(x, dtype)
+
+
 def chain(*rules: Rule, name: str = "chain", **settings: Any) -> Rule:
     """Apply rules one after the other, each to the directions that the one before it gave.
 
@@ -66,25 +154,44 @@ def chain(*rules: Rule, name: str = "chain", **settings: Any) -> Rule:
     for rule in rules:
         if not isinstance(rule, Rule):
             raise UpdateError(f"a chain is made of rules such as scale(0.1), got {rule!r}")
-    places = [f"{i} {rule.name}" for i, rule in enumerate(rules)]
+    parts = {f"{i} {rule.name}": rule for i, rule in enumerate(rules)}
 
     def init(theta: Tree) -> State:
-        return {place: rule.init(theta) for place, rule in zip(places, rules, strict=True)}
+        return {place: rule.init(theta) for place, rule in parts.items()}
 
     def apply(g: Tree, state: State, theta: Tree) -> tuple[dict[Any, Any], State]:
         after = {}
-        for place, rule in zip(places, rules, strict=True):
+        for place, rule in parts.items():
             g, after[place] = rule.apply(g, state[place], theta)
         return dict(g), after
 
-    return Rule(init, apply, name, settings, rules)
+    return Rule(init, apply, name, settings, parts, pieces_of(parts))
 
 
-def sqrt(x: Any) -> Any:
-    """The square root of a float or an array."""
-    return math.sqrt(x) if type(x) is float else np.sqrt(x)
+def pieces_of(parts: Mapping[str, Rule]) -> Callable[[Any], Pieces] | None:
+    """The formulas of a chain of these parts; None if one is not made of formulas."""
+    makers = {place: rule.pieces for place, rule in parts.items() if rule.pieces}
+    if len(makers) < len(parts):
+        return None
+    return lambda key: [
+        ((place, *path), piece) for place, of in makers.items() for path, piece in of(key)
+    ]
 
 
-def zeros(x: Any) -> Any:
-    """Zeros shaped as a float or an array."""
-    return 0.0 if type(x) is float else np.zeros_like(x)
+def split(rule: Rule) -> tuple[dict[str, Rule], Rule | None]:
+    """A rule's parts that see whole parameters, by place, and what is left, made of formulas.
+
+    A rule that is no chain is one part, at the place "".
+    """
+    if rule.pieces is not None:
+        return {}, rule
+    if not rule.parts:
+        return {"": rule}, None
+    head, tail = dict(rule.parts), {}
+    while head and (last := next(reversed(head.items())))[1].pieces is not None:
+        tail = {last[0]: head.pop(last[0]), **tail}
+    return head, Rule(rule.init, rule.apply, pieces=pieces_of(tail)) if tail else None
+
+
+identity = chain(name="identity")
+"""The rule that leaves directions as they are."""

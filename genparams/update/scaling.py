@@ -1,11 +1,42 @@
-"""Rules that scale directions."""
+"""Rules that scale directions by a factor."""
 
-from genparams.update.rule import Rule, State, Tree, sqrt, stateless, zeros
+from collections.abc import Callable
+
+from genparams.update.rule import Rule, elementwise
 
 
 def scale(factor: float) -> Rule:
     """Multiply by a fixed factor: direction = factor * g."""
-    return stateless(lambda g, theta: {k: factor * v for k, v in g.items()}, "scale", factor=factor)
+    return elementwise(lambda g, theta: g * factor, name="scale", factor=factor)
+
+
+def scale_by_state(factor: float) -> Rule:
+    """Multiply by a factor that is part of the state: direction = factor * g.
+
+    It is what `ParamUpdate.learning_rate` reads and sets while training.
+    """
+    return elementwise(
+        lambda g, theta, factor: g * factor,
+        shared={"factor": float(factor)},
+        constants=lambda shared: (shared["factor"],),
+        name="scale_by_state",
+        factor=factor,
+    )
+
+
+def scale_by_schedule(schedule: Callable[[int], float]) -> Rule:
+    """Multiply by a factor that depends on the step: direction = schedule(count) * g.
+
+    count = 0, 1, ... counts the calls, whichever parameters took part in them.
+    """
+    return elementwise(
+        lambda g, theta, factor: g * factor,
+        shared={"count": 0},
+        constants=lambda shared: (float(schedule(shared["count"])),),
+        advance=lambda shared: {"count": shared["count"] + 1},
+        name="scale_by_schedule",
+        schedule=schedule,
+    )
 
 
 def scale_by_inverse_time(step_size_init: float, step_size_beta: float) -> Rule:
@@ -16,49 +47,15 @@ def scale_by_inverse_time(step_size_init: float, step_size_beta: float) -> Rule:
     t = 1, 2, ... counts the calls.
     """
 
-    def init(theta: Tree) -> State:
-        return {"t": 0}
+    def constants(shared: dict) -> tuple[float]:
+        return (step_size_init * (step_size_beta + 1.0) / (step_size_beta + shared["t"] + 1),)
 
-    def apply(g: Tree, state: State, theta: Tree) -> tuple[dict, State]:
-        t = state["t"] + 1
-        factor = step_size_init * (step_size_beta + 1.0) / (step_size_beta + t)
-        return {k: factor * v for k, v in g.items()}, {"t": t}
-
-    return Rule(
-        init,
-        apply,
-        "scale_by_inverse_time",
-        {"step_size_init": step_size_init, "step_size_beta": step_size_beta},
+    return elementwise(
+        lambda g, theta, factor: g * factor,
+        shared={"t": 0},
+        constants=constants,
+        advance=lambda shared: {"t": shared["t"] + 1},
+        name="scale_by_inverse_time",
+        step_size_init=step_size_init,
+        step_size_beta=step_size_beta,
     )
-
-
-def scale_by_adam(beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8) -> Rule:
-    """Divide a running mean of gradients by the root of their running square.
-
-        m <- beta1 m + (1 - beta1) g          v <- beta2 v + (1 - beta2) g^2
-        direction = (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon),   t = 1, 2, ...
-
-    t counts the steps that a parameter took part in, so that one which joins late starts as it
-    would have alone.
-
-    Reference: Kingma and Ba, 2014, https://arxiv.org/abs/1412.6980, algorithm 1.
-    """
-
-    def init(theta: Tree) -> State:
-        return {
-            "t": dict.fromkeys(theta, 0),
-            "m": {k: zeros(v) for k, v in theta.items()},
-            "v": {k: zeros(v) for k, v in theta.items()},
-        }
-
-    def apply(g: Tree, state: State, theta: Tree) -> tuple[dict, State]:
-        steps, means, squares = dict(state["t"]), dict(state["m"]), dict(state["v"])
-        directions = {}
-        for k, d in g.items():
-            t = steps[k] = steps[k] + 1
-            m = means[k] = beta1 * means[k] + (1.0 - beta1) * d
-            v = squares[k] = beta2 * squares[k] + (1.0 - beta2) * (d * d)
-            directions[k] = (m / (1.0 - beta1**t)) / (sqrt(v / (1.0 - beta2**t)) + epsilon)
-        return directions, {"t": steps, "m": means, "v": squares}
-
-    return Rule(init, apply, "scale_by_adam", {"beta1": beta1, "beta2": beta2, "epsilon": epsilon})

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from genparams.errors import NothingAccumulated, UnknownFunction, UpdateError
-from genparams.params import Parameter, ParamStore, labels
+from genparams.params import Parameter, ParamStore, changes, labels
 from genparams.registry import named
 
 
@@ -28,9 +28,10 @@ class Targets:
             raise UpdateError(
                 "an update needs parameters: ParamUpdate(rule, f), or ParamUpdate(rule, f=['a'])"
             )
-        self._stores = dict.fromkeys([*map(store_of, self._wholes), *(s for s, _ in self._named)])
         self._found: list[Parameter] = []
-        self._found_at: list[int] = []
+        self._frozen: list[bool] = []
+        self._looked_at = -1
+        self._seen: list[int] | None = None
 
     def _name(self, owner: Any, names: Iterable[str]) -> None:
         store = _owner_store(owner)
@@ -41,18 +42,24 @@ class Targets:
         self._named += [(store, store[name].name) for name in names]
 
     def parameters(self) -> list[Parameter]:
-        """Every parameter meant, frozen or not."""
-        if self._age() != self._found_at:
-            wanted: dict[tuple[ParamStore, str], None] = {}
-            for whole in self._wholes:
-                wanted.update({(store_of(whole), name): None for name in store_of(whole)})
-                if self._callees:
-                    wanted.update(dict.fromkeys(whole.seen))
-            wanted.update(dict.fromkeys(self._named))
-            self._stores.update({store: None for store, _ in wanted})
-            self._found = [store[name] for store, name in wanted if name in store]
-            self._found_at = self._age()
+        """Every parameter meant, frozen or not: the same list as long as nothing has changed."""
+        seen = [len(whole.seen) for whole in self._wholes] if self._callees else None
+        if changes.count != self._looked_at or seen != self._seen:
+            self._looked_at, self._seen = changes.count, seen
+            found = self._look()
+            frozen = [p.frozen for p in found]
+            if (found, frozen) != (self._found, self._frozen):
+                self._found, self._frozen = found, frozen
         return self._found
+
+    def _look(self) -> list[Parameter]:
+        wanted: dict[tuple[ParamStore, str], None] = {}
+        for whole in self._wholes:
+            wanted.update({(store_of(whole), name): None for name in store_of(whole)})
+            if self._callees:
+                wanted.update(dict.fromkeys(whole.seen))
+        wanted.update(dict.fromkeys(self._named))
+        return [store[name] for store, name in wanted if name in store]
 
     def why_none(self) -> str:
         """The end of a sentence that says why no parameter can be moved."""
@@ -62,10 +69,6 @@ class Targets:
         if seen:
             return f"its runs read parameters of {', '.join(sorted(seen))} only; write callees=True"
         return "none of its parameters is initialised"
-
-    def _age(self) -> list[int]:
-        seen = [len(whole.seen) for whole in self._wholes] if self._callees else []
-        return [store.version for store in self._stores] + seen
 
     def given(self, grads: Mapping[Any, Any]) -> dict[Parameter, Any]:
         """A user's gradients, by parameter or by function and then by parameter, checked."""

@@ -447,7 +447,7 @@ def test_a_state_is_plain_arrays_by_function_and_parameter(outer):
     state = update.state_dict()
     assert all(type(v) is np.ndarray for v in state.values())
     ends = {k.split("/", 1)[1] for k in state if "/" in k}
-    assert ends == {f"{part}/update_outer/{name}" for part in "tmv" for name in "ab"}
+    assert ends == {f"{part}/update_outer/{name}" for part in "tmv" for name in "ab"} | {"factor"}
 
 
 def test_a_saved_state_does_not_change_with_the_update(outer):

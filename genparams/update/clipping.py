@@ -1,0 +1,115 @@
+"""Rules that bound directions, or move their mean to zero."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from genparams.errors import InvalidValue
+from genparams.update.rule import Rule, State, Tree, elementwise, stateful, stateless
+
+
+def clip(delta: float) -> Rule:
+    """Bound every number: direction = min(max(g, -delta), delta).
+
+    Raises:
+        InvalidValue: `delta` is not above 0.
+    """
+    delta = _bound("delta", delta)
+    return elementwise(
+        lambda g, theta: np.minimum(np.maximum(g, -delta), delta), name="clip", delta=delta
+    )
+
+
+def clip_by_norm(max_norm: float) -> Rule:
+    """Bound the length of each parameter's direction.
+
+        direction = g min(1, max_norm / |g|),   |g|^2 = sum of g_i^2
+
+    The sum is over all numbers of one parameter, whatever its shape.
+
+    Raises:
+        InvalidValue: `max_norm` is not above 0.
+    """
+    max_norm = _bound("max_norm", max_norm)
+
+    def apply(g: Tree, theta: Tree) -> dict[Any, Any]:
+        return {k: _shortened(d, _norm(d), max_norm) for k, d in g.items()}
+
+    return stateless(apply, "clip_by_norm", max_norm=max_norm)
+
+
+def clip_by_global_norm(max_norm: float) -> Rule:
+    """Bound the length of the directions of all parameters together.
+
+        norm = sqrt(sum over all parameters of |g|^2)
+        direction = g min(1, max_norm / norm)
+
+    All parameters are those that have a direction in this step. The state holds `norm`, as it was
+    before clipping.
+
+    Raises:
+        InvalidValue: `max_norm` is not above 0.
+
+    Reference: Pascanu, Mikolov and Bengio, 2013, https://arxiv.org/abs/1211.5063, algorithm 1.
+    """
+    max_norm = _bound("max_norm", max_norm)
+
+    def init(theta: Tree) -> State:
+        return {"norm": 0.0}
+
+    def apply(g: Tree, state: State, theta: Tree) -> tuple[dict[Any, Any], State]:
+        norm = math.hypot(*map(_norm, g.values()))
+        return {k: _shortened(d, norm, max_norm) for k, d in g.items()}, {"norm": norm}
+
+    return stateful(init, apply, "clip_by_global_norm", max_norm=max_norm)
+
+
+def centralize() -> Rule:
+    """Subtract from each slice of an array, taken along its first axis, the mean of that slice.
+
+        direction_i = g_i - mean(g_i),   i the index of axis 0
+
+    Parameters of rank 0 and 1 are left as they are.
+
+    Reference: Yong, Huang, Hua and Zhang, 2020, https://arxiv.org/abs/2004.01461, equation 1, in
+    the orientation of Axon and optax, whose slices run along axis 0.
+    """
+    return stateless(lambda g, theta: {k: _centred(d) for k, d in g.items()}, "centralize")
+
+
+def _centred(d: Any) -> Any:
+    if np.ndim(d) < 2 or np.size(d) == 0:
+        return d
+    return d - np.mean(d, axis=tuple(range(1, np.ndim(d))), keepdims=True)
+
+
+def _norm(d: Any) -> float:
+    """The root of the sum of squares, for numbers whose squares are no floats too."""
+    if type(d) is float:
+        return abs(d)
+    flat = np.asarray(d, np.float64).ravel()
+    with np.errstate(over="ignore", under="ignore"):
+        square = float(flat @ flat)
+        if 1e-280 < square < math.inf:
+            return math.sqrt(square)
+        top = float(np.max(np.abs(flat), initial=0.0))
+        if top == 0.0 or not math.isfinite(top):
+            return top
+        ratios = flat / top
+        return top * math.sqrt(float(ratios @ ratios))
+
+
+def _shortened(d: Any, norm: float, max_norm: float) -> Any:
+    if norm <= max_norm:
+        return d
+    factor = max_norm / norm  # for float32 too small, if its gradient is huge
+    if type(d) is float:
+        return d * factor
+    return np.multiply(d, factor, dtype=np.float64).astype(d.dtype, copy=False)
+
+
+def _bound(name: str, value: float) -> float:
+    if not value > 0.0:
+        raise InvalidValue(f"{name} must be above 0, got {value!r}")
+    return float(value)

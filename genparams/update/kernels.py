@@ -1,0 +1,337 @@
+"""Elementwise formulas turned into straight-line code.
+
+A formula is written once, as array expressions: `formula(g, theta, *constants, *fields)` returns a
+direction, followed by the new fields. It is run once on symbols, which note each operation, and
+the notes are written out as a function: over floats, over blocks of arrays in place, or as one
+loop for numba. What depends on constants alone is computed once for each step, and factors that
+follow each other become one.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from genparams.errors import UpdateError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Elementwise:
+    """What a rule does to every number alike.
+
+    Args:
+        formula: From a direction, the coordinate, constants and fields to the next direction and
+            the next fields, as expressions of numpy's ufuncs and `np.where`.
+        fields: What is kept for each number, by name, and what it is at the start.
+        constants: The numbers of one step: from `shared` if there is any, else from
+            t = 1, 2, ..., the count of steps that the parameter took part in.
+        shared: What is kept once for the whole rule, by name.
+        advance: The next `shared`.
+        dtype: The type of the fields and of the computation; None for that of the parameter.
+    """
+
+    formula: Callable[..., Any]
+    fields: Mapping[str, float] = field(default_factory=dict)
+    constants: Callable[[Any], tuple[float, ...]] | None = None
+    shared: Mapping[str, Any] | None = None
+    advance: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+    dtype: np.dtype | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether its state counts the steps of each parameter."""
+        return self.constants is not None and self.shared is None
+
+    def constants_at(self, t: int, shared: Mapping[str, Any]) -> tuple[float, ...]:
+        """The constants of a step."""
+        if self.constants is None:
+            return ()
+        return self.constants(t if self.shared is None else shared)
+
+    def applied(self, g: Any, theta: Any, constants: tuple, fields: list[Any]) -> tuple:
+        """The direction, followed by the next fields."""
+        found = self.formula(g, theta, *constants, *fields)
+        found = found if isinstance(found, tuple) else (found,)
+        if len(found) != 1 + len(self.fields):
+            raise UpdateError(
+                f"an elementwise formula returns a direction and {len(self.fields)} fields "
+                f"({', '.join(self.fields) or 'it has none'}), got {len(found)} values"
+            )
+        return found
+
+
+# --- Taking notes
+
+
+class Symbol(NDArrayOperatorsMixin):
+    """A number that is not known yet: a name, or an operation on others."""
+
+    def __init__(self, name: str = "", op: Any = None, args: tuple = (), constant: bool = False):
+        self.name, self.op, self.args, self.constant = name, op, args, constant
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        if method != "__call__" or options or ufunc.nout != 1:
+            raise UpdateError(
+                f"an elementwise formula cannot use {ufunc.__name__}.{method}; such a rule is made "
+                "with stateless or stateful"
+            )
+        return noted(ufunc, *inputs)
+
+    def __array_function__(self, f: Any, types: Any, args: tuple, options: dict) -> Any:
+        if f is not np.where or len(args) != 3:
+            raise UpdateError(
+                f"an elementwise formula cannot use np.{f.__name__}, only ufuncs and np.where; "
+                "such a rule is made with stateless or stateful"
+            )
+        return noted(np.where, *args)
+
+    def __bool__(self) -> bool:
+        raise UpdateError(
+            "an elementwise formula cannot branch on a number; write np.where(condition, a, b)"
+        )
+
+    __hash__ = object.__hash__
+
+
+def _is_constant(x: Any) -> bool:
+    return not isinstance(x, Symbol) or x.constant
+
+
+def noted(op: Any, *args: Any) -> Any:
+    """The symbol of an operation, or its value if all of its arguments are plain numbers."""
+    if not any(isinstance(a, Symbol) for a in args):
+        return float(op(*args))
+    if op is np.power and _is_two(args[1]):
+        return noted(np.square, args[0])
+    if op is np.multiply:
+        x, c = args if _is_constant(args[1]) else args[::-1]
+        if _is_constant(c) and isinstance(x, Symbol) and x.op is op and _is_constant(x.args[1]):
+            return noted(op, x.args[0], noted(op, x.args[1], c))
+        args = x, c
+    return Symbol("", op, args, all(map(_is_constant, args)))
+
+
+def _is_two(x: Any) -> bool:
+    return not isinstance(x, Symbol) and x == 2
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """What a formula does, in order."""
+
+    constants: list[Symbol]
+    """Inputs that are the same for all numbers."""
+    fields: list[Symbol]
+    folded: list[Symbol]
+    """Operations on constants alone."""
+    steps: list[Symbol]
+    """The other operations."""
+    results: list[Any]
+    """The new coordinate, and the new fields."""
+
+
+def taken(pieces: tuple[Elementwise, ...], minimize: bool) -> Notes:
+    """The notes of formulas that run one after the other, and of the step itself."""
+    g, theta = Symbol("g"), Symbol("theta")
+    direction: Any = -g if minimize else g
+    constants, fields, results = [], [], []
+    for piece in pieces:
+        count = len(piece.constants_at(1, piece.shared or {}))
+        mine = [Symbol(f"c{len(constants) + i}", constant=True) for i in range(count)]
+        kept = [Symbol(f"f{len(fields) + i}") for i in range(len(piece.fields))]
+        direction, *new = piece.applied(direction, theta, tuple(mine), kept)
+        constants += mine
+        fields += kept
+        results += new
+    results = [theta + direction, *results]
+    order: dict[Symbol, None] = {}
+    for result in [*results[1:], results[0]]:  # the coordinate moves when nothing else needs it
+        _visit(result, order)
+    for i, symbol in enumerate(order):
+        symbol.name = f"x{i}"
+    folded = [s for s in order if s.constant]
+    return Notes(constants, fields, folded, [s for s in order if not s.constant], results)
+
+
+def _visit(symbol: Any, order: dict[Symbol, None]) -> None:
+    """Put a symbol's operation after those that it needs."""
+    if isinstance(symbol, Symbol) and symbol.op is not None and symbol not in order:
+        for a in symbol.args:
+            _visit(a, order)
+        order[symbol] = None
+
+
+# --- Writing them out
+
+_FLOAT: dict[Any, str] = {
+    np.add: "{} + {}",
+    np.subtract: "{} - {}",
+    np.multiply: "{} * {}",
+    np.true_divide: "{} / {}",
+    np.negative: "-{}",
+    np.power: "{} ** {}",
+    np.square: "{0} * {0}",
+    np.sqrt: "sqrt({})",
+    np.absolute: "abs({})",
+    np.maximum: "max({}, {})",
+    np.minimum: "min({}, {})",
+    np.sign: "float({0} > 0.0) - float({0} < 0.0)",
+    np.where: "{1} if {0} else {2}",
+    np.greater: "{} > {}",
+    np.greater_equal: "{} >= {}",
+    np.less: "{} < {}",
+    np.less_equal: "{} <= {}",
+    np.exp: "exp({})",
+    np.log: "log({})",
+    np.tanh: "tanh({})",
+}
+_TESTS = {np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal}
+
+
+def _shown(x: Any) -> str:
+    return x.name if isinstance(x, Symbol) else f"({float(x)!r})"
+
+
+def _float_line(s: Symbol) -> str:
+    template = _FLOAT.get(s.op)
+    if template is None:
+        template = f"float(np.{s.op.__name__}({', '.join(['{}'] * len(s.args))}))"
+    return f"{s.name} = {template.format(*map(_shown, s.args))}"
+
+
+def _made(lines: list[str], name: str) -> Callable[..., Any]:
+    space: dict[str, Any] = {"np": np, **{k: getattr(math, k) for k in ("sqrt", "exp", "log")}}
+    space.update(tanh=math.tanh, inf=math.inf, nan=math.nan)
+    exec("\n".join(lines), space)  # the text is ours: names, floats and operators
+    return space[name]
+
+
+def _listed(symbols: list[Any]) -> str:
+    return ", ".join(map(_shown, symbols)) + ("," if len(symbols) == 1 else "")
+
+
+class Kernel:
+    """The code of a chain of elementwise formulas."""
+
+    def __init__(self, notes: Notes):
+        self.notes = notes
+
+    @cached_property
+    def over_floats(self) -> Callable[..., Any]:
+        """`f(slots, gradients, *constants)` steps floats.
+
+        Returns `(slot, theta, fields)` of each; or the first parameter that would not be finite,
+        or whose gradient is not.
+        """
+        notes = self.notes
+        inputs = ["slots", "gradients", *(c.name for c in notes.constants)]
+        lines = [f"def f({', '.join(inputs)}):", "  moved = []"]
+        lines += ["  " + _float_line(s) for s in notes.folded]
+        lines += ["  for slot, g in zip(slots, gradients):"]
+        lines += ["    if g - g != 0.0: return slot.parameter", "    theta = slot.parameter._theta"]
+        lines += [f"    {_listed(notes.fields)} = slot.fields"] if notes.fields else []
+        lines += ["    " + _float_line(s) for s in notes.steps]
+        theta, *fields = notes.results
+        lines += [
+            f"    if {_shown(theta)} - {_shown(theta)} != 0.0: return slot.parameter",
+            f"    moved.append((slot, {_shown(theta)}, ({_listed(fields)})))",
+            "  return moved",
+        ]
+        return _made(lines, "f")
+
+    @cached_property
+    def folded(self) -> Callable[..., tuple[float, ...]]:
+        """`f(*constants)`: those and what is computed from them alone."""
+        notes = self.notes
+        every = [*notes.constants, *notes.folded]
+        lines = [f"def f({', '.join(c.name for c in notes.constants)}):"]
+        lines += ["  " + _float_line(s) for s in notes.folded]
+        return _made([*lines, f"  return ({_listed(every)})"], "f")
+
+    @cached_property
+    def over_arrays(self) -> tuple[Callable[..., None], int]:
+        """`f(theta, g, *fields, *scratch, *folded)` steps arrays in place; how much scratch."""
+        return _in_place(self.notes)
+
+    @cached_property
+    def fused(self) -> Callable[..., None]:
+        """`f(theta, g, *fields, *folded)` steps arrays in place, in one loop of numba's."""
+        import numba
+
+        notes = self.notes
+        kept = [f.name for f in notes.fields]
+        arrays = ["theta_", "g_", *(k + "_" for k in kept)]
+        folded = [s.name for s in (*notes.constants, *notes.folded)]
+        lines = [f"def f({', '.join([*arrays, *folded])}):", "  for i in prange(theta_.size):"]
+        lines += [f"    {name} = {name}_[i]" for name in ("theta", "g", *kept)]
+        lines += ["    " + _float_line(s) for s in notes.steps]
+        results = zip(("theta", *kept), notes.results, strict=True)
+        lines += [f"    {name}_[i] = {_shown(new)}" for name, new in results]
+        loop = _made(["from numba import prange", *lines], "f")
+        return numba.njit(parallel=True, error_model="numpy")(loop)
+
+
+def _in_place(notes: Notes) -> tuple[Callable[..., None], int]:
+    """Each operation writes over what is needed no more, a result where it belongs if it can."""
+    last: dict[Symbol, int] = {}  # the place of the last operation that reads it
+    for i, s in enumerate(notes.steps):
+        last.update({a: i for a in s.args if isinstance(a, Symbol)})
+    end = len(notes.steps)
+    homes = dict(zip(["theta", *(f.name for f in notes.fields)], notes.results, strict=True))
+    for result in notes.results:
+        if isinstance(result, Symbol):
+            last[result] = end
+    leaf = {f.name: f for f in notes.fields}
+    at: dict[Symbol, str] = {f: f.name for f in notes.fields}  # the array that holds it
+    free: list[str] = []
+    scratch, lines, tests = 0, [], []
+
+    def shown(x: Any) -> str:
+        return at.get(x, x.name) if isinstance(x, Symbol) else _shown(x)
+
+    def reads_later(name: str, i: int) -> bool:
+        held = [s for s, place in at.items() if place == name]
+        return any(last.get(s, -1) > i for s in held)
+
+    for i, s in enumerate(notes.steps):
+        given = [shown(a) for a in s.args]
+        read = [at[a] for a in s.args if isinstance(a, Symbol) and a in at]
+        over = [place for place in dict.fromkeys(read) if not reads_later(place, i)]
+        free += [place for place in over if place.startswith("s") and place not in free]
+        if s.op in _TESTS:
+            lines.append(f"{s.name} = np.{s.op.__name__}({', '.join(given)})")
+            continue
+        home = [name for name, new in homes.items() if new is s and not reads_later(name, i)]
+        if home:
+            place = home[0]
+        elif over:
+            place = over[0]
+        elif free:
+            place = free[-1]
+        else:
+            place, scratch = f"s{scratch}", scratch + 1
+        free = [other for other in free if other != place]
+        at[s] = place
+        if s.op is np.where:
+            c, a, b = given
+            lines.append(f"np.copyto({place}, np.where({c}, {a}, {b}))")
+        else:
+            lines.append(f"np.{s.op.__name__}({', '.join([*given, place])})")
+    late = {name: shown(new) for name, new in homes.items() if shown(new) != name}
+    shifted = {place: f"{place}_old" for place in late.values() if place in leaf}
+    lines += [f"{old} = {place}.copy()" for place, old in shifted.items()]
+    lines += [f"{name}[...] = {shifted.get(place, place)}" for name, place in late.items()]
+    inputs = ["theta", "g", *leaf, *(f"s{i}" for i in range(scratch))]
+    inputs += [s.name for s in (*notes.constants, *notes.folded)]
+    text = [f"def f({', '.join(inputs)}):", *("  " + line for line in lines)]
+    return _made(text, "f"), scratch
+
+
+@lru_cache(maxsize=256)
+def kernel(pieces: tuple[Elementwise, ...], minimize: bool) -> Kernel:
+    """The code of formulas that run one after the other."""
+    return Kernel(taken(pieces, minimize))

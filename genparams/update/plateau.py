@@ -1,0 +1,150 @@
+"""Reducing the learning rate when a metric no longer improves."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from genparams.errors import InvalidValue, StateMismatch
+from genparams.update.schedules import AT_LEAST_0, COUNT, Asked, number
+
+_SHARE = Asked("above 0 and below 1, such as 0.1", lambda v: 0 < v < 1)
+
+
+class HasLearningRate(Protocol):
+    """What can have its learning rate reduced, such as a `ParamUpdate`."""
+
+    learning_rate: Any
+
+
+class ReduceOnPlateau:
+    """Reduces an update's learning rate when a metric has stopped improving.
+
+        learning_rate <- max(minimum, factor learning_rate)
+
+    once `step` has looked at more than `patience` values in a row without improvement. A value
+    improves if it lies below the best so far by more than
+
+        threshold |best|    if relative, else    threshold
+
+    (above, if `maximize`). NaN is no improvement. After a reduction, `cooldown` looks pass that are
+    not held against it.
+
+    As torch's ReduceLROnPlateau, but for two things. There the relative threshold is
+    threshold best, with which a negative metric, such as most log likelihoods, improves by getting
+    worse; here the two agree where the best is not negative. And torch leaves out a reduction of
+    less than 1e-8.
+
+    Args:
+        update: What has the learning rate: a `ParamUpdate`.
+        patience: The number of looks without improvement that are forgiven; 0 forgives none.
+        minimum: The learning rate is not brought below it.
+        maximize: Whether a better metric is a greater one.
+
+    Raises:
+        InvalidValue: an argument is out of its range, or `update` has no learning rate.
+    """
+
+    def __init__(
+        self,
+        update: HasLearningRate,
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        relative: bool = True,
+        cooldown: int = 0,
+        minimum: float = 0.0,
+        maximize: bool = False,
+    ):
+        if not hasattr(update, "learning_rate"):
+            raise InvalidValue(
+                "ReduceOnPlateau takes an update that has a learning rate, such as "
+                f"ParamUpdate(ADAM(0.01), f), got {update!r}"
+            )
+        self.update = update
+        self.factor = number("ReduceOnPlateau", "factor", factor, _SHARE)
+        self.patience = number("ReduceOnPlateau", "patience", patience, COUNT)
+        self.threshold = number("ReduceOnPlateau", "threshold", threshold, AT_LEAST_0)
+        self.relative = relative
+        self.cooldown = number("ReduceOnPlateau", "cooldown", cooldown, COUNT)
+        self.minimum = number("ReduceOnPlateau", "minimum", minimum, AT_LEAST_0)
+        self.maximize = maximize
+        self.best = -math.inf if maximize else math.inf
+        self.bad = 0  # looks in a row without improvement
+        self.cooling = 0  # looks left that are not held against it
+
+    def step(self, value: float) -> bool:
+        """Look at the metric; return whether the learning rate was reduced.
+
+        Raises:
+            InvalidValue: `value` is not a number.
+        """
+        value = _metric(value)
+        if self._improves(value):
+            self.best, self.bad = value, 0
+        else:
+            self.bad += 1
+        if self.cooling:
+            self.cooling, self.bad = self.cooling - 1, 0
+        if self.bad <= self.patience:
+            return False
+        self.cooling, self.bad = self.cooldown, 0
+        return self._reduce()
+
+    def _improves(self, value: float) -> bool:
+        if math.isinf(self.best):
+            needed = 0.0
+        else:
+            needed = self.threshold * (abs(self.best) if self.relative else 1.0)
+        return value > self.best + needed if self.maximize else value < self.best - needed
+
+    def _reduce(self) -> bool:
+        old = self.update.learning_rate
+        new = max(self.minimum, self.factor * old)
+        if not new < old:
+            return False
+        self.update.learning_rate = new
+        return True
+
+    def state_dict(self) -> dict[str, float]:
+        """The best value, the looks without improvement, and those left of a cooldown.
+
+        The learning rate is not among them: the update keeps it.
+        """
+        return {"best": self.best, "bad": self.bad, "cooling": self.cooling}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Take up a state that `state_dict` gave.
+
+        Raises:
+            StateMismatch: a name is missing or not known, or a number has no meaning; nothing is
+                changed.
+        """
+        if set(saved) != set(self.state_dict()):
+            raise StateMismatch(
+                f"the state of ReduceOnPlateau is best, bad and cooling, got "
+                f"{', '.join(map(str, saved)) or 'nothing'}; give what state_dict() returned"
+            )
+        try:
+            best, bad, cooling = float(saved["best"]), _count(saved["bad"]), _count(saved["cooling"])
+        except (TypeError, ValueError):
+            best = math.nan
+        if math.isnan(best):
+            raise StateMismatch(
+                "the state of ReduceOnPlateau is a number `best` and two counts, got "
+                f"{dict(saved)!r}; give what state_dict() returned"
+            )
+        self.best, self.bad, self.cooling = best, bad, cooling
+
+    def __repr__(self) -> str:
+        names = "factor", "patience", "threshold", "relative", "cooldown", "minimum", "maximize"
+        settings = (f"{name}={getattr(self, name)!r}" for name in names)
+        return f"ReduceOnPlateau({self.update!r}, {', '.join(settings)})"
+
+
+def _metric(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise InvalidValue(
+            f"ReduceOnPlateau.step takes one number, such as a mean loss, got {value!r}"
+        ) from None

@@ -1,0 +1,247 @@
+"""Projections: the nearest point of a set, to be taken after a step.
+
+Each solves
+
+    minimise |y - x|^2 over y in the set
+
+and gives the one solution as a new array of x's shape; the input stays as it is. Numbers of 32 bits
+stay so, whole numbers become floats. What is in the set already is its own projection. Results lie
+in the set up to rounding.
+
+`project_monotonic_approximately` alone is not a projection, but GoMLX's stand-in for one.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from genparams.errors import InvalidValue, ShapeError
+from genparams.types import Array
+from genparams.update.schedules import ABOVE_0, FINITE, number
+
+
+def project_box(x: Any, low: Any, high: Any) -> Any:
+    """The nearest point between two bounds: min(max(x, low), high), entry by entry.
+
+    minimise |y - x|^2 subject to low <= y <= high
+
+    Args:
+        x: A number or an array.
+        low: A number or an array that broadcasts to x's shape; -inf is no bound.
+        high: The same; inf is no bound.
+
+    Returns:
+        A new array of x's shape and type, a float for a float.
+
+    Raises:
+        InvalidValue: x is not finite, a bound is NaN, or nothing lies between the bounds.
+        ShapeError: the bounds do not broadcast to x's shape.
+    """
+    at = _finite("project_box", "x", x)
+    low = _broadcast("project_box", "low", _numbers("project_box", "low", low), at)
+    high = _broadcast("project_box", "high", _numbers("project_box", "high", high), at)
+    crossed = ~((low <= high) & (low < np.inf) & (high > -np.inf))
+    if np.any(crossed):
+        first = tuple(np.argwhere(crossed)[0].tolist())
+        raise InvalidValue(
+            f"project_box: low must be at most high, got low = {low[first]} and high = "
+            f"{high[first]}{_place(first)}; write low=-inf or high=inf for no bound"
+        )
+    return _like(x, np.minimum(np.maximum(at, low), high))
+
+
+def project_ball(x: Any, radius: float, center: Any = 0.0) -> Any:
+    """The nearest point of a ball, over all entries at once.
+
+        minimise |y - x|^2 subject to |y - center| <= radius
+
+        y = x                                                 within the ball
+        y = center + radius (x - center) / |x - center|       outside
+
+    |.| is the root of the sum of the squares of all entries.
+
+    Args:
+        x: A number or an array.
+        center: A number or an array that broadcasts to x's shape.
+
+    Returns:
+        A new array of x's shape and type, a float for a float.
+
+    Raises:
+        InvalidValue: `radius` is not above 0 and finite, or x or `center` is not finite.
+        ShapeError: `center` does not broadcast to x's shape.
+    """
+    radius = number("project_ball", "radius", radius, ABOVE_0)
+    at = _finite("project_ball", "x", x)
+    center = _broadcast("project_ball", "center", _finite("project_ball", "center", center), at)
+    away = at - center
+    size = np.max(np.abs(away), initial=0.0)
+    unit = away / (size or 1.0)  # its square cannot overflow
+    length = np.sqrt(np.sum(unit * unit))
+    return _like(x, at if size * length <= radius else center + unit * (radius / length))
+
+
+def project_simplex(x: Any, axis: int = -1, total: float = 1.0) -> Array:
+    """The nearest point of a simplex, for every slice along an axis.
+
+        minimise |y - x|^2 subject to y >= 0, sum y = total
+
+    The solution is y = max(x - tau, 0), with the one tau that makes the sum right: of the entries
+    in falling order u_1 >= u_2 >= ..., tau = (u_1 + ... + u_k - total) / k for the greatest k with
+    u_k > tau.
+
+    References: Held, Wolfe and Crowder, 1974, https://doi.org/10.1007/BF01580223; Duchi et al.,
+    2008, https://doi.org/10.1145/1390156.1390191, figure 1 (by sorting).
+
+    Args:
+        x: An array of at least one entry along `axis`.
+
+    Raises:
+        InvalidValue: x is not finite, or `total` is not above 0 and finite.
+        ShapeError: x has no such axis, or no entries along it.
+    """
+    total = number("project_simplex", "total", total, ABOVE_0)
+    at = _along("project_simplex", x, axis, least=1)
+    if not at.size:
+        return _like(x, at)
+    at = np.moveaxis(at, axis, -1)
+    at = at - np.max(at, axis=-1, keepdims=True)  # y is the same, and large numbers keep digits
+    u = -np.sort(-at, axis=-1)
+    tau = (np.cumsum(u, axis=-1) - total) / np.arange(1, at.shape[-1] + 1)
+    k = np.count_nonzero(u > tau, axis=-1, keepdims=True)
+    y = np.maximum(at - np.take_along_axis(tau, k - 1, axis=-1), 0.0)
+    return _like(x, np.moveaxis(y, -1, axis))
+
+
+def project_monotonic(x: Any, margin: float = 0.0, axis: int = -1) -> Array:
+    """The nearest sequence that rises by at least a margin, for every slice along an axis.
+
+        minimise |y - x|^2 subject to y[i + 1] - y[i] >= margin
+
+    z[i] = y[i] - margin i need only not fall, so it is the isotonic regression of x[i] - margin i,
+    here by scipy's pool of adjacent violators. A negative margin lets y fall by as much; for
+    sequences that fall by at least a margin, write `-project_monotonic(-x, margin)`.
+
+    Reference: Busing, 2022, https://doi.org/10.18637/jss.v102.c01.
+
+    Args:
+        x: An array of at least two points along `axis`.
+
+    Raises:
+        InvalidValue: x or `margin` is not finite.
+        ShapeError: x has no such axis, or fewer than two points along it.
+    """
+    from scipy.optimize import isotonic_regression
+
+    margin = number("project_monotonic", "margin", margin, FINITE)
+    at = np.moveaxis(_along("project_monotonic", x, axis, least=2), axis, -1)
+    rise = margin * np.arange(at.shape[-1])
+    y = at.copy()
+    for place in np.ndindex(at.shape[:-1]):
+        if np.any(np.diff(at[place]) < margin):
+            y[place] = isotonic_regression(at[place] - rise).x + rise
+    return _like(x, np.moveaxis(y, -1, axis))
+
+
+def project_monotonic_approximately(x: Any, margin: float = 0.0, axis: int = -1) -> Array:
+    """A near sequence that rises by at least a margin: GoMLX's MonotonicProjection, step by step.
+
+    One pass pays for each difference that falls short out of the difference after it, three times
+    over, and then raises what still falls short; it holds the first point. A second pass does the
+    same towards the left, and holds the last point. The result is the mean of the two. It is a
+    sequence as asked, and x itself where x is one, but not the nearest: with margin 0.1, the last
+    point of [5, 0, 0, 0, 0, 0, 9] goes to 11.6, where `project_monotonic` leaves it at 9.
+
+    Args:
+        x: An array of at least two points along `axis`.
+
+    Raises:
+        InvalidValue: x or `margin` is not finite.
+        ShapeError: x has no such axis, or fewer than two points along it.
+    """
+    margin = number("project_monotonic_approximately", "margin", margin, FINITE)
+    at = _along("project_monotonic_approximately", x, axis, least=2)
+    at = np.moveaxis(at, axis, -1)
+    first, d = at[..., :1], np.diff(at, axis=-1)
+    right = _paid(d, margin)
+    left = _paid(d[..., ::-1], margin)[..., ::-1]
+    lower = first - (np.sum(left, axis=-1, keepdims=True) - np.sum(d, axis=-1, keepdims=True))
+    y = 0.5 * (_summed(first, right) + _summed(lower, left))
+    return _like(x, np.moveaxis(y, -1, axis))
+
+
+def _paid(d: Array, margin: float) -> Array:
+    """Differences of at least `margin`, what each lacked taken from the next as far as it goes."""
+    if d.shape[-1] > 1:
+        for _ in range(3):
+            enough = np.maximum(d, margin)
+            debt = d - enough
+            enough[..., 1:] += debt[..., :-1]
+            d = enough
+    return np.maximum(d, margin)
+
+
+def _summed(first: Array, d: Array) -> Array:
+    return np.cumsum(np.concatenate([first, d], axis=-1), axis=-1)
+
+
+def _numbers(function: str, name: str, x: Any) -> Array:
+    """An array of floats of at least 64 bits."""
+    found = np.asarray(x)
+    if found.dtype.kind not in "fiu":
+        raise InvalidValue(
+            f"{function}: {name} must be real numbers, got {x!r}; np.asarray(x, dtype=float) makes "
+            "an array of them"
+        )
+    return found.astype(np.promote_types(found.dtype, np.float64))
+
+
+def _finite(function: str, name: str, x: Any) -> Array:
+    found = _numbers(function, name, x)
+    finite = np.isfinite(found)
+    if not np.all(finite):
+        first = tuple(np.argwhere(~finite)[0].tolist())
+        raise InvalidValue(
+            f"{function}: {name} must be finite, got {found[first]}{_place(first)}; nothing is "
+            "nearest to it, so mend the step that made it"
+        )
+    return found
+
+
+def _place(index: tuple[int, ...]) -> str:
+    return f" at {index}" if index else ""
+
+
+def _along(function: str, x: Any, axis: int, least: int) -> Array:
+    """The floats of an array that has an axis of a least length."""
+    found = _finite(function, "x", x)
+    if not -found.ndim <= axis < found.ndim:
+        raise ShapeError(
+            f"{function}: axis {axis} is out of range for an array of shape {found.shape}; "
+            f"give one from {-found.ndim} to {found.ndim - 1}"
+            if found.ndim
+            else f"{function}: a single number has no axis {axis}; give an array"
+        )
+    if found.shape[axis] < least:
+        raise ShapeError(
+            f"{function}: axis {axis} must hold at least {least} point{'s'[: least - 1]}, got "
+            f"{found.shape[axis]} in shape {found.shape}"
+        )
+    return found
+
+
+def _broadcast(function: str, name: str, value: Array, x: Array) -> Array:
+    try:
+        return np.broadcast_to(value, x.shape)
+    except ValueError:
+        raise ShapeError(
+            f"{function}: {name} of shape {value.shape} does not broadcast to x's shape {x.shape}"
+        ) from None
+
+
+def _like(x: Any, y: Array) -> Any:
+    """A result as its input was: a float, or a new array of its type."""
+    if isinstance(x, float | int):
+        return float(y)
+    kind = np.asarray(x).dtype
+    return np.array(y, dtype=kind if kind.kind == "f" else np.float64)

@@ -1,0 +1,99 @@
+"""Rules that pull parameters towards zero, or shake them."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from genparams.errors import InvalidValue
+from genparams.update.grouping import Where, only
+from genparams.update.rule import Rule, State, Tree, elementwise, stateful
+
+
+def add_decayed_weights(decay: float, mask: Where | None = None) -> Rule:
+    """Pull parameters towards zero: direction = g - decay * theta.
+
+    Directions are added, so this shrinks, whether the update maximises or minimises: the gradient
+    of a loss has its sign turned before the rules see it. Before the other rules of a chain it is
+    an L2 penalty of decay |theta|^2 / 2; between an adaptive rule and its rate it is the decoupled
+    decay of Loshchilov and Hutter, 2019, https://arxiv.org/abs/1711.05101. theta are unconstrained
+    coordinates. Frozen parameters do not decay.
+
+    Args:
+        mask: The parameters that decay, as in `only`; None for all.
+
+    Raises:
+        InvalidValue: `decay` is negative or not finite.
+        UpdateError: `mask` cannot be read.
+    """
+    decay = _at_least_zero("decay", decay)
+    rule = elementwise(lambda g, theta: g - decay * theta, name="add_decayed_weights", decay=decay)
+    return rule if mask is None else only(rule, mask)
+
+
+def add_noise(eta: float = 0.01, gamma: float = 0.55, seed: int | None = 0) -> Rule:
+    """Add Gaussian noise that falls with the number of steps.
+
+        direction = g + e,   e ~ Normal(0, variance eta / (1 + count)^gamma)
+
+    count = 0, 1, ... counts the calls. The state holds that of the generator, PCG64, which draws
+    in the order of the directions: an update that is loaded goes on with the same noise.
+
+    Args:
+        seed: A whole number from which the noise follows; None for noise that differs each time.
+
+    Raises:
+        InvalidValue: `eta` or `gamma` is negative or not finite, or `seed` is no seed.
+
+    Reference: Neelakantan et al., 2015, https://arxiv.org/abs/1511.06807, section 3, as in optax.
+    Axon takes this variance for the standard deviation.
+    """
+    eta, gamma = _at_least_zero("eta", eta), _at_least_zero("gamma", gamma)
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    if seed is not None and not (whole and seed >= 0):
+        raise InvalidValue(f"seed must be a whole number from 0 on or None, got {seed!r}")
+
+    def init(theta: Tree) -> State:
+        return {"count": 0, "generator": packed(np.random.PCG64(seed))}
+
+    def apply(g: Tree, state: State, theta: Tree) -> tuple[dict[Any, Any], State]:
+        bits = unpacked(state["generator"])
+        normal = np.random.Generator(bits).standard_normal
+        std = math.sqrt(eta / (1.0 + state["count"]) ** gamma)
+        directions = {}
+        for k, d in g.items():
+            noise = std * normal(np.shape(d))
+            directions[k] = float(d + noise) if type(d) is float else d + noise.astype(d.dtype)
+        return directions, {"count": state["count"] + 1, "generator": packed(bits)}
+
+    return stateful(init, apply, "add_noise", eta=eta, gamma=gamma, seed=seed)
+
+
+_WORD = 1 << 64
+
+
+def packed(bits: np.random.PCG64) -> np.ndarray:
+    """The state of a generator as six words, np.uint64."""
+    state: Any = bits.state
+    numbers = state["state"]["state"], state["state"]["inc"]
+    words = [word for n in numbers for word in divmod(n, _WORD)]
+    return np.array([*words, state["has_uint32"], state["uinteger"]], np.uint64)
+
+
+def unpacked(words: np.ndarray) -> np.random.PCG64:
+    """A generator in the state that `packed` gave."""
+    high, low, inc_high, inc_low, has_uint32, uinteger = map(int, words)
+    bits = np.random.PCG64(0)
+    bits.state = {
+        "bit_generator": "PCG64",
+        "state": {"state": high * _WORD + low, "inc": inc_high * _WORD + inc_low},
+        "has_uint32": has_uint32,
+        "uinteger": uinteger,
+    }
+    return bits
+
+
+def _at_least_zero(name: str, value: float) -> float:
+    if not 0.0 <= value < math.inf:
+        raise InvalidValue(f"{name} must be at least 0 and finite, got {value!r}")
+    return float(value)

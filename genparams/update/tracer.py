@@ -1,0 +1,89 @@
+"""A tracer: what each step of an update saw and did."""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from genparams.params import Parameter
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one step did to one parameter. Norms are L2, in unconstrained coordinates."""
+
+    step: int
+    function: str
+    parameter: str
+    grad_norm: float
+    """Of the gradient before the rule: before any clipping."""
+    value_norm: float
+    step_norm: float
+    nonfinite: int
+    """How many entries of the gradient are NaN or infinite."""
+    address: str | None
+    """The choice whose log probability made them, where it is known."""
+
+    @property
+    def ratio(self) -> float:
+        """The length of the step over that of the coordinates before it; NaN for 0 over 0."""
+        if self.value_norm == 0.0:
+            return math.inf if self.step_norm > 0.0 else math.nan
+        return self.step_norm / self.value_norm
+
+
+class GradientTracer:
+    """Writes down, for each step and parameter, the gradient's norm and what the step did.
+
+        tracer = GradientTracer()
+        update = ParamUpdate(ADAM(0.1), f, tracer=tracer)
+        ...
+        tracer.records[-1].ratio
+
+    A step that is refused is written down too, with a step of length 0.
+
+    Args:
+        limit: How many records to keep, the latest; None for all.
+    """
+
+    def __init__(self, limit: int | None = None):
+        self.limit = limit
+        self.records: list[Step] = []
+
+    def global_norm(self, step: int) -> float:
+        """The norm of all gradients of one step together, before the rule."""
+        return math.hypot(*(r.grad_norm for r in self.records if r.step == step))
+
+    @contextmanager
+    def step(
+        self,
+        step: int,
+        parameters: Mapping[tuple[str, str], Parameter],
+        given: Mapping[Parameter, Any] | None,
+    ) -> Iterator[None]:
+        """Write down what happens inside."""
+        before = []
+        for (function, name), p in parameters.items():
+            g = p.gathered_grad() if given is None else given[p]
+            bad = int(np.sum(~np.isfinite(g)))
+            fault = p.fault if given is None and bad else None
+            before.append((function, name, p, p.coordinates, _norm(g), bad, fault))
+        try:
+            yield
+        finally:
+            self.records += [
+                Step(
+                    step, function, name, g, _norm(theta), _norm(p.coordinates - theta), bad, fault
+                )
+                for function, name, p, theta, g, bad, fault in before
+            ]
+            if self.limit is not None:
+                del self.records[: -self.limit]
+
+
+def _norm(x: Any) -> float:
+    with np.errstate(all="ignore"):
+        return float(np.linalg.norm(np.ravel(x)))
