@@ -17,9 +17,10 @@ lint: .venv/ready
 types: .venv/ready
 	$(BIN)/pyright
 
-benchmark: .venv/ready  ## one training step against the same by hand in numpy
+benchmark: .venv/ready  ## training steps and updates against the same by hand in numpy
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/combinators.py
+	$(BIN)/python benchmarks/update.py
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

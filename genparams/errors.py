@@ -21,10 +21,11 @@
     |  |- UnknownParameter         no parameter of that name
     |  |- UninitializedParameter   read before it was given a value
     |  `- UnknownFunction          no live function of that name, or two
-    `- UpdateError (RuntimeError)
-       |- NothingAccumulated       `apply` without a gradient
-       |- NonFiniteGradient        a gradient with a NaN or an infinity
-       `- StateMismatch            a saved state that does not fit
+    |- UpdateError (RuntimeError)
+    |  |- NothingAccumulated       `apply` without a gradient
+    |  |- NonFiniteGradient        a gradient with a NaN or an infinity
+    |  `- StateMismatch            a saved state that does not fit
+    `- CheckpointError (OSError)   a file that is no checkpoint, or is damaged
 
 Each also derives from the builtin in brackets, carries its data as attributes, and says what to
 write instead.
@@ -151,3 +152,7 @@ class NonFiniteGradient(UpdateError):
 
 class StateMismatch(UpdateError):
     """A saved state does not fit what it is loaded into."""
+
+
+class CheckpointError(GenParamsError, OSError):
+    """A file is not a checkpoint, is damaged, or has a format that is not known."""

@@ -180,6 +180,8 @@ class Parameter:
         if isinstance(self.constraint, Real):
             return theta, theta
         value = self.constraint.natural(theta)
+        if type(value) is np.float64:
+            value = float(value)
         if type(value) is not float or self.dtype != np.float64:
             value = _plain(np.asarray(value, dtype=self.dtype))
         return theta, value
@@ -219,6 +221,13 @@ class Parameter:
         else:
             self.buffer.write(self, theta)
         self._value = self._theta if value is theta else value
+
+    def restore(self, theta: np.ndarray, value: np.ndarray) -> None:
+        """Take coordinates and value as they once were, of the right shapes, to the bit."""
+        at = _plain(np.array(theta, self.dtype))
+        self.place(
+            at, at if isinstance(self.constraint, Real) else _plain(np.array(value, self.dtype))
+        )
 
     def checked_grad(self, grad: Any) -> Any:
         """`grad` as a float or an array, if it has the shape of this parameter's coordinates."""

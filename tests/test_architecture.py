@@ -141,7 +141,3 @@ def test_every_distribution_has_words_of_its_own():
     for name, d in found.items():
         assert d.__doc__, name
         assert d.__doc__ != genparams.Distribution.__doc__, name
-
-
-def test_public_names_are_listed_once_and_in_order():
-    assert sorted(set(genparams.__all__)) == genparams.__all__

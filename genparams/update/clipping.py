@@ -5,17 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from genparams.errors import InvalidValue
 from genparams.update.rule import Rule, State, Tree, elementwise, stateful, stateless
+from genparams.update.schedules import ABOVE_0, number
 
 
 def clip(delta: float) -> Rule:
     """Bound every number: direction = min(max(g, -delta), delta).
 
     Raises:
-        InvalidValue: `delta` is not above 0.
+        InvalidValue: `delta` is not a finite number above 0.
     """
-    delta = _bound("delta", delta)
+    delta = number("clip", "delta", delta, ABOVE_0)
     return elementwise(
         lambda g, theta: np.minimum(np.maximum(g, -delta), delta), name="clip", delta=delta
     )
@@ -29,9 +29,9 @@ def clip_by_norm(max_norm: float) -> Rule:
     The sum is over all numbers of one parameter, whatever its shape.
 
     Raises:
-        InvalidValue: `max_norm` is not above 0.
+        InvalidValue: `max_norm` is not a finite number above 0.
     """
-    max_norm = _bound("max_norm", max_norm)
+    max_norm = number("clip_by_norm", "max_norm", max_norm, ABOVE_0)
 
     def apply(g: Tree, theta: Tree) -> dict[Any, Any]:
         return {k: _shortened(d, _norm(d), max_norm) for k, d in g.items()}
@@ -49,11 +49,11 @@ def clip_by_global_norm(max_norm: float) -> Rule:
     before clipping.
 
     Raises:
-        InvalidValue: `max_norm` is not above 0.
+        InvalidValue: `max_norm` is not a finite number above 0.
 
     Reference: Pascanu, Mikolov and Bengio, 2013, https://arxiv.org/abs/1211.5063, algorithm 1.
     """
-    max_norm = _bound("max_norm", max_norm)
+    max_norm = number("clip_by_global_norm", "max_norm", max_norm, ABOVE_0)
 
     def init(theta: Tree) -> State:
         return {"norm": 0.0}
@@ -81,11 +81,12 @@ def centralize() -> Rule:
 def _centred(d: Any) -> Any:
     if np.ndim(d) < 2 or np.size(d) == 0:
         return d
-    return d - np.mean(d, axis=tuple(range(1, np.ndim(d))), keepdims=True)
+    mean = np.mean(d, axis=tuple(range(1, np.ndim(d))), dtype=np.float64, keepdims=True)
+    return (d - mean).astype(d.dtype, copy=False)
 
 
 def _norm(d: Any) -> float:
-    """The root of the sum of squares, for numbers whose squares are no floats too."""
+    """The root of the sum of squares, also where the squares themselves would overflow."""
     if type(d) is float:
         return abs(d)
     flat = np.asarray(d, np.float64).ravel()
@@ -103,13 +104,7 @@ def _norm(d: Any) -> float:
 def _shortened(d: Any, norm: float, max_norm: float) -> Any:
     if norm <= max_norm:
         return d
-    factor = max_norm / norm  # for float32 too small, if its gradient is huge
     if type(d) is float:
-        return d * factor
-    return np.multiply(d, factor, dtype=np.float64).astype(d.dtype, copy=False)
-
-
-def _bound(name: str, value: float) -> float:
-    if not value > 0.0:
-        raise InvalidValue(f"{name} must be above 0, got {value!r}")
-    return float(value)
+        return d / norm * max_norm
+    unit = np.divide(d, norm, dtype=np.float64)  # max_norm / norm may be too small for a float
+    return (unit * max_norm).astype(d.dtype, copy=False)

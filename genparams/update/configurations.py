@@ -1,18 +1,84 @@
-"""The update rules that have names of their own: Gen's configurations."""
+"""The update rules that have names of their own.
 
-from genparams.errors import InvalidValue
-from genparams.update.adaptive import scale_by_adam
+Each is a chain of the combinators in the files beside this one, and its docstring says which. All
+of them climb; an update of a loss says `minimize=True`, which turns the sign of the gradients.
+
+What several of them take means the same in each:
+
+- `learning_rate` is a number, which `ParamUpdate.learning_rate` reads and sets while training, or a
+  schedule: a function of the number of calls before, 0 at the first, such as those in `schedules`.
+- `decay` is Flux's: a factor 1 / (1 + decay n), n = 0, 1, ... counting the calls. Where there is
+  momentum, and in SGD, it meets the gradient; elsewhere the step.
+- `weight_decay` pulls towards zero: the parameters that `mask` chooses (`"*kernel"`, say, or a
+  predicate; None for all) as the rule's docstring says, coupled or decoupled.
+- `backoff_steps=k` is GoMLX's: the first k calls move nothing, while the running means fill.
+- `clip_step=c` bounds every number of the step itself by -c and c, rate and weight decay included.
+- `dtype` is the type in which the running means are kept and computed.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from genparams.update.adaptive import (
+    scale_by_adadelta,
+    scale_by_adam,
+    scale_by_adamax,
+    scale_by_amsgrad,
+    scale_by_belief,
+    scale_by_lion,
+    scale_by_nadam,
+    scale_by_radam,
+    scale_by_rms,
+    scale_by_rss,
+    scale_by_trust_ratio,
+    scale_by_yogi,
+)
+from genparams.update.clipping import clip
+from genparams.update.grouping import Where
+from genparams.update.momentum import trace
+from genparams.update.regularizing import add_decayed_weights
 from genparams.update.rule import Rule, chain
-from genparams.update.scaling import scale_by_inverse_time, scale_by_state
+from genparams.update.scaling import (
+    scale_by_inverse_time,
+    scale_by_schedule,
+    scale_by_state,
+)
+from genparams.update.schedules import (
+    constant_schedule,
+    inverse_time_decay,
+    join_schedules,
+    one_over_sqrt,
+)
+from genparams.update.settings import (
+    ABOVE_0,
+    AT_LEAST_0,
+    COUNT,
+    SHARE,
+    FloatType,
+    Kind,
+    checked,
+    plain,
+)
+
+Rate = float | Callable[[int], float]
+"""A learning rate, or a schedule of them."""
+
+_RATE = Kind("above 0, or a schedule", ABOVE_0.holds, ABOVE_0.example)
+
+
+# --- Plain gradients
 
 
 def FixedStepGradientDescent(step_size: float) -> Rule:
     """Move along the gradient by a fixed step: theta <- theta + step_size g.
 
     The name is Gen's; like every rule here it climbs, unless the update says `minimize=True`.
+
+    Raises:
+        InvalidValue: `step_size` is not above 0.
     """
-    _positive("step_size", step_size)
-    return chain(scale_by_state(step_size), name="FixedStepGradientDescent", step_size=step_size)
+    (step,) = checked("FixedStepGradientDescent", ABOVE_0, step_size=step_size)
+    return _named(scale_by_state(step), name="FixedStepGradientDescent", step_size=step)
 
 
 def GradientDescent(step_size_init: float, step_size_beta: float) -> Rule:
@@ -21,47 +87,706 @@ def GradientDescent(step_size_init: float, step_size_beta: float) -> Rule:
         theta <- theta + step_size_init (step_size_beta + 1) / (step_size_beta + t) g
 
     t = 1, 2, ... counts calls of `apply`; the first step is `step_size_init`, half of it is reached
-    at t = step_size_beta + 2.
+    at t = step_size_beta + 2. It is Gen's.
+
+    Raises:
+        InvalidValue: `step_size_init` is not above 0, or `step_size_beta` below 0.
     """
-    _positive("step_size_init", step_size_init)
-    if not step_size_beta >= 0.0:
-        raise InvalidValue(f"step_size_beta must be at least 0, got {step_size_beta!r}")
-    return chain(
-        scale_by_inverse_time(step_size_init, step_size_beta),
+    (init,) = checked("GradientDescent", ABOVE_0, step_size_init=step_size_init)
+    (beta,) = checked("GradientDescent", AT_LEAST_0, step_size_beta=step_size_beta)
+    return _named(
+        scale_by_inverse_time(init, beta),
         name="GradientDescent",
-        step_size_init=step_size_init,
-        step_size_beta=step_size_beta,
+        step_size_init=init,
+        step_size_beta=beta,
     )
 
 
+def SGD(
+    learning_rate: Rate = 0.1,
+    *,
+    decay: float = 0.0,
+    decay_by_root: bool = False,
+    weight_decay: float = 0.0,
+    mask: Where | None = None,
+    clip_step: float | None = None,
+) -> Rule:
+    """Stochastic gradient descent.
+
+        theta <- theta + learning_rate f (g - weight_decay theta),    f = 1 / (1 + decay n)
+
+    The rate is Flux's; torch's is 0.001.
+
+    Args:
+        decay_by_root: Whether f is divided by sqrt(n + 1): GoMLX's, which has it on by default.
+            A schedule `one_over_sqrt(learning_rate)` is the same, with a rate that cannot be set.
+
+    Raises:
+        InvalidValue: a number is out of its range.
+    """
+    return _named(
+        *_penalty("SGD", weight_decay, mask),
+        *_slowing("SGD", decay),
+        *([scale_by_schedule(one_over_sqrt(1.0))] if decay_by_root else []),
+        *_rate("SGD", learning_rate),
+        *_bounded("SGD", clip_step),
+        name="SGD",
+        learning_rate=learning_rate,
+        **_used(
+            decay=decay,
+            decay_by_root=decay_by_root,
+            weight_decay=weight_decay,
+            mask=mask,
+            clip_step=clip_step,
+        ),
+    )
+
+
+def Momentum(
+    learning_rate: Rate = 0.01,
+    rho: float = 0.9,
+    *,
+    decay: float = 0.0,
+    weight_decay: float = 0.0,
+    mask: Where | None = None,
+    dtype: FloatType = None,
+) -> Rule:
+    """Gradient descent with a velocity.
+
+        v <- rho v + learning_rate f (g - weight_decay theta),    f = 1 / (1 + decay n)
+        theta <- theta + v
+
+    The rate is inside the velocity, as in Flux: setting it leaves the velocity as it is. torch's
+    SGD with momentum has it outside, `chain(trace(rho), scale_by_state(learning_rate))`, which is
+    the same while the rate stays. The numbers are Flux's.
+
+    Raises:
+        InvalidValue: a number is out of its range.
+
+    Reference: Polyak, 1964, https://doi.org/10.1016/0041-5553(64)90137-5.
+    """
+    return _named(
+        *_penalty("Momentum", weight_decay, mask),
+        *_slowing("Momentum", decay),
+        *_rate("Momentum", learning_rate),
+        *_velocity("Momentum", False, dtype, rho=rho),
+        name="Momentum",
+        learning_rate=learning_rate,
+        rho=rho,
+        **_used(decay=decay, weight_decay=weight_decay, mask=mask, dtype=dtype),
+    )
+
+
+def Nesterov(
+    learning_rate: Rate = 0.01,
+    rho: float = 0.9,
+    *,
+    decay: float = 0.0,
+    weight_decay: float = 0.0,
+    mask: Where | None = None,
+    dtype: FloatType = None,
+) -> Rule:
+    """Gradient descent with a velocity, taken one step ahead.
+
+        d = learning_rate f (g - weight_decay theta),    f = 1 / (1 + decay n)
+        v <- rho v + d
+        theta <- theta + rho v + d,    with the new v
+
+    The rate is inside the velocity, as in Flux. The numbers are Flux 0.6's; 0.7 has a rate of
+    0.001. torch's SGD with `nesterov=True` is the same while the rate stays.
+
+    Raises:
+        InvalidValue: a number is out of its range.
+
+    Reference: Nesterov, 1983, in the variables of Bengio et al., 2012,
+    https://arxiv.org/abs/1212.0901, equation 7.
+    """
+    return _named(
+        *_penalty("Nesterov", weight_decay, mask),
+        *_slowing("Nesterov", decay),
+        *_rate("Nesterov", learning_rate),
+        *_velocity("Nesterov", True, dtype, rho=rho),
+        name="Nesterov",
+        learning_rate=learning_rate,
+        rho=rho,
+        **_used(decay=decay, weight_decay=weight_decay, mask=mask, dtype=dtype),
+    )
+
+
+# --- Adam and its kin
+
+
 def ADAM(
-    learning_rate: float = 0.001, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
+    learning_rate: Rate = 0.001,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-8,
+    *,
+    decay: float = 0.0,
+    backoff_steps: int = 0,
+    clip_step: float | None = None,
+    dtype: FloatType = None,
 ) -> Rule:
     """Adaptive moment estimation, `chain(scale_by_adam(...), scale_by_state(learning_rate))`.
 
         m <- beta1 m + (1 - beta1) g          v <- beta2 v + (1 - beta2) g^2
         theta <- theta + learning_rate (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon)
 
-    t = 1, 2, ... counts calls of `apply`.
+    t = 1, 2, ... counts calls of `apply`. The form and the numbers are those of the paper, torch
+    and optax.
+
+    Raises:
+        InvalidValue: a number is out of its range.
 
     Reference: Kingma and Ba, 2014, https://arxiv.org/abs/1412.6980, algorithm 1.
     """
-    _positive("learning_rate", learning_rate)
-    _positive("epsilon", epsilon)
-    for name, value in (("beta1", beta1), ("beta2", beta2)):
-        if not 0.0 <= value < 1.0:
-            raise InvalidValue(f"{name} must be at least 0 and below 1, got {value!r}")
-    return chain(
-        scale_by_adam(beta1, beta2, epsilon),
-        scale_by_state(learning_rate),
+    return _named(
+        scale_by_adam(beta1, beta2, epsilon, dtype=dtype),
+        *_step("ADAM", learning_rate, decay, backoff_steps, clip_step),
         name="ADAM",
         learning_rate=learning_rate,
         beta1=beta1,
         beta2=beta2,
         epsilon=epsilon,
+        **_used(decay=decay, backoff_steps=backoff_steps, clip_step=clip_step, dtype=dtype),
     )
 
 
-def _positive(name: str, value: float) -> None:
-    if not value > 0.0:
-        raise InvalidValue(f"{name} must be above 0, got {value!r}")
+def AdamW(
+    learning_rate: Rate = 0.001,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-8,
+    weight_decay: float = 0.01,
+    *,
+    mask: Where | None = None,
+    decay: float = 0.0,
+    backoff_steps: int = 0,
+    clip_step: float | None = None,
+    dtype: FloatType = None,
+) -> Rule:
+    """Adam with decoupled weight decay.
+
+        theta <- theta + learning_rate (d - weight_decay theta),    d from `scale_by_adam`
+
+    The pull is scaled by the learning rate, but not by the running square. The form and the numbers
+    are torch's; optax has the form with weight_decay 0.0001, Flux does not scale by the rate.
+
+    Raises:
+        InvalidValue: a number is out of its range.
+
+    Reference: Loshchilov and Hutter, 2019, https://arxiv.org/abs/1711.05101, algorithm 2.
+    """
+    return _named(
+        scale_by_adam(beta1, beta2, epsilon, dtype=dtype),
+        *_penalty("AdamW", weight_decay, mask),
+        *_step("AdamW", learning_rate, decay, backoff_steps, clip_step),
+        name="AdamW",
+        learning_rate=learning_rate,
+        beta1=beta1,
+        beta2=beta2,
+        epsilon=epsilon,
+        weight_decay=weight_decay,
+        **_used(
+            mask=mask,
+            decay=decay,
+            backoff_steps=backoff_steps,
+            clip_step=clip_step,
+            dtype=dtype,
+        ),
+    )
+
+
+def Adamax(
+    learning_rate: Rate = 0.002,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-8,
+    *,
+    decay: float = 0.0,
+    backoff_steps: int = 0,
+    clip_step: float | None = None,
+    dtype: FloatType = None,
+) -> Rule:
+    """Adam with the greatest gradient in place of the mean square: `scale_by_adamax`.
+
+    The form is that of torch and optax, the numbers those of the paper and torch.
+
+    Raises:
+        InvalidValue: a number is out of its range.
+
+    Reference: Kingma and Ba, 2014, https://arxiv.org/abs/1412.6980, algorithm 2.
+    """
+    return _named(
+        scale_by_adamax(beta1, beta2, epsilon, dtype=dtype),
+        *_step("Adamax", learning_rate, decay, backoff_steps, clip_step),
+        name="Adamax",
+        learning_rate=learning_rate,
+        beta1=beta1,
+        beta2=beta2,
+        epsilon=epsilon,
+        **_used(decay=decay, backoff_steps=backoff_steps, clip_step=clip_step, dtype=dtype),
+    )
+
+
+def AMSGrad(
+    learning_rate: Rate = 0.001,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-8,
+    *,
+    decay: float = 0.0,
+    backoff_steps: int = 0,
+    clip_step: float | None = None,
+    dtype: FloatType = None,
+) -> Rule:
+    """Adam with the greatest mean square so far: `scale_by_amsgrad`.
+
+    The form and the numbers are those of torch's Adam with `amsgrad=True`; optax corrects the bias
+    before it takes the maximum.
+
+    Raises:
+        InvalidValue: a number is out of its range.
+
+    Reference: Reddi, Kale and Kumar, 2018, https://arxiv.org/abs/1904.09237, algorithm 2.
+    """
+    return _named(
+        scale_by_amsgrad(beta1, beta2, epsilon, dtype=dtype),
+        *_step("AMSGrad", learning_rate, decay, backoff_steps, clip_step),
+        name="AMSGrad",
+        learning_rate=learning_rate,
+        beta1=beta1,
+        beta2=beta2,
+        epsilon=epsilon,
+        **_used(decay=decay, backoff_steps=backoff_steps, clip_step=clip_step, dtype=dtype),
+    )
+
+
+def NAdam(
+    learning_rate: Rate = 0.002,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-8,
+    momentum_decay: float | None = 0.004,
+    *,
+    decay: float = 0.0,
+    backoff_steps: int = 0,
+    clip_step: float | None = None,
+    dtype: FloatType = None,
+) -> Rule:
+    """Adam with Nesterov's momentum: `scale_by_nadam`.
+
+    The form and the numbers are torch's; `momentum_decay=None` is the form of optax and Flux.
+
+    Raises:
+        InvalidValue: a number is out of its range.
+
+    Reference: Dozat, 2016, https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ, algorithm 2.
+    """
+    return _named(
+        scale_by_nadam(beta1, beta2, epsilon, momentum_decay, dtype=dtype),
+        *_step("NAdam", learning_rate, decay, backoff_steps, clip_step),
+        name="NAdam",
+        learning_rate=learning_rate,
+        beta1=beta1,
+        beta2=beta2,
+        epsilon=epsilon,
+        momentum_decay=momentum_decay,
+        **_used(decay=decay, backoff_steps=backoff_steps, clip_step=clip_step, dtype=dtype),
+    )
+
+
+def RAdam(
+    learning_rate: Rate = 0.001,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-8,
+    *,
+    threshold: float = 5.0,
+    decay: float = 0.0,
+    backoff_steps: int = 0,
+    clip_step: float | None = None,
+    dtype: FloatType = None,
+) -> Rule:
+    """Adam that waits until its running square can be trusted: `scale_by_radam`.
+
+    The form and the numbers are optax's; torch differs in where it adds epsilon.
+
+    Raises:
+        InvalidValue: a number is out of its range.
+
+    Reference: Liu et al., 2019, https://arxiv.org/abs/1908.03265, algorithm 2.
+    """
+    return _named(
+        scale_by_radam(beta1, beta2, epsilon, threshold=threshold, dtype=dtype),
+        *_step("RAdam", learning_rate, decay, backoff_steps, clip_step),
+        name="RAdam",
+        learning_rate=learning_rate,
+        beta1=beta1,
+        beta2=beta2,
+        epsilon=epsilon,
+        threshold=threshold,
+        **_used(decay=decay, backoff_steps=backoff_steps, clip_step=clip_step, dtype=dtype),
+    )
+
+
+def AdaBelief(
+    learning_rate: Rate = 0.001,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-16,
+    *,
+    epsilon_root: float = 1e-16,
+    decay: float = 0.0,
+    backoff_steps: int = 0,
+    clip_step: float | None = None,
+    dtype: FloatType = None,
+) -> Rule:
+    """Adam with the running square of what its mean did not foresee: `scale_by_belief`.
+
+    The form is that of the paper and optax, the numbers are optax's. It is not what Axon calls so.
+
+    Raises:
+        InvalidValue: a number is out of its range.
+
+    Reference: Zhuang et al., 2020, https://arxiv.org/abs/2010.07468, algorithm 2.
+    """
+    return _named(
+        scale_by_belief(beta1, beta2, epsilon, epsilon_root=epsilon_root, dtype=dtype),
+        *_step("AdaBelief", learning_rate, decay, backoff_steps, clip_step),
+        name="AdaBelief",
+        learning_rate=learning_rate,
+        beta1=beta1,
+        beta2=beta2,
+        epsilon=epsilon,
+        epsilon_root=epsilon_root,
+        **_used(decay=decay, backoff_steps=backoff_steps, clip_step=clip_step, dtype=dtype),
+    )
+
+
+def Yogi(
+    learning_rate: Rate = 0.01,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-3,
+    *,
+    initial_accumulator_value: float = 1e-6,
+    decay: float = 0.0,
+    backoff_steps: int = 0,
+    clip_step: float | None = None,
+    dtype: FloatType = None,
+) -> Rule:
+    """Adam whose running square moves by a part of g^2: `scale_by_yogi`.
+
+    The numbers are those of the paper and optax, the form is optax's but for the first mean.
+
+    Raises:
+        InvalidValue: a number is out of its range.
+
+    Reference: Zaheer et al., 2018, https://papers.nips.cc/paper/8186, algorithm 2.
+    """
+    return _named(
+        scale_by_yogi(
+            beta1,
+            beta2,
+            epsilon,
+            initial_accumulator_value=initial_accumulator_value,
+            dtype=dtype,
+        ),
+        *_step("Yogi", learning_rate, decay, backoff_steps, clip_step),
+        name="Yogi",
+        learning_rate=learning_rate,
+        beta1=beta1,
+        beta2=beta2,
+        epsilon=epsilon,
+        initial_accumulator_value=initial_accumulator_value,
+        **_used(decay=decay, backoff_steps=backoff_steps, clip_step=clip_step, dtype=dtype),
+    )
+
+
+# --- Others that divide by the size of gradients
+
+
+def RMSProp(
+    learning_rate: Rate = 0.001,
+    rho: float = 0.9,
+    epsilon: float = 1e-8,
+    momentum: float = 0.0,
+    *,
+    nesterov: bool = False,
+    epsilon_in_root: bool = True,
+    centered: bool = False,
+    bias_correction: bool = False,
+    decay: float = 0.0,
+    backoff_steps: int = 0,
+    clip_step: float | None = None,
+    dtype: FloatType = None,
+) -> Rule:
+    """Divide by the root of the running square: `scale_by_rms(rho, ...)`, then momentum, if any.
+
+        v <- rho v + (1 - rho) g^2
+        theta <- theta + learning_rate g / sqrt(v + epsilon)
+
+    The form is that of Axon, optax and Flux 0.6, the numbers are Flux's. torch's is
+    `RMSProp(0.01, 0.99, epsilon_in_root=False)`, and GoMLX's
+    `RMSProp(0.001, 0.999, 1e-7, epsilon_in_root=False, bias_correction=True)`. The rate is outside
+    the momentum, as in torch; optax has it inside.
+
+    Raises:
+        InvalidValue: a number is out of its range.
+
+    Reference: Tieleman and Hinton, 2012, Neural Networks for Machine Learning, lecture 6.5.
+    """
+    (share,) = checked("RMSProp", SHARE, rho=rho)
+    direction = scale_by_rms(
+        share,
+        epsilon,
+        epsilon_in_root=epsilon_in_root,
+        centered=centered,
+        bias_correction=bias_correction,
+        dtype=dtype,
+    )
+    return _named(
+        direction,
+        *_velocity("RMSProp", nesterov, dtype, momentum=momentum),
+        *_step("RMSProp", learning_rate, decay, backoff_steps, clip_step),
+        name="RMSProp",
+        learning_rate=learning_rate,
+        rho=rho,
+        epsilon=epsilon,
+        **({} if epsilon_in_root else {"epsilon_in_root": False}),
+        **_used(
+            momentum=momentum,
+            nesterov=nesterov,
+            centered=centered,
+            bias_correction=bias_correction,
+            decay=decay,
+            backoff_steps=backoff_steps,
+            clip_step=clip_step,
+            dtype=dtype,
+        ),
+    )
+
+
+def AdaGrad(
+    learning_rate: Rate = 0.01,
+    initial_accumulator_value: float = 0.1,
+    epsilon: float = 1e-7,
+    *,
+    decay: float = 0.0,
+    dtype: FloatType = None,
+) -> Rule:
+    """Divide by the root of the sum of squares of all gradients so far: `scale_by_rss`.
+
+    The form and the other numbers are those of Axon and optax, the rate is torch's and Flux's.
+    torch's AdaGrad differs in the place of epsilon, and starts the sum at 0.
+
+    Raises:
+        InvalidValue: a number is out of its range.
+
+    Reference: Duchi, Hazan and Singer, 2011, https://jmlr.org/papers/v12/duchi11a.html.
+    """
+    return _named(
+        scale_by_rss(initial_accumulator_value, epsilon, dtype=dtype),
+        *_step("AdaGrad", learning_rate, decay),
+        name="AdaGrad",
+        learning_rate=learning_rate,
+        initial_accumulator_value=initial_accumulator_value,
+        epsilon=epsilon,
+        **_used(decay=decay, dtype=dtype),
+    )
+
+
+def AdaDelta(
+    learning_rate: Rate = 1.0,
+    rho: float = 0.9,
+    epsilon: float = 1e-6,
+    *,
+    decay: float = 0.0,
+    dtype: FloatType = None,
+) -> Rule:
+    """Steps of the size of those before them: `scale_by_adadelta`.
+
+    The form and the numbers are torch's; the paper, optax and Flux have the same form.
+
+    Raises:
+        InvalidValue: a number is out of its range.
+
+    Reference: Zeiler, 2012, https://arxiv.org/abs/1212.5701, algorithm 1.
+    """
+    return _named(
+        scale_by_adadelta(rho, epsilon, dtype=dtype),
+        *_step("AdaDelta", learning_rate, decay),
+        name="AdaDelta",
+        learning_rate=learning_rate,
+        rho=rho,
+        epsilon=epsilon,
+        **_used(decay=decay, dtype=dtype),
+    )
+
+
+def Lion(
+    learning_rate: Rate = 0.0001,
+    beta1: float = 0.9,
+    beta2: float = 0.99,
+    weight_decay: float = 0.0,
+    *,
+    mask: Where | None = None,
+    dtype: FloatType = None,
+) -> Rule:
+    """Steps of one size, along signs: `scale_by_lion`, with decoupled weight decay.
+
+        theta <- theta + learning_rate (sign(...) - weight_decay theta)
+
+    The form is that of the paper and optax, the numbers are those of the authors' code; optax's
+    weight_decay is 0.001.
+
+    Raises:
+        InvalidValue: a number is out of its range.
+
+    Reference: Chen et al., 2023, https://arxiv.org/abs/2302.06675, algorithm 2.
+    """
+    return _named(
+        scale_by_lion(beta1, beta2, dtype=dtype),
+        *_penalty("Lion", weight_decay, mask),
+        *_rate("Lion", learning_rate),
+        name="Lion",
+        learning_rate=learning_rate,
+        beta1=beta1,
+        beta2=beta2,
+        **_used(weight_decay=weight_decay, mask=mask, dtype=dtype),
+    )
+
+
+# --- Steps in proportion to the parameter
+
+
+def LAMB(
+    learning_rate: Rate = 0.001,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-6,
+    weight_decay: float = 0.0,
+    *,
+    mask: Where | None = None,
+    dtype: FloatType = None,
+) -> Rule:
+    """Adam with steps in proportion to the length of each parameter.
+
+        d = (from `scale_by_adam`) - weight_decay theta
+        theta <- theta + learning_rate d |theta| / |d|
+
+    The ratio is 1 where a length is 0. The form and the numbers are optax's; optax has no default
+    rate.
+
+    Raises:
+        InvalidValue: a number is out of its range.
+
+    Reference: You et al., 2019, https://arxiv.org/abs/1904.00962, algorithm 2.
+    """
+    return _named(
+        scale_by_adam(beta1, beta2, epsilon, dtype=dtype),
+        *_penalty("LAMB", weight_decay, mask),
+        scale_by_trust_ratio(),
+        *_rate("LAMB", learning_rate),
+        name="LAMB",
+        learning_rate=learning_rate,
+        beta1=beta1,
+        beta2=beta2,
+        epsilon=epsilon,
+        **_used(weight_decay=weight_decay, mask=mask, dtype=dtype),
+    )
+
+
+def LARS(
+    learning_rate: Rate = 1.0,
+    momentum: float = 0.9,
+    weight_decay: float = 0.0,
+    trust_coefficient: float = 0.001,
+    epsilon: float = 0.0,
+    *,
+    nesterov: bool = False,
+    mask: Where | None = None,
+    dtype: FloatType = None,
+) -> Rule:
+    """Momentum with steps in proportion to the length of each parameter.
+
+        d = g - weight_decay theta
+        v <- momentum v + learning_rate trust_coefficient d |theta| / (|d| + epsilon)
+        theta <- theta + v,    or, if nesterov, as in `trace`
+
+    The trust coefficient is left out where a length is 0. The form and the numbers are optax's,
+    which has no default rate; the paper divides by |g| + weight_decay |theta|.
+
+    Raises:
+        InvalidValue: a number is out of its range.
+
+    Reference: You, Gitman and Ginsburg, 2017, https://arxiv.org/abs/1708.03888, algorithm 1.
+    """
+    return _named(
+        *_penalty("LARS", weight_decay, mask),
+        scale_by_trust_ratio(trust_coefficient=trust_coefficient, epsilon=epsilon),
+        *_rate("LARS", learning_rate),
+        *_velocity("LARS", nesterov, dtype, momentum=momentum),
+        name="LARS",
+        learning_rate=learning_rate,
+        momentum=momentum,
+        **_used(weight_decay=weight_decay),
+        trust_coefficient=trust_coefficient,
+        **_used(epsilon=epsilon, nesterov=nesterov, mask=mask, dtype=dtype),
+    )
+
+
+# --- What they are made of
+
+
+def _named(*parts: Rule, name: str, **settings: Any) -> Rule:
+    return chain(*parts, name=name, **{k: plain(v) for k, v in settings.items()})
+
+
+def _step(
+    owner: str,
+    learning_rate: Rate,
+    decay: float = 0.0,
+    backoff_steps: int = 0,
+    clip_step: float | None = None,
+) -> list[Rule]:
+    """From a direction to a step."""
+    (wait,) = checked(owner, COUNT, backoff_steps=backoff_steps)
+    waiting = join_schedules([constant_schedule(0.0), constant_schedule(1.0)], [wait or 1])
+    return [
+        *_rate(owner, learning_rate),
+        *([scale_by_schedule(waiting)] if wait else []),
+        *_slowing(owner, decay),
+        *_bounded(owner, clip_step),
+    ]
+
+
+def _rate(owner: str, learning_rate: Rate) -> list[Rule]:
+    if callable(learning_rate):
+        return [scale_by_schedule(learning_rate)]
+    return [scale_by_state(*checked(owner, _RATE, learning_rate=learning_rate))]
+
+
+def _slowing(owner: str, decay: float) -> list[Rule]:
+    (gamma,) = checked(owner, AT_LEAST_0, decay=decay)
+    return [scale_by_schedule(inverse_time_decay(1.0, gamma))] if gamma else []
+
+
+def _penalty(owner: str, weight_decay: float, mask: Where | None) -> list[Rule]:
+    (pull,) = checked(owner, AT_LEAST_0, weight_decay=weight_decay)
+    return [add_decayed_weights(pull, mask)] if pull else []
+
+
+def _velocity(owner: str, nesterov: bool, dtype: FloatType, **share: float) -> list[Rule]:
+    (kept,) = checked(owner, SHARE, **share)
+    return [trace(kept, nesterov, dtype=dtype)] if kept else []
+
+
+def _bounded(owner: str, clip_step: float | None) -> list[Rule]:
+    return [] if clip_step is None else [clip(*checked(owner, ABOVE_0, clip_step=clip_step))]
+
+
+def _used(**options: Any) -> dict[str, Any]:
+    """The options that are worth showing: those that are not off."""
+    return {name: value for name, value in options.items() if value}

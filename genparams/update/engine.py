@@ -8,6 +8,7 @@ parameter; what a run holds is the memory behind it.
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -15,8 +16,8 @@ import numpy as np
 
 from genparams.errors import UpdateError
 from genparams.params import Buffer, Parameter, Real, is_finite
-from genparams.update.kernels import Elementwise, Kernel, kernel
 from genparams.tree import brief
+from genparams.update.kernels import Elementwise, Kernel, kernel
 from genparams.update.rule import Rule
 
 Parts = list[tuple[Elementwise, dict[str, Any]]]
@@ -69,11 +70,12 @@ def _count(piece: Elementwise, state: dict[str, Any], parameter: Parameter) -> i
 class Slot:
     """A parameter that is a single number, and its fields."""
 
-    __slots__ = ("fields", "parameter")
+    __slots__ = ("fields", "parameter", "plain")
 
     def __init__(self, parameter: Parameter, fields: Sequence[dict[Parameter, Any]]):
         self.parameter = parameter
         self.fields = tuple([field[parameter] for field in fields])
+        self.plain = type(parameter.constraint) is Real and parameter.dtype == np.float64
 
 
 class Singles:
@@ -84,9 +86,7 @@ class Singles:
     def __init__(self, group: Group, parameters: list[Parameter]):
         self.group, self.parameters = group, parameters
         self.slots = [Slot(p, group.fields) for p in parameters]
-        self._plain = all(
-            [type(p.constraint) is Real and p.dtype == np.float64 for p in parameters]
-        )
+        self._plain = all(slot.plain for slot in self.slots)
 
     def stepped(self, given: Mapping[Parameter, Any] | None) -> list[tuple] | Parameter:
         """Each slot with its new coordinate, fields and value; or one that has none.
@@ -94,16 +94,30 @@ class Singles:
         Coordinate and value are the same where only three are given.
         """
         gradients = [p._grad if given is None else given[p] for p in self.parameters]
-        found = self.group.code.over_floats(self.slots, gradients, *self.group.constants())
-        if self._plain or type(found) is not list:
+        constants = self.group.constants()
+        try:
+            found = self.group.code.over_floats(self.slots, gradients, *constants)
+        except (ArithmeticError, ValueError):  # as 1 / 0 for a float, where an array gives inf
+            return self._failing(gradients, constants)
+        if self._plain or isinstance(found, Parameter):
             return found
-        moved = []
-        for slot, theta, fields in found:
-            theta, value = slot.parameter.moved(theta)
-            if not is_finite(value):
+        with np.errstate(all="ignore"):
+            for i, (slot, theta, fields) in enumerate(found):
+                if not slot.plain:
+                    theta, value = slot.parameter.moved(theta)
+                    if not is_finite(value):
+                        return slot.parameter
+                    found[i] = slot, theta, fields, value
+        return found
+
+    def _failing(self, gradients: list[float], constants: list[float]) -> Parameter:
+        """The parameter whose step cannot be computed."""
+        for slot, g in zip(self.slots, gradients, strict=True):
+            try:
+                self.group.code.over_floats([slot], [g], *constants)
+            except (ArithmeticError, ValueError):
                 return slot.parameter
-            moved.append((slot, theta, fields, value))
-        return moved
+        raise AssertionError("one of them failed before")
 
     def note(self) -> None:
         """Write counts and fields into the rule's state."""
@@ -147,9 +161,8 @@ class Run:
 
     def gradient(self, given: Mapping[Parameter, Any] | None) -> np.ndarray:
         if given is not None:
-            return np.concatenate(
-                [np.ravel(given[p]) for p in self.parameters], dtype=self.buffer.grad.dtype
-            )
+            parts = [np.asarray(given[p], self.buffer.grad.dtype).ravel() for p in self.parameters]
+            return parts[0] if len(parts) == 1 else np.concatenate(parts)
         for p in self.parameters:
             if not p.accumulated:
                 p.gathered_grad()
@@ -204,7 +217,7 @@ class Run:
     def _move(self, arrays: list[np.ndarray], constants: Any, scratch: "Scratch") -> bool:
         """Step in place by blocks; False if that leads to a value that is not finite."""
         code, size, block = self.group.code, self.size, self.block
-        if size >= FUSED and not self.wide and find_spec("numba"):
+        if size >= FUSED and not self.wide and _has_numba():
             code.fused(*arrays, *constants)
             return _is_finite(arrays[0])
         f, count = code.over_arrays
@@ -220,6 +233,11 @@ class Run:
                 f(*here, *space, *constants)
             fine = fine and _is_finite(here[0])  # while it is in the cache
         return fine
+
+
+@cache
+def _has_numba() -> bool:
+    return find_spec("numba") is not None
 
 
 def _is_short(v: np.ndarray) -> bool:
@@ -258,7 +276,6 @@ class Engine:
     Args:
         state: The rule's state, to which the engine writes from now on. What it holds by
             parameter is up to date after `note`.
-        known: All parameters of the state.
     """
 
     def __init__(
@@ -266,15 +283,17 @@ class Engine:
         rule: Rule,
         state: dict[str, Any],
         parameters: dict[Parameter, None],
-        known: Iterable[Parameter],
         minimize: bool,
     ):
         self.parameters = parameters
         self.made_for: Any = None
         self._scratch = Scratch()
-        parts = {p: _parts(rule, state, p) for p in {**dict.fromkeys(known), **parameters}}
-        moving = [part for of in parts.values() for part in of if part[0].advance is not None]
-        self._shared = list({id(shared): (piece, shared) for piece, shared in moving}.values())
+        parts = {p: _parts(rule, state, p) for p in parameters}
+        self._shared = [
+            (piece.advance, at)
+            for piece, at in _parts(rule, state, None)
+            if piece.advance is not None
+        ]
         for store in {p.store: None for p in parameters}:
             store.pack()
 
@@ -296,10 +315,7 @@ class Engine:
 
     def is_current(self) -> bool:
         """Whether its parameters still lie where they lay."""
-        for run in self.runs:
-            if run.parameters[0].buffer is not run.buffer:
-                return False
-        return True
+        return all([run.parameters[0].buffer is run.buffer for run in self.runs])  # noqa: C419  # quick
 
     def note(self) -> None:
         """Write what is kept by parameter into the rule's state."""
@@ -317,7 +333,7 @@ class Engine:
         moved: list[tuple] = []
         for part in self.singles:
             found = part.stepped(given)
-            if type(found) is not list:
+            if isinstance(found, Parameter):
                 g = found._grad if given is None else given[found]
                 if math.isfinite(g):
                     raise overflow(found)
@@ -334,8 +350,8 @@ class Engine:
                 p._grad, p.accumulated = 0.0, False
         for part in self.singles:
             part.group.counted()
-        for piece, state in self._shared:
-            state.update(piece.advance(state))
+        for advance, state in self._shared:
+            state.update(advance(state))
         return True
 
     def _step_runs(self, given: Mapping[Parameter, Any] | None) -> bool:
@@ -358,8 +374,8 @@ class Engine:
         return True
 
 
-def _parts(rule: Rule, state: dict[str, Any], parameter: Parameter) -> Parts:
-    """The formulas that a parameter goes through, each with its part of the state."""
+def _parts(rule: Rule, state: dict[str, Any], parameter: Parameter | None) -> Parts:
+    """The formulas that a parameter goes through, or all, each with its part of the state."""
     assert rule.pieces is not None
     found = []
     for path, piece in rule.pieces(parameter):
@@ -380,11 +396,16 @@ def _side_by_side(
     """Those that follow each other in memory and step alike, together."""
     found: list[list[Parameter]] = []
     end: Any = None
-    for p in sorted(parameters, key=lambda p: (id(p.buffer), p.buffer.places[p].start)):
-        here = id(p.buffer), p.buffer.places[p].start, alike(p)
-        if here == end:
+    for buffer, at, p in sorted(map(_lying, parameters), key=lambda lying: lying[:2]):
+        if (buffer, at, alike(p)) == end:
             found[-1].append(p)
         else:
             found.append([p])
-        end = (*here[:1], p.buffer.places[p].stop, here[2])
+        end = buffer, at + int(np.prod(p.shape)), alike(p)
     return found
+
+
+def _lying(p: Parameter) -> tuple[int, int, Parameter]:
+    """Where the numbers of a parameter are: in which memory, and from which place on."""
+    assert p.buffer is not None
+    return id(p.buffer), p.buffer.places[p].start, p

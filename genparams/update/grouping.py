@@ -15,11 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from genparams.errors import InvalidValue, UpdateError
+from genparams.errors import UpdateError
 from genparams.update.rule import Pieces, Rule, State, Tree, chain, identity, stateless
 from genparams.update.scaling import scale_by_schedule
+from genparams.update.schedules import Asked, number
 
 Where = str | Sequence[str] | Mapping[str, bool] | Callable[[Any], bool]
+
+_WHOLE = Asked("a whole number above 0, such as 4", lambda v: 1 <= v < np.inf and v == int(v), int)
 
 
 def only(rule: Rule, where: Where) -> Rule:
@@ -58,7 +61,7 @@ def _routed(routes: list[tuple[Any, Rule]], name: str, **settings: Any) -> Rule:
                 f"{name} takes rules such as scale(0.1), got {rule!r} for {_shown(where)}"
             )
     tests = {f"{i} {_shown(where)}": _test(where) for i, (where, _) in enumerate(routes)}
-    parts = dict(zip(tests, [rule for _, rule in routes], strict=True))
+    rules = dict(zip(tests, [rule for _, rule in routes], strict=True))
 
     def place_of(key: Any) -> str:
         for place, test in tests.items():
@@ -70,32 +73,33 @@ def _routed(routes: list[tuple[Any, Rule]], name: str, **settings: Any) -> Rule:
         )
 
     def split(tree: Tree) -> dict[str, dict[Any, Any]]:
-        found: dict[str, dict[Any, Any]] = {place: {} for place in parts}
+        found: dict[str, dict[Any, Any]] = {place: {} for place in rules}
         for k, v in tree.items():
             found[place_of(k)][k] = v
         return found
 
     def init(theta: Tree) -> State:
         mine = split(theta)
-        return {place: rule.init(mine[place]) for place, rule in parts.items()}
+        return {place: rule.init(mine[place]) for place, rule in rules.items()}
 
     def apply(g: Tree, state: State, theta: Tree) -> tuple[dict[Any, Any], State]:
         directions, after = {}, {}
         given, at = split(g), split(theta)
-        for place, rule in parts.items():
+        for place, rule in rules.items():
             mine, after[place] = rule.apply(given[place], state[place], at[place])
             directions.update(mine)
         ordered = {k: directions.pop(k) for k in g if k in directions}
         return {**ordered, **directions}, after
 
-    def pieces(key: Any) -> Pieces:
-        place = place_of(key)
-        of = parts[place].pieces
-        assert of is not None
-        return [((place, *path), piece) for path, piece in of(key)]
+    makers = {place: rule.pieces for place, rule in rules.items() if rule.pieces}
 
-    fast = all(rule.pieces for rule in parts.values())
-    return Rule(init, apply, name, settings, parts, pieces if fast else None)
+    def pieces(key: Any) -> Pieces:
+        """The formulas for a key; for None those for all, so that one may find what they share."""
+        places = makers if key is None else [place_of(key)]
+        return [((p, *path), piece) for p in places for path, piece in makers[p](key)]
+
+    fast = len(makers) == len(rules)
+    return Rule(init, apply, name, settings, pieces=pieces if fast else None)
 
 
 def project(rule: Rule, projection: Callable[[Any], Any], where: Where | None = None) -> Rule:
@@ -165,11 +169,12 @@ def accumulate(rule: Rule, k: int, mean: bool = True) -> Rule:
     Args:
         mean: Whether the rule sees total / k, or total.
 
+    Reference: the mean is that of GoMLX's AccumulateGradients and of optax's MultiSteps.
+
     Raises:
         InvalidValue: `k` is not a whole number above 0.
     """
-    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
-        raise InvalidValue(f"k must be a whole number above 0, got {k!r}")
+    k = number("accumulate", "k", k, _WHOLE)
     if not isinstance(rule, Rule):
         raise UpdateError(f"accumulate takes a rule such as ADAM(0.01), got {rule!r}")
     share = k if mean else 1
@@ -195,8 +200,8 @@ def accumulate(rule: Rule, k: int, mean: bool = True) -> Rule:
             after = {"calls": 0, "given": dict.fromkeys(given, 0), "total": zero, "rule": begun}
         return directions, after
 
-    settings = {"rule": rule, "k": int(k), **({} if mean else {"mean": False})}
-    return Rule(init, apply, "accumulate", settings, {"rule": rule})
+    settings = {"rule": rule, "k": k, **({} if mean else {"mean": False})}
+    return Rule(init, apply, "accumulate", settings)
 
 
 def _zero(x: Any) -> Any:
@@ -249,4 +254,4 @@ def _shown(where: Any) -> str:
         return ", ".join(name for name, marked in where.items() if marked)
     if callable(where):
         return getattr(where, "__name__", type(where).__name__)
-    return ", ".join(where) if isinstance(where, list | tuple) else repr(where)
+    return ", ".join(map(str, where)) if isinstance(where, list | tuple) else repr(where)

@@ -94,7 +94,8 @@ class Symbol(NDArrayOperatorsMixin):
             "an elementwise formula cannot branch on a number; write np.where(condition, a, b)"
         )
 
-    __hash__ = object.__hash__
+    def __hash__(self) -> int:  # a symbol is itself
+        return id(self)
 
 
 def _is_constant(x: Any) -> bool:
@@ -104,7 +105,8 @@ def _is_constant(x: Any) -> bool:
 def noted(op: Any, *args: Any) -> Any:
     """The symbol of an operation, or its value if all of its arguments are plain numbers."""
     if not any(isinstance(a, Symbol) for a in args):
-        return float(op(*args))
+        with np.errstate(all="ignore"):
+            return float(op(*args))
     if op is np.power and _is_two(args[1]):
         return noted(np.square, args[0])
     if op is np.multiply:
@@ -260,7 +262,7 @@ class Kernel:
     @cached_property
     def fused(self) -> Callable[..., None]:
         """`f(theta, g, *fields, *folded)` steps arrays in place, in one loop of numba's."""
-        import numba
+        import numba  # type: ignore[import-not-found]
 
         notes = self.notes
         kept = [f.name for f in notes.fields]
@@ -288,7 +290,7 @@ def _in_place(notes: Notes) -> tuple[Callable[..., None], int]:
     leaf = {f.name: f for f in notes.fields}
     at: dict[Symbol, str] = {f: f.name for f in notes.fields}  # the array that holds it
     free: list[str] = []
-    scratch, lines, tests = 0, [], []
+    scratch, lines = 0, []
 
     def shown(x: Any) -> str:
         return at.get(x, x.name) if isinstance(x, Symbol) else _shown(x)
@@ -320,7 +322,7 @@ def _in_place(notes: Notes) -> tuple[Callable[..., None], int]:
             c, a, b = given
             lines.append(f"np.copyto({place}, np.where({c}, {a}, {b}))")
         else:
-            lines.append(f"np.{s.op.__name__}({', '.join([*given, place])})")
+            lines.append(f"np.{s.op.__name__}({', '.join(given)}, out={place})")
     late = {name: shown(new) for name, new in homes.items() if shown(new) != name}
     shifted = {place: f"{place}_old" for place in late.values() if place in leaf}
     lines += [f"{old} = {place}.copy()" for place, old in shifted.items()]

@@ -16,6 +16,14 @@ from genparams.errors import (
 from genparams.params import Parameter, is_finite, labels, lock
 from genparams.update.engine import Engine
 from genparams.update.rule import Rule, State, split
+from genparams.update.states import (
+    differences,
+    entries_of,
+    filled,
+    joined,
+    leaves,
+    settable,
+)
 from genparams.update.targets import Targets
 from genparams.update.tracer import GradientTracer
 
@@ -112,7 +120,7 @@ class ParamUpdate:
                 raise NothingAccumulated(f"this update has no parameters to move: {why}")
             given = None if grads is None else self._targets.given(grads)
             if given is None:
-                for p in self._moving:
+                for p in self._moving:  # nearly always the first
                     if p.accumulated:
                         break
                 else:
@@ -185,7 +193,7 @@ class ParamUpdate:
             assert self._tail is not None
             state = self._state_with(wanted)
             minimize = self.minimize and not self._head
-            engine = Engine(self._tail, state, wanted, self._begun, minimize)
+            engine = Engine(self._tail, state, wanted, minimize)
             self._engine = engine
         engine.made_for = parameters
         return engine
@@ -221,14 +229,14 @@ class ParamUpdate:
         arrays = {p: entries for p, entries in bad.items() if p in g}
         state = self._state_with(g)
         kept = [
-            (p, e, p.coordinates, [field[e] for field in _fields(state, p)])
+            (p, e, p.coordinates, [field[e] for field in entries_of(state, p)])
             for p, e in arrays.items()
         ]
         self._apply(g)
         state = self._state_with(g)
         for p, entries, theta, old in kept:
             p.place(*p.moved(np.where(entries, theta, p.coordinates)))
-            for field, values in zip(_fields(state, p), old, strict=True):
+            for field, values in zip(entries_of(state, p), old, strict=True):
                 field[entries] = values
 
     # --- The state
@@ -238,19 +246,24 @@ class ParamUpdate:
         if self._engine is not None:
             self._engine.note()
         fresh = {p: p.coordinates for p in parameters if p not in self._begun}
-        if fresh or self._state is None:
-            begun = self.rule.init(fresh)
-            self._state = _joined({} if self._state is None else self._state, begun)
+        state = self._state
+        if fresh or state is None:
+            state = self._state = joined(state or {}, self.rule.init(fresh))
             self._begun.update(fresh)
-        return self._state
+            self._engine = None  # it wrote to the state before
+        return state
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """The number of steps and the rule's state as arrays, by name."""
         known = self._targets.parameters()
         state = self._state_with(known)
-        leaves = _leaves(state, {p: "/".join(key) for key, p in _by_name(known).items()})
+        named = leaves(state, {p: "/".join(key) for key, p in _by_name(known).items()})
         counts = {"steps": self.steps, "skipped": self.skipped}
-        return {k: np.array(v) for k, v in {**counts, **leaves}.items()}
+        return {k: np.array(v) for k, v in {**counts, **named}.items()}
+
+    def differences(self, saved: Mapping[str, Any]) -> list[str]:
+        """What keeps a saved state from being loaded, a sentence each."""
+        return differences({"steps": 0, "skipped": 0, **self._template()[1]}, saved)
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Take up a state that `state_dict` gave.
@@ -259,18 +272,22 @@ class ParamUpdate:
             StateMismatch: names, shapes or kinds differ; the message lists each difference, and
                 nothing is changed.
         """
-        known = self._targets.parameters()
-        names = {p: "/".join(key) for key, p in _by_name(known).items()}
-        template = self.rule.init({p: p.coordinates for p in known})
-        expected = {"steps": 0, "skipped": 0, **_leaves(template, names)}
-        wrong = differences(expected, saved)
+        wrong = self.differences(saved)
         if wrong:
             raise StateMismatch(f"the saved state does not fit {self!r}: " + "; ".join(wrong))
         with lock:
-            self._state = _filled(template, names, saved)
+            template, _, names = self._template()
+            self._state = filled(template, names, saved)
             self._engine = None
-            self._begun = set(known)
+            self._begun = set(names)
             self.steps, self.skipped = int(saved["steps"]), int(saved["skipped"])
+
+    def _template(self) -> tuple[State, dict[str, Any], dict[Parameter, str]]:
+        """A first state, its data by name, and the names of the parameters."""
+        known = self._targets.parameters()
+        names = {p: "/".join(key) for key, p in _by_name(known).items()}
+        template = self.rule.init({p: p.coordinates for p in known})
+        return template, leaves(template, names), names
 
     # --- The rate
 
@@ -278,7 +295,7 @@ class ParamUpdate:
     def learning_rates(self) -> dict[str, float]:
         """The factors that may be set while training, by the place of each in the rule."""
         state = self._state_with(self._targets.parameters())
-        return {path: at["factor"] for path, at in _settable(state)}
+        return {path: at["factor"] for path, at in settable(state)}
 
     @property
     def learning_rate(self) -> float:
@@ -310,7 +327,7 @@ class ParamUpdate:
             InvalidValue: a rate is not a finite number; nothing is changed.
         """
         with lock:
-            at = dict(_settable(self._state_with(self._targets.parameters())))
+            at = dict(settable(self._state_with(self._targets.parameters())))
             for path, rate in rates.items():
                 if path not in at:
                     raise UpdateError(f"there is no rate {path!r}; {nearest(path, at)}")
@@ -337,77 +354,3 @@ def _by_name(parameters: Iterable[Parameter]) -> dict[tuple[str, str], Parameter
 
 def _key_of(parameter: Parameter, parameters: list[Parameter]) -> tuple[str, str]:
     return next(key for key, p in _by_name([*parameters, parameter]).items() if p is parameter)
-
-
-# --- States, which are dictionaries of dictionaries
-
-
-def _joined(old: Any, new: Any) -> Any:
-    """A state with the entries of new parameters added; a counter of both stays the old one."""
-    if not isinstance(old, Mapping) or not isinstance(new, Mapping):
-        return old
-    return {**new, **{k: _joined(v, new[k]) if k in new else v for k, v in old.items()}}
-
-
-def _fields(state: Mapping[Any, Any], parameter: Parameter) -> list[np.ndarray]:
-    """The arrays that a state keeps for a parameter, entry by entry."""
-    found: list[np.ndarray] = []
-    for key, value in state.items():
-        if isinstance(value, Mapping):
-            found += _fields(value, parameter)
-        elif key is parameter and np.shape(value) == parameter.shape:
-            found.append(value)
-    return found
-
-
-def _settable(state: Mapping[Any, Any], path: str = "") -> list[tuple[str, dict[str, float]]]:
-    """The parts of a state that hold a factor, by path."""
-    found = [(path.rstrip("/"), state)] if "factor" in state else []
-    for key, value in state.items():
-        if isinstance(key, str) and isinstance(value, Mapping):
-            found += _settable(value, f"{path}{key}/")
-    return found  # type: ignore[return-value]
-
-
-def _leaves(state: State, names: Mapping[Parameter, str], prefix: str = "") -> dict[str, Any]:
-    """The plain data of a state by name; parameters that have no name are left out."""
-    found: dict[str, Any] = {}
-    for key, value in state.items():
-        if isinstance(key, Parameter) and key not in names:
-            continue
-        name = prefix + (names[key] if isinstance(key, Parameter) else str(key))
-        if isinstance(value, Mapping):
-            found.update(_leaves(value, names, name + "/"))
-        else:
-            found[name] = value
-    return found
-
-
-def differences(expected: Mapping[str, Any], saved: Mapping[str, Any]) -> list[str]:
-    """What keeps saved data from being filled in where `expected` stands."""
-    wrong = [f"{k} is missing" for k in expected if k not in saved]
-    wrong += [f"{k} is not in this update" for k in saved if k not in expected]
-    for k, v in expected.items():
-        if k in saved and np.shape(saved[k]) != np.shape(v):
-            wrong.append(f"{k} has shape {np.shape(saved[k])}, expected {np.shape(v)}")
-        elif k in saved and np.asarray(saved[k]).dtype.kind not in "fiu":
-            wrong.append(f"{k} is {saved[k]!r}, expected numbers")
-        elif k in saved and isinstance(v, int) and not np.isfinite(saved[k]):
-            wrong.append(f"{k} is {saved[k]!r}, expected a count")
-    return wrong
-
-
-def _filled(
-    template: State, names: Mapping[Parameter, str], saved: Mapping[str, Any], prefix: str = ""
-) -> dict[Any, Any]:
-    """The template with saved data in the places of its own."""
-    filled: dict[Any, Any] = {}
-    for key, value in template.items():
-        name = prefix + (names[key] if isinstance(key, Parameter) else str(key))
-        if isinstance(value, Mapping):
-            filled[key] = _filled(value, names, saved, name + "/")
-        elif isinstance(value, np.ndarray):
-            filled[key] = np.array(saved[name], dtype=value.dtype)
-        else:
-            filled[key] = type(value)(saved[name])
-    return filled

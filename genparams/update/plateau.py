@@ -42,6 +42,7 @@ class ReduceOnPlateau:
 
     Raises:
         InvalidValue: an argument is out of its range, or `update` has no learning rate.
+        UpdateError: the rule of `update` has no one rate that can be set.
     """
 
     def __init__(
@@ -121,19 +122,19 @@ class ReduceOnPlateau:
         """
         if set(saved) != set(self.state_dict()):
             raise StateMismatch(
-                f"the state of ReduceOnPlateau is best, bad and cooling, got "
+                "the state of ReduceOnPlateau is best, bad and cooling, got "
                 f"{', '.join(map(str, saved)) or 'nothing'}; give what state_dict() returned"
             )
         try:
-            best, bad, cooling = float(saved["best"]), _count(saved["bad"]), _count(saved["cooling"])
+            best, bad, cooling = (float(saved[name]) for name in self.state_dict())
         except (TypeError, ValueError):
-            best = math.nan
-        if math.isnan(best):
+            best = bad = cooling = math.nan
+        if math.isnan(best) or not (COUNT.holds(bad) and COUNT.holds(cooling)):
             raise StateMismatch(
                 "the state of ReduceOnPlateau is a number `best` and two counts, got "
                 f"{dict(saved)!r}; give what state_dict() returned"
             )
-        self.best, self.bad, self.cooling = best, bad, cooling
+        self.best, self.bad, self.cooling = best, int(bad), int(cooling)
 
     def __repr__(self) -> str:
         names = "factor", "patience", "threshold", "relative", "cooldown", "minimum", "maximize"

@@ -23,7 +23,7 @@ from genparams.update.schedules import ABOVE_0, FINITE, number
 def project_box(x: Any, low: Any, high: Any) -> Any:
     """The nearest point between two bounds: min(max(x, low), high), entry by entry.
 
-    minimise |y - x|^2 subject to low <= y <= high
+        minimise |y - x|^2 subject to low <= y <= high
 
     Args:
         x: A number or an array.

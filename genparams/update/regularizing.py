@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from genparams.errors import InvalidValue
 from genparams.update.grouping import Where, only
 from genparams.update.rule import Rule, State, Tree, elementwise, stateful
+from genparams.update.schedules import AT_LEAST_0, COUNT, number
 
 
 def add_decayed_weights(decay: float, mask: Where | None = None) -> Rule:
@@ -26,7 +26,7 @@ def add_decayed_weights(decay: float, mask: Where | None = None) -> Rule:
         InvalidValue: `decay` is negative or not finite.
         UpdateError: `mask` cannot be read.
     """
-    decay = _at_least_zero("decay", decay)
+    decay = number("add_decayed_weights", "decay", decay, AT_LEAST_0)
     rule = elementwise(lambda g, theta: g - decay * theta, name="add_decayed_weights", decay=decay)
     return rule if mask is None else only(rule, mask)
 
@@ -48,10 +48,10 @@ def add_noise(eta: float = 0.01, gamma: float = 0.55, seed: int | None = 0) -> R
     Reference: Neelakantan et al., 2015, https://arxiv.org/abs/1511.06807, section 3, as in optax.
     Axon takes this variance for the standard deviation.
     """
-    eta, gamma = _at_least_zero("eta", eta), _at_least_zero("gamma", gamma)
-    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
-    if seed is not None and not (whole and seed >= 0):
-        raise InvalidValue(f"seed must be a whole number from 0 on or None, got {seed!r}")
+    eta = number("add_noise", "eta", eta, AT_LEAST_0)
+    gamma = number("add_noise", "gamma", gamma, AT_LEAST_0)
+    if seed is not None:
+        seed = number("add_noise", "seed", seed, COUNT)
 
     def init(theta: Tree) -> State:
         return {"count": 0, "generator": packed(np.random.PCG64(seed))}
@@ -59,7 +59,7 @@ def add_noise(eta: float = 0.01, gamma: float = 0.55, seed: int | None = 0) -> R
     def apply(g: Tree, state: State, theta: Tree) -> tuple[dict[Any, Any], State]:
         bits = unpacked(state["generator"])
         normal = np.random.Generator(bits).standard_normal
-        std = math.sqrt(eta / (1.0 + state["count"]) ** gamma)
+        std = math.sqrt(eta) * (1.0 + state["count"]) ** (-gamma / 2.0)
         directions = {}
         for k, d in g.items():
             noise = std * normal(np.shape(d))
@@ -91,9 +91,3 @@ def unpacked(words: np.ndarray) -> np.random.PCG64:
         "uinteger": uinteger,
     }
     return bits
-
-
-def _at_least_zero(name: str, value: float) -> float:
-    if not 0.0 <= value < math.inf:
-        raise InvalidValue(f"{name} must be at least 0 and finite, got {value!r}")
-    return float(value)

@@ -42,8 +42,8 @@ class Rule:
         name: What it is, for `repr` and for the names in a saved state.
         settings: The numbers it was made with.
         parts: The rules it is a chain of, by the names of their states.
-        pieces: From a parameter to the formulas that it goes through, if every number of it is
-            treated alike; None if that cannot be said.
+        pieces: From a parameter to the formulas that it goes through, or from None to all
+            formulas, if every number is treated alike; None if that cannot be said.
     """
 
     init: Callable[[Tree], State]

@@ -280,7 +280,7 @@ class piecewise_constant:
 
         init * the product of factors[b] over all boundaries b <= count
 
-    count = 0 at the first step, so that a factor at b is first felt at step b + 1. The formula is
+    count = 0 at the first step, so that a factor at b acts once b steps are done. The formula is
     that of optax's piecewise_constant_schedule; torch's MultiStepLR with milestones 30 and 80 is
     `piecewise_constant(init, {30: 0.1, 80: 0.1})`.
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -119,7 +120,7 @@ def test_a_metric_may_be_a_number_of_numpy():
     assert type(plateau.best) is float
 
 
-TORCH = {
+TORCH: dict[str, dict[str, Any]] = {
     "defaults": {},
     "impatient": {"factor": 0.5, "patience": 1},
     "cooldown": {"factor": 0.5, "patience": 1, "cooldown": 3},
@@ -137,13 +138,14 @@ def test_rates_are_torchs_where_metrics_are_not_negative(settings, seed):
     rng = np.random.default_rng(seed)
     values = np.abs(np.linspace(2.0, 1.0, 80) + rng.normal(scale=0.1, size=80))
     values[rng.integers(1, 80, size=5)] = np.nan
-    names = {"minimum": "min_lr"}
-    given = {names.get(k, k): v for k, v in settings.items() if k not in ("relative", "maximize")}
+    given = {k: v for k, v in settings.items() if k in ("factor", "patience", "cooldown")}
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimizer,
         mode="max" if settings.get("maximize") else "min",
         threshold_mode="rel" if settings.get("relative", True) else "abs",
+        threshold=settings.get("threshold", 1e-4),
+        min_lr=settings.get("minimum", 0.0),
         **given,
     )
     expected = []

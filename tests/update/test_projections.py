@@ -1,5 +1,7 @@
 """Projections: known points, the laws of a nearest point, and scipy's general solver."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -23,7 +25,7 @@ RISING = np.array([-1.0, 0.5, 0.5, 2.0, 3.0])
 
 # the projection of five numbers; constraints as functions that must be at least 0, and must be 0
 PROJECTIONS = {
-    "box": (lambda x: project_box(x, LOW, HIGH), None, None),
+    "box": (lambda x: project_box(x, LOW, HIGH), None, None),  # the solver takes its bounds
     "ball": (
         lambda x: project_ball(x, 1.5, CENTER),
         lambda y: 1.5**2 - np.sum((y - CENTER) ** 2),
@@ -180,7 +182,7 @@ def test_known_points(found, expected):
 
 def gomlx_pass(x, margin):
     """The right pass, one number at a time: the differences it leaves."""
-    d = [b - a for a, b in zip(x, x[1:], strict=False)]
+    d = [b - a for a, b in pairwise(x)]
     for _ in range(3 if len(d) > 1 else 0):
         debts = [min(v - margin, 0.0) for v in d]
         d = [v - debt for v, debt in zip(d, debts, strict=True)]

@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -153,7 +154,9 @@ def test_schedules_of_different_numbers_differ():
 
 
 def test_numbers_of_numpy_become_plain():
-    schedule = cosine_decay(np.float32(0.5), np.int64(8), end=np.float64(0.25), warmup=np.int32(1))
+    numbers: Any = np.float32(0.5), np.int64(8), np.float64(0.25)
+    warmup: Any = np.int32(1)
+    schedule = cosine_decay(*numbers, warmup=warmup)
     assert schedule == cosine_decay(0.5, 8, 0.25, warmup=1)
     assert repr(schedule) == repr(cosine_decay(0.5, 8, 0.25, warmup=1))
 
@@ -182,9 +185,7 @@ decays = st.one_of(
     ),
     st.builds(polynomial_decay, sizes, st.just(0.0), st.floats(0.1, 5.0), lengths, begins),
     st.builds(cosine_decay, sizes, lengths),
-    st.builds(
-        piecewise_constant, sizes, st.dictionaries(st.integers(0, 300), st.floats(0.0, 1.0))
-    ),
+    st.builds(piecewise_constant, sizes, st.dictionaries(st.integers(0, 300), st.floats(0.0, 1.0))),
 )
 
 
@@ -228,7 +229,7 @@ def test_there_is_no_jump_where_one_formula_follows_another(schedule):
 
 def test_a_saw_tooth_jumps_back_and_never_reaches_its_end():
     factors = [cosine_decay(1.0, 10, 0.1, cycles=None)(count) for count in range(30)]
-    assert factors[:10] == factors[10:20] == factors[20:]
+    assert factors[:10] * 2 == pytest.approx(factors[10:])
     assert factors[9] < factors[10] == 1.0
     assert min(factors) > 0.1
 

@@ -1,0 +1,110 @@
+"""Update rules by name, as a configuration file or a command line gives them.
+
+The names are those of the functions in `configurations`, in any case, and the settings are their
+arguments.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from types import NoneType
+from typing import Any, get_args
+
+from genparams.errors import InvalidValue, nearest
+from genparams.update import configurations
+from genparams.update.rule import Rule
+
+_MAKERS: dict[str, Callable[..., Rule]] = {
+    name.lower(): make
+    for name, make in vars(configurations).items()
+    if inspect.isfunction(make)
+    and make.__module__ == configurations.__name__
+    and not name.startswith("_")
+}
+
+
+def known() -> tuple[str, ...]:
+    """The names that `by_name` takes.
+
+    >>> known()[:4]
+    ('adabelief', 'adadelta', 'adagrad', 'adam')
+    """
+    return tuple(sorted(_MAKERS))
+
+
+def by_name(name: str, /, **settings: Any) -> Rule:
+    """The rule of a name, in any case, with some of its settings.
+
+    >>> by_name("adamw", learning_rate="1e-2", beta1=0.8)
+    AdamW(learning_rate=0.01, beta1=0.8, beta2=0.999, epsilon=1e-08, weight_decay=0.01)
+
+    A setting that is text is read as what the rule takes there: a number, true or false (also yes
+    or no, on or off, 1 or 0), or, where it may be left out, "none" or "".
+
+    Raises:
+        InvalidValue: there is no such rule or setting, one that is needed is missing, or a text
+            cannot be read.
+    """
+    if not isinstance(name, str) or name.lower() not in _MAKERS:
+        raise InvalidValue(f"there is no update rule {name!r}; {nearest(str(name), known())}")
+    make = _MAKERS[name.lower()]
+    parameters = inspect.signature(make).parameters
+    for setting in settings:
+        if setting not in parameters:
+            raise InvalidValue(
+                f"{make.__name__} has no setting {setting!r}; {nearest(setting, parameters)}"
+            )
+    for p in parameters.values():
+        if p.default is p.empty and p.name not in settings:
+            raise InvalidValue(f"{make.__name__} needs {p.name}; write {p.name}=0.1")
+    return make(**{k: _read(make, parameters[k], v) for k, v in settings.items()})
+
+
+def from_hyperparameters(mapping: Mapping[str, Any]) -> Rule:
+    """The rule that a mapping describes: "optimizer" is its name, the rest are its settings.
+
+    >>> from_hyperparameters({"optimizer": "sgd", "learning_rate": "0.5", "decay_by_root": "yes"})
+    SGD(learning_rate=0.5, decay_by_root=True)
+
+    Without an "optimizer" it is ADAM, which leaves weights alone. Texts are read as in `by_name`.
+
+    Raises:
+        InvalidValue: there is no such rule or setting, one that is needed is missing, or a text
+            cannot be read.
+    """
+    if not isinstance(mapping, Mapping) or not all(isinstance(key, str) for key in mapping):
+        raise InvalidValue(
+            "hyperparameters are a dictionary such as {'optimizer': 'adamw', 'learning_rate': "
+            f"0.001}}, got {mapping!r}"
+        )
+    settings = {key: value for key, value in mapping.items() if key != "optimizer"}
+    return by_name(mapping.get("optimizer", "adam"), **settings)
+
+
+# --- Reading text
+
+
+_TRUTHS: dict[str, bool] = dict.fromkeys(("true", "yes", "on", "1"), True)
+_TRUTHS |= dict.fromkeys(("false", "no", "off", "0"), False)
+_READERS: dict[type, tuple[Callable[[str], Any], str]] = {
+    bool: (_TRUTHS.__getitem__, "true or false"),
+    int: (int, "a whole number"),
+    float: (float, "a number"),
+}
+
+
+def _read(make: Callable[..., Rule], parameter: inspect.Parameter, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    kinds = get_args(parameter.annotation) or (parameter.annotation,)
+    text = value.strip().lower()
+    if NoneType in kinds and text in ("", "none"):
+        return None
+    for kind, (read, words) in _READERS.items():
+        if kind in kinds:
+            try:
+                return read(text)
+            except (ValueError, KeyError):
+                raise InvalidValue(
+                    f"{make.__name__}: {parameter.name} must be {words}, got {value!r}"
+                ) from None
+    return value

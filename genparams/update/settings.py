@@ -1,0 +1,71 @@
+"""The numbers that rules are made with: what each kind of them may be, checked in one place."""
+
+import math
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from genparams.errors import InvalidValue
+
+FloatType = str | type | np.dtype | None
+"""A type of floats, such as "float32" or np.float64; None for that of each parameter."""
+
+
+class Kind(NamedTuple):
+    """What a number must be, in words and as a test, and one that would do."""
+
+    words: str
+    holds: Callable[[Any], bool]
+    example: str
+
+
+ABOVE_0 = Kind("above 0", lambda v: 0 < v < math.inf, "0.001")
+AT_LEAST_0 = Kind("at least 0", lambda v: 0 <= v < math.inf, "0.0")
+SHARE = Kind("at least 0 and below 1", lambda v: 0 <= v < 1, "0.9")
+COUNT = Kind("a whole number from 0 on", lambda v: 0 <= v < math.inf and v == int(v), "100")
+
+
+def checked(owner: str, kind: Kind, **values: Any) -> list[Any]:
+    """The values as plain Python numbers, which leave the type of an array as it is.
+
+    Raises:
+        InvalidValue: one of them is not of this kind.
+    """
+    return [_checked(owner, kind, name, value) for name, value in values.items()]
+
+
+def _checked(owner: str, kind: Kind, name: str, value: Any) -> Any:
+    if isinstance(value, Real) and not isinstance(value, bool) and kind.holds(value):
+        return plain(value)
+    raise InvalidValue(
+        f"{owner}: {name} must be {kind.words}, got {value!r}; write {name}={kind.example}"
+    )
+
+
+def plain(value: Any) -> Any:
+    """A number as Python's own; anything else as it is."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return value
+    return int(value) if isinstance(value, Integral) else float(value)
+
+
+def float_type(owner: str, dtype: FloatType) -> np.dtype | None:
+    """The type of floats that is meant.
+
+    Raises:
+        InvalidValue: it is none.
+    """
+    if dtype is None:
+        return None
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = None
+    if found is None or found.kind != "f":
+        raise InvalidValue(
+            f"{owner}: dtype must be a type of floats, got {dtype!r}; write dtype='float32' or "
+            "dtype='float64'"
+        )
+    return found

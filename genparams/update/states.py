@@ -1,0 +1,82 @@
+"""The states of rules: dictionaries of dictionaries, down to plain data by parameter."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from genparams.params import Parameter
+from genparams.update.rule import State
+
+
+def joined(old: Any, new: Any) -> Any:
+    """A state with the entries of new parameters added; a counter of both stays the old one."""
+    if not isinstance(old, Mapping) or not isinstance(new, Mapping):
+        return old
+    return {**new, **{k: joined(v, new[k]) if k in new else v for k, v in old.items()}}
+
+
+def entries_of(state: Mapping[Any, Any], parameter: Parameter) -> list[np.ndarray]:
+    """The arrays that a state keeps for a parameter, entry by entry."""
+    found: list[np.ndarray] = []
+    for key, value in state.items():
+        if isinstance(value, Mapping):
+            found += entries_of(value, parameter)
+        elif key is parameter and np.shape(value) == parameter.shape:
+            found.append(value)
+    return found
+
+
+def settable(state: Mapping[Any, Any], path: str = "") -> list[tuple[str, dict[str, float]]]:
+    """The parts of a state that hold a factor, by path."""
+    found = [(path.rstrip("/"), state)] if "factor" in state else []
+    for key, value in state.items():
+        if isinstance(key, str) and isinstance(value, Mapping):
+            found += settable(value, f"{path}{key}/")
+    return found  # type: ignore[return-value]
+
+
+def leaves(state: State, names: Mapping[Parameter, str], prefix: str = "") -> dict[str, Any]:
+    """The plain data of a state by name; parameters that have no name are left out."""
+    found: dict[str, Any] = {}
+    for key, value in state.items():
+        if isinstance(key, Parameter) and key not in names:
+            continue
+        name = prefix + (names[key] if isinstance(key, Parameter) else str(key))
+        if isinstance(value, Mapping):
+            found.update(leaves(value, names, name + "/"))
+        else:
+            found[name] = value
+    return found
+
+
+def differences(expected: Mapping[str, Any], saved: Mapping[str, Any]) -> list[str]:
+    """What keeps saved data from being filled in where `expected` stands."""
+    wrong = [f"{k} is missing" for k in expected if k not in saved]
+    wrong += [f"{k} is not in this update" for k in saved if k not in expected]
+    for k, v in expected.items():
+        if k in saved and np.shape(saved[k]) != np.shape(v):
+            wrong.append(f"{k} has shape {np.shape(saved[k])}, expected {np.shape(v)}")
+        elif k in saved and np.asarray(saved[k]).dtype.kind not in "fiu":
+            wrong.append(f"{k} is {saved[k]!r}, expected numbers")
+        elif k in saved and isinstance(v, np.ndarray) and np.asarray(saved[k]).dtype != v.dtype:
+            wrong.append(f"{k} is {np.asarray(saved[k]).dtype}, expected {v.dtype}")
+        elif k in saved and isinstance(v, int) and not np.isfinite(saved[k]):
+            wrong.append(f"{k} is {saved[k]!r}, expected a count")
+    return wrong
+
+
+def filled(
+    template: State, names: Mapping[Parameter, str], saved: Mapping[str, Any], prefix: str = ""
+) -> dict[Any, Any]:
+    """The template with saved data in the places of its own."""
+    made: dict[Any, Any] = {}
+    for key, value in template.items():
+        name = prefix + (names[key] if isinstance(key, Parameter) else str(key))
+        if isinstance(value, Mapping):
+            made[key] = filled(value, names, saved, name + "/")
+        elif isinstance(value, np.ndarray):
+            made[key] = np.array(saved[name], dtype=value.dtype)
+        else:
+            made[key] = type(value)(saved[name])
+    return made

@@ -1,0 +1,420 @@
+"""The engine: flat memory, in place, and the same steps as the rule that it carries out."""
+
+import copy
+import gc
+import pickle
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genparams import (
+    ADAM,
+    GradientDescent,
+    ParamStore,
+    ParamUpdate,
+    chain,
+    elementwise,
+    positive,
+    scale,
+    scale_by_adam,
+    simplex,
+    stateless,
+)
+from genparams.errors import NonFiniteGradient, UpdateError
+from genparams.update import engine
+
+double = stateless(lambda g, theta: {k: 2.0 * d for k, d in g.items()}, "double")
+RULES = {
+    "ADAM": ADAM(0.1),
+    "GradientDescent": GradientDescent(0.1, 3.0),
+    "momentum": elementwise(lambda g, theta, v: (0.1 * v + g, 0.9 * v + g), {"v": 0.0}),
+    "decay": chain(ADAM(0.1), elementwise(lambda g, theta: g - 0.01 * theta)),
+    "whole parameters first": chain(double, scale_by_adam(), scale(0.1)),
+    "whole parameters last": chain(scale_by_adam(), scale(0.1), double),
+    "not a chain": double,
+}
+START = {"a": 1.0, "W": np.arange(6.0).reshape(2, 3), "b": np.ones(3), "e": np.zeros((0, 2))}
+
+
+def by_the_rule(rule, start, steps):
+    """What the pure functions say, step by step: partial gradients leave the rest alone."""
+    theta = {k: np.array(v) if np.ndim(v) else v for k, v in start.items()}
+    state = rule.init(theta)
+    for g in steps:
+        directions, state = rule.apply(g, state, theta)
+        theta = {k: v + directions.get(k, 0.0) for k, v in theta.items()}
+    return theta
+
+
+def some_gradients(rng, names):
+    return {
+        k: rng.standard_normal(np.shape(START[k])) if np.ndim(START[k]) else rng.normal()
+        for k in names
+    }
+
+
+@pytest.fixture(params=RULES)
+def rule(request):
+    return RULES[request.param]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    which=st.lists(
+        st.sets(st.sampled_from(sorted(START)), min_size=1).map(sorted), min_size=1, max_size=5
+    ),
+    name=st.sampled_from(sorted(RULES)),
+)
+def test_an_update_takes_the_steps_that_its_rule_says(which, name):
+    rng = np.random.default_rng(0)
+    steps = [some_gradients(rng, names) for names in which]
+    theta = ParamStore(**START)
+    update = ParamUpdate(RULES[name], theta)
+    for g in steps:
+        update.apply(grads=g)
+    for k, expected in by_the_rule(RULES[name], START, steps).items():
+        np.testing.assert_allclose(theta[k].value, expected, rtol=1e-13, atol=1e-15)
+
+
+def test_accumulated_and_given_gradients_take_the_same_steps(rule):
+    rng = np.random.default_rng(1)
+    one, other = ParamStore(**START), ParamStore(**START)
+    by_hand, accumulated = ParamUpdate(rule, one), ParamUpdate(rule, other)
+    for _ in range(4):
+        g = some_gradients(rng, START)
+        by_hand.apply(grads=g)
+        for k, d in g.items():
+            other[k].increment_grad(d)
+        accumulated.apply()
+    assert one == other
+    assert not any(p.accumulated for _, p in other.items())
+
+
+def test_blocks_make_no_difference(rule, monkeypatch):
+    rng = np.random.default_rng(2)
+    start = {"W": rng.standard_normal((50, 70)), "v": rng.standard_normal(1500)}
+    found = []
+    for cache in (1 << 30, 1 << 10):
+        monkeypatch.setattr(engine, "CACHE", cache)
+        theta = ParamStore(**start)
+        update = ParamUpdate(rule, theta)
+        for i in range(3):
+            update.apply(grads={k: np.cos(i + v) for k, v in start.items()})
+        found.append(theta)
+    assert found[0] == found[1]
+
+
+def test_a_parameter_frozen_for_a_while_goes_on_where_it_was():
+    theta = ParamStore(a=np.ones(3), b=np.ones(2), c=1.0)
+    update = ParamUpdate(ADAM(0.1), theta)
+    g = {"a": np.ones(3), "b": np.array([1.0, -1.0]), "c": 1.0}
+    alone = by_the_rule(ADAM(0.1), {"b": np.ones(2)}, [{"b": g["b"]}] * 3)
+    update.apply(grads=g)
+    theta["b"].freeze()
+    update.apply(grads=g)
+    theta["b"].thaw()
+    update.apply(grads=g)
+    update.apply(grads=g)
+    np.testing.assert_allclose(theta["b"].value, alone["b"], rtol=1e-14)
+
+
+def test_a_parameter_that_joins_later_does_not_disturb_the_others():
+    theta = ParamStore(a=np.ones(3))
+    update = ParamUpdate(ADAM(0.1), theta)
+    update.apply(grads={"a": np.ones(3)})
+    theta.init("b", np.zeros(4))
+    update.apply(grads={"a": np.ones(3), "b": np.ones(4)})
+    other = ParamStore(a=np.ones(3))
+    plain = ParamUpdate(ADAM(0.1), other)
+    for _ in range(2):
+        plain.apply(grads={"a": np.ones(3)})
+    assert theta["a"].same_as(other["a"])
+    np.testing.assert_allclose(theta["b"].value, np.full(4, 0.1), rtol=1e-7)
+
+
+def test_two_updates_take_turns_on_one_store():
+    theta = ParamStore(a=np.zeros(3), b=np.zeros(2), c=np.zeros(4))
+    first, second = ParamUpdate(ADAM(0.1), {theta: ["a", "c"]}), ParamUpdate(ADAM(0.1), theta)
+    for _ in range(3):
+        first.apply(grads={"a": np.ones(3), "c": np.ones(4)})
+        second.apply(grads={"b": np.ones(2)})
+    np.testing.assert_allclose(theta["a"].value, np.full(3, 0.3), rtol=1e-6)
+    np.testing.assert_allclose(theta["b"].value, np.full(2, 0.3), rtol=1e-6)
+    np.testing.assert_allclose(theta["c"].value, np.full(4, 0.3), rtol=1e-6)
+
+
+def test_a_value_that_was_set_is_where_the_next_step_begins():
+    theta = ParamStore(a=np.zeros(3), b=np.zeros(2))
+    update = ParamUpdate(scale(1.0), theta)
+    update.apply(grads={"a": np.ones(3), "b": np.ones(2)})
+    theta["a"].set([5.0, 6.0, 7.0])
+    update.apply(grads={"a": np.ones(3), "b": np.ones(2)})
+    assert theta["a"].value.tolist() == [6.0, 7.0, 8.0]
+    assert theta["b"].value.tolist() == [2.0, 2.0]
+
+
+def test_looking_at_the_state_of_what_is_frozen_does_not_cut_the_update_off():
+    theta = ParamStore(a=np.ones(3), b=1.0, c=np.ones(2))
+    theta["c"].freeze()
+    update = ParamUpdate(ADAM(0.1), theta)
+    g = {"a": np.ones(3), "b": 1.0}
+    update.apply(grads=g)
+    assert update.state_dict()["0 scale_by_adam/t/theta/c"] == 0
+    update.apply(grads=g)
+    state = update.state_dict()
+    assert [int(state[f"0 scale_by_adam/t/theta/{k}"]) for k in "abc"] == [2, 2, 0]
+    assert state["0 scale_by_adam/m/theta/a"].tolist() == pytest.approx([1.9] * 3)
+    update.learning_rate = 0.0
+    before = theta["a"].value
+    update.apply(grads=g)
+    assert theta["a"].value.tolist() == before.tolist()
+
+
+# --- What was handed out
+
+
+def test_an_array_that_was_handed_out_never_changes(rule):
+    theta = ParamStore(**START)
+    update = ParamUpdate(rule, theta)
+    seen = []
+    for i in range(4):
+        parts = [theta["W"].value, theta["W"].value[1], theta["b"].coordinates.reshape(3, 1)]
+        seen.append((parts, [np.copy(part) for part in parts]))
+        update.apply(grads=some_gradients(np.random.default_rng(i), START))
+    for parts, copies in seen:
+        for part, expected in zip(parts, copies, strict=True):
+            np.testing.assert_array_equal(part, expected)
+            assert not part.flags.writeable
+
+
+def test_memory_that_nobody_holds_is_written_in_place():
+    theta = ParamStore(W=np.zeros((10, 10)), b=np.zeros(4))
+    update = ParamUpdate(ADAM(0.1), theta)
+    g = {"W": np.ones((10, 10)), "b": np.ones(4)}
+    update.apply(grads=g)
+    where = theta["W"]._theta.ctypes.data
+    update.apply(grads=g)
+    assert theta["W"]._theta.ctypes.data == where
+    held = theta["b"].value
+    update.apply(grads=g)
+    assert theta["W"]._theta.ctypes.data != where
+    np.testing.assert_allclose(held, 0.2, rtol=1e-6)
+
+
+def test_a_step_needs_no_memory_of_the_size_of_the_parameters():
+    size = 1_000_000
+    theta = ParamStore(a=np.zeros(size // 2), b=np.zeros((2, size // 4)))
+    update = ParamUpdate(ADAM(0.1), theta)
+    for _, p in theta.items():
+        p.set_grad(np.ones(p.shape))
+    tracemalloc.start()
+    try:
+        update.apply()
+        moments = tracemalloc.get_traced_memory()[0]
+        for _, p in theta.items():
+            p.accumulated = True
+        gc.collect()
+        begin = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        update.apply()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert moments < 4.5 * 8 * size  # the two moments, and coordinates and gradients side by side
+    assert peak - begin < engine.CACHE
+
+
+def test_updates_and_stores_copy_and_pickle():
+    theta = ParamStore(**START)
+    g = some_gradients(np.random.default_rng(0), START)
+    update = ParamUpdate(scale(0.1), theta)
+    update.apply(grads=g)
+    for other in (copy.deepcopy(theta), pickle.loads(pickle.dumps(theta))):
+        assert other == theta
+        ParamUpdate(scale(1.0), other).apply(grads=g)
+        assert not other["W"].same_as(theta["W"])
+        other["b"].increment_grad(np.ones(3))
+        assert theta["b"].grad.tolist() == [0.0, 0.0, 0.0]
+
+
+# --- Types and constraints
+
+
+def test_single_precision_stays_single_and_may_be_computed_in_double():
+    start = np.linspace(-1.0, 1.0, 5, dtype=np.float32)
+    g = np.cos(start)
+    found = {}
+    for dtype in (None, "float64"):
+        theta = ParamStore(a=start, s=np.float32(1.0))
+        rule = chain(scale_by_adam(dtype=dtype), scale(0.1))
+        update = ParamUpdate(rule, theta)
+        for _ in range(3):
+            update.apply(grads={"a": g, "s": 1.0})
+        assert theta["a"].value.dtype == np.float32
+        assert np.float32(theta["s"].value) == theta["s"].value
+        found[dtype] = theta["a"].value
+        kept = {v.dtype for k, v in update.state_dict().items() if k.endswith("/m/theta/a")}
+        assert kept == {np.dtype(dtype or "float32")}
+    exact = by_the_rule(
+        chain(scale_by_adam(), scale(0.1)),
+        {"a": start.astype(float)},
+        [{"a": g.astype(float)}] * 3,
+    )["a"]
+    np.testing.assert_allclose(found["float64"], exact, rtol=3e-7)
+    np.testing.assert_allclose(found[None], exact, rtol=1e-5)
+
+
+def test_constrained_parameters_move_in_their_coordinates():
+    theta = ParamStore()
+    theta.init("s", 2.0, positive)
+    theta.init("w", [0.2, 0.3, 0.5], simplex)
+    theta.init("v", [1.0, 2.0], positive)
+    update = ParamUpdate(scale(1.0), theta)
+    update.apply(grads={"s": 1.0, "w": [1.0, 0.0], "v": [0.0, -1.0]})
+    assert theta["s"].value == pytest.approx(2.0 * np.e)
+    np.testing.assert_allclose(theta["v"].value, [1.0, 2.0 / np.e])
+    expected = np.array([0.2 * np.e, 0.3, 0.5])
+    np.testing.assert_allclose(theta["w"].value, expected / expected.sum())
+
+
+# --- Steps that fail
+
+
+HUGE = elementwise(lambda g, theta: g * 1e200 * 1e200, name="HUGE")
+
+
+@pytest.mark.parametrize(
+    ("rule", "grads"),
+    [
+        (HUGE, {"a": 1.0}),
+        (HUGE, {"W": np.ones((2, 3)), "b": np.zeros(3)}),
+        (chain(double, HUGE), {"a": 1.0, "b": np.zeros(3)}),
+        (elementwise(lambda g, theta: 1.0 / g, name="inverse"), {"a": 0.0, "b": np.ones(3)}),
+        (elementwise(lambda g, theta: 1.0 / g, name="inverse"), {"a": 1.0, "b": np.zeros(3)}),
+        (elementwise(lambda g, theta: np.exp(g), name="exponential"), {"a": 1e3, "b": np.ones(3)}),
+    ],
+    ids=str,
+)
+def test_a_step_beyond_what_floats_hold_is_refused_and_nothing_moves(rule, grads):
+    theta = ParamStore(**START)
+    update = ParamUpdate(rule, theta)
+    before = pickle.dumps(theta)
+    with pytest.raises(UpdateError, match="lower the step size"):
+        update.apply(grads=grads)
+    assert theta == pickle.loads(before)
+    assert update.steps == 0
+
+
+def test_a_positive_parameter_that_would_overflow_is_refused():
+    theta = ParamStore(a=1.0)
+    theta.init("s", 1.0, positive)
+    theta.init("v", [1.0, 1.0], positive)
+    update = ParamUpdate(scale(1.0), theta)
+    for grads in ({"a": 1.0, "s": 1000.0}, {"a": 1.0, "v": [0.0, 1000.0]}):
+        with pytest.raises(UpdateError, match="not finite; lower the step size"):
+            update.apply(grads=grads)
+    assert (theta["a"].value, theta["s"].value, theta["v"].value.tolist()) == (1.0, 1.0, [1.0, 1.0])
+
+
+def test_an_interrupted_step_is_undone(monkeypatch):
+    theta = ParamStore(a=np.zeros(3), b=1.0)
+    update = ParamUpdate(ADAM(0.1), theta)
+    g = {"a": np.ones(3), "b": 1.0}
+    update.apply(grads=g)
+    before = {k: v.tobytes() for k, v in update.state_dict().items()}
+    values = copy.deepcopy(theta)
+    step = engine.Run.step
+
+    def interrupted(*args):
+        step(*args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine.Run, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        update.apply(grads=g)
+    assert theta == values
+    assert {k: v.tobytes() for k, v in update.state_dict().items()} == before
+
+
+def test_long_arrays_with_gradients_too_large_to_square_are_undone_too(monkeypatch):
+    monkeypatch.setattr(engine, "CACHE", 1 << 10)
+    theta = ParamStore(a=np.zeros(5000))
+    update = ParamUpdate(scale(1e200), theta)
+    g = np.zeros(5000)
+    g[-1] = 1e200
+    with pytest.raises(UpdateError, match="lower the step size"):
+        update.apply(grads={"a": g})
+    assert not theta["a"].value.any()
+
+
+# --- Gradients that are not finite
+
+
+BAD = {"a": np.nan, "W": np.array([[1.0, np.inf, 1.0], [1.0, 1.0, 1.0]]), "b": np.ones(3)}
+
+
+def test_skip_counts_and_leaves_everything(rule):
+    theta = ParamStore(**START)
+    update = ParamUpdate(rule, theta, on_nonfinite="skip")
+    good = some_gradients(np.random.default_rng(0), START)
+    update.apply(grads=good)
+    values = copy.deepcopy(theta)
+    before = {k: v.tobytes() for k, v in update.state_dict().items() if k != "skipped"}
+    theta["a"].increment_grad(np.inf)
+    update.apply()
+    assert (update.steps, update.skipped) == (1, 1)
+    assert theta == values
+    assert not theta["a"].accumulated
+    after = {k: v.tobytes() for k, v in update.state_dict().items() if k != "skipped"}
+    assert after == before
+
+
+def test_zero_takes_the_whole_gradient_of_a_parameter_for_zero(rule):
+    zeroed = {"a": 0.0, "W": np.zeros((2, 3)), "b": np.ones(3)}
+    one, other = ParamStore(**START), ParamStore(**START)
+    policy = ParamUpdate(rule, one, on_nonfinite="zero")
+    plain = ParamUpdate(rule, other)
+    for g, same in ((BAD, zeroed), ({"b": np.ones(3)}, {"b": np.ones(3)})):
+        policy.apply(grads=g)
+        plain.apply(grads=same)
+    assert one == other
+
+
+@pytest.mark.parametrize("name", ["ADAM", "momentum", "whole parameters first", "not a chain"])
+def test_keep_leaves_bad_entries_and_their_state_alone(name):
+    rule = RULES[name]
+    theta = ParamStore(**START)
+    update = ParamUpdate(rule, theta, on_nonfinite="keep")
+    good = some_gradients(np.random.default_rng(0), ["a", "W", "b"])
+    update.apply(grads=good)
+    before, state = copy.deepcopy(theta), update.state_dict()
+    for k, d in BAD.items():
+        theta[k].increment_grad(d)
+    update.apply()
+    assert theta["a"].same_as(before["a"])
+    moved = theta["W"].value != before["W"].value
+    assert moved.tolist() == [[True, False, True], [True, True, True]]
+    assert not np.any(theta["b"].value == before["b"].value)
+    for k, v in update.state_dict().items():
+        if k.endswith("theta/W") and v.shape == (2, 3):
+            assert v[0, 1] == state[k][0, 1]
+            assert v[1, 1] != state[k][1, 1]
+    assert not theta["a"].accumulated
+    assert update.steps == 2
+
+
+def test_a_step_of_which_nothing_is_left_moves_nothing():
+    theta = ParamStore(a=1.0)
+    update = ParamUpdate(ADAM(0.1), theta, on_nonfinite="keep")
+    update.apply(grads={"a": np.nan})
+    assert theta["a"].value == 1.0
+
+
+def test_clipping_does_not_hide_a_gradient_that_is_not_finite():
+    bounded = elementwise(lambda g, theta: np.minimum(np.maximum(g, -1.0), 1.0))
+    for bad in ({"a": np.inf}, {"b": [1.0, np.inf, 0.0]}):
+        with pytest.raises(NonFiniteGradient):
+            ParamUpdate(bounded, ParamStore(**START)).apply(grads=bad)
