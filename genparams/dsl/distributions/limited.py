@@ -7,19 +7,35 @@ leak a NaN into a derivative.
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from genparams.autodiff import np, raw, scatter, shape_of, sum_to
-from genparams.dsl.distributions.base import Distribution, Size, Terms, base_of, terms_of
+from genparams.dsl.distributions.base import (
+    Distribution,
+    SingleChoice,
+    Size,
+    Terms,
+    base_of,
+    terms_of,
+)
 from genparams.dsl.distributions.domains import Domain
-from genparams.dsl.distributions.tails import TAILS, Slope, log1mexp
+from genparams.dsl.distributions.families import FAMILIES
+from genparams.dsl.distributions.listed import (
+    LISTED,
+    censored_terms,
+    mass_between,
+    restricted,
+    truncated_terms,
+)
+from genparams.dsl.distributions.tails import Slope
 from genparams.dsl.interpreter import Call
 from genparams.errors import ArgumentError, DistributionError
 from genparams.numeric import arrays
 
-Formula = Callable[..., tuple[Any, Sequence[Slope]]]
-"""`formula(m, x, *args)` is a log density, with its derivatives by x and by each argument."""
+Formula = Callable[..., tuple[Any, Sequence[Slope | None]]]
+"""`formula(m, x, *args)` is a log density, with its derivatives by x and by each argument; None by
+what has none."""
 Case = tuple[Callable[..., Any] | None, Formula]
 """`test(m, x, *args)`, None if it always holds, and the formula to use where it is the first."""
 
@@ -46,15 +62,19 @@ def by_cases(cases: Sequence[Case]) -> tuple[Formula, Callable[..., Terms]]:
             if here.all():
                 return terms_of(formula, None)(*values)
             if here.any():
-                wide = (np.broadcast_to(v, batch)[here] for v in values)
-                parts.append((here, *terms_of(formula, None)(*wide)))
+                some = (np.broadcast_to(v, batch)[here] if shape_of(v) else v for v in values)
+                parts.append((here, *terms_of(formula, None)(*some)))
             left = left & ~here
 
-        def pullback(place: int, shape: tuple[int, ...]) -> Callable[[Any], Any]:
+        def pullback(place: int, shape: tuple[int, ...]) -> Callable[[Any], Any] | None:
+            if any(pulls[place] is None for _, _, pulls in parts):
+                return None
+
             def pull(g: Any) -> Any:
                 g = np.broadcast_to(g, batch)
-                each = [scatter(pulls[place](g[here]), here, batch) for here, _, pulls in parts]
-                return sum_to(sum(each[1:], each[0]), shape)
+                each = [(here, pulls[place](g[here])) for here, _, pulls in parts]
+                whole = [scatter(d, here, batch) if shape else d for here, d in each]
+                return sum_to(sum(whole[1:], whole[0]), shape)
 
             return pull
 
@@ -79,34 +99,15 @@ nothing = _constant(-math.inf)
 certain = _constant(0.0)
 
 
-# --- Truncated
-
-
-def truncated(base: Call, low: Any = None, high: Any = None, size: Size = None) -> Call:
-    """A distribution kept to the closed interval from `low` to `high`; None is no limit.
-
-        log p(x) = log p_base(x) - log P(low <= X <= high),    low <= x <= high
-
-    Differentiated by the base's arguments, the value and the limits. A log of the mass between two
-    limits keeps its digits however far out both lie; between two limits near the median that are
-    close to each other it loses as many as the mass is small.
-
-    Args:
-        base: A call such as `normal(mu, std)`, of a distribution with known tails: normal,
-            lognormal, half_normal, laplace, logistic, cauchy, exponential, weibull or uniform.
-        low, high: The limits; in an array an infinite one is none.
-        size: The shape of the batch, as for any distribution.
-
-    Raises:
-        ArgumentError: the base's tails are not known, or there is no limit.
-    """
-    return _limited("truncated", _truncated, base, low, high, size)
+# --- What both take
 
 
 def _limited(what: str, make: Callable, base: Call, low: Any, high: Any, size: Size) -> Call:
+    if isinstance(base, Call) and isinstance(base.fn, SingleChoice):
+        _refuse_unordered(what, base.fn)
     fn = base_of(what, base)
-    if fn not in TAILS:
-        known = ", ".join(sorted(f.__name__ for f in TAILS))
+    if fn not in FAMILIES and fn not in LISTED:
+        known = ", ".join(sorted({f.__name__ for f in (*FAMILIES, *LISTED)}))
         raise ArgumentError(f"{what} does not know the tails of {fn.__name__}; it takes {known}")
     if low is None and high is None:
         raise ArgumentError(f"{what} needs a limit; write {what}({base!r}, low=..., high=...)")
@@ -114,7 +115,17 @@ def _limited(what: str, make: Callable, base: Call, low: Any, high: Any, size: S
     return Call(make(fn), (*base.args, *limits), size)
 
 
-_limit = Domain("a number, or infinite", lambda v: v == v)
+def _refuse_unordered(what: str, fn: SingleChoice) -> None:
+    values = "vectors or matrices" if fn.kind.rank else "tuples"
+    if fn.kind.rank or not isinstance(fn, Distribution):
+        raise ArgumentError(
+            f"{what} takes a distribution over numbers, such as normal(mu, std); values of "
+            f"{fn.__name__} are {values}, which have no order"
+        )
+
+
+_number = Domain("a number, or infinite", lambda v: v == v)
+_whole_number = Domain("a whole number, or infinite", lambda v: v == np.floor(v))
 
 
 def _arguments(base: Distribution) -> dict[str, Any]:
@@ -123,126 +134,138 @@ def _arguments(base: Distribution) -> dict[str, Any]:
         f"{n} of {base.__name__}" if n in ("low", "high") else n: d
         for n, d in base.arguments.items()
     }
-    return mine | {"low": _limit, "high": _limit}
+    limit = _number if base.kind.continuous else _whole_number
+    return mine | {"low": limit, "high": limit}
 
 
 def _check_limits(name: str, base: Distribution) -> Callable[..., None]:
     def check(*args: Any) -> None:
         *own, low, high = args
         base.check_joint(own)
-        if not np.all(np.asarray(low) < high):
-            raise DistributionError(f"{name} needs low below high, got {low!r} and {high!r}")
+        discrete = not base.kind.continuous
+        if not np.all((np.asarray(low) < high) | (discrete & np.equal(low, high))):
+            order = "at most" if discrete else "below"
+            raise DistributionError(f"{name} needs low {order} high, got {low!r} and {high!r}")
 
     return check
 
 
+def _refuse_no_mass(base: Distribution, some: Any, low: Any, high: Any) -> None:
+    if not np.all(some):
+        raise DistributionError(
+            f"{base.__name__} has no mass between low {low!r} and high {high!r}"
+        )
+
+
+# --- Truncated
+
+
+def truncated(base: Call, low: Any = None, high: Any = None, size: Size = None) -> Call:
+    """A distribution kept to the closed interval from `low` to `high`; None is no limit.
+
+        log p(x) = log p_base(x) - log P(low <= X <= high),    low <= x <= high
+
+    Differentiated by the value, the base's arguments and, if it is continuous, the limits. The mass
+    keeps its digits however far out the limits lie, and however close to each other.
+
+    Args:
+        base: A call such as `normal(mu, std)` or `poisson(rate)`, of a distribution over numbers:
+            normal, lognormal, half_normal, student_t, cauchy, half_cauchy, laplace, logistic,
+            exponential, gamma, inv_gamma, weibull, beta, uniform or von_mises; bernoulli, binomial,
+            poisson, geometric, neg_binomial, beta_binomial, uniform_discrete or categorical.
+        low, high: The limits, whole numbers if the base is discrete; in an array an infinite one is
+            none.
+        size: The shape of the batch, as for any distribution.
+
+    Raises:
+        ArgumentError: the base's values have no order, its tails are not known, or there is no
+            limit.
+    """
+    return _limited("truncated", _truncated, base, low, high, size)
+
+
 @cache
 def _truncated(base: Distribution) -> Distribution:
-    tails = TAILS[base]
+    if base in LISTED:
+        return _truncated_list(base)
+    family = FAMILIES[base]
     name = f"truncated {base.__name__}"
     f: Any = base.density
     fit = _check_limits(name, base)
+    still: Slope = lambda: 0.0  # noqa: E731
+    at_limit = still if base.kind.continuous else None
 
     def check(*args: Any) -> None:
         fit(*args)
         *own, low, high = args
-        lowest, highest = tails.edges(*own)
-        if np.any(np.asarray(low) >= highest) or np.any(np.asarray(high) <= lowest):
-            raise DistributionError(
-                f"{base.__name__} has no mass between low {low!r} and high {high!r}"
-            )
+        bottom, top = family.edges(*own)
+        if base.kind.continuous:
+            some = (np.asarray(low) < top) & (np.asarray(high) > bottom)
+        else:
+            some = (np.asarray(low) <= top) & (np.asarray(high) >= bottom)
+        _refuse_no_mass(base, some, low, high)
 
-    def inside(m: Any, x: Any, *args: Any) -> Any:
+    def outside(m: Any, x: Any, *args: Any) -> Any:
         *own, low, high = args
         there = True if base.support is None else base.support(x, *own)
-        return (x >= low) & (x <= high) & there
+        return np.logical_not((x >= low) & (x <= high) & there)
 
-    def unbounded(m: Any, x: Any, *args: Any) -> tuple[Any, Sequence[Slope]]:
+    def given(m: Any, x: Any, own: Any, mass: Any, falls: Sequence[Any]) -> Any:
+        """log f - mass, and its derivatives by x and the base's arguments."""
+        log_f, by = f(m, x, *own)
+        mine = [
+            d and fall and (lambda d=d, fall=fall: d() - fall())
+            for d, fall in zip(by[1:], falls, strict=True)
+        ]
+        return log_f - mass, (by[0], *mine)
+
+    def unlimited(m: Any, x: Any, *args: Any) -> tuple[Any, Sequence[Slope | None]]:
         log_f, by = f(m, x, *args[:-2])
-        return log_f, (*by, lambda: 0.0, lambda: 0.0)
+        return log_f, (*by, at_limit, at_limit)
 
     def one_sided(upper: bool) -> Formula:
         """With one limit: `low` if what remains is the upper tail, else `high`."""
 
-        def formula(m: Any, x: Any, *args: Any) -> tuple[Any, Sequence[Slope]]:
+        def formula(m: Any, x: Any, *args: Any) -> tuple[Any, Sequence[Slope | None]]:
             *own, low, high = args
-            log_f, by = f(m, x, *own)
-            mass, falls = tails.log_tail(m, upper, low if upper else high, own)
-            mine = (
-                lambda d=d, fall=fall: d() - fall()
-                for d, fall in zip(by[1:], falls[1:], strict=True)
-            )
-            at_limit = lambda: -falls[0]()  # noqa: E731
-            zero = lambda: 0.0  # noqa: E731
-            limits = (at_limit, zero) if upper else (zero, at_limit)
-            return log_f - mass, (by[0], *mine, *limits)
+            mass, (fall, *falls) = family.log_tail(m, upper, low if upper else high, own)
+            value, by = given(m, x, own, mass, falls)
+            rise = fall and (lambda: -fall())
+            return value, (*by, rise, at_limit) if upper else (*by, at_limit, rise)
 
         return formula
 
-    def two_sided(upper: bool) -> Formula:
-        """As the difference of two upper tails or of two lower ones."""
+    def two_sided(m: Any, x: Any, *args: Any) -> tuple[Any, Sequence[Slope | None]]:
+        *own, low, high = args
+        mass, falls = family.log_mass(m, low, high, own)
+        value, by = given(m, x, own, mass, falls)
+        if not base.kind.continuous:
+            return value, (*by, None, None)
 
-        def formula(m: Any, x: Any, *args: Any) -> tuple[Any, Sequence[Slope]]:
-            *own, low, high = args
-            log_f, by = f(m, x, *own)
-            near, near_by = tails.log_tail(m, upper, low if upper else high, own)
-            far, far_by = tails.log_tail(m, upper, high if upper else low, own)
-            mass = near + log1mexp(m, far - near)
-            falls = [
-                lambda d=d, e=e: m.exp(near - mass) * d() - m.exp(far - mass) * e()
-                for d, e in zip(near_by[1:], far_by[1:], strict=True)
-            ]
-            mine = (
-                lambda d=d, fall=fall: d() - fall() for d, fall in zip(by[1:], falls, strict=True)
-            )
-            at_near = lambda: -m.exp(near - mass) * near_by[0]()  # noqa: E731
-            at_far = lambda: m.exp(far - mass) * far_by[0]()  # noqa: E731
-            limits = (at_near, at_far) if upper else (at_far, at_near)
-            return log_f - mass, (by[0], *mine, *limits)
+        def density(limit: Any) -> Any:
+            return m.exp(f(m, limit, *own)[0] - mass)
 
-        return formula
+        return value, (*by, lambda: density(low), lambda: -density(high))
 
-    def lowest(args: Sequence[Any]) -> Any:
-        return tails.edges(*args[:-2])[0]
+    def from_bottom(m: Any, x: Any, *args: Any) -> Any:
+        return args[-2] <= family.edges(*args[:-2])[0]
 
-    def highest(args: Sequence[Any]) -> Any:
-        return tails.edges(*args[:-2])[1]
-
-    def above_median(m: Any, *args: Any) -> Any:
-        *own, low, _ = args
-        return tails.standard(m, low, *own)[0] > tails.median
+    def to_top(m: Any, x: Any, *args: Any) -> Any:
+        return args[-1] >= family.edges(*args[:-2])[1]
 
     density, terms = by_cases(
         [
-            (lambda m, *v: np.logical_not(inside(m, *v)), nothing),
-            (lambda m, x, *a: (a[-2] <= lowest(a)) & (a[-1] >= highest(a)), unbounded),
-            (lambda m, x, *a: a[-2] <= lowest(a), one_sided(upper=False)),
-            (lambda m, x, *a: a[-1] >= highest(a), one_sided(upper=True)),
-            (lambda m, x, *a: above_median(m, *a), two_sided(upper=True)),
-            (None, two_sided(upper=False)),
+            (outside, nothing),
+            (lambda *v: from_bottom(*v) & to_top(*v), unlimited),
+            (from_bottom, one_sided(upper=False)),
+            (to_top, one_sided(upper=True)),
+            (None, two_sided),
         ]
     )
 
     def draw(rng: Any, *args: Any, size: tuple[int, ...]) -> Any:
         *own, low, high = args
-        bottom, top = tails.edges(*own)
-        v = np.minimum(1.0 - rng.random(size), 1.0 - 2.0**-53)
-        with np.errstate(all="ignore"):  # each entry has one of the two sides from a valid formula
-            cut_low, cut_high = low > bottom, high < top
-
-            def side(upper: bool) -> Any:
-                at_low = tails.log_tail(arrays, upper, np.asarray(low), own)[0]
-                at_high = tails.log_tail(arrays, upper, np.asarray(high), own)[0]
-                at_low = np.where(cut_low, at_low, 0.0 if upper else -np.inf)
-                at_high = np.where(cut_high, at_high, -np.inf if upper else 0.0)
-                near, far = (at_low, at_high) if upper else (at_high, at_low)
-                log_p = near + np.log(v + (1.0 - v) * np.exp(far - near))
-                return (tails.from_log_sf if upper else tails.from_log_cdf)(log_p)
-
-            by_upper = cut_low & above_median(arrays, *own, np.asarray(low), high)
-            z = np.where(by_upper, side(True), side(False))
-            x = tails.natural(z, *own)
-        return np.clip(x, np.maximum(low, bottom), np.minimum(high, top))
+        return base.kind.convert(family.draw(rng, low, high, own, size))
 
     return Distribution(
         name,
@@ -252,9 +275,35 @@ def _truncated(base: Distribution) -> Distribution:
         terms,
         density,
         joint=check,
-        width=base.width,
+        width=WIDTH,
         doc=truncated.__doc__,
     )
+
+
+def _truncated_list(base: Distribution) -> Distribution:
+    name = f"truncated {base.__name__}"
+    fit = _check_limits(name, base)
+
+    def check(table: Any, low: Any, high: Any) -> None:
+        fit(table, low, high)
+        _refuse_no_mass(base, mass_between(base, table, low, high) > -np.inf, low, high)
+
+    def draw(rng: Any, table: Any, low: Any, high: Any, size: tuple[int, ...]) -> Any:
+        return base.draw(rng, [restricted(base, table, low, high)], size or None)
+
+    return Distribution(
+        name,
+        _arguments(base),
+        base.kind,
+        draw,
+        partial(truncated_terms, base),
+        joint=check,
+        doc=truncated.__doc__,
+    )
+
+
+WIDTH = 16
+"""What blocks of a batch make of the nodes, which are ten times as many but often shared."""
 
 
 # --- Censored
@@ -268,42 +317,57 @@ def censored(base: Call, low: Any = None, high: Any = None, size: Size = None) -
                    log P(X >= high)      x >= high
 
     A value equal to a limit says that X lies there or beyond, and so does a value beyond it; a draw
-    never lies beyond. The density is one over the interval, with a mass at each limit.
+    never lies beyond. The density is one over the interval, with a mass at each limit. The logs of
+    tails do not underflow.
 
     Args:
-        base: A call such as `normal(mu, std)`, of a distribution with known tails: normal,
-            lognormal, half_normal, laplace, logistic, cauchy, exponential, weibull or uniform.
-        low, high: The limits; in an array an infinite one is none, as for a datum that was seen.
+        base: A call such as `normal(mu, std)` or `poisson(rate)`, of a distribution over numbers:
+            any that `truncated` takes.
+        low, high: The limits, whole numbers if the base is discrete; in an array an infinite one is
+            none, as for a datum that was seen.
         size: The shape of the batch, as for any distribution.
 
     Raises:
-        ArgumentError: the base's tails are not known, or there is no limit.
+        ArgumentError: the base's values have no order, its tails are not known, or there is no
+            limit.
     """
     return _limited("censored", _censored, base, low, high, size)
 
 
 @cache
 def _censored(base: Distribution) -> Distribution:
-    tails = TAILS[base]
+    if base in LISTED:
+        return _censored_list(base)
+    family = FAMILIES[base]
     name = f"censored {base.__name__}"
     f: Any = base.density
+    continuous = base.kind.continuous
+    still: Slope = lambda: 0.0  # noqa: E731
+    at_limit = still if continuous else None
 
-    def below(m: Any, x: Any, *args: Any) -> tuple[Any, Sequence[Slope]]:
+    def below(m: Any, x: Any, *args: Any) -> tuple[Any, Sequence[Slope | None]]:
         *own, low, _ = args
-        value, by = tails.log_tail(m, False, low, own)
-        return value + 0.0 * x, (lambda: 0.0, *by[1:], by[0], lambda: 0.0)
+        value, by = family.log_tail(m, False, low, own)
+        return value + 0.0 * x, (at_limit, *by[1:], by[0], at_limit)
 
-    def above(m: Any, x: Any, *args: Any) -> tuple[Any, Sequence[Slope]]:
+    def above(m: Any, x: Any, *args: Any) -> tuple[Any, Sequence[Slope | None]]:
         *own, _, high = args
-        value, by = tails.log_tail(m, True, high, own)
-        return value + 0.0 * x, (lambda: 0.0, *by[1:], lambda: 0.0, by[0])
+        value, by = family.log_tail(m, True, high, own)
+        return value + 0.0 * x, (at_limit, *by[1:], at_limit, by[0])
 
-    def between(m: Any, x: Any, *args: Any) -> tuple[Any, Sequence[Slope]]:
+    def between(m: Any, x: Any, *args: Any) -> tuple[Any, Sequence[Slope | None]]:
         log_f, by = f(m, x, *args[:-2])
-        return log_f, (*by, lambda: 0.0, lambda: 0.0)
+        return log_f, (*by, at_limit, at_limit)
+
+    def first(args: Sequence[Any]) -> Any:
+        """Limits from which on some of the mass is below: where there is some, if discrete."""
+        return family.edges(*args[:-2])[0] - family.step
+
+    def last(args: Sequence[Any]) -> Any:
+        return family.edges(*args[:-2])[1] + family.step
 
     def edges(args: Sequence[Any]) -> tuple[Any, Any]:
-        return tails.edges(*args[:-2])
+        return family.edges(*args[:-2])
 
     def supported(m: Any, x: Any, *args: Any) -> Any:
         return np.isfinite(x) if base.support is None else base.support(x, *args[:-2])
@@ -311,24 +375,46 @@ def _censored(base: Distribution) -> Distribution:
     density, terms = by_cases(
         [
             (lambda m, x, *a: np.isinf(x), nothing),
-            (lambda m, x, *a: (x <= a[-2]) & (a[-2] <= edges(a)[0]), nothing),
+            (lambda m, x, *a: (x <= a[-2]) & (a[-2] <= first(a)), nothing),
             (lambda m, x, *a: (x <= a[-2]) & (a[-2] >= edges(a)[1]), certain),
             (lambda m, x, *a: x <= a[-2], below),
-            (lambda m, x, *a: (x >= a[-1]) & (a[-1] >= edges(a)[1]), nothing),
+            (lambda m, x, *a: (x >= a[-1]) & (a[-1] >= last(a)), nothing),
             (lambda m, x, *a: (x >= a[-1]) & (a[-1] <= edges(a)[0]), certain),
             (lambda m, x, *a: x >= a[-1], above),
             (supported, between),
             (None, nothing),
         ]
     )
+
     return Distribution(
         name,
         _arguments(base),
         base.kind,
-        lambda rng, *args, size: np.clip(base.draw(rng, args[:-2], size or None), *args[-2:]),
+        _clipped(base),
         terms,
         density,
         joint=_check_limits(name, base),
-        width=base.width,
+        width=WIDTH,
+        doc=censored.__doc__,
+    )
+
+
+def _clipped(base: Distribution) -> Callable[..., Any]:
+    def draw(rng: Any, *args: Any, size: tuple[int, ...]) -> Any:
+        drawn = base.draw(rng, args[:-2], size or None)
+        return base.kind.convert(np.clip(drawn, *args[-2:]))
+
+    return draw
+
+
+def _censored_list(base: Distribution) -> Distribution:
+    name = f"censored {base.__name__}"
+    return Distribution(
+        name,
+        _arguments(base),
+        base.kind,
+        _clipped(base),
+        partial(censored_terms, base),
+        joint=_check_limits(name, base),
         doc=censored.__doc__,
     )

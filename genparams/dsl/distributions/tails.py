@@ -1,4 +1,4 @@
-"""The logarithms of what lies below and above a value, for families of distributions.
+"""The logarithms of what lies below and above a value, in closed form.
 
 The log of a tail does not underflow where the tail does, thirty standard deviations out. A family
 is known by a number z that moves with its value, and by its tails as functions of z alone:
@@ -16,6 +16,7 @@ from genparams.dsl.distributions.base import Distribution
 from genparams.dsl.distributions.continuous import (
     cauchy,
     exponential,
+    half_cauchy,
     half_normal,
     laplace,
     logistic,
@@ -37,18 +38,9 @@ class Tails:
 
     standard: Callable[..., tuple[Any, Sequence[Slope]]]
     """`standard(m, x, *args)` gives z, and its derivatives by x and by each argument."""
-    natural: Callable[..., Any]
-    """`natural(z, *args)` is x."""
     log_cdf: Callable[[Any, Any], tuple[Any, Slope]]
     """`log_cdf(m, z)` and its derivative."""
     log_sf: Callable[[Any, Any], tuple[Any, Slope]]
-    from_log_cdf: Callable[[Any], Any]
-    """The z whose `log_cdf` that is."""
-    from_log_sf: Callable[[Any], Any]
-    median: float
-    """That of z."""
-    edges: Callable[..., tuple[Any, Any]] = lambda *args: (-math.inf, math.inf)
-    """`edges(*args)` are the ends of the support."""
 
     def log_tail(self, m: Any, upper: bool, limit: Any, args: Sequence[Any]) -> tuple[Any, list]:
         """The log of what lies above a limit, or below, and the derivatives by limit and args."""
@@ -57,14 +49,10 @@ class Tails:
         return value, [lambda d=d: slope() * d() for d in by]
 
 
-def log1mexp(m: Any, d: Any) -> Any:
-    """log(1 - exp(d)) for d < 0."""
-    far = d < -LOG_TWO
-    return m.where(
-        far,
-        m.log1p(-m.exp(m.where(far, d, -1.0))),
-        m.log(-m.expm1(m.where(far, -0.1, d))),
-    )
+def _log_part(m: Any, mass: Any, rest: Any) -> Any:
+    """log mass, where mass + rest = 1: to all digits also where it is near 1."""
+    small = mass < 0.5
+    return m.where(small, m.log(m.where(small, mass, 0.5)), m.log1p(-m.where(small, 0.5, rest)))
 
 
 def _by_loc_and_scale(m: Any, x: Any, loc: Any, scale: Any) -> tuple[Any, Sequence[Slope]]:
@@ -108,22 +96,8 @@ def _mirrored(log_cdf: Callable) -> Callable[[Any, Any], tuple[Any, Slope]]:
     return log_sf
 
 
-def _symmetric(log_cdf: Callable, from_log_cdf: Callable, standard: Callable) -> Tails:
-    natural = lambda z, loc, scale: loc + scale * z  # noqa: E731
-    return Tails(
-        standard,
-        natural if standard is _by_loc_and_scale else lambda z, *args: np.exp(natural(z, *args)),
-        log_cdf,
-        _mirrored(log_cdf),
-        from_log_cdf,
-        lambda log_p: -from_log_cdf(log_p),
-        0.0,
-        *(() if standard is _by_loc_and_scale else (_above_zero,)),
-    )
-
-
-def _above_zero(*args: Any) -> tuple[float, float]:
-    return 0.0, math.inf
+def _symmetric(log_cdf: Callable, standard: Callable = _by_loc_and_scale) -> Tails:
+    return Tails(standard, log_cdf, _mirrored(log_cdf))
 
 
 def _normal_log_cdf(m: Any, z: Any) -> tuple[Any, Slope]:
@@ -132,34 +106,47 @@ def _normal_log_cdf(m: Any, z: Any) -> tuple[Any, Slope]:
 
 
 def _half_normal_log_sf(m: Any, z: Any) -> tuple[Any, Slope]:
-    value, slope = _normal_log_cdf(m, -z)
-    return value + LOG_TWO, lambda: -slope()
+    far, slope = _normal_log_cdf(m, -z)
+    near = z < 0.5
+    value = m.where(near, m.log1p(-m.erf(m.where(near, z, 0.5) / ROOT_TWO)), far + LOG_TWO)
+    return value, lambda: -slope()
 
 
 def _half_normal_log_cdf(m: Any, z: Any) -> tuple[Any, Slope]:
-    value = m.log(m.erf(z / ROOT_TWO))
+    value = _log_part(m, m.erf(z / ROOT_TWO), m.exp(_half_normal_log_sf(m, z)[0]))
     return value, lambda: m.exp(-0.5 * z * z - value) * 2.0 / ROOT_TWO_PI
-
-
-def _half_normal_from_log_cdf(log_p: Any) -> Any:
-    return np.where(
-        log_p < -1.0,
-        ROOT_TWO * special.erfinv(np.exp(log_p)),
-        -special.ndtri_exp(np.log(-0.5 * np.expm1(log_p))),
-    )
 
 
 def _logistic_log_cdf(m: Any, z: Any) -> tuple[Any, Slope]:
     return m.log_expit(z), lambda: m.expit(-z)
 
 
-def _cauchy_log_cdf(m: Any, z: Any) -> tuple[Any, Slope]:
-    below = z < 0.0
-    inverse = -1.0 / m.where(below, z, -1.0)
-    upper = m.where(below, 0.0, z)
+def _cauchy_above(m: Any, z: Any) -> Any:
+    """P(Z > z)."""
     arctan = math.atan if type(z) is float else np.arctan
-    mass = m.where(below, arctan(inverse), 0.5 * math.pi + arctan(upper)) / math.pi
-    return m.log(mass), lambda: 1.0 / (math.pi * (1.0 + z * z) * mass)
+    far = z > 1.0
+    beyond = arctan(1.0 / m.where(far, z, 1.0))
+    return m.where(far, beyond, 0.5 * math.pi - arctan(m.where(far, 1.0, z))) / math.pi
+
+
+def _cauchy_log_cdf(m: Any, z: Any) -> tuple[Any, Slope]:
+    mass = _cauchy_above(m, -z)
+    value = _log_part(m, mass, _cauchy_above(m, z))
+    return value, lambda: 1.0 / (math.pi * (1.0 + z * z) * mass)
+
+
+def _half_cauchy_log_cdf(m: Any, z: Any) -> tuple[Any, Slope]:
+    arctan = math.atan if type(z) is float else np.arctan
+    mass = arctan(z) * 2.0 / math.pi
+    value = _log_part(m, mass, 2.0 * _cauchy_above(m, z))
+    return value, lambda: 2.0 / (math.pi * (1.0 + z * z) * mass)
+
+
+def _half_cauchy_log_sf(m: Any, z: Any) -> tuple[Any, Slope]:
+    arctan = math.atan if type(z) is float else np.arctan
+    mass = 2.0 * _cauchy_above(m, z)
+    value = _log_part(m, mass, arctan(z) * 2.0 / math.pi)
+    return value, lambda: -2.0 / (math.pi * (1.0 + z * z) * mass)
 
 
 def _laplace_log_cdf(m: Any, z: Any) -> tuple[Any, Slope]:
@@ -171,13 +158,8 @@ def _laplace_log_cdf(m: Any, z: Any) -> tuple[Any, Slope]:
     )
 
 
-def _laplace_from_log_cdf(log_p: Any) -> Any:
-    upper = -LOG_TWO - np.log(-np.expm1(log_p))
-    return np.where(log_p < -LOG_TWO, log_p + LOG_TWO, upper)
-
-
 def _exponential_log_cdf(m: Any, z: Any) -> tuple[Any, Slope]:
-    return log1mexp(m, -z), lambda: m.ratio(1.0, m.expm1(z))
+    return _log_part(m, -m.expm1(-z), m.exp(-z)), lambda: m.ratio(1.0, m.expm1(z))
 
 
 def _uniform_log_cdf(m: Any, z: Any) -> tuple[Any, Slope]:
@@ -188,50 +170,20 @@ def _uniform_log_sf(m: Any, z: Any) -> tuple[Any, Slope]:
     return m.log1p(-z), lambda: m.ratio(-1.0, 1.0 - z)
 
 
-def _exponential(standard: Callable, natural: Callable) -> Tails:
-    return Tails(
-        standard,
-        natural,
-        _exponential_log_cdf,
-        lambda m, z: (-z, lambda: -1.0),
-        lambda log_p: -np.log(-np.expm1(log_p)),
-        lambda log_p: -log_p,
-        LOG_TWO,
-        _above_zero,
-    )
+def _exponential_log_sf(m: Any, z: Any) -> tuple[Any, Slope]:
+    return -z, lambda: -1.0
 
 
-TAILS: dict[Distribution, Tails] = {
-    normal: _symmetric(_normal_log_cdf, special.ndtri_exp, _by_loc_and_scale),
-    lognormal: _symmetric(_normal_log_cdf, special.ndtri_exp, _by_log),
-    laplace: _symmetric(_laplace_log_cdf, _laplace_from_log_cdf, _by_loc_and_scale),
-    logistic: _symmetric(
-        _logistic_log_cdf, lambda log_p: log_p - np.log(-np.expm1(log_p)), _by_loc_and_scale
-    ),
-    cauchy: _symmetric(
-        _cauchy_log_cdf, lambda log_p: -1.0 / np.tan(math.pi * np.exp(log_p)), _by_loc_and_scale
-    ),
-    exponential: _exponential(_by_rate, lambda z, rate: z / rate),
-    weibull: _exponential(_by_power, lambda z, shape, scale: scale * z ** (1.0 / shape)),
-    half_normal: Tails(
-        _by_scale,
-        lambda z, scale: scale * z,
-        _half_normal_log_cdf,
-        _half_normal_log_sf,
-        _half_normal_from_log_cdf,
-        lambda log_p: -special.ndtri_exp(log_p - LOG_TWO),
-        0.6744897501960817,
-        _above_zero,
-    ),
-    uniform: Tails(
-        _by_ends,
-        lambda z, low, high: low + z * (high - low),
-        _uniform_log_cdf,
-        _uniform_log_sf,
-        np.exp,
-        lambda log_p: -np.expm1(log_p),
-        0.5,
-        lambda low, high: (low, high),
-    ),
+CLOSED: dict[Distribution, Tails] = {
+    normal: _symmetric(_normal_log_cdf),
+    lognormal: _symmetric(_normal_log_cdf, _by_log),
+    laplace: _symmetric(_laplace_log_cdf),
+    logistic: _symmetric(_logistic_log_cdf),
+    cauchy: _symmetric(_cauchy_log_cdf),
+    exponential: Tails(_by_rate, _exponential_log_cdf, _exponential_log_sf),
+    weibull: Tails(_by_power, _exponential_log_cdf, _exponential_log_sf),
+    half_normal: Tails(_by_scale, _half_normal_log_cdf, _half_normal_log_sf),
+    half_cauchy: Tails(_by_scale, _half_cauchy_log_cdf, _half_cauchy_log_sf),
+    uniform: Tails(_by_ends, _uniform_log_cdf, _uniform_log_sf),
 }
-"""The families that can be truncated and censored."""
+"""The families whose tails are functions that numpy and scipy have."""

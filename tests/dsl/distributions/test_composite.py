@@ -17,9 +17,7 @@ from scipy import special, stats
 from genparams import (
     Call,
     affine,
-    beta,
     binomial,
-    categorical,
     cauchy,
     censored,
     dirichlet,
@@ -781,10 +779,15 @@ REFUSED = {
         lambda: zero_inflated(0.2, multinomial(3, [0.5, 0.5])),
         "over whole numbers",
     ),
-    "truncated-unknown": (lambda: truncated(beta(1.0, 1.0), low=0.5), "tails of beta; it takes"),
-    "truncated-discrete": (lambda: truncated(poisson(1.0), low=1), "tails of poisson"),
+    "truncated-unknown": (
+        lambda: truncated(zero_inflated(0.5, poisson(1.0)), low=1),
+        "tails of zero_inflated poisson; it takes",
+    ),
     "truncated-without": (lambda: truncated(normal(0.0, 1.0)), "needs a limit"),
-    "censored-unknown": (lambda: censored(categorical([1.0]), low=0), "tails of categorical"),
+    "censored-unknown": (
+        lambda: censored(mixture([1.0], [normal(0.0, 1.0)]), low=0),
+        "tails of mixture of normal",
+    ),
     "product-call": (
         lambda: product(normal(0.0, 1.0)),  # type: ignore[arg-type]
         "list of calls",
