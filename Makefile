@@ -2,13 +2,17 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test lint types benchmark clean
+.PHONY: demo test oracles lint types benchmark clean
 
 demo: .venv/ready  ## fit a mixture to Old Faithful's eruptions and draw it
 	$(BIN)/python examples/old_faithful.py --plot old_faithful.png
 
 test: .venv/ready  ## run every test
 	$(BIN)/python -m pytest
+
+oracles: .venv/ready  ## run the tests of updates beside optax and numba
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,oracles]'
+	$(BIN)/python -m pytest tests/update
 
 lint: .venv/ready
 	$(BIN)/ruff check .

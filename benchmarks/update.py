@@ -70,18 +70,29 @@ def by_hand(size: int) -> Callable[[], None]:
     return step
 
 
-def streams(size: int) -> Callable[[], None]:
+def streams(size: int, fused: bool) -> Callable[[], None]:
     """What moves as much memory as a step must: four arrays read, three of them written."""
     p, m, v, g = (np.ones(size) for _ in range(4))
 
-    def move() -> None:
+    def move(p: Any, m: Any, v: Any, g: Any) -> None:
         for start in range(0, size, 4096):
             here = slice(start, start + 4096)
             np.add(p[here], g[here], out=p[here])
             np.add(m[here], p[here], out=m[here])
             np.add(v[here], p[here], out=v[here])
 
-    return move
+    if fused:
+        import numba  # pyright: ignore[reportMissingImports]
+
+        @numba.njit(parallel=True)
+        def move(p: Any, m: Any, v: Any, g: Any) -> None:
+            for i in numba.prange(p.size):
+                p[i] += g[i]
+                m[i] += g[i]
+                v[i] += g[i]
+
+    move(p, m, v, g)
+    return lambda: move(p, m, v, g)
 
 
 def torch_adam(shapes: list[tuple[int, ...]], **how: bool) -> Callable[[], Any] | None:
@@ -101,7 +112,8 @@ def torch_adam(shapes: list[tuple[int, ...]], **how: bool) -> Callable[[], Any] 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--numba", action="store_true", help="use the extra numba, if installed")
-    if not parser.parse_args().numba:
+    fused = parser.parse_args().numba
+    if not fused:
         engine.FUSED = 1 << 60
     print(f"{'parameters':20}{'against':28}{'ratio':>8}{'target':>9}")
 
@@ -115,11 +127,13 @@ def main() -> None:
         other = torch_adam([(size,)], foreach=True)
         row(f"{size:,}", "torch, foreach", step, other, repeats, foreach)
         if size == 10**7:
-            row(f"{size:,}", "moving seven streams", step, streams(size), repeats, 1.25)
+            row(f"{size:,}", "moving seven streams", step, streams(size, fused), repeats, 1.25)
     small = [(10,)] * 100
     row("100 arrays of 10", "torch, fused", ours(small), torch_adam(small, fused=True), 500, 0.06)
     x, y = np.ones(3), np.ones(3)
-    row("three scalars", "np.add of two 3-vectors", ours([()] * 3), lambda: np.add(x, y), 3000, 12.0)
+    row(
+        "three scalars", "np.add of two 3-vectors", ours([()] * 3), lambda: np.add(x, y), 3000, 12.0
+    )
 
 
 if __name__ == "__main__":

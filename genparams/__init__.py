@@ -82,7 +82,7 @@ from genparams.update.adaptive import (
     scale_by_trust_ratio,
     scale_by_yogi,
 )
-from genparams.update.checkpoint import load_checkpoint, save_checkpoint
+from genparams.update.checkpoint import checkpoint_metadata, load_checkpoint, save_checkpoint
 from genparams.update.clipping import centralize, clip, clip_by_global_norm, clip_by_norm
 from genparams.update.configurations import (
     ADAM,
@@ -107,6 +107,7 @@ from genparams.update.configurations import (
 )
 from genparams.update.grouping import accumulate, only, partition, project, with_schedule
 from genparams.update.hyperparameters import by_name, from_hyperparameters, known
+from genparams.update.momentum import momentum_trace
 from genparams.update.param_update import ParamUpdate
 from genparams.update.plateau import ReduceOnPlateau
 from genparams.update.projections import (
@@ -187,6 +188,7 @@ __all__ = [
     "centralize",
     "chain",
     "check_gradients",
+    "checkpoint_metadata",
     "clip",
     "clip_by_global_norm",
     "clip_by_norm",
@@ -225,6 +227,7 @@ __all__ = [
     "map_",
     "mask",
     "mixture",
+    "momentum_trace",
     "multinomial",
     "mvnormal",
     "neg_binomial",

@@ -11,7 +11,7 @@ an update writes in place only where nobody else holds the array, and else repla
 
 import sys
 import threading
-from collections.abc import ItemsView, Iterable, Iterator
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -347,12 +347,16 @@ class ParamStore:
     Its keys are names; it changes only by `init` and by what is done to its parameters.
     """
 
-    def __init__(self, **values: Any):
+    def __init__(self, values: Mapping[str, Any] | None = None, /, **named: Any):
+        if values is not None and not isinstance(values, Mapping):
+            raise InvalidValue(
+                f"a store is made of values by name, ParamStore(W=..., b=...), got {values!r}"
+            )
         self.owner = ""
         self.version = 0  # counts what was initialised or forgotten
         self._packed = -1  # the version at which arrays were last laid side by side
         self._parameters: dict[str, Parameter] = {}
-        for name, value in values.items():
+        for name, value in {**(values or {}), **named}.items():
             self.init(name, value)
 
     def init(self, name: str, value: Any, constraint: Constraint = real) -> Parameter:
@@ -444,6 +448,10 @@ class ParamStore:
     def items(self) -> ItemsView[str, Parameter]:
         """Names and parameters, in the order in which they were initialised."""
         return self._parameters.items()
+
+    def values(self) -> ValuesView[Parameter]:
+        """Parameters, in the order in which they were initialised."""
+        return self._parameters.values()
 
     def __repr__(self) -> str:
         lines = "".join(f"\n  {p!r}" for p in self._parameters.values())

@@ -104,6 +104,54 @@ def test_a_boltzmann_machine_that_stops_too_early_says_so():
         load("boltzmann").main(epochs=1)
 
 
+def test_eight_rules_reach_the_logistic_curve_of_the_reference():
+    example = load("eight_rules")
+    a, b = example.MAXIMUM
+    agree({"intercept": a - 5.3 * b, "temp": b / 10.0}, FITS["oring_binary_logit"]["est"])
+    found = example.main()
+    assert len(found) == 8
+    assert all(distance < 1e-3 for _, distance in found.values())
+
+
+def test_the_rate_of_a_range_test_trains_to_least_squares():
+    found = load("rate_range_test").main()
+    assert found["intercept"] == pytest.approx(65.6633, abs=0.04)
+    assert found["slope"] == pytest.approx(10.7296, abs=0.03)
+    assert 0.1 < found["fastest"] < 10.0 < found["diverged"]
+
+
+def test_groups_are_frozen_and_thawed_and_end_at_ridge_regression():
+    frozen, thawed = load("groups_and_freezing").main()
+    line = [20.090625, -3.020184]
+    assert list(frozen) == [*(pytest.approx(v, rel=1e-6) for v in line), -1.0, 1.0, 1.0, 1.0]
+    ridge = [20.090625, -4.034951, -0.791156, 0.946160, 0.364377, 0.454952]
+    assert list(thawed) == pytest.approx(ridge, abs=1e-6)
+
+
+def test_a_run_that_stops_goes_on_in_another_process(capfd):
+    straight, resumed = load("checkpoints").main(steps=100)
+    assert straight == resumed
+    assert "goes on from step 50" in capfd.readouterr().out
+
+
+def test_a_run_whose_generator_was_not_saved_goes_on_otherwise():
+    with pytest.raises(SystemExit, match="differs from the reference"):
+        load("checkpoints").main(steps=100, parts=("model", "update"))
+
+
+@pytest.mark.parametrize(
+    ("name", "little"),
+    [
+        ("eight_rules", {"steps": 5}),
+        ("rate_range_test", {"epochs": 1}),
+        ("groups_and_freezing", {"steps": (5, 5)}),
+    ],
+)
+def test_rules_that_stop_too_early_say_so(name, little):
+    with pytest.raises(SystemExit, match=r"more (steps|epochs)"):
+        load(name).main(**little)
+
+
 def test_a_walk_that_stops_too_early_says_so():
     with pytest.raises(SystemExit, match="more sweeps"):
         load("change_points").main(sweeps=1)
@@ -126,15 +174,20 @@ def test_an_example_that_stops_too_early_says_so(name, capsys):
     assert "reference" in capsys.readouterr().out
 
 
-def test_the_picture_of_the_mixture_is_saved(tmp_path):
+PICTURES = ("old_faithful", "eight_rules")
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_is_saved(name, tmp_path):
     pytest.importorskip("matplotlib")
-    load("old_faithful").main(plot=tmp_path / "picture.png")
+    load(name).main(plot=tmp_path / "picture.png")
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_without_matplotlib_the_example_says_how_to_get_it(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("name", PICTURES)
+def test_without_matplotlib_the_example_says_how_to_get_it(name, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    load("old_faithful").main(plot=tmp_path / "picture.png")
+    load(name).main(plot=tmp_path / "picture.png")
     assert "pip install genparams[plot]" in capsys.readouterr().out
     assert not (tmp_path / "picture.png").exists()
 

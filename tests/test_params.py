@@ -1,5 +1,7 @@
 """Parameter stores: floating point values of one shape, copied in and out."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -261,3 +263,11 @@ def test_an_update_of_a_parameter_that_is_not_finite_is_seen_as_such():
     theta["a"].set_grad([1e308, 1e308])  # finite, though its sum is not
     ParamUpdate(FixedStepGradientDescent(1e-308), theta).apply()
     np.testing.assert_allclose(theta["a"].value, [2.0, 3.0])
+
+
+def test_a_store_is_made_of_a_mapping_too():
+    assert ParamStore({"a b": 1.0}, c=2.0) == ParamStore(**{"a b": 1.0, "c": 2.0})
+    assert [p.value for p in ParamStore({"a b": 1.0}, c=2.0).values()] == [1.0, 2.0]
+    wrong: Any = [1.0]
+    with pytest.raises(InvalidValue, match=r"values by name, ParamStore\(W=\.\.\., b=\.\.\.\)"):
+        ParamStore(wrong)

@@ -9,7 +9,7 @@ file or the new one is there, whole.
 import contextlib
 import json
 import os
-import tempfile
+import secrets
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -72,18 +72,18 @@ def save_checkpoint(
 
 def _write(path: Path, arrays: Arrays) -> None:
     """Write beside the file and rename into its place."""
-    beside = tempfile.NamedTemporaryFile(  # noqa: SIM115  # it is closed before it is renamed
-        dir=path.parent, prefix=path.name + ".", suffix=".part", delete=False
-    )
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent}; make it first")
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with beside:
-            np.savez(beside, allow_pickle=False, **arrays)  # type: ignore[arg-type]
-            beside.flush()
-            os.fsync(beside.fileno())
-        os.replace(beside.name, path)
+        with open(beside, "xb") as file:
+            np.savez(file, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(beside.name)
+            os.unlink(beside)
         raise
     if hasattr(os, "O_DIRECTORY"):  # the new name outlasts a loss of power
         folder = os.open(path.parent, os.O_DIRECTORY)
@@ -93,13 +93,29 @@ def _write(path: Path, arrays: Arrays) -> None:
             os.close(folder)
 
 
-def load_checkpoint(path: str | os.PathLike[str], /, **parts: Any) -> dict[str, Any]:
+def checkpoint_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The metadata of a checkpoint, by which a program may know what to make before it loads.
+
+    Raises:
+        CheckpointError, FileNotFoundError: as `load_checkpoint`.
+    """
+    return _read(Path(path))[0]["metadata"]
+
+
+def load_checkpoint(
+    path: str | os.PathLike[str], /, partial: bool = False, **parts: Any
+) -> dict[str, Any]:
     """Take up what `save_checkpoint` wrote, and return the metadata.
 
         metadata = load_checkpoint("run.npz", model=model, update=update, rng=rng)
 
     The parts are made as before, by the same program: a checkpoint holds numbers and no code.
     Training that goes on from here equals training that never stopped, to the bit.
+
+    Args:
+        partial: Whether the file may have parts that are not given, as when only the model is
+            wanted.
+        parts: What to load into, by the names with which it was saved.
 
     Raises:
         CheckpointError: the file is not a checkpoint, is damaged, or has a format from the future.
@@ -112,7 +128,9 @@ def load_checkpoint(path: str | os.PathLike[str], /, **parts: Any) -> dict[str, 
     header, arrays = _read(Path(path))
     saved = header["parts"]
     wrong = [
-        f"the file has a part {name!r}, which was not given" for name in saved if name not in parts
+        f"the file has a part {name!r}, which was not given (partial=True leaves it out)"
+        for name in saved
+        if name not in parts and not partial
     ]
     wrong += [f"the file has no part {name!r}" for name in parts if name not in saved]
     loads: list[Callable[[], None]] = []

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from genparams.update.rule import Rule, State, Tree, elementwise, stateful, stateless
-from genparams.update.schedules import ABOVE_0, number
+from genparams.update.settings import ABOVE_0, number
 
 
 def clip(delta: float) -> Rule:

@@ -35,7 +35,7 @@ from genparams.update.adaptive import (
 )
 from genparams.update.clipping import clip
 from genparams.update.grouping import Where
-from genparams.update.momentum import trace
+from genparams.update.momentum import momentum_trace
 from genparams.update.regularizing import add_decayed_weights
 from genparams.update.rule import Rule, chain
 from genparams.update.scaling import (
@@ -157,8 +157,8 @@ def Momentum(
         theta <- theta + v
 
     The rate is inside the velocity, as in Flux: setting it leaves the velocity as it is. torch's
-    SGD with momentum has it outside, `chain(trace(rho), scale_by_state(learning_rate))`, which is
-    the same while the rate stays. The numbers are Flux's.
+    SGD with momentum has it outside, `chain(momentum_trace(rho), scale_by_state(learning_rate))`,
+    which is the same while the rate stays. The numbers are Flux's.
 
     Raises:
         InvalidValue: a number is out of its range.
@@ -713,7 +713,7 @@ def LARS(
 
         d = g - weight_decay theta
         v <- momentum v + learning_rate trust_coefficient d |theta| / (|d| + epsilon)
-        theta <- theta + v,    or, if nesterov, as in `trace`
+        theta <- theta + v,    or, if nesterov, as in `momentum_trace`
 
     The trust coefficient is left out where a length is 0. The form and the numbers are optax's,
     which has no default rate; the paper divides by |g| + weight_decay |theta|.
@@ -752,11 +752,9 @@ def _step(
     clip_step: float | None = None,
 ) -> list[Rule]:
     """From a direction to a step."""
-    (wait,) = checked(owner, COUNT, backoff_steps=backoff_steps)
-    waiting = join_schedules([constant_schedule(0.0), constant_schedule(1.0)], [wait or 1])
     return [
         *_rate(owner, learning_rate),
-        *([scale_by_schedule(waiting)] if wait else []),
+        *_waiting(owner, backoff_steps),
         *_slowing(owner, decay),
         *_bounded(owner, clip_step),
     ]
@@ -766,6 +764,12 @@ def _rate(owner: str, learning_rate: Rate) -> list[Rule]:
     if callable(learning_rate):
         return [scale_by_schedule(learning_rate)]
     return [scale_by_state(*checked(owner, _RATE, learning_rate=learning_rate))]
+
+
+def _waiting(owner: str, backoff_steps: int) -> list[Rule]:
+    (k,) = checked(owner, COUNT, backoff_steps=backoff_steps)
+    begin = [constant_schedule(0.0), constant_schedule(1.0)]
+    return [scale_by_schedule(join_schedules(begin, [k]))] if k else []
 
 
 def _slowing(owner: str, decay: float) -> list[Rule]:
@@ -780,7 +784,7 @@ def _penalty(owner: str, weight_decay: float, mask: Where | None) -> list[Rule]:
 
 def _velocity(owner: str, nesterov: bool, dtype: FloatType, **share: float) -> list[Rule]:
     (kept,) = checked(owner, SHARE, **share)
-    return [trace(kept, nesterov, dtype=dtype)] if kept else []
+    return [momentum_trace(kept, nesterov, dtype=dtype)] if kept else []
 
 
 def _bounded(owner: str, clip_step: float | None) -> list[Rule]:

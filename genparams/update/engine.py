@@ -218,8 +218,7 @@ class Run:
         """Step in place by blocks; False if that leads to a value that is not finite."""
         code, size, block = self.group.code, self.size, self.block
         if size >= FUSED and not self.wide and _has_numba():
-            code.fused(*arrays, *constants)
-            return _is_finite(arrays[0])
+            return code.fused(*arrays, *constants) == 0
         f, count = code.over_arrays
         fine = True
         for start in range(0, size, block):

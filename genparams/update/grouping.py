@@ -7,6 +7,8 @@ Which parameters are meant is said by a *where*:
     ("w", "encoder.*")       any of these
     {"w": True, "b": False}  one by one; to leave a name out is an error
     lambda key: ...          a predicate of the key, which in a `ParamUpdate` is the parameter
+
+A name that matches nothing is no error, since a parameter of that name may join later.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,11 +20,11 @@ import numpy as np
 from genparams.errors import UpdateError
 from genparams.update.rule import Pieces, Rule, State, Tree, chain, identity, stateless
 from genparams.update.scaling import scale_by_schedule
-from genparams.update.schedules import Asked, number
+from genparams.update.settings import Kind, number
 
 Where = str | Sequence[str] | Mapping[str, bool] | Callable[[Any], bool]
 
-_WHOLE = Asked("a whole number above 0, such as 4", lambda v: 1 <= v < np.inf and v == int(v), int)
+_WHOLE = Kind("a whole number above 0", lambda v: 1 <= v < np.inf and v == int(v), "4", int)
 
 
 def only(rule: Rule, where: Where) -> Rule:

@@ -181,7 +181,7 @@ _FLOAT: dict[Any, str] = {
     np.absolute: "abs({})",
     np.maximum: "max({}, {})",
     np.minimum: "min({}, {})",
-    np.sign: "float({0} > 0.0) - float({0} < 0.0)",
+    np.sign: "(1.0 if {0} > 0.0 else 0.0) - (1.0 if {0} < 0.0 else 0.0)",
     np.where: "{1} if {0} else {2}",
     np.greater: "{} > {}",
     np.greater_equal: "{} >= {}",
@@ -260,19 +260,25 @@ class Kernel:
         return _in_place(self.notes)
 
     @cached_property
-    def fused(self) -> Callable[..., None]:
-        """`f(theta, g, *fields, *folded)` steps arrays in place, in one loop of numba's."""
+    def fused(self) -> Callable[..., int]:
+        """`f(theta, g, *fields, *folded)` steps arrays in place, in one loop of numba's.
+
+        Returns how many coordinates are not finite after it.
+        """
         import numba  # type: ignore[import-not-found]
 
         notes = self.notes
         kept = [f.name for f in notes.fields]
         arrays = ["theta_", "g_", *(k + "_" for k in kept)]
         folded = [s.name for s in (*notes.constants, *notes.folded)]
-        lines = [f"def f({', '.join([*arrays, *folded])}):", "  for i in prange(theta_.size):"]
+        lines = [f"def f({', '.join([*arrays, *folded])}):", "  bad = 0"]
+        lines += ["  for i in prange(theta_.size):"]
         lines += [f"    {name} = {name}_[i]" for name in ("theta", "g", *kept)]
         lines += ["    " + _float_line(s) for s in notes.steps]
-        results = zip(("theta", *kept), notes.results, strict=True)
-        lines += [f"    {name}_[i] = {_shown(new)}" for name, new in results]
+        results = list(zip(("theta", *kept), map(_shown, notes.results), strict=True))
+        lines += [f"    {name}_[i] = {new}" for name, new in results]
+        moved = results[0][1]
+        lines += [f"    if {moved} - {moved} != 0.0: bad += 1", "  return bad"]
         loop = _made(["from numba import prange", *lines], "f")
         return numba.njit(parallel=True, error_model="numpy")(loop)
 

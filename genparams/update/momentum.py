@@ -4,16 +4,16 @@ from genparams.update.rule import Rule, elementwise
 from genparams.update.settings import SHARE, FloatType, checked, float_type
 
 
-def trace(decay: float = 0.9, nesterov: bool = False, *, dtype: FloatType = None) -> Rule:
+def momentum_trace(decay: float = 0.9, nesterov: bool = False, *, dtype: FloatType = None) -> Rule:
     """Add to each direction a decaying sum of those before it.
 
         m <- decay m + g
         direction = m,    or g + decay m (the new m) if nesterov
 
     There is no factor 1 - decay: of a constant g it makes g / (1 - decay) in the end. A running
-    mean is `chain(trace(decay), scale(1 - decay))`. It is the trace of Axon and optax, and torch's
-    SGD with this momentum and no dampening. Whether the rate comes before or after is the same
-    until it changes: before, as in Flux, the sum remembers the steps; after, as in torch, the
+    mean is `chain(momentum_trace(decay), scale(1 - decay))`. It is the trace of Axon and optax, and
+    torch's SGD with this momentum and no dampening. Whether the rate comes before or after is the
+    same until it changes: before, as in Flux, the sum remembers the steps; after, as in torch, the
     gradients.
 
     Raises:
@@ -22,7 +22,7 @@ def trace(decay: float = 0.9, nesterov: bool = False, *, dtype: FloatType = None
     Reference: Sutskever et al., 2013, https://proceedings.mlr.press/v28/sutskever13.html, with
     Nesterov's form in the variables of Bengio et al., 2012, https://arxiv.org/abs/1212.0901.
     """
-    (decay,) = checked("trace", SHARE, decay=decay)
+    (decay,) = checked("momentum_trace", SHARE, decay=decay)
 
     def formula(g, theta, m):
         m = decay * m + g
@@ -30,5 +30,9 @@ def trace(decay: float = 0.9, nesterov: bool = False, *, dtype: FloatType = None
 
     settings = {"decay": decay, **({"nesterov": True} if nesterov else {})}
     return elementwise(
-        formula, {"m": 0.0}, name="trace", dtype=float_type("trace", dtype), **settings
+        formula,
+        {"m": 0.0},
+        name="momentum_trace",
+        dtype=float_type("momentum_trace", dtype),
+        **settings,
     )

@@ -16,6 +16,7 @@ from genparams.errors import (
 from genparams.params import Parameter, is_finite, labels, lock
 from genparams.update.engine import Engine
 from genparams.update.rule import Rule, State, split
+from genparams.update.settings import AT_LEAST_0, number
 from genparams.update.states import (
     differences,
     entries_of,
@@ -301,22 +302,27 @@ class ParamUpdate:
     def learning_rate(self) -> float:
         """The factor of the rule, which may be set while training.
 
-        Setting it sets every factor of `learning_rates`.
-
         Raises:
             UpdateError: the rule has no such factor, as with a schedule, or several that differ.
         """
         rates = self.learning_rates
-        if len(set(rates.values())) != 1:
-            found = ", ".join(f"{path}: {rate}" for path, rate in rates.items())
+        if not rates:
             raise UpdateError(
-                f"{self.rule!r} has {'several rates: ' + found if rates else 'no rate that is set'}"
-                "; make it with a number as learning_rate, or read learning_rates"
+                f"{self.rule!r} has no rate that can be read and set; make it with a number as "
+                "learning_rate, or chain(..., scale_by_state(rate)); of a schedule, read "
+                "schedule(update.steps)"
+            )
+        if len(set(rates.values())) != 1:
+            found = ", ".join(f"{path!r}: {rate}" for path, rate in rates.items())
+            raise UpdateError(
+                f"{self.rule!r} has several rates; read learning_rates, and write "
+                f"set_learning_rates({{{found}}})"
             )
         return next(iter(rates.values()))
 
     @learning_rate.setter
     def learning_rate(self, rate: float) -> None:
+        _ = self.learning_rate  # there is one
         self.set_learning_rates(dict.fromkeys(self.learning_rates, rate))
 
     def set_learning_rates(self, rates: Mapping[str, float]) -> None:
@@ -324,20 +330,14 @@ class ParamUpdate:
 
         Raises:
             UpdateError: there is none of that name.
-            InvalidValue: a rate is not a finite number; nothing is changed.
+            InvalidValue: a rate is not a finite number from 0 on; nothing is changed.
         """
         with lock:
             at = dict(settable(self._state_with(self._targets.parameters())))
             for path, rate in rates.items():
                 if path not in at:
                     raise UpdateError(f"there is no rate {path!r}; {nearest(path, at)}")
-                if not (np.ndim(rate) == 0 and np.isfinite(rate)):
-                    raise InvalidValue(f"a learning rate is a finite number, got {rate!r}")
-            if not rates:
-                raise UpdateError(
-                    f"{self.rule!r} has no rate that can be set; make it with a number as "
-                    "learning_rate, or write chain(..., scale_by_state(rate))"
-                )
+                number("ParamUpdate", "learning_rate", rate, AT_LEAST_0)
             for path, rate in rates.items():
                 at[path]["factor"] = float(rate)
 

@@ -5,21 +5,24 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from genparams.errors import InvalidValue, StateMismatch
-from genparams.update.schedules import AT_LEAST_0, COUNT, Asked, number
+from genparams.update.settings import AT_LEAST_0, COUNT, Kind, number
 
-_SHARE = Asked("above 0 and below 1, such as 0.1", lambda v: 0 < v < 1)
+_SHARE = Kind("above 0 and below 1", lambda v: 0 < v < 1, "0.1")
 
 
-class HasLearningRate(Protocol):
-    """What can have its learning rate reduced, such as a `ParamUpdate`."""
+class HasLearningRates(Protocol):
+    """What can have its learning rates reduced, such as a `ParamUpdate`."""
 
-    learning_rate: Any
+    @property
+    def learning_rates(self) -> Mapping[str, float]: ...
+
+    def set_learning_rates(self, rates: Mapping[str, float]) -> None: ...
 
 
 class ReduceOnPlateau:
-    """Reduces an update's learning rate when a metric has stopped improving.
+    """Reduces the learning rates of an update when a metric has stopped improving.
 
-        learning_rate <- max(minimum, factor learning_rate)
+        rate <- max(minimum, factor rate)    for each
 
     once `step` has looked at more than `patience` values in a row without improvement. A value
     improves if it lies below the best so far by more than
@@ -35,19 +38,18 @@ class ReduceOnPlateau:
     less than 1e-8.
 
     Args:
-        update: What has the learning rate: a `ParamUpdate`.
+        update: What has the learning rates: a `ParamUpdate`.
         patience: The number of looks without improvement that are forgiven; 0 forgives none.
-        minimum: The learning rate is not brought below it.
+        minimum: No learning rate is brought below it.
         maximize: Whether a better metric is a greater one.
 
     Raises:
-        InvalidValue: an argument is out of its range, or `update` has no learning rate.
-        UpdateError: the rule of `update` has no one rate that can be set.
+        InvalidValue: an argument is out of its range, or `update` has no rate that can be set.
     """
 
     def __init__(
         self,
-        update: HasLearningRate,
+        update: HasLearningRates,
         factor: float = 0.1,
         patience: int = 10,
         threshold: float = 1e-4,
@@ -56,9 +58,9 @@ class ReduceOnPlateau:
         minimum: float = 0.0,
         maximize: bool = False,
     ):
-        if not hasattr(update, "learning_rate"):
+        if not getattr(update, "learning_rates", None):
             raise InvalidValue(
-                "ReduceOnPlateau takes an update that has a learning rate, such as "
+                "ReduceOnPlateau takes an update whose learning rate is a number, such as "
                 f"ParamUpdate(ADAM(0.01), f), got {update!r}"
             )
         self.update = update
@@ -99,12 +101,12 @@ class ReduceOnPlateau:
         return value > self.best + needed if self.maximize else value < self.best - needed
 
     def _reduce(self) -> bool:
-        old = self.update.learning_rate
-        new = max(self.minimum, self.factor * old)
-        if not new < old:
-            return False
-        self.update.learning_rate = new
-        return True
+        old = self.update.learning_rates
+        new = {name: max(self.minimum, self.factor * rate) for name, rate in old.items()}
+        lower = {name: rate for name, rate in new.items() if rate < old[name]}
+        if lower:
+            self.update.set_learning_rates(lower)
+        return bool(lower)
 
     def state_dict(self) -> dict[str, float]:
         """The best value, the looks without improvement, and those left of a cooldown.

@@ -17,7 +17,7 @@ import numpy as np
 
 from genparams.errors import InvalidValue, ShapeError
 from genparams.types import Array
-from genparams.update.schedules import ABOVE_0, FINITE, number
+from genparams.update.settings import ABOVE_0, FINITE, number
 
 
 def project_box(x: Any, low: Any, high: Any) -> Any:

@@ -7,7 +7,7 @@ import numpy as np
 
 from genparams.update.grouping import Where, only
 from genparams.update.rule import Rule, State, Tree, elementwise, stateful
-from genparams.update.schedules import AT_LEAST_0, COUNT, number
+from genparams.update.settings import AT_LEAST_0, COUNT, number
 
 
 def add_decayed_weights(decay: float, mask: Where | None = None) -> Rule:

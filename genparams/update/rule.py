@@ -19,6 +19,8 @@ which an update also makes the code that steps floats and blocks of arrays in pl
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -55,8 +57,20 @@ class Rule:
 
     def __repr__(self) -> str:
         shown = [repr(part) for part in self.parts.values() if not self.settings]
-        shown += [f"{k}={v!r}" for k, v in self.settings.items()]
+        shown += [f"{k}={_shown(v)}" for k, v in self.settings.items()]
         return f"{self.name}({', '.join(shown)})"
+
+
+def _shown(value: Any) -> str:
+    """The text of a setting, in which functions go by their names: the same in every process."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{_shown(k)}: {_shown(v)}' for k, v in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"({', '.join(map(_shown, value))}{',' if len(value) == 1 else ''})"
+    if isinstance(value, partial):
+        given = [*map(_shown, value.args), *(f"{k}={_shown(v)}" for k, v in value.keywords.items())]
+        return f"partial({', '.join([_shown(value.func), *given])})"
+    return value.__qualname__ if isinstance(value, FunctionType) else repr(value)
 
 
 def stateless(

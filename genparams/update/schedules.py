@@ -23,46 +23,21 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from itertools import pairwise
-from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import Any
 
 from genparams.errors import InvalidValue
+from genparams.update.settings import ABOVE_0, AT_LEAST_0, COUNT, FINITE, Kind, number, plain
 
 Schedule = Callable[[int], float]
 
 
-class Asked(NamedTuple):
-    """What a number must be, in words and as a test, and what makes it a plain Python number."""
-
-    words: str
-    holds: Callable[[Any], bool]
-    becomes: Callable[[Any], float] = float
-
-
-FINITE = Asked("a finite number, such as 0.1", math.isfinite)
-ABOVE_0 = Asked("finite and above 0, such as 0.1", lambda v: 0 < v < math.inf)
-AT_LEAST_0 = Asked("finite and at least 0, such as 0.1", lambda v: 0 <= v < math.inf)
-COUNT = Asked("a whole number, 0 or more", lambda v: 0 <= v < math.inf and v == int(v), int)
-_LENGTH = Asked(
-    "a number of steps above 0, such as 100",
-    lambda v: 0 < v < math.inf,
-    lambda v: int(v) if isinstance(v, Integral) else float(v),
+_LENGTH = Kind("a number of steps above 0", lambda v: 0 < v < math.inf, "100", becomes=plain)
+_CYCLES = Kind(
+    "1, 2, ..., or None for no end", lambda v: 1 <= v < math.inf and v == int(v), "1", becomes=int
 )
-_CYCLES = Asked("1, 2, ..., or None for no end", lambda v: 1 <= v < math.inf and v == int(v), int)
 
 
-def number(owner: str, name: str, value: Any, asked: Asked) -> Any:
-    """The plain Python number of an argument.
-
-    Raises:
-        InvalidValue: it is none, or not what is asked.
-    """
-    if isinstance(value, Real) and not isinstance(value, bool) and asked.holds(value):
-        return asked.becomes(value)
-    raise InvalidValue(f"{owner}: {name} must be {asked.words}, got {value!r}")
-
-
-def _settle(schedule: Any, **asked: Asked) -> None:
+def _settle(schedule: Any, **asked: Kind) -> None:
     """Check the numbers of a new schedule, and make them plain."""
     for name, kind in asked.items():
         value = number(type(schedule).__name__, name, getattr(schedule, name), kind)

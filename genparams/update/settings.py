@@ -14,34 +14,43 @@ FloatType = str | type | np.dtype | None
 
 
 class Kind(NamedTuple):
-    """What a number must be, in words and as a test, and one that would do."""
+    """What a number must be, in words and as a test, one that would do, and its plain type."""
 
     words: str
     holds: Callable[[Any], bool]
     example: str
+    becomes: Callable[[Any], float] = float
 
 
-ABOVE_0 = Kind("above 0", lambda v: 0 < v < math.inf, "0.001")
-AT_LEAST_0 = Kind("at least 0", lambda v: 0 <= v < math.inf, "0.0")
+FINITE = Kind("a finite number", math.isfinite, "0.1")
+ABOVE_0 = Kind("above 0 and finite", lambda v: 0 < v < math.inf, "0.001")
+AT_LEAST_0 = Kind("at least 0 and finite", lambda v: 0 <= v < math.inf, "0.0")
 SHARE = Kind("at least 0 and below 1", lambda v: 0 <= v < 1, "0.9")
-COUNT = Kind("a whole number from 0 on", lambda v: 0 <= v < math.inf and v == int(v), "100")
+COUNT = Kind(
+    "a whole number from 0 on", lambda v: 0 <= v < math.inf and v == int(v), "100", becomes=int
+)
+
+
+def number(owner: str, name: str, value: Any, kind: Kind) -> Any:
+    """A value as a plain Python number, which leaves the type of an array as it is.
+
+    Raises:
+        InvalidValue: it is not of this kind.
+    """
+    if isinstance(value, Real) and not isinstance(value, bool) and kind.holds(value):
+        return kind.becomes(value)
+    raise InvalidValue(
+        f"{owner}: {name} must be {kind.words}, got {value!r}; write {name}={kind.example}"
+    )
 
 
 def checked(owner: str, kind: Kind, **values: Any) -> list[Any]:
-    """The values as plain Python numbers, which leave the type of an array as it is.
+    """Several values of one kind, as plain Python numbers.
 
     Raises:
         InvalidValue: one of them is not of this kind.
     """
-    return [_checked(owner, kind, name, value) for name, value in values.items()]
-
-
-def _checked(owner: str, kind: Kind, name: str, value: Any) -> Any:
-    if isinstance(value, Real) and not isinstance(value, bool) and kind.holds(value):
-        return plain(value)
-    raise InvalidValue(
-        f"{owner}: {name} must be {kind.words}, got {value!r}; write {name}={kind.example}"
-    )
+    return [number(owner, name, value, kind) for name, value in values.items()]
 
 
 def plain(value: Any) -> Any:

@@ -98,7 +98,9 @@ class Targets:
                 if g is not None and not parameter.frozen:
                     found[parameter] = parameter.checked_grad(g)
         if not found:
-            raise NothingAccumulated("grads names no parameter that this update moves")
+            frozen = any(p.frozen for p in known)
+            why = "; those that are frozen do not count" if frozen else ""
+            raise NothingAccumulated(f"grads names no parameter that this update moves{why}")
         return found
 
 

@@ -535,7 +535,10 @@ def test_a_clone_keeps_its_store_through_combinators_and_other_functions():
     @gen
     def leaves(n):
         a = param("a", 1.0)
-        return [a] if n == 0 else [a, *sum(map_(leaves)([n - 1, n - 1]) @ "children", [])]
+        if n == 0:
+            return [a]
+        left, right = map_(leaves)([n - 1, n - 1]) @ "children"
+        return [a, *left, *right]
 
     @gen
     def even(n):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,12 +18,16 @@ from genparams import (
     ParamStore,
     ParamUpdate,
     chain,
+    checkpoint_metadata,
     gen,
     init_param,
     load_checkpoint,
     normal,
+    only,
     param,
     positive,
+    project,
+    project_box,
     save_checkpoint,
     scale,
     simplex,
@@ -39,7 +44,7 @@ def a_store():
 
 
 def step(theta, update, rng):
-    for _, p in theta.items():
+    for p in theta.values():
         p.increment_grad(rng.standard_normal(p.shape))
     update.apply()
 
@@ -112,6 +117,48 @@ def test_frozen_flags_accumulators_and_set_rates_come_back(tmp_path):
     assert (other["W"].frozen, other["s"].frozen) == (True, False)
     assert (other["b"].grad, other["b"].accumulated, other["s"].accumulated) == (3.0, True, False)
     assert again.learning_rate == 0.025
+
+
+def test_metadata_can_be_read_before_anything_is_made(tmp_path):
+    save_checkpoint(tmp_path / "run", a=ParamStore(x=1.0), metadata={"width": 3})
+    assert checkpoint_metadata(tmp_path / "run") == {"width": 3}
+
+
+def test_some_parts_may_be_loaded_alone(tmp_path):
+    save_checkpoint(tmp_path / "run", a=ParamStore(x=1.0), rng=np.random.default_rng(0))
+    other = ParamStore(x=2.0)
+    with pytest.raises(StateMismatch, match="'rng', which was not given"):
+        load_checkpoint(tmp_path / "run", a=other)
+    load_checkpoint(tmp_path / "run", a=other, partial=True)
+    assert other["x"].value == 1.0
+
+
+def halves(count):
+    return 0.5
+
+
+def test_functions_in_rules_are_known_by_their_names(tmp_path):
+    def rule():
+        within = partial(project_box, low=-1.0, high=1.0)
+        return project(only(ADAM(halves), lambda p: True), within)
+
+    theta = ParamStore(x=1.0)
+    save_checkpoint(tmp_path / "run", update=ParamUpdate(rule(), theta))
+    load_checkpoint(tmp_path / "run", update=ParamUpdate(rule(), theta))
+    assert "0x" not in repr(rule())
+    assert "partial(project_box, low=-1.0, high=1.0)" in repr(rule())
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*nowhere; make it first"):
+        save_checkpoint(tmp_path / "nowhere" / "run", a=ParamStore(x=1.0))
+
+
+@pytest.mark.skipif(not hasattr(os, "umask"), reason="there are no modes here")
+def test_a_checkpoint_has_the_mode_of_any_new_file(tmp_path):
+    (tmp_path / "other").write_text("")
+    save_checkpoint(tmp_path / "run", a=ParamStore(x=1.0))
+    assert (tmp_path / "run").stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
 def test_functions_stand_for_their_parameters(tmp_path):

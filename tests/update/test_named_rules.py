@@ -48,7 +48,7 @@ from genparams.update.configurations import (
     RMSProp,
     Yogi,
 )
-from genparams.update.momentum import trace
+from genparams.update.momentum import momentum_trace
 from genparams.update.param_update import ParamUpdate
 from genparams.update.rule import chain
 from genparams.update.scaling import scale
@@ -239,8 +239,8 @@ BY_HAND = {
         scale_by_trust_ratio(2.5),
         [2.5 * 3.0 / 3.0, 2.5 * -1.0 / 2.5, 2.5 * 0.5 / 2.5],
     ),
-    "trace": (trace(0.5), [3.0, 0.5, 0.75]),
-    "trace, nesterov": (trace(0.5, nesterov=True), [4.5, -0.75, 0.875]),
+    "trace": (momentum_trace(0.5), [3.0, 0.5, 0.75]),
+    "trace, nesterov": (momentum_trace(0.5, nesterov=True), [4.5, -0.75, 0.875]),
     "SGD": (SGD(0.1), [0.3, -0.1, 0.05]),
     "SGD, everything": (
         SGD(0.1, decay=1.0, decay_by_root=True, weight_decay=0.5, clip_step=0.15),
@@ -331,7 +331,7 @@ DEFAULTS = [
     *(scale_by_adamax(), scale_by_yogi(), scale_by_lion(), scale_by_rms(), scale_by_rss()),
     *(scale_by_rss(0.0), scale_by_rms(epsilon_in_root=False), scale_by_stddev()),
     *(scale_by_stddev(bias_correction=True), scale_by_stddev(epsilon_in_root=False)),
-    *(scale_by_adadelta(), scale_by_trust_ratio(), trace(), trace(nesterov=True)),
+    *(scale_by_adadelta(), scale_by_trust_ratio(), momentum_trace(), momentum_trace(nesterov=True)),
     *(FixedStepGradientDescent(0.1), GradientDescent(0.1, 1.0), SGD(), Momentum(), Nesterov()),
     *(ADAM(), AdamW(), Adamax(), AMSGrad(), NAdam(), RAdam(), AdaBelief(), Yogi(), RMSProp()),
     *(AdaGrad(), AdaDelta(), Lion(), LAMB(), LARS()),
@@ -623,7 +623,7 @@ def test_the_text_of_a_rule_shows_its_numbers_and_the_options_in_use():
     assert repr(scale_by_rms(centered=True, epsilon_in_root=False)) == (
         "scale_by_rms(decay=0.9, epsilon=1e-08, epsilon_in_root=False, centered=True)"
     )
-    assert repr(trace(nesterov=True)) == "trace(decay=0.9, nesterov=True)"
+    assert repr(momentum_trace(nesterov=True)) == "momentum_trace(decay=0.9, nesterov=True)"
 
 
 def test_numbers_of_numpys_leave_the_type_of_an_array_alone():
@@ -646,30 +646,42 @@ LOOSE: Any = ADAM
         (lambda: ADAM(math.inf), "learning_rate must be above 0, or a schedule, got inf"),
         (lambda: ADAM(beta1=1.0), "beta1 must be at least 0 and below 1, got 1.0; write beta1=0.9"),
         (lambda: ADAM(beta2=math.nan), "beta2 must be at least 0 and below 1, got nan"),
-        (lambda: ADAM(epsilon=0.0), "epsilon must be above 0, got 0.0"),
-        (lambda: ADAM(decay=-1.0), "ADAM: decay must be at least 0, got -1.0"),
+        (lambda: ADAM(epsilon=0.0), "epsilon must be above 0 and finite, got 0.0"),
+        (lambda: ADAM(decay=-1.0), "ADAM: decay must be at least 0 and finite, got -1.0"),
         (lambda: LOOSE(backoff_steps=1.5), "ADAM: backoff_steps must be a whole number from 0 on"),
         (lambda: ADAM(backoff_steps=-1), "backoff_steps must be a whole number from 0 on, got -1"),
-        (lambda: ADAM(clip_step=0.0), "ADAM: clip_step must be above 0, got 0.0"),
+        (lambda: ADAM(clip_step=0.0), "ADAM: clip_step must be above 0 and finite, got 0.0"),
         (lambda: ADAM(dtype="int32"), "dtype must be a type of floats, got 'int32'; write dtype="),
         (lambda: ADAM(dtype="floaty"), "dtype must be a type of floats, got 'floaty'"),
-        (lambda: AdamW(weight_decay=-0.1), "AdamW: weight_decay must be at least 0, got -0.1"),
+        (
+            lambda: AdamW(weight_decay=-0.1),
+            "AdamW: weight_decay must be at least 0 and finite, got -0.1",
+        ),
         (lambda: SGD(0.0), "SGD: learning_rate must be above 0"),
-        (lambda: SGD(clip_step=-1.0), "SGD: clip_step must be above 0, got -1.0"),
+        (lambda: SGD(clip_step=-1.0), "SGD: clip_step must be above 0 and finite, got -1.0"),
         (lambda: Momentum(rho=1.0), "Momentum: rho must be at least 0 and below 1, got 1.0"),
         (lambda: Nesterov(rho=-0.5), "Nesterov: rho must be at least 0 and below 1, got -0.5"),
         (lambda: RMSProp(rho=1.0), "RMSProp: rho must be at least 0 and below 1"),
         (lambda: RMSProp(momentum=1.0), "RMSProp: momentum must be at least 0 and below 1"),
         (lambda: LARS(momentum=2.0), "LARS: momentum must be at least 0 and below 1, got 2.0"),
-        (lambda: LARS(trust_coefficient=0.0), "trust_coefficient must be above 0, got 0.0"),
+        (
+            lambda: LARS(trust_coefficient=0.0),
+            "trust_coefficient must be above 0 and finite, got 0.0",
+        ),
         (lambda: RAdam(threshold=3.0), "threshold must be at least 4, got 3.0"),
-        (lambda: NAdam(momentum_decay=-1.0), "momentum_decay must be at least 0, got -1.0"),
+        (
+            lambda: NAdam(momentum_decay=-1.0),
+            "momentum_decay must be at least 0 and finite, got -1.0",
+        ),
         (lambda: AdaGrad(initial_accumulator_value=-1.0), "initial_accumulator_value must be at l"),
         (lambda: AdaDelta(rho=1.0), "rho must be at least 0 and below 1"),
         (lambda: scale_by_belief(epsilon_root=-1.0), "epsilon_root must be at least 0"),
         (lambda: scale_by_yogi(epsilon_root=-1.0), "epsilon_root must be at least 0"),
-        (lambda: trace(1.0), "trace: decay must be at least 0 and below 1"),
-        (lambda: GradientDescent(0.1, -1.0), "step_size_beta must be at least 0, got -1.0"),
+        (lambda: momentum_trace(1.0), "momentum_trace: decay must be at least 0 and below 1"),
+        (
+            lambda: GradientDescent(0.1, -1.0),
+            "step_size_beta must be at least 0 and finite, got -1.0",
+        ),
     ],
 )
 def test_a_setting_outside_its_range_is_refused(make, message):
@@ -881,9 +893,9 @@ OPTAX = {
         "scale_by_trust_ratio",
         {"min_norm": 0.5, "trust_coefficient": 0.3, "eps": 0.1},
     ),
-    "trace": (descending(trace(0.8)), "trace", {"decay": 0.8}),
+    "trace": (descending(momentum_trace(0.8)), "trace", {"decay": 0.8}),
     "trace, nesterov": (
-        descending(trace(0.8, nesterov=True)),
+        descending(momentum_trace(0.8, nesterov=True)),
         "trace",
         {"decay": 0.8, "nesterov": True},
     ),

@@ -7,18 +7,22 @@ import pytest
 
 from genparams import (
     ADAM,
+    SGD,
     FixedStepGradientDescent,
     GradientDescent,
     ParamStore,
     ParamUpdate,
+    ReduceOnPlateau,
     gen,
     init_param,
     normal,
     param,
+    partition,
     positive,
     stateless,
 )
 from genparams.errors import (
+    InvalidValue,
     NonFiniteGradient,
     NothingAccumulated,
     ShapeError,
@@ -555,3 +559,55 @@ def test_training_finds_the_maximum_of_the_likelihood():
     assert line.params["intercept"].value == pytest.approx(intercept, abs=1e-6)
     noise = np.sqrt(np.mean((ys - slope * xs - intercept) ** 2))
     assert line.params["noise"].value == pytest.approx(noise, rel=1e-6)
+
+
+# --- Rates that are set while training
+
+
+def test_the_rate_of_a_named_rule_is_read_and_set():
+    theta = ParamStore(a=0.0, v=np.zeros(2))
+    update = ParamUpdate(FixedStepGradientDescent(0.5), theta)
+    g = {"a": 1.0, "v": [1.0, 2.0]}
+    update.apply(grads=g)
+    update.learning_rate /= 5.0
+    update.apply(grads=g)
+    assert update.learning_rate == 0.1
+    assert theta["a"].value == 0.6
+    assert theta["v"].value.tolist() == [0.6, 1.2]
+
+
+def test_rates_of_groups_are_named_and_set_each():
+    theta = ParamStore(a=0.0, b=0.0)
+    update = ParamUpdate(partition({"a": SGD(0.1), "*": SGD(0.2)}), theta)
+    assert sorted(update.learning_rates.values()) == [0.1, 0.2]
+    with pytest.raises(UpdateError, match=r"several rates; read learning_rates, and write set_l"):
+        _ = update.learning_rate
+    with pytest.raises(UpdateError, match="several rates"):
+        update.learning_rate = 0.3
+    first, second = sorted(update.learning_rates)
+    update.set_learning_rates({second: 1.0})
+    update.apply(grads={"a": 1.0, "b": 1.0})
+    assert (theta["a"].value, theta["b"].value) == (0.1, 1.0)
+    with pytest.raises(UpdateError, match="there is no rate 'x'"):
+        update.set_learning_rates({first: 0.0, "x": 1.0})
+    assert update.learning_rates[first] == 0.1
+    plateau = ReduceOnPlateau(update, factor=0.5, patience=0)
+    plateau.step(1.0)
+    assert plateau.step(1.0)
+    assert update.learning_rates == {first: 0.05, second: 0.5}
+
+
+def test_a_rate_that_follows_a_schedule_is_not_set():
+    update = ParamUpdate(SGD(lambda count: 0.1), ParamStore(a=0.0))
+    with pytest.raises(UpdateError, match=r"no rate that can be read.*schedule\(update\.st"):
+        _ = update.learning_rate
+    with pytest.raises(InvalidValue, match="an update whose learning rate is a number"):
+        ReduceOnPlateau(update)
+
+
+@pytest.mark.parametrize("rate", ["0.1", None, -1.0, np.nan, np.inf, True, [0.1]])
+def test_a_rate_without_meaning_is_refused(rate):
+    update = ParamUpdate(SGD(0.1), ParamStore(a=0.0))
+    with pytest.raises(InvalidValue, match="learning_rate must be at least 0 and finite"):
+        update.learning_rate = rate
+    assert update.learning_rate == 0.1

@@ -17,6 +17,13 @@ class Update:
     def __init__(self, learning_rate=1.0):
         self.learning_rate = learning_rate
 
+    @property
+    def learning_rates(self):
+        return {"": self.learning_rate}
+
+    def set_learning_rates(self, rates):
+        self.learning_rate = rates[""]
+
     def __repr__(self):
         return "Update()"
 
@@ -223,14 +230,14 @@ def test_a_state_that_does_not_fit_changes_nothing(saved, message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"factor": 1.0}, "factor must be above 0 and below 1, such as 0.1, got 1.0"),
+        ({"factor": 1.0}, "factor must be above 0 and below 1, got 1.0"),
         ({"factor": 0.0}, "factor must be"),
         ({"factor": math.nan}, "factor must be"),
-        ({"patience": -1}, "patience must be a whole number, 0 or more, got -1"),
+        ({"patience": -1}, "patience must be a whole number from 0 on, got -1"),
         ({"patience": 2.5}, "patience must be a whole number"),
-        ({"threshold": -0.1}, "threshold must be finite and at least 0"),
+        ({"threshold": -0.1}, "threshold must be at least 0 and finite"),
         ({"cooldown": -1}, "cooldown must be a whole number"),
-        ({"minimum": math.inf}, "minimum must be finite"),
+        ({"minimum": math.inf}, "minimum must be at least 0"),
     ],
     ids=str,
 )

@@ -319,7 +319,7 @@ REFUSED = {
     "radius 0": (
         lambda: project_ball([1.0], 0.0),
         InvalidValue,
-        "project_ball: radius must be finite and above 0, such as 0.1, got 0.0",
+        "project_ball: radius must be above 0 and finite, got 0.0",
     ),
     "radius NaN": (lambda: project_ball([1.0], np.nan), InvalidValue, "radius must be"),
     "center of another shape": (
@@ -328,7 +328,7 @@ REFUSED = {
         r"center of shape \(2,\) does not broadcast",
     ),
     "center NaN": (lambda: project_ball([1.0], 1.0, np.nan), InvalidValue, "center must be finite"),
-    "total 0": (lambda: project_simplex([1.0], total=0.0), InvalidValue, "total must be finite"),
+    "total 0": (lambda: project_simplex([1.0], total=0.0), InvalidValue, "total must be above 0"),
     "no entries": (
         lambda: project_simplex(np.zeros((2, 0))),
         ShapeError,

@@ -96,7 +96,9 @@ def test_an_l2_penalty_is_decay_before_the_rate():
 
 @pytest.mark.parametrize("decay", [-0.1, math.nan, math.inf, "0.1"])
 def test_a_decay_that_is_none_is_refused(decay):
-    with pytest.raises(InvalidValue, match=r"^add_decayed_weights: decay must be .* at least 0"):
+    with pytest.raises(
+        InvalidValue, match=r"^add_decayed_weights: decay must be at least 0 and finite"
+    ):
         add_decayed_weights(decay)
 
 
@@ -230,10 +232,10 @@ def test_a_generator_survives_as_words(seed, draws):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"eta": -1.0}, "eta must be finite"),
-        ({"gamma": -1.0}, "gamma must be finite"),
-        ({"gamma": math.nan}, "gamma must be finite"),
-        ({"eta": math.inf}, "eta must be finite"),
+        ({"eta": -1.0}, "eta must be at least 0 and finite"),
+        ({"gamma": -1.0}, "gamma must be at least 0 and finite"),
+        ({"gamma": math.nan}, "gamma must be at least 0 and finite"),
+        ({"eta": math.inf}, "eta must be at least 0 and finite"),
         ({"seed": -1}, "seed must be a whole number"),
         ({"seed": 0.5}, "seed must be a whole number"),
         ({"seed": True}, "seed must be a whole number"),

@@ -1,0 +1,109 @@
+"""Finding a learning rate: the range test, on how long one waits for Old Faithful.
+
+    waiting ~ normal(intercept + slope (eruptions - 3), 6)
+
+One minibatch after the other, each at a greater rate, shows where the loss falls fastest and where
+it diverges. Then training begins anew at the rate of the fastest fall: up to it in a warm-up, down
+along a cosine. The estimates are checked against least squares, to a tenth of their standard
+errors. Gradient descent ceases to be stable at the rate 2 / (the greatest curvature of the loss);
+the test, which must see the loss grow, is to notice it between one and three times that. Takes
+less than a second.
+
+Reference: Smith, 2017, https://arxiv.org/abs/1506.01186, section 3.3.
+"""
+
+import time
+from itertools import islice
+
+import numpy as np
+
+from genparams import SGD, ParamUpdate, cosine_decay, gen, get_param, init_param, normal, param
+from genparams.datasets import faithful
+
+NOISE = 6.0  # minutes; the estimates are the same for any
+RATES = np.geomspace(1e-2, 1e3, 150)
+BATCH = 16
+WINDOW = 15  # losses that are averaged, since each minibatch has its own
+
+
+@gen
+def waits(x):
+    return normal(param("intercept") + param("slope") * x, NOISE) @ "waiting"
+
+
+def main(epochs=100, seed=0):
+    """Find a rate, then train at it for so many passes through the data."""
+    start = time.perf_counter()
+    rng = np.random.default_rng(seed)
+    x, y = faithful()["eruptions"] - 3.0, faithful()["waiting"]
+
+    fastest, diverged = range_test(minibatches(x, y, rng))
+    steps = epochs * len(y) // BATCH
+    warmup = steps // 10
+    update = begin(cosine_decay(fastest, steps - warmup, warmup=warmup))
+    for batch in islice(minibatches(x, y, rng), steps):
+        step(update, *batch)
+
+    found = {"intercept": get_param(waits, "intercept"), "slope": get_param(waits, "slope")}
+    found |= {"fastest": fastest, "diverged": diverged}
+    report(found, x, y, time.perf_counter() - start)
+    return found
+
+
+def minibatches(x, y, rng):
+    """The data in one fresh order after another, for ever."""
+    while True:
+        for chosen in rng.permutation(len(y)).reshape(-1, BATCH):
+            yield x[chosen], y[chosen]
+
+
+def begin(learning_rate):
+    init_param(waits, "intercept", 0.0)
+    init_param(waits, "slope", 0.0)
+    return ParamUpdate(SGD(learning_rate), waits)
+
+
+def step(update, x, y):
+    """Take a step; the loss before it, the mean of -log p."""
+    trace, log_prob = waits.generate((x,), {"waiting": y})
+    trace.accumulate_param_gradients(scale=1.0 / BATCH)
+    update.apply()
+    return -log_prob / BATCH
+
+
+def range_test(batches):
+    """The rate of the fastest fall between windows, and that at four times the least mean loss."""
+    update, losses, means = begin(RATES[0]), [], []
+    for rate, batch in zip(RATES, batches, strict=False):
+        update.learning_rate = rate
+        losses.append(step(update, *batch))
+        means.append(np.mean(losses[-WINDOW:]))
+        if means[-1] > 4.0 * min(means):
+            break
+    change = np.subtract(means[2 * WINDOW - 1 :], means[WINDOW - 1 : -WINDOW])
+    return RATES[WINDOW + np.argmin(change)], update.learning_rate
+
+
+def report(found, x, y, seconds):
+    design = np.stack([np.ones_like(x), x], axis=1)
+    estimates, (squares,), _, _ = np.linalg.lstsq(design, y)
+    curvature = design.T @ design / (len(y) * NOISE**2)
+    errors = np.sqrt(np.diag(np.linalg.inv(design.T @ design)) * squares / len(y))
+    unstable = 2.0 / np.linalg.eigvalsh(curvature)[-1]
+
+    print(f"the loss falls fastest at a rate of {found['fastest']:.2f}, and has diverged at")
+    print(f"{found['diverged']:.1f}; gradient descent is unstable from {unstable:.1f} on")
+    print(f"{'':12}{'genparams':>12}{'reference':>12}{'std. error':>12}")
+    off = []
+    for name, estimate, error in zip(("intercept", "slope"), estimates, errors, strict=True):
+        print(f"{name:12}{found[name]:12.4f}{estimate:12.4f}{error:12.4f}")
+        off.append(abs(found[name] - estimate) / error)
+    print(f"in {seconds:.2f} seconds")
+    if max(off) > 0.1:
+        raise SystemExit("the fit is not at the reference: it needs more epochs")
+    if not 1.0 < found["diverged"] / unstable < 3.0:
+        raise SystemExit("the rate of divergence is not where the theory says")
+
+
+if __name__ == "__main__":
+    main()
