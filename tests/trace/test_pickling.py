@@ -13,18 +13,27 @@ from genparams import (
     ChoiceMap,
     ParamStore,
     ParamUpdate,
+    affine,
     bernoulli,
+    censored,
+    gamma,
     gen,
     init_param,
     interval,
     lower_cholesky,
+    mixture,
     normal,
     ordered,
     param,
+    poisson,
     positive,
+    product,
     set_param,
     simplex,
+    transformed,
+    truncated,
     unit_interval,
+    zero_inflated,
 )
 from genparams.dsl.combinators import map_, mask, recurse, switch, unfold
 from genparams.dsl.custom import custom_gradient
@@ -173,6 +182,24 @@ def test_a_pickled_trace_cannot_be_written_to():
 def test_a_trace_of_a_distribution_pickles():
     trace = normal.simulate((np.zeros(2), 1.0), rng=0)
     assert again(trace) == trace
+
+
+MADE_OF_OTHERS = [
+    mixture([0.3, 0.7], normal([0.0, 1.0], 1.0)),
+    mixture([0.5, 0.5], [product([normal(0.0, 1.0)]), product([normal(1.0, 1.0)])]),
+    product([normal(0.0, 1.0), poisson(2.0)]),
+    transformed(normal(0.0, 1.0), affine(1.0, 2.0)),
+    zero_inflated(0.3, poisson(2.0)),
+    truncated(normal(0.0, 1.0), low=0.0),
+    censored(gamma(2.0, scale=1.0), low=1.0),
+]
+
+
+@pytest.mark.parametrize("call", MADE_OF_OTHERS, ids=repr)
+def test_a_trace_of_a_distribution_made_of_others_pickles(call):
+    trace = call.fn.simulate(call.args, rng=0)
+    assert again(trace) == trace
+    assert again(trace).gen_fn is trace.gen_fn
 
 
 def test_a_trace_of_a_clone_is_pickled_with_its_store():

@@ -20,6 +20,7 @@ where `m` holds the functions of one float or of arrays, so that a scalar choice
 numpy.
 """
 
+import functools
 import math
 import operator
 from abc import abstractmethod
@@ -66,6 +67,22 @@ def once(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return remembered
 
 
+def made_of_parts(make: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a distribution once for the same parts; it pickles as them.
+
+    Of closures made in a loop no more than the last few stay alive.
+    """
+    kept = functools.lru_cache(maxsize=256)(make)
+
+    @functools.wraps(make)
+    def made(*parts: Any) -> Any:
+        found = kept(*parts)
+        found.recipe = made, parts
+        return found
+
+    return made
+
+
 class SingleChoice(GenerativeFunction):
     """A generative function with one choice, its value: a distribution, or a product of several."""
 
@@ -73,6 +90,8 @@ class SingleChoice(GenerativeFunction):
     kind: Kind
     verbatim = False
     """Whether arguments arrive as they were given, and not as floats and arrays of floats."""
+    recipe: tuple[Callable[..., Any], tuple[Any, ...]] | None = None
+    """What makes it anew: a function and its arguments."""
 
     @abstractmethod
     def __call__(self, *args: Any, size: Size = None, **named: Any) -> Call: ...
@@ -113,6 +132,10 @@ class SingleChoice(GenerativeFunction):
             np.random.default_rng(rng), [operand(a) for a in call.args], call.options
         )
 
+    def __reduce__(self) -> Any:
+        """Pickled by what it was made of, or by its name in the module of its functions."""
+        return self.recipe or global_name(self, self.__module__)
+
     def _whole(self, args: tuple[Any, ...], size: Size = None) -> Call:
         """A call with every argument, in order."""
         if len(args) != len(self.arguments):
@@ -149,8 +172,11 @@ class Distribution(SingleChoice):
         event: Callable[[Sequence[Any]], tuple[int, ...]] | None = None,
         defaults: dict[str, Any] | None = None,
         doc: str | None = None,
+        note: str = "",
     ):
         self.__name__ = name
+        self.__module__ = draw.__module__
+        self._note = note
         self.__doc__ = doc
         self.arguments = arguments
         self.argument_names = list(arguments)
@@ -399,17 +425,12 @@ class Distribution(SingleChoice):
         for i, name, domain in self._late:
             domain.check(self.__name__, name, args[i])
 
-    def __reduce__(self) -> Any:
-        """Pickled by the name that it has in the module of its functions."""
-        self.__module__ = self._draw.__module__
-        return global_name(self, self.__module__)
-
     def __repr__(self) -> str:
         names = list(self.arguments)
         front, last = names[: self._positional], names[self._positional :]
         ways = [", ".join([*front, *(f"{name}=..." for name in last)])]
         ways += [", ".join([*names[: len(names) - 1], f"{k}=..."]) for k in self._keywords]
-        return " or ".join(f"{self.__name__}({way})" for way in ways)
+        return " or ".join(f"{self.__name__}({way})" for way in ways) + self._note
 
 
 def elementwise(

@@ -1,7 +1,6 @@
 """Distributions made of others: products, and discrete ones with more zeros."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, final
 
 from genparams.autodiff import Box, np, operand, raw, shape_of, sum_to
@@ -11,15 +10,12 @@ from genparams.dsl.distributions.base import (
     Size,
     Terms,
     base_of,
+    made_of_parts,
     with_arguments,
 )
 from genparams.dsl.distributions.domains import Domain, Kind, probability
 from genparams.dsl.interpreter import Call
 from genparams.errors import ArgumentError, ShapeError
-
-KEPT = 256
-"""How many distributions made of others are kept to be used again; of closures made in a loop, no
-more than that stay alive."""
 
 # --- Products
 
@@ -50,7 +46,7 @@ def product(parts: Sequence[Call], size: Size = None) -> Call:
     return Call(distribution, tuple(a for call in parts for a in call.args), size)
 
 
-@lru_cache(maxsize=KEPT)
+@made_of_parts
 def _product_of(parts: tuple[SingleChoice, ...]) -> "Product":
     return Product(parts)
 
@@ -120,9 +116,6 @@ class Product(Several):
             for i, (part, own) in enumerate(with_arguments(self.parts, args))
         )
 
-    def __reduce__(self) -> Any:
-        return _product_of, (self.parts,)
-
 
 # --- More zeros
 
@@ -151,7 +144,7 @@ def zero_inflated(prob_zero: Any, base: Call, size: Size = None) -> Call:
     return Call(_zero_inflated(fn), (prob_zero, *base.args), size)
 
 
-@lru_cache(maxsize=KEPT)
+@made_of_parts
 def _zero_inflated(base: Distribution) -> Distribution:
     arguments = {"prob_zero": probability}
     for name, domain in base.arguments.items():

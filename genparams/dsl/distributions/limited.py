@@ -7,7 +7,7 @@ leak a NaN into a derivative.
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 from genparams.autodiff import np, raw, scatter, shape_of, sum_to
@@ -17,6 +17,7 @@ from genparams.dsl.distributions.base import (
     Size,
     Terms,
     base_of,
+    made_of_parts,
     terms_of,
 )
 from genparams.dsl.distributions.domains import Domain
@@ -184,7 +185,7 @@ def truncated(base: Call, low: Any = None, high: Any = None, size: Size = None) 
     return _limited("truncated", _truncated, base, low, high, size)
 
 
-@cache
+@made_of_parts
 def _truncated(base: Distribution) -> Distribution:
     if base in LISTED:
         return _truncated_list(base)
@@ -334,7 +335,7 @@ def censored(base: Call, low: Any = None, high: Any = None, size: Size = None) -
     return _limited("censored", _censored, base, low, high, size)
 
 
-@cache
+@made_of_parts
 def _censored(base: Distribution) -> Distribution:
     if base in LISTED:
         return _censored_list(base)

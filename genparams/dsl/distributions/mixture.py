@@ -6,7 +6,7 @@ entries: several for products, else one.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache, reduce
+from functools import reduce
 from operator import add
 from typing import Any, final
 
@@ -16,11 +16,11 @@ from genparams.dsl.distributions.base import (
     Size,
     Terms,
     is_one,
+    made_of_parts,
     once,
     with_arguments,
 )
 from genparams.dsl.distributions.composite import (
-    KEPT,
     Product,
     Several,
     entries_of,
@@ -111,7 +111,7 @@ def _kind(column: Sequence[Distribution]) -> Kind:
     return Kind(first.rank, first.convert, first.continuous, free)
 
 
-@lru_cache(maxsize=KEPT)
+@made_of_parts
 def _mixture_of(rows: tuple[Row, ...], together: bool) -> Distribution:
     """The distribution whose arguments are the weights, then those of every component."""
     return Distribution(
@@ -127,7 +127,7 @@ def _mixture_of(rows: tuple[Row, ...], together: bool) -> Distribution:
     )
 
 
-@lru_cache(maxsize=KEPT)
+@made_of_parts
 def _joint_of(rows: tuple[Row, ...], together: bool) -> "JointMixture":
     return JointMixture(rows, together)
 
@@ -181,9 +181,6 @@ class JointMixture(Several):
 
     def log_prob_of(self, x: Any, args: Sequence[Any]) -> Any:
         return self._density.log_prob_of(x[0], (*x[1:], *args))
-
-    def __reduce__(self) -> Any:
-        return _joint_of, (self._rows, self._together)
 
 
 # --- What all mixtures share

@@ -3,7 +3,7 @@
 import inspect
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, final
+from typing import Any
 
 from genparams.autodiff import Box, Tape, np, raw, shape_of, strip, sum_to
 from genparams.dsl.distributions.base import Distribution, Terms, once
@@ -140,20 +140,12 @@ def from_scipy(
         f"{name} of scipy.stats, {name}({', '.join(names)}). Its gradients are {how}.",
         sys._getframe(1).f_globals["__name__"],
         defaults,
-        Distribution if gradients else _Numerical,
+        "" if gradients else " with numerical gradients",
     )
 
 
 def _are_counts(a: Any) -> bool:
     return bool(np.all((a == np.floor(a)) & (np.abs(a) < 2.0**53)))
-
-
-@final
-class _Numerical(Distribution):
-    """A distribution that says of its gradients that they are numerical."""
-
-    def __repr__(self) -> str:
-        return f"{super().__repr__()} with numerical gradients"
 
 
 def _made(
@@ -166,7 +158,7 @@ def _made(
     doc: str,
     module: str,
     defaults: dict[str, Any],
-    make: type[Distribution] = Distribution,
+    note: str = "",
 ) -> Distribution:
     """A distribution, known for pickling by its name in `module`."""
     names = ["the value", *arguments]
@@ -186,7 +178,7 @@ def _made(
 
     drawn.__module__ = module
     kind = whole if discrete else real_number
-    return make(name, arguments, kind, drawn, terms, defaults=defaults, doc=doc)
+    return Distribution(name, arguments, kind, drawn, terms, defaults=defaults, doc=doc, note=note)
 
 
 def _named(names: Sequence[str], values: Sequence[Any]) -> str:

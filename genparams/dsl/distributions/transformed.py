@@ -3,12 +3,19 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, ClassVar, Protocol
 
 from genparams.autodiff import Box, Tape, np, operand, raw, shape_of, sum_to
-from genparams.dsl.distributions.base import Distribution, Size, Terms, base_of, is_one, once
-from genparams.dsl.distributions.composite import KEPT, operands
+from genparams.dsl.distributions.base import (
+    Distribution,
+    Size,
+    Terms,
+    base_of,
+    is_one,
+    made_of_parts,
+    once,
+)
+from genparams.dsl.distributions.composite import operands
 from genparams.dsl.distributions.domains import (
     Domain,
     Kind,
@@ -162,7 +169,7 @@ def transformed(base: Call, bijection: Bijection | Affine, size: Size = None) ->
     return Call(_transformed(fn, rule), (*args, *extra), size)
 
 
-@lru_cache(maxsize=KEPT)
+@made_of_parts
 def _in_vectors(base: Distribution) -> Distribution:
     """Independent draws along the last axis of the batch, taken as one vector."""
     arguments = {
@@ -204,7 +211,7 @@ def _kind(base: Distribution, bijection: Bijection) -> Kind:
     return real_vector if keeps else (bound_vector, bound_matrix)[bijection.rank - 1]
 
 
-@lru_cache(maxsize=KEPT)
+@made_of_parts
 def _transformed(base: Distribution, bijection: Any) -> Distribution:
     if bijection.coordinate_rank not in (0, base.kind.rank):
         raise ArgumentError(f"{bijection.name} does not take values of {base.__name__}")
