@@ -26,6 +26,7 @@ import operator
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
+from weakref import WeakValueDictionary
 
 from genparams.autodiff import (
     Box,
@@ -68,16 +69,19 @@ def once(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def made_of_parts(make: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a distribution once for the same parts; it pickles as them.
+    """Make one distribution of the same parts as long as it lives; it pickles as them.
 
-    Of closures made in a loop no more than the last few stay alive.
+    The last few stay alive, so that a call in a loop makes none.
     """
-    kept = functools.lru_cache(maxsize=256)(make)
+    living: WeakValueDictionary[tuple, Any] = WeakValueDictionary()
 
+    @functools.lru_cache(maxsize=256)
     @functools.wraps(make)
     def made(*parts: Any) -> Any:
-        found = kept(*parts)
-        found.recipe = made, parts
+        found = living.get(parts)
+        if found is None:
+            found = living[parts] = make(*parts)
+            found.recipe = made, parts
         return found
 
     return made
