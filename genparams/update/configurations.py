@@ -677,7 +677,8 @@ def LAMB(
         theta <- theta + learning_rate d |theta| / |d|
 
     The ratio is 1 where a length is 0. The form and the numbers are optax's; optax has no default
-    rate.
+    rate. Made for the large arrays of networks: a parameter near 0, such as a single number that
+    starts there, hardly moves.
 
     Raises:
         InvalidValue: a number is out of its range.
@@ -716,7 +717,8 @@ def LARS(
         theta <- theta + v,    or, if nesterov, as in `momentum_trace`
 
     The trust coefficient is left out where a length is 0. The form and the numbers are optax's,
-    which has no default rate; the paper divides by |g| + weight_decay |theta|.
+    which has no default rate; the paper divides by |g| + weight_decay |theta|. Made for the large
+    arrays of networks: a parameter near 0 hardly moves.
 
     Raises:
         InvalidValue: a number is out of its range.
