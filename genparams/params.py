@@ -114,13 +114,19 @@ class Parameter:
     def value(self) -> Any:
         """The natural value: a float, or an array that cannot be written to."""
         value = self._value
-        return value if type(value) is float else value[...]
+        if type(value) is float:
+            return value
+        with lock:  # no step is under way, and the view counts before the next begins
+            return self._value[...]
 
     @property
     def coordinates(self) -> Any:
         """The unconstrained coordinates theta: a float, or an array that cannot be written to."""
         theta = self._theta
-        return theta if type(theta) is float else theta[...]
+        if type(theta) is float:
+            return theta
+        with lock:
+            return self._theta[...]
 
     def stands_at(self, theta: Any) -> bool:
         """Whether it has not moved since it gave `theta` as its coordinates."""
@@ -163,7 +169,8 @@ class Parameter:
                 f"parameter {self.name!r} has shape {np.shape(self._value)}, got {new.shape}; "
                 "init_param starts it again with another shape"
             )
-        self._take(new.astype(self.dtype))
+        with lock:
+            self._take(new.astype(self.dtype))
 
     def _take(self, value: np.ndarray) -> None:
         """Stand at a natural value."""
@@ -242,7 +249,8 @@ class Parameter:
                 f"the gradient of parameter {self.name!r} must have shape "
                 f"{self.shape}{coordinates}, got {g.shape}"
             )
-        return g if g.ndim else float(g)
+        with np.errstate(over="ignore"):  # a number beyond single precision is found as infinite
+            return g.astype(self.dtype, copy=False) if g.ndim else float(g)
 
     def increment_grad(self, grad: Any, scale: float = 1.0) -> None:
         """Add `scale * grad` to the accumulator.
@@ -333,6 +341,14 @@ class Buffer:
             self._bind()
         return self.theta
 
+    def release(self, p: Parameter) -> None:
+        """Let a parameter go on with arrays of its own."""
+        is_real = p._value is p._theta
+        p._theta, p._grad, p.buffer = _locked(p._theta.copy()), p._grad.copy(), None
+        p._value = p._theta if is_real else p._value
+        del self.places[p]
+        self._references -= 1
+
     def write(self, parameter: Parameter, theta: np.ndarray) -> None:
         """Replace the coordinates of one parameter."""
         self.own()[self.places[parameter]] = theta.ravel()
@@ -366,9 +382,17 @@ class ParamStore:
             ConstraintError, InvalidValue: the value cannot be taken; nothing is changed.
         """
         parameter = Parameter(name, value, constraint, self)
-        self._parameters[name] = parameter
-        self._changed()
+        with lock:
+            self._release(name)
+            self._parameters[name] = parameter
+            self._changed()
         return parameter
+
+    def _release(self, name: str) -> None:
+        """Let the parameter of that name, if there is one, go on alone."""
+        old = self._parameters.get(name)
+        if old is not None and old.buffer is not None:
+            old.buffer.release(old)
 
     def _changed(self) -> None:
         self.version += 1
@@ -391,8 +415,10 @@ class ParamStore:
 
     def discard(self, name: str) -> None:
         """Forget a parameter, if it is there."""
-        if self._parameters.pop(name, None) is not None:
-            self._changed()
+        with lock:
+            self._release(name)
+            if self._parameters.pop(name, None) is not None:
+                self._changed()
 
     def lookup(self, name: str) -> Parameter:
         """The parameter of that name, for a running model.

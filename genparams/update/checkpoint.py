@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from genparams.errors import CheckpointError, InvalidValue, StateMismatch
+from genparams.errors import CheckpointError, InvalidValue, StateMismatch, UnknownFunction
 from genparams.params import Parameter, ParamStore, lock
 from genparams.update.param_update import ParamUpdate
 from genparams.update.states import differences
@@ -51,7 +51,7 @@ def save_checkpoint(
     described = {}
     with lock:
         for name, part in parts.items():
-            kind = _kind_of(part)
+            kind = _kind_of(part, name)
             described[name], mine = _SAVED[kind](part)
             described[name]["kind"] = kind
             arrays.update({f"{name}/{key}": array for key, array in mine.items()})
@@ -134,10 +134,10 @@ def load_checkpoint(
     ]
     wrong += [f"the file has no part {name!r}" for name in parts if name not in saved]
     loads: list[Callable[[], None]] = []
-    for name in parts.keys() & saved.keys():
-        kind, meant = _kind_of(parts[name]), saved[name].get("kind")
+    for name in [name for name in parts if name in saved]:
+        kind, meant = _kind_of(parts[name], name), saved[name].get("kind")
         if kind != meant:
-            wrong.append(f"part {name!r} is a {meant} in the file and a {kind} here")
+            wrong.append(f"part {name!r} is of kind {meant} in the file and {kind} here")
             continue
         begin = len(name) + 1
         mine = {key[begin:]: a for key, a in arrays.items() if key.startswith(f"{name}/")}
@@ -187,14 +187,21 @@ def _check_header(path: Path, header: Any) -> None:
         raise CheckpointError(f"{path} is damaged: its metadata are no dictionary")
 
 
-def _kind_of(part: Any) -> str:
+def _kind_of(part: Any, name: str) -> str:
     if isinstance(part, np.random.Generator):
         return "generator"
     if isinstance(part, ParamUpdate):
         return "update"
     if hasattr(part, "state_dict") and hasattr(part, "load_state_dict"):
         return "state"
-    store_of(part)
+    try:
+        store_of(part)
+    except UnknownFunction:
+        raise InvalidValue(
+            f"part {name!r} is {part!r}; a part is a generative function, a ParamStore, a "
+            "ParamUpdate, a numpy Generator, or has state_dict and load_state_dict; numbers of "
+            "your own go into metadata"
+        ) from None
     return "store"
 
 
@@ -280,7 +287,11 @@ def _loaded_update(
 
 
 def _saved_state(part: Any) -> tuple[dict[str, Any], Arrays]:
-    return {}, {key: np.array(value) for key, value in part.state_dict().items()}
+    arrays = {key: np.array(value) for key, value in part.state_dict().items()}
+    for key, array in arrays.items():
+        if array.dtype.kind not in "fiub":
+            raise InvalidValue(f"a state holds numbers and arrays of them; {key!r} is {array!r}")
+    return {}, arrays
 
 
 def _loaded_state(part: Any, saved: dict, arrays: Arrays) -> tuple[list[str], Callable[[], None]]:

@@ -7,8 +7,11 @@ parameter; what a run holds is the memory behind it.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache, partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -16,7 +19,6 @@ import numpy as np
 
 from genparams.errors import UpdateError
 from genparams.params import Buffer, Parameter, Real, is_finite
-from genparams.tree import brief
 from genparams.update.kernels import Elementwise, Kernel, kernel
 from genparams.update.rule import Rule
 
@@ -32,12 +34,12 @@ FUSED = 1 << 18
 class Group:
     """What parameters that step alike have in common: formulas, constants and counts."""
 
-    __slots__ = ("_makers", "_parts", "code", "counts", "fields")
+    __slots__ = ("_counts", "_makers", "_parts", "code", "fields")
 
     def __init__(self, parts: Parts, minimize: bool, parameter: Parameter):
         self._parts = parts
         self.code: Kernel = kernel(tuple([piece for piece, _ in parts]), minimize)
-        self.counts = [_count(piece, state, parameter) for piece, state in parts]
+        self._counts = [_count(piece, state, parameter) for piece, state in parts]
         self.fields = [state[name] for piece, state in parts for name in piece.fields]
         self._makers = [
             (piece.constants, i if piece.counts else None, state)
@@ -45,22 +47,18 @@ class Group:
             if piece.constants is not None
         ]
 
-    def constants(self) -> list[float]:
-        """The constants of the next step."""
+    def constants(self, taken: int) -> list[float]:
+        """The constants of the step after those that the engine has taken."""
         found: list[float] = []
         for make, i, state in self._makers:
-            found += make(state if i is None else self.counts[i] + 1)
+            found += make(state if i is None else self._counts[i] + taken + 1)
         return found
 
-    def counted(self) -> None:
-        """A step was taken."""
-        self.counts = [t + 1 for t in self.counts]
-
-    def note_counts(self, parameters: Iterable[Parameter]) -> None:
+    def note_counts(self, parameters: Iterable[Parameter], taken: int) -> None:
         """Write the counts into the rule's state."""
-        for (piece, state), t in zip(self._parts, self.counts, strict=True):
+        for (piece, state), t in zip(self._parts, self._counts, strict=True):
             if piece.counts:
-                state["t"].update(dict.fromkeys(parameters, t))
+                state["t"].update(dict.fromkeys(parameters, t + taken))
 
 
 def _count(piece: Elementwise, state: dict[str, Any], parameter: Parameter) -> int:
@@ -88,40 +86,57 @@ class Singles:
         self.slots = [Slot(p, group.fields) for p in parameters]
         self._plain = all(slot.plain for slot in self.slots)
 
-    def stepped(self, given: Mapping[Parameter, Any] | None) -> list[tuple] | Parameter:
-        """Each slot with its new coordinate, fields and value; or one that has none.
+    def stepped(
+        self, given: Mapping[Parameter, Any] | None, taken: int
+    ) -> list[tuple[Any, ...]] | None:
+        """Each slot with its new coordinate, fields, and value unless that is the coordinate.
 
-        Coordinate and value are the same where only three are given.
+        None if a gradient is not finite.
+
+        Raises:
+            UpdateError: a step leads to a value that is not finite.
         """
         gradients = [p._grad if given is None else given[p] for p in self.parameters]
-        constants = self.group.constants()
+        constants = self.group.constants(taken)
         try:
-            found = self.group.code.over_floats(self.slots, gradients, *constants)
+            moved = self.group.code.over_floats(self.slots, gradients, *constants)
         except (ArithmeticError, ValueError):  # as 1 / 0 for a float, where an array gives inf
-            return self._failing(gradients, constants)
-        if self._plain or isinstance(found, Parameter):
-            return found
+            moved = None
+        if type(moved) is not list:
+            moved = self._stepped_as_arrays(gradients, constants)
+        if self._plain or moved is None:
+            return moved
         with np.errstate(all="ignore"):
-            for i, (slot, theta, fields) in enumerate(found):
+            for i, (slot, theta, fields) in enumerate(moved):
                 if not slot.plain:
                     theta, value = slot.parameter.moved(theta)
                     if not is_finite(value):
-                        return slot.parameter
-                    found[i] = slot, theta, fields, value
-        return found
+                        raise overflow(slot.parameter)
+                    moved[i] = slot, theta, fields, value
+        return moved
 
-    def _failing(self, gradients: list[float], constants: list[float]) -> Parameter:
-        """The parameter whose step cannot be computed."""
-        for slot, g in zip(self.slots, gradients, strict=True):
-            try:
-                self.group.code.over_floats([slot], [g], *constants)
-            except (ArithmeticError, ValueError):
-                return slot.parameter
-        raise AssertionError("one of them failed before")
+    def _stepped_as_arrays(
+        self, gradients: list[float], constants: list[float]
+    ) -> list[tuple[Any, ...]] | None:
+        """The same, slowly, with what numpy's numbers can do and Python's cannot."""
+        if not all(map(math.isfinite, gradients)):
+            return None
+        f, count = self.group.code.over_arrays
+        folded = self.group.code.folded(*constants)
+        moved = []
+        with np.errstate(all="ignore"):
+            for slot, g in zip(self.slots, gradients, strict=True):
+                arrays = [np.array([v]) for v in (slot.parameter._theta, g, *slot.fields)]
+                f(*arrays, *(np.empty(1) for _ in range(count)), *folded)
+                theta, _, *fields = (float(a[0]) for a in arrays)
+                if not all(map(math.isfinite, (theta, *fields))):
+                    raise overflow(slot.parameter)
+                moved.append((slot, theta, tuple(fields)))
+        return moved
 
-    def note(self) -> None:
+    def note(self, taken: int) -> None:
         """Write counts and fields into the rule's state."""
-        self.group.note_counts(self.parameters)
+        self.group.note_counts(self.parameters, taken)
         for slot in self.slots:
             for field, value in zip(self.group.fields, slot.fields, strict=True):
                 field[slot.parameter] = value
@@ -137,17 +152,20 @@ class Run:
         places = [self.buffer.places[p] for p in parameters]
         self.place = slice(places[0].start, places[-1].stop)
         self.size = self.place.stop - self.place.start
-        self.dtype = self.buffer.theta.dtype if dtype is None else dtype
-        self.wide = self.dtype != self.buffer.theta.dtype
+        own = self.buffer.theta.dtype
+        self.dtype = own if dtype is None else dtype  # that of the gradient in a formula
         self.constrained = [p for p in parameters if type(p.constraint) is not Real]
         self._values: list[tuple[Parameter, Any]] = []
         self.fields = [self._side_by_side(field) for field in group.fields]
-        width = self.dtype.itemsize * (3 + len(self.fields))
+        self.widest = np.result_type(own, self.dtype, *self.fields)
+        self.mixed = self.dtype != own
+        width = self.widest.itemsize * (3 + len(self.fields))
         self.block = max(1024, CACHE // width // 1024 * 1024)
+        self.is_long = self.size > self.block
 
     def _side_by_side(self, field: dict[Parameter, Any]) -> np.ndarray:
         """One array of what a field holds, of which the field from now on holds views."""
-        flat = np.empty(self.size, self.dtype)
+        flat = np.empty(self.size, field[self.parameters[0]].dtype)
         for p, view in self.split(flat):
             view[...] = field[p]
             field[p] = view
@@ -168,17 +186,17 @@ class Run:
                 p.gathered_grad()
         return self.buffer.grad[self.place]
 
-    def note(self) -> None:
+    def note(self, taken: int) -> None:
         """Write counts into the rule's state."""
-        self.group.note_counts(self.parameters)
+        self.group.note_counts(self.parameters, taken)
 
-    def saved(self, safe: bool) -> list[np.ndarray]:
-        """Copies of what a step will change, if it is small or not safe.
+    def saved(self, short: bool) -> list[np.ndarray]:
+        """Copies of what a step will change, if it is small or its gradient is too large to square.
 
-        A long run whose gradients can be squared is stepped without: a rule that then still takes
-        a number beyond what floats hold has taken a part of the step when that is found.
+        A long run is stepped without: a rule that takes a gradient of moderate size beyond what
+        floats hold has taken a part of the step when that is found.
         """
-        if safe and self.size > self.block:
+        if short and self.is_long:
             return []
         return [a.copy() for a in (self.buffer.theta[self.place], *self.fields)]
 
@@ -188,16 +206,23 @@ class Run:
             for a, old in zip((self.buffer.own()[self.place], *self.fields), saved, strict=True):
                 a[...] = old
 
-    def step(self, g: np.ndarray, scratch: "Scratch") -> None:
+    def step(self, g: np.ndarray, short: bool, taken: int, scratch: "Scratch") -> None:
         """Step in place.
 
         Raises:
             UpdateError: it leads to a value that is not finite.
         """
         theta = self.buffer.own()[self.place]
-        constants = self.group.code.folded(*self.group.constants())
-        if not self._move([theta, g, *self.fields], constants, scratch):
-            raise overflow(next(p for p, at in self.split(theta) if not is_finite(at)))
+        try:
+            constants = self.group.code.folded(*self.group.constants(taken))
+        except (ArithmeticError, ValueError):
+            raise overflow(self.parameters[0]) from None
+        fine = self._move([theta, g, *self.fields], constants, scratch)
+        for at in [theta] if short else [theta, *self.fields]:  # a large gradient may spoil those
+            if not (fine and at is theta) and not is_finite(at):
+                bad = next(p for p, part in self.split(at) if not is_finite(part))
+                undone = not (short and self.is_long)
+                raise overflow(bad, "" if undone else ". A part of the step was taken")
         self._values = []
         for p in self.constrained:
             value = p.moved(p.coordinates)[1]
@@ -206,8 +231,7 @@ class Run:
             self._values.append((p, value))
 
     def finish(self, emptied: bool) -> None:
-        """Count the step, take new values, and empty the accumulators if they were used."""
-        self.group.counted()
+        """Take new values, and empty the accumulators if they were used."""
         for p, value in self._values:
             p._value = value
         if emptied:
@@ -217,17 +241,20 @@ class Run:
     def _move(self, arrays: list[np.ndarray], constants: Any, scratch: "Scratch") -> bool:
         """Step in place by blocks; False if that leads to a value that is not finite."""
         code, size, block = self.group.code, self.size, self.block
-        if size >= FUSED and not self.wide and _has_numba():
-            return code.fused(*arrays, *constants) == 0
+        if size >= FUSED and not self.mixed and _has_numba() and code.can_fuse:
+            try:
+                return code.fused(*arrays, *constants) == 0
+            except code.cannot_fuse():  # it does not compile, and nothing has moved
+                code.can_fuse = False
         f, count = code.over_arrays
         fine = True
         for start in range(0, size, block):
             here = arrays if size <= block else [a[start : start + block] for a in arrays]
-            space = scratch.of(count, len(here[0]), self.dtype)
-            if self.wide:
-                wide = [a.astype(self.dtype) for a in here[:2]]
-                f(*wide, *here[2:], *space, *constants)
-                here[0][...] = wide[0]
+            space = scratch.of(count, len(here[0]), self.widest)
+            if self.mixed:
+                theta, g = here[0].astype(self.widest), here[1].astype(self.dtype)
+                f(theta, g, *here[2:], *space, *constants)
+                here[0][...] = theta
             else:
                 f(*here, *space, *constants)
             fine = fine and _is_finite(here[0])  # while it is in the cache
@@ -239,6 +266,31 @@ def _has_numba() -> bool:
     return find_spec("numba") is not None
 
 
+def whole(commit: Callable[[], None]) -> None:
+    """Do something that may be done twice; if it is interrupted, do it to its end first."""
+    try:
+        commit()
+    except BaseException:
+        commit()
+        raise
+
+
+@contextmanager
+def interrupts_later() -> Iterator[None]:
+    """Let Ctrl-C wait for the end of what is inside, which takes at least a millisecond."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting: list[tuple[int, Any]] = []
+    usual = signal.signal(signal.SIGINT, lambda *what: waiting.append(what))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+        if waiting and callable(usual):
+            usual(*waiting[0])
+
+
 def _is_short(v: np.ndarray) -> bool:
     """Whether the square of its length is finite: one pass at the speed of the memory."""
     return math.isfinite(np.dot(v, v))
@@ -248,11 +300,11 @@ def _is_finite(v: np.ndarray) -> bool:
     return _is_short(v) or is_finite(v)
 
 
-def overflow(parameter: Parameter) -> UpdateError:
+def overflow(parameter: Parameter, more: str = "") -> UpdateError:
     """The error for a step that leads beyond what floats hold."""
     return UpdateError(
-        f"the step takes parameter {parameter.name!r} from {brief(parameter.value)} to a value "
-        "that is not finite; lower the step size"
+        f"the step takes parameter {parameter.name!r}, or its state, to a value that is not "
+        f"finite; lower the step size, or clip the gradient{more}"
     )
 
 
@@ -286,6 +338,7 @@ class Engine:
     ):
         self.parameters = parameters
         self.made_for: Any = None
+        self._taken = 0
         self._scratch = Scratch()
         parts = {p: _parts(rule, state, p) for p in parameters}
         self._shared = [
@@ -319,58 +372,85 @@ class Engine:
     def note(self) -> None:
         """Write what is kept by parameter into the rule's state."""
         for part in (*self.singles, *self.runs):
-            part.note()
+            part.note(self._taken)
 
-    def step(self, given: Mapping[Parameter, Any] | None) -> bool:
+    def step(self, given: Mapping[Parameter, Any] | None, done: Callable[[], None]) -> bool:
         """Step along given gradients, or the accumulated ones; False if one is not finite.
 
-        Accumulators that were used are emptied. Unless it returns True, nothing has changed.
+        Accumulators that were used are emptied. Unless it returns True nothing has changed, but
+        for an interrupt: what it finds half done is undone if it is still being computed, and
+        else finished.
+
+        Args:
+            done: Is called when the step is taken, perhaps twice.
 
         Raises:
             UpdateError: the step leads to a value that is not finite.
         """
-        moved: list[tuple] = []
+        moved: list[tuple[Any, ...]] = []
         for part in self.singles:
-            found = part.stepped(given)
-            if isinstance(found, Parameter):
-                g = found._grad if given is None else given[found]
-                if math.isfinite(g):
-                    raise overflow(found)
+            found = part.stepped(given, self._taken)
+            if found is None:
                 return False
             moved += found
-        if self.runs and not self._step_runs(given):
-            return False
-        for slot, theta, fields, *value in moved:
-            p = slot.parameter
-            p._theta = theta
-            p._value = value[0] if value else theta
-            slot.fields = fields
-            if given is None:
-                p._grad, p.accumulated = 0.0, False
-        for part in self.singles:
-            part.group.counted()
-        for advance, state in self._shared:
-            state.update(advance(state))
-        return True
-
-    def _step_runs(self, given: Mapping[Parameter, Any] | None) -> bool:
-        saved: list[tuple[Run, list[np.ndarray]]] = []
+        shared = [(state, advance(state)) for advance, state in self._shared]
+        commit = partial(self._commit, moved, shared, self._taken + 1, given is None, done)
+        if not self.runs:
+            whole(commit)
+            return True
         with np.errstate(all="ignore"):  # what is not finite is looked for
             gradients = [run.gradient(given) for run in self.runs]
             short = [_is_short(g) for g in gradients]
             if not all(short) and not all(map(is_finite, gradients)):
                 return False
-            try:
-                for run, g, safe in zip(self.runs, gradients, short, strict=True):
-                    saved.append((run, run.saved(safe)))
-                    run.step(g, self._scratch)
-            except BaseException:
+            if any(run.is_long for run in self.runs):
+                with interrupts_later():
+                    self._step_runs(gradients, short, commit)
+            else:
+                self._step_runs(gradients, short, commit)
+        return True
+
+    def _step_runs(
+        self, gradients: list[np.ndarray], short: list[bool], commit: Callable[[], None]
+    ) -> None:
+        saved: list[tuple[Run, list[np.ndarray]]] = []
+        computed = False
+        try:
+            for run, g, is_short in zip(self.runs, gradients, short, strict=True):
+                saved.append((run, run.saved(is_short)))
+                run.step(g, is_short, self._taken, self._scratch)
+            computed = True
+            commit()
+        except BaseException:
+            if computed:
+                commit()
+            else:
                 for run, old in saved:
                     run.restore(old)
-                raise
+            raise
+
+    def _commit(
+        self,
+        moved: list[tuple[Any, ...]],
+        shared: list[tuple[dict, Mapping]],
+        taken: int,
+        emptied: bool,
+        done: Callable[[], None],
+    ) -> None:
+        """Take what was computed; it does not matter if it is done twice."""
+        for slot, theta, fields, *value in moved:
+            p = slot.parameter
+            p._theta = theta
+            p._value = value[0] if value else theta
+            slot.fields = fields
+            if emptied:
+                p._grad, p.accumulated = 0.0, False
         for run in self.runs:
-            run.finish(emptied=given is None)
-        return True
+            run.finish(emptied)
+        for state, after in shared:
+            state.update(after)
+        self._taken = taken
+        done()
 
 
 def _parts(rule: Rule, state: dict[str, Any], parameter: Parameter | None) -> Parts:

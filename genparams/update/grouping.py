@@ -8,7 +8,8 @@ Which parameters are meant is said by a *where*:
     {"w": True, "b": False}  one by one; to leave a name out is an error
     lambda key: ...          a predicate of the key, which in a `ParamUpdate` is the parameter
 
-A name that matches nothing is no error, since a parameter of that name may join later.
+All parameters of a function f are "f.*". A `ParamUpdate` refuses a name that none of its parameters
+has; a pattern may match none.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -101,7 +102,9 @@ def _routed(routes: list[tuple[Any, Rule]], name: str, **settings: Any) -> Rule:
         return [((p, *path), piece) for p in places for path, piece in makers[p](key)]
 
     fast = len(makers) == len(rules)
-    return Rule(init, apply, name, settings, pieces=pieces if fast else None)
+    names = frozenset[str]().union(*(rule.names for rule in rules.values()))
+    names = names.union(*(_literal(where) for where, _ in routes))
+    return Rule(init, apply, name, settings, pieces=pieces if fast else None, names=names)
 
 
 def project(rule: Rule, projection: Callable[[Any], Any], where: Where | None = None) -> Rule:
@@ -203,7 +206,7 @@ def accumulate(rule: Rule, k: int, mean: bool = True) -> Rule:
         return directions, after
 
     settings = {"rule": rule, "k": k, **({} if mean else {"mean": False})}
-    return Rule(init, apply, "accumulate", settings)
+    return Rule(init, apply, "accumulate", settings, names=rule.names)
 
 
 def _zero(x: Any) -> Any:
@@ -236,6 +239,14 @@ def _test(where: Any) -> Callable[[Any], bool]:
         "parameters are chosen by a name, a pattern such as '*bias', a tuple of these, a mapping "
         f"from names to booleans or a predicate, got {where!r}"
     )
+
+
+def _literal(where: Any) -> frozenset[str]:
+    """The names in a `where` that are no patterns."""
+    named = [where] if isinstance(where, str) else where
+    if not isinstance(named, list | tuple | Mapping):
+        return frozenset()
+    return frozenset(n for n in named if isinstance(n, str) and not any(c in n for c in "*?["))
 
 
 def _marked(where: Mapping[str, bool], key: Any) -> bool:

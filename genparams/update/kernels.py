@@ -74,7 +74,7 @@ class Symbol(NDArrayOperatorsMixin):
         self.name, self.op, self.args, self.constant = name, op, args, constant
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        if method != "__call__" or options or ufunc.nout != 1:
+        if method != "__call__" or options or getattr(np, ufunc.__name__, None) is not ufunc:
             raise UpdateError(
                 f"an elementwise formula cannot use {ufunc.__name__}.{method}; such a rule is made "
                 "with stateless or stateful"
@@ -104,6 +104,12 @@ def _is_constant(x: Any) -> bool:
 
 def noted(op: Any, *args: Any) -> Any:
     """The symbol of an operation, or its value if all of its arguments are plain numbers."""
+    tests = [isinstance(a, Symbol) and a.op in _TESTS for a in args]
+    if any(tests[1:] if op is np.where else tests) and op not in _JOINED:
+        raise UpdateError(
+            f"an elementwise formula cannot take a comparison for a number, as np.{op.__name__} "
+            "does here; write np.where(comparison, 1.0, 0.0)"
+        )
     if not any(isinstance(a, Symbol) for a in args):
         with np.errstate(all="ignore"):
             return float(op(*args))
@@ -125,6 +131,7 @@ def _is_two(x: Any) -> bool:
 class Notes:
     """What a formula does, in order."""
 
+    theta: Symbol
     constants: list[Symbol]
     """Inputs that are the same for all numbers."""
     fields: list[Symbol]
@@ -156,7 +163,8 @@ def taken(pieces: tuple[Elementwise, ...], minimize: bool) -> Notes:
     for i, symbol in enumerate(order):
         symbol.name = f"x{i}"
     folded = [s for s in order if s.constant]
-    return Notes(constants, fields, folded, [s for s in order if not s.constant], results)
+    steps = [s for s in order if not s.constant]
+    return Notes(theta, constants, fields, folded, steps, results)
 
 
 def _visit(symbol: Any, order: dict[Symbol, None]) -> None:
@@ -175,23 +183,32 @@ _FLOAT: dict[Any, str] = {
     np.multiply: "{} * {}",
     np.true_divide: "{} / {}",
     np.negative: "-{}",
-    np.power: "{} ** {}",
+    np.power: "pow({}, {})",
     np.square: "{0} * {0}",
     np.sqrt: "sqrt({})",
     np.absolute: "abs({})",
-    np.maximum: "max({}, {})",
-    np.minimum: "min({}, {})",
-    np.sign: "(1.0 if {0} > 0.0 else 0.0) - (1.0 if {0} < 0.0 else 0.0)",
+    np.maximum: "{0} if {0} > {1} or {0} != {0} else {1}",
+    np.minimum: "{0} if {0} < {1} or {0} != {0} else {1}",
+    np.sign: "1.0 if {0} > 0.0 else -1.0 if {0} < 0.0 else {0}",
     np.where: "{1} if {0} else {2}",
     np.greater: "{} > {}",
     np.greater_equal: "{} >= {}",
     np.less: "{} < {}",
     np.less_equal: "{} <= {}",
+    np.equal: "{} == {}",
+    np.not_equal: "{} != {}",
+    np.bitwise_and: "{} and {}",
+    np.bitwise_or: "{} or {}",
+    np.invert: "not {}",
+    np.logical_and: "{} and {}",
+    np.logical_or: "{} or {}",
+    np.logical_not: "not {}",
     np.exp: "exp({})",
     np.log: "log({})",
     np.tanh: "tanh({})",
 }
-_TESTS = {np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal}
+_JOINED = {np.bitwise_and, np.bitwise_or, np.invert, np.logical_and, np.logical_or, np.logical_not}
+_TESTS = {np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal, *_JOINED}
 
 
 def _shown(x: Any) -> str:
@@ -207,7 +224,7 @@ def _float_line(s: Symbol) -> str:
 
 def _made(lines: list[str], name: str) -> Callable[..., Any]:
     space: dict[str, Any] = {"np": np, **{k: getattr(math, k) for k in ("sqrt", "exp", "log")}}
-    space.update(tanh=math.tanh, inf=math.inf, nan=math.nan)
+    space.update(tanh=math.tanh, pow=math.pow, inf=math.inf, nan=math.nan)
     exec("\n".join(lines), space)  # the text is ours: names, floats and operators
     return space[name]
 
@@ -221,20 +238,31 @@ class Kernel:
 
     def __init__(self, notes: Notes):
         self.notes = notes
+        self.can_fuse = True
+
+    @staticmethod
+    def cannot_fuse() -> type[Exception]:
+        """The error of numba for what it cannot compile."""
+        from numba.core.errors import NumbaError  # type: ignore[import-not-found]
+
+        return NumbaError
 
     @cached_property
     def over_floats(self) -> Callable[..., Any]:
         """`f(slots, gradients, *constants)` steps floats.
 
         Returns `(slot, theta, fields)` of each; or the first parameter that would not be finite,
-        or whose gradient is not.
+        or whose gradient is not or is too large to be squared.
         """
         notes = self.notes
         inputs = ["slots", "gradients", *(c.name for c in notes.constants)]
         lines = [f"def f({', '.join(inputs)}):", "  moved = []"]
         lines += ["  " + _float_line(s) for s in notes.folded]
         lines += ["  for slot, g in zip(slots, gradients):"]
-        lines += ["    if g - g != 0.0: return slot.parameter", "    theta = slot.parameter._theta"]
+        lines += [
+            "    if not -1e150 < g < 1e150: return slot.parameter",
+            "    theta = slot.parameter._theta",
+        ]
         lines += [f"    {_listed(notes.fields)} = slot.fields"] if notes.fields else []
         lines += ["    " + _float_line(s) for s in notes.steps]
         theta, *fields = notes.results
@@ -294,7 +322,7 @@ def _in_place(notes: Notes) -> tuple[Callable[..., None], int]:
         if isinstance(result, Symbol):
             last[result] = end
     leaf = {f.name: f for f in notes.fields}
-    at: dict[Symbol, str] = {f: f.name for f in notes.fields}  # the array that holds it
+    at: dict[Symbol, str] = {s: s.name for s in (notes.theta, *notes.fields)}  # what holds it
     free: list[str] = []
     scratch, lines = 0, []
 
@@ -330,7 +358,7 @@ def _in_place(notes: Notes) -> tuple[Callable[..., None], int]:
         else:
             lines.append(f"np.{s.op.__name__}({', '.join(given)}, out={place})")
     late = {name: shown(new) for name, new in homes.items() if shown(new) != name}
-    shifted = {place: f"{place}_old" for place in late.values() if place in leaf}
+    shifted = {place: f"{place}_old" for place in late.values() if place in homes}
     lines += [f"{old} = {place}.copy()" for place, old in shifted.items()]
     lines += [f"{name}[...] = {shifted.get(place, place)}" for name, place in late.items()]
     inputs = ["theta", "g", *leaf, *(f"s{i}" for i in range(scratch))]

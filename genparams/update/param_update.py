@@ -10,19 +10,21 @@ from genparams.errors import (
     NonFiniteGradient,
     NothingAccumulated,
     StateMismatch,
+    UnknownParameter,
     UpdateError,
     nearest,
 )
 from genparams.params import Parameter, is_finite, labels, lock
-from genparams.update.engine import Engine
-from genparams.update.rule import Rule, State, split
+from genparams.update.engine import Engine, whole
+from genparams.update.rule import Rule, State, chain, split
 from genparams.update.settings import AT_LEAST_0, number
 from genparams.update.states import (
     differences,
-    entries_of,
     filled,
     joined,
+    kept_of,
     leaves,
+    put_back,
     settable,
 )
 from genparams.update.targets import Targets
@@ -76,13 +78,17 @@ class ParamUpdate:
                 f"on_nonfinite is one of {', '.join(POLICIES)}, got {on_nonfinite!r}; "
                 f"{nearest(str(on_nonfinite), POLICIES)}"
             )
+        if tracer is not None and not isinstance(tracer, GradientTracer):
+            raise InvalidValue(f"tracer is a GradientTracer(), got {tracer!r}")
         self.rule = rule
         self.minimize = minimize
         self.on_nonfinite = on_nonfinite
         self.tracer = tracer
         self.steps = 0
         self.skipped = 0
-        self._head, self._tail = split(rule)
+        self._next = 0  # the number of the step under way
+        self._chain = rule if rule.parts else chain(rule)
+        self._head, self._tail = split(self._chain)
         self._targets = Targets([*targets, by_name] if by_name else targets, callees)
         self._state: dict[Any, Any] | None = None
         self._begun: set[Parameter] = set()  # those that the state knows
@@ -115,6 +121,7 @@ class ParamUpdate:
         with lock:
             known = self._targets.parameters()
             if known is not self._known:
+                self._refuse_misspelt(known)
                 self._known, self._moving = known, [p for p in known if not p.frozen]
             if not self._moving:
                 why = self._targets.why_none()
@@ -133,6 +140,15 @@ class ParamUpdate:
                 with self.tracer.step(self.steps + 1, _by_name(traced), given):
                     self._apply(given)
 
+    def _refuse_misspelt(self, known: list[Parameter]) -> None:
+        """Refuse a rule that names parameters, other than by patterns, that are not there."""
+        names = {n for p in known for n in (p.name, f"{p.store.owner or 'theta'}.{p.name}")}
+        for name in sorted(self.rule.names - names) if known else ():
+            raise UnknownParameter(
+                f"the rule is for {name!r}, and this update moves no such parameter; "
+                f"{nearest(name, names)} (a pattern such as '{name}*' may match none)"
+            )
+
     def _nothing_accumulated(self) -> NothingAccumulated:
         which = ", ".join(f"{f}.{name}" for f, name in _by_name(self._moving))
         return NothingAccumulated(
@@ -146,14 +162,16 @@ class ParamUpdate:
 
     def _step_whole(self, given: Mapping[Parameter, Any] | None) -> bool:
         """Take a step of a rule that is all formulas; False if a gradient is not finite."""
-        if not self._engine_of(self._moving if given is None else given).step(given):
-            return False
-        self.steps += 1
-        return True
+        self._next = self.steps + 1
+        return self._engine_of(self._moving if given is None else given).step(given, self._done)
+
+    def _done(self) -> None:
+        """Count a step that was taken; it may be called twice for one."""
+        self.steps = self._next
 
     def _step_by_parts(self, given: Mapping[Parameter, Any] | None) -> bool:
         """Let the parts of a rule that see whole parameters go first; False as above."""
-        g: Any = {p: p.gathered_grad() for p in self._moving} if given is None else dict(given)
+        g: Any = {p: p.grad for p in self._moving} if given is None else dict(given)
         if not all(map(is_finite, g.values())):
             return False
         if self.minimize:
@@ -162,27 +180,46 @@ class ParamUpdate:
         theta = {p: p.coordinates for p in self._moving}
         after = {}
         for place, part in self._head.items():
-            g, after[place] = part.apply(g, state if place == "" else state[place], theta)
+            g, after[place] = part.apply(g, state[place], theta)
+            self._refuse_other_keys(part, g)
         del theta  # from here on nobody else holds the coordinates
+        self._next = self.steps + 1
+        moved: list[tuple[Parameter, Any, Any]] = []
+
+        def done() -> None:
+            for p, *at in moved:
+                p.place(*at)
+            self._state = {**state, **after}
+            if given is None:
+                for p in g:
+                    p.zero_grad()
+            self._done()
+
         try:
             if self._tail is None:
-                for p, at in [(p, p.stepped(direction)) for p, direction in g.items()]:
-                    p.place(*at)
+                moved += [(p, *p.stepped(direction)) for p, direction in g.items()]
+                whole(done)
             else:
                 g = {p: p.checked_direction(d) for p, d in g.items()}
-                if not self._engine_of(g).step(g):
+                if not self._engine_of(g).step(g, done):
                     raise InvalidValue("its directions are not finite")
-        except (ValueError, AttributeError) as error:
+        except ValueError as error:
             raise UpdateError(f"{self.rule!r} cannot be applied: {error}") from None
-        if "" in after:
-            self._state = after[""]
-        else:
-            state.update(after)
-        self.steps += 1
-        if given is None:
-            for p in g:
-                p.zero_grad()
         return True
+
+    def _refuse_other_keys(self, part: Rule, directions: Any) -> None:
+        """Refuse directions that are no dictionary by the parameters that were given."""
+        if not isinstance(directions, Mapping):
+            raise UpdateError(
+                f"{part!r} gave {directions!r}; directions are a dictionary by parameter, with the "
+                "keys of those that it was given"
+            )
+        for key in directions:
+            if not isinstance(key, Parameter):
+                raise UpdateError(
+                    f"{part!r} gave a direction for {key!r}; directions have the keys that were "
+                    "given, which are parameters: their names are key.name"
+                )
 
     def _engine_of(self, parameters: Iterable[Parameter]) -> Engine:
         """The engine for these, in any order."""
@@ -196,7 +233,7 @@ class ParamUpdate:
             minimize = self.minimize and not self._head
             engine = Engine(self._tail, state, wanted, minimize)
             self._engine = engine
-        engine.made_for = parameters
+        engine.made_for = parameters if parameters is self._moving else None
         return engine
 
     def _step_without_nonfinite(self, given: Mapping[Parameter, Any] | None) -> None:
@@ -227,18 +264,14 @@ class ParamUpdate:
                 del g[p]
         if not g:
             return
-        arrays = {p: entries for p, entries in bad.items() if p in g}
-        state = self._state_with(g)
-        kept = [
-            (p, e, p.coordinates, [field[e] for field in entries_of(state, p)])
-            for p, e in arrays.items()
-        ]
+        around = {p: entries for p, entries in bad.items() if p in g}
+        before = {p: (p.coordinates, kept_of(self._state_with(g), p)) for p in around}
         self._apply(g)
-        state = self._state_with(g)
-        for p, entries, theta, old in kept:
+        for p, entries in around.items():
+            theta, old = before[p]
             p.place(*p.moved(np.where(entries, theta, p.coordinates)))
-            for field, values in zip(entries_of(state, p), old, strict=True):
-                field[entries] = values
+            self._state = put_back(self._state_with(g), old, p, entries)
+            self._engine = None  # it wrote to the state before
 
     # --- The state
 
@@ -249,7 +282,7 @@ class ParamUpdate:
         fresh = {p: p.coordinates for p in parameters if p not in self._begun}
         state = self._state
         if fresh or state is None:
-            state = self._state = joined(state or {}, self.rule.init(fresh))
+            state = self._state = joined(state or {}, self._chain.init(fresh))
             self._begun.update(fresh)
             self._engine = None  # it wrote to the state before
         return state
@@ -259,11 +292,17 @@ class ParamUpdate:
         known = self._targets.parameters()
         state = self._state_with(known)
         named = leaves(state, {p: "/".join(key) for key, p in _by_name(known).items()})
-        counts = {"steps": self.steps, "skipped": self.skipped}
-        return {k: np.array(v) for k, v in {**counts, **named}.items()}
+        found = {"steps": np.array(self.steps), "skipped": np.array(self.skipped)}
+        for k, v in named.items():
+            found[k] = np.array(v)
+            if found[k].dtype.kind not in "fiub":
+                raise UpdateError(f"a state holds numbers and arrays of them; {k} is {v!r}")
+        return found
 
     def differences(self, saved: Mapping[str, Any]) -> list[str]:
         """What keeps a saved state from being loaded, a sentence each."""
+        if not isinstance(saved, Mapping):
+            return [f"a state is a dictionary, as state_dict gives it, and not {saved!r}"]
         return differences({"steps": 0, "skipped": 0, **self._template()[1]}, saved)
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
@@ -287,7 +326,7 @@ class ParamUpdate:
         """A first state, its data by name, and the names of the parameters."""
         known = self._targets.parameters()
         names = {p: "/".join(key) for key, p in _by_name(known).items()}
-        template = self.rule.init({p: p.coordinates for p in known})
+        template = self._chain.init({p: p.coordinates for p in known})
         return template, leaves(template, names), names
 
     # --- The rate
@@ -343,7 +382,9 @@ class ParamUpdate:
 
     def __repr__(self) -> str:
         which = ", ".join(f"{f}.{name}" for f, name in self.parameters()) or "no parameters yet"
-        return f"ParamUpdate({self.rule!r}, {which}{', minimize=True' if self.minimize else ''})"
+        policy = "" if self.on_nonfinite == "raise" else f", on_nonfinite={self.on_nonfinite!r}"
+        sign = ", minimize=True" if self.minimize else ""
+        return f"ParamUpdate({self.rule!r}, {which}{sign}{policy})"
 
 
 def _by_name(parameters: Iterable[Parameter]) -> dict[tuple[str, str], Parameter]:

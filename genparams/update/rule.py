@@ -20,13 +20,14 @@ which an update also makes the code that steps floats and blocks of arrays in pl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from types import FunctionType
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
 import numpy as np
 
 from genparams.errors import UpdateError
 from genparams.update.kernels import Elementwise
+from genparams.update.settings import float_type
 
 Tree = Mapping[Any, Any]
 State = Mapping[Any, Any]
@@ -46,6 +47,7 @@ class Rule:
         parts: The rules it is a chain of, by the names of their states.
         pieces: From a parameter to the formulas that it goes through, or from None to all
             formulas, if every number is treated alike; None if that cannot be said.
+        names: The parameters that it is for by name: an update without them is refused.
     """
 
     init: Callable[[Tree], State]
@@ -54,6 +56,7 @@ class Rule:
     settings: Mapping[str, Any] = field(default_factory=dict)
     parts: Mapping[str, "Rule"] = field(default_factory=dict)
     pieces: Callable[[Any], Pieces] | None = None
+    names: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         shown = [repr(part) for part in self.parts.values() if not self.settings]
@@ -70,7 +73,10 @@ def _shown(value: Any) -> str:
     if isinstance(value, partial):
         given = [*map(_shown, value.args), *(f"{k}={_shown(v)}" for k, v in value.keywords.items())]
         return f"partial({', '.join([_shown(value.func), *given])})"
-    return value.__qualname__ if isinstance(value, FunctionType) else repr(value)
+    if callable(value) and type(value).__repr__ is object.__repr__:
+        return f"{type(value).__qualname__}(...)"
+    is_function = isinstance(value, FunctionType | MethodType | BuiltinFunctionType)
+    return value.__qualname__ if is_function else repr(value)
 
 
 def stateless(
@@ -115,11 +121,18 @@ def elementwise(
             that the parameter took part in; or `constants(shared)`, if there is any.
         shared: What is kept once for all parameters, by name.
         advance: From `shared` to that of the next step.
-        dtype: The type in which fields are kept and the formula computed; None for that of each
-            parameter.
+        dtype: The type of floats in which fields are kept and the formula computed for arrays;
+            None for that of each parameter.
+
+    Raises:
+        UpdateError: a name is kept twice; or, at the first step, the formula is not elementwise.
+        InvalidValue: `dtype` is no type of floats.
     """
     kept = dict(fields or {})
-    one = Elementwise(formula, kept, constants, shared, advance, dtype and np.dtype(dtype))
+    twice = kept.keys() & {*(shared or ()), *(("t",) if constants and shared is None else ())}
+    if twice:
+        raise UpdateError(f"{name}: the name {min(twice)!r} is kept twice; rename the field")
+    one = Elementwise(formula, kept, constants, shared, advance, float_type(name, dtype))
 
     def init(theta: Tree) -> State:
         state: dict[str, Any] = dict(shared or {})
@@ -179,7 +192,8 @@ def chain(*rules: Rule, name: str = "chain", **settings: Any) -> Rule:
             g, after[place] = rule.apply(g, state[place], theta)
         return dict(g), after
 
-    return Rule(init, apply, name, settings, parts, pieces_of(parts))
+    names = frozenset[str]().union(*(rule.names for rule in rules))
+    return Rule(init, apply, name, settings, parts, pieces_of(parts), names)
 
 
 def pieces_of(parts: Mapping[str, Rule]) -> Callable[[Any], Pieces] | None:
@@ -193,14 +207,9 @@ def pieces_of(parts: Mapping[str, Rule]) -> Callable[[Any], Pieces] | None:
 
 
 def split(rule: Rule) -> tuple[dict[str, Rule], Rule | None]:
-    """A rule's parts that see whole parameters, by place, and what is left, made of formulas.
-
-    A rule that is no chain is one part, at the place "".
-    """
+    """A chain's parts that see whole parameters, by place, and what is left, made of formulas."""
     if rule.pieces is not None:
         return {}, rule
-    if not rule.parts:
-        return {"": rule}, None
     head, tail = dict(rule.parts), {}
     while head and (last := next(reversed(head.items())))[1].pieces is not None:
         tail = {last[0]: head.pop(last[0]), **tail}

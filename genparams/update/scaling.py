@@ -2,11 +2,18 @@
 
 from collections.abc import Callable
 
+from genparams.errors import InvalidValue
 from genparams.update.rule import Rule, elementwise
+from genparams.update.settings import FINITE, number
 
 
 def scale(factor: float) -> Rule:
-    """Multiply by a fixed factor: direction = factor * g."""
+    """Multiply by a fixed factor: direction = factor * g.
+
+    Raises:
+        InvalidValue: `factor` is not a finite number.
+    """
+    factor = number("scale", "factor", factor, FINITE)
     return elementwise(lambda g, theta: g * factor, name="scale", factor=factor)
 
 
@@ -14,10 +21,14 @@ def scale_by_state(factor: float) -> Rule:
     """Multiply by a factor that is part of the state: direction = factor * g.
 
     It is what `ParamUpdate.learning_rate` reads and sets while training.
+
+    Raises:
+        InvalidValue: `factor` is not a finite number.
     """
+    factor = number("scale_by_state", "factor", factor, FINITE)
     return elementwise(
         lambda g, theta, factor: g * factor,
-        shared={"factor": float(factor)},
+        shared={"factor": factor},
         constants=lambda shared: (shared["factor"],),
         name="scale_by_state",
         factor=factor,
@@ -28,11 +39,21 @@ def scale_by_schedule(schedule: Callable[[int], float]) -> Rule:
     """Multiply by a factor that depends on the step: direction = schedule(count) * g.
 
     count = 0, 1, ... counts the calls, whichever parameters took part in them.
+
+    Raises:
+        InvalidValue: `schedule` is no function; or, when it is called, gives no finite number.
     """
+    if not callable(schedule):
+        raise InvalidValue(
+            f"scale_by_schedule takes a function of the count of steps, such as "
+            f"exponential_decay(0.1, 0.9, 100), got {schedule!r}; a number goes into scale"
+        )
     return elementwise(
         lambda g, theta, factor: g * factor,
         shared={"count": 0},
-        constants=lambda shared: (float(schedule(shared["count"])),),
+        constants=lambda shared: (
+            number("a schedule", "what it gives", schedule(shared["count"]), FINITE),
+        ),
         advance=lambda shared: {"count": shared["count"] + 1},
         name="scale_by_schedule",
         schedule=schedule,

@@ -16,15 +16,28 @@ def joined(old: Any, new: Any) -> Any:
     return {**new, **{k: joined(v, new[k]) if k in new else v for k, v in old.items()}}
 
 
-def entries_of(state: Mapping[Any, Any], parameter: Parameter) -> list[np.ndarray]:
-    """The arrays that a state keeps for a parameter, entry by entry."""
-    found: list[np.ndarray] = []
+def kept_of(state: Mapping[Any, Any], parameter: Parameter) -> dict[Any, Any]:
+    """Copies of the arrays that a state keeps for a parameter, entry by entry."""
+    found: dict[Any, Any] = {}
     for key, value in state.items():
         if isinstance(value, Mapping):
-            found += entries_of(value, parameter)
+            found[key] = kept_of(value, parameter)
         elif key is parameter and np.shape(value) == parameter.shape:
-            found.append(value)
+            found[key] = np.array(value)
     return found
+
+
+def put_back(
+    state: Mapping[Any, Any], old: Mapping[Any, Any], parameter: Parameter, entries: Any
+) -> dict[Any, Any]:
+    """A state with some entries of a parameter as `kept_of` found them."""
+    made = dict(state)
+    for key, value in old.items():
+        if isinstance(value, Mapping):
+            made[key] = put_back(state[key], value, parameter, entries)
+        else:
+            made[key] = np.where(entries, value, state[key])
+    return made
 
 
 def settable(state: Mapping[Any, Any], path: str = "") -> list[tuple[str, dict[str, float]]]:
@@ -57,12 +70,14 @@ def differences(expected: Mapping[str, Any], saved: Mapping[str, Any]) -> list[s
     for k, v in expected.items():
         if k in saved and np.shape(saved[k]) != np.shape(v):
             wrong.append(f"{k} has shape {np.shape(saved[k])}, expected {np.shape(v)}")
-        elif k in saved and np.asarray(saved[k]).dtype.kind not in "fiu":
+        elif k in saved and np.asarray(saved[k]).dtype.kind not in "fiub":
             wrong.append(f"{k} is {saved[k]!r}, expected numbers")
         elif k in saved and isinstance(v, np.ndarray) and np.asarray(saved[k]).dtype != v.dtype:
             wrong.append(f"{k} is {np.asarray(saved[k]).dtype}, expected {v.dtype}")
-        elif k in saved and isinstance(v, int) and not np.isfinite(saved[k]):
+        elif k in saved and isinstance(v, int) and not (saved[k] >= 0 and saved[k] % 1 == 0):
             wrong.append(f"{k} is {saved[k]!r}, expected a count")
+        elif k in saved and not np.all(np.isfinite(saved[k]) | ~np.isfinite(v)):
+            wrong.append(f"{k} is not made of finite numbers")
     return wrong
 
 

@@ -19,6 +19,11 @@ class Targets:
             if isinstance(target, Mapping):
                 for owner, names in target.items():
                     self._name(owner, names)
+            elif isinstance(target, str):
+                raise UpdateError(
+                    "functions are named together with their parameters, "
+                    f"ParamUpdate(rule, {target}=[...]), or given themselves; got {target!r}"
+                )
             elif callees and not hasattr(target, "seen"):
                 raise UpdateError(f"callees=True needs generative functions, got {target!r}")
             else:
@@ -72,20 +77,26 @@ class Targets:
 
     def given(self, grads: Mapping[Any, Any]) -> dict[Parameter, Any]:
         """A user's gradients, by parameter or by function and then by parameter, checked."""
-        known = self.parameters()
+        if not isinstance(grads, Mapping):
+            raise UpdateError(
+                f"grads are a dictionary by parameter, such as {{'a': 1.0}}, got {grads!r}"
+            )
+        known = dict.fromkeys(self.parameters())
         names = labels(p.store for p in known)
-        by_store: dict[ParamStore, Mapping[str, Any]] = {}
+        by_store: dict[ParamStore, dict[str, Any]] = {}
         for owner, inner in grads.items():
             if isinstance(inner, Mapping):
                 labelled = [store for store, label in names.items() if label == owner]
-                by_store[labelled[0] if labelled else _owner_store(owner)] = inner
+                store = labelled[0] if labelled else _owner_store(owner)
+                by_store.setdefault(store, {}).update(inner)
         flat = {name: g for name, g in grads.items() if not isinstance(g, Mapping)}
         if flat and len(names) != 1:
             raise UpdateError(
                 f"this update moves parameters of {len(names)} functions; give gradients as "
                 "{function: {name: g}}"
             )
-        by_store.update({store: flat for store in names if flat})
+        for store in names if flat else ():
+            by_store.setdefault(store, {}).update(flat)
         found = {}
         for store, inner in by_store.items():
             for name, g in inner.items():

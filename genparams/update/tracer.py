@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from genparams.params import Parameter
+from genparams.update.settings import COUNT, number
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +48,22 @@ class GradientTracer:
 
     Args:
         limit: How many records to keep, the latest; None for all.
+
+    Raises:
+        InvalidValue: `limit` is not a count.
     """
 
     def __init__(self, limit: int | None = None):
-        self.limit = limit
+        self.limit = None if limit is None else number("GradientTracer", "limit", limit, COUNT)
         self.records: list[Step] = []
 
     def global_norm(self, step: int) -> float:
-        """The norm of all gradients of one step together, before the rule."""
-        return math.hypot(*(r.grad_norm for r in self.records if r.step == step))
+        """The norm of all gradients of one step together, before the rule.
+
+        A step that was refused or skipped and then taken counts as it was taken.
+        """
+        last = {(r.function, r.parameter): r.grad_norm for r in self.records if r.step == step}
+        return math.hypot(*last.values())
 
     @contextmanager
     def step(
@@ -81,7 +89,7 @@ class GradientTracer:
                 for function, name, p, theta, g, bad, fault in before
             ]
             if self.limit is not None:
-                del self.records[: -self.limit]
+                del self.records[: max(0, len(self.records) - self.limit)]
 
 
 def _norm(x: Any) -> float:

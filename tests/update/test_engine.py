@@ -3,6 +3,8 @@
 import copy
 import gc
 import pickle
+import signal
+import sys
 import tracemalloc
 
 import numpy as np
@@ -21,6 +23,7 @@ from genparams import (
     scale,
     scale_by_adam,
     simplex,
+    stateful,
     stateless,
 )
 from genparams.errors import NonFiniteGradient, UpdateError
@@ -433,3 +436,226 @@ def test_clipping_does_not_hide_a_gradient_that_is_not_finite():
     for bad in ({"a": np.inf}, {"b": [1.0, np.inf, 0.0]}):
         with pytest.raises(NonFiniteGradient):
             ParamUpdate(bounded, ParamStore(**START)).apply(grads=bad)
+
+
+# --- Interrupts
+
+
+def interrupted_at(n, act):
+    """Do something, with a Ctrl-C at the n-th line of genparams that it runs; whether it came."""
+    left = n
+
+    def trace(frame, event, arg):
+        nonlocal left
+        if "genparams" not in frame.f_code.co_filename and frame.f_code.co_name != "f":
+            return None
+        if event == "line":
+            left -= 1
+            if left == 0:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        act()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+def everything(theta, update):
+    values = [
+        (np.asarray(p.value).tobytes(), np.asarray(p.coordinates).tobytes(), p.accumulated)
+        for p in theta.values()
+    ]
+    return values, {k: v.tobytes() for k, v in update.state_dict().items()}
+
+
+@pytest.mark.parametrize(
+    "name", ["ADAM", "GradientDescent", "whole parameters first", "not a chain"]
+)
+def test_wherever_a_step_is_interrupted_it_is_taken_or_not(name):
+    def set_up():
+        theta = ParamStore(a=1.0, b=2.0, W=np.ones((2, 3)), v=np.ones(3))
+        theta.init("s", 1.0, positive)
+        update = ParamUpdate(RULES[name], theta)
+        for _ in range(2):
+            for p in theta.values():
+                p.increment_grad(np.full(p.shape, 0.5))
+            update.apply()
+        for p in theta.values():
+            p.increment_grad(np.full(p.shape, -0.25))
+        return theta, update
+
+    theta, update = set_up()
+    before = everything(theta, update)
+    update.apply()
+    after = everything(theta, update)
+    count, torn = 1, []
+    while True:
+        theta, update = set_up()
+        if not interrupted_at(count, update.apply):
+            break
+        if everything(theta, update) not in (before, after):
+            torn.append(count)
+        count += 1
+    assert count > 50
+    assert torn == []
+
+
+def test_ctrl_c_waits_for_the_end_of_a_long_step(monkeypatch):
+    monkeypatch.setattr(engine, "CACHE", 1 << 10)
+    theta = ParamStore(a=np.zeros(5000))
+    update = ParamUpdate(ADAM(0.1), theta)
+    move = engine.Run._move
+
+    def with_a_signal(*args):
+        signal.raise_signal(signal.SIGINT)
+        return move(*args)
+
+    monkeypatch.setattr(engine.Run, "_move", with_a_signal)
+    with pytest.raises(KeyboardInterrupt):
+        update.apply(grads={"a": np.ones(5000)})
+    assert update.steps == 1
+    np.testing.assert_allclose(theta["a"].value, 0.1, rtol=1e-6)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+# --- What a rule of one's own may do
+
+
+def extrapolate():
+    def init(theta):
+        return {"previous": {k: 0.0 * v for k, v in theta.items()}}
+
+    def apply(g, state, theta):
+        directions = {k: d + 0.5 * (d - state["previous"][k]) for k, d in g.items()}
+        return directions, {"previous": {**state["previous"], **g}}
+
+    return chain(stateful(init, apply, "extrapolate"), scale(0.1))
+
+
+def test_a_rule_may_keep_the_gradients_that_it_is_given():
+    one, other = ParamStore(w=np.zeros(2), a=0.0), ParamStore(w=np.zeros(2), a=0.0)
+    accumulated, given = ParamUpdate(extrapolate(), one), ParamUpdate(extrapolate(), other)
+    for g in (1.0, 3.0, 5.0):
+        one["w"].increment_grad([g, g])
+        one["a"].increment_grad(g)
+        accumulated.apply()
+        given.apply(grads={"w": [g, g], "a": g})
+    assert one == other
+    assert one["a"].value == pytest.approx(0.1 * (1.5 + 4.0 + 6.0))
+    assert one["w"].value.tolist() == [one["a"].value] * 2
+
+
+def test_a_rule_may_keep_the_coordinates_that_it_is_given():
+    def apply(g, state, theta):
+        return dict(g), {"last": dict(theta)}
+
+    theta = ParamStore(w=np.zeros(3), a=0.0)
+    update = ParamUpdate(
+        stateful(lambda theta: {"last": dict(theta)}, apply, "keeps"), theta, on_nonfinite="keep"
+    )
+    update.apply(grads={"w": np.ones(3)})
+    update.apply(grads={"w": np.array([1.0, np.nan, 1.0]), "a": 1.0})
+    assert theta["w"].value.tolist() == [2.0, 1.0, 2.0]
+    assert update.state_dict()["0 keeps/last/theta/w"].tolist() == [1.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("apply", "message"),
+    [
+        (lambda g, theta: {"a": 1.0}, r"a direction for 'a'; .*their names are key\.name"),
+        (lambda g, theta: None, "gave None; directions are a dictionary by parameter"),
+    ],
+)
+def test_directions_that_are_none_are_refused(apply, message):
+    with pytest.raises(UpdateError, match=message):
+        ParamUpdate(stateless(apply, "wrong"), ParamStore(a=1.0)).apply(grads={"a": 1.0})
+
+
+# --- Floats and arrays alike
+
+
+@pytest.mark.parametrize(
+    ("formula", "g"),
+    [
+        (lambda g, theta: np.minimum(1.0 / np.abs(g), 5.0), 0.0),
+        (lambda g, theta: 1.0 / (1.0 + np.exp(-1000.0 * g)), -1.0),
+        (lambda g, theta: np.where(g > 0.0, np.sqrt(g), 0.0), -1.0),
+        (lambda g, theta: g, 1e200),
+    ],
+)
+def test_a_number_is_stepped_as_an_array_of_one_is(formula, g):
+    theta = ParamStore(a=1.0, v=np.ones(1))
+    ParamUpdate(elementwise(formula), theta).apply(grads={"a": g, "v": [g]})
+    assert theta["v"].value.tolist() == [theta["a"].value]
+
+
+@pytest.mark.parametrize("name", ["a", "v"])
+def test_a_gradient_that_would_spoil_the_state_for_good_is_refused(name):
+    theta = ParamStore(a=1.0, v=np.ones(2))
+    update = ParamUpdate(ADAM(0.1), theta)
+    with pytest.raises(UpdateError, match=f"'{name}', or its state, .* or clip the gradient"):
+        update.apply(grads={name: 1e200 if name == "a" else [1.0, 1e200]})
+    update.apply(grads={"a": 1.0, "v": [1.0, 1.0]})
+    assert update.steps == 1
+    assert theta["v"].value.tolist() == pytest.approx([1.1, 1.1])
+
+
+@pytest.mark.parametrize("policy", ["raise", "zero", "keep", "skip"])
+def test_a_gradient_beyond_single_precision_is_not_finite(policy):
+    theta = ParamStore(p=np.ones(3, np.float32))
+    update = ParamUpdate(ADAM(0.1), theta, on_nonfinite=policy)
+    g = {"p": np.array([1e300, 1.0, 1.0])}
+    if policy == "raise":
+        with pytest.raises(NonFiniteGradient):
+            update.apply(grads=g)
+    else:
+        update.apply(grads=g)
+    moved = (theta["p"].value != 1.0).tolist()
+    assert moved == [False, policy == "keep", policy == "keep"]
+
+
+def test_a_state_in_single_precision_leaves_coordinates_in_double():
+    theta = ParamStore(W=np.full(2, 1.0 / 3.0))
+    update = ParamUpdate(chain(scale_by_adam(dtype="float32"), scale(1e-10)), theta)
+    update.apply(grads={"W": [0.0, 1.0]})
+    assert theta["W"].value[0] == 1.0 / 3.0
+    assert theta["W"].value[1] - 1.0 / 3.0 == pytest.approx(1e-10, rel=1e-5)
+    assert update.state_dict()["0 scale_by_adam/m/theta/W"].dtype == np.float32
+    again = ParamUpdate(chain(scale_by_adam(dtype="float32"), scale(1e-10)), theta)
+    again.load_state_dict(update.state_dict())
+
+
+def test_parts_may_keep_states_of_different_types():
+    def rule():
+        momentum = elementwise(lambda g, theta, m: (0.9 * m + g, 0.9 * m + g), {"m": 0.0})
+        return chain(scale_by_adam(dtype="float32"), momentum, scale(0.1))
+
+    theta = ParamStore(W=np.zeros(3))
+    update = ParamUpdate(rule(), theta)
+    update.apply(grads={"W": np.ones(3)})
+    again = ParamUpdate(rule(), theta)
+    again.load_state_dict(update.state_dict())
+    kinds = {
+        k.split("/")[0]: v.dtype for k, v in update.state_dict().items() if k.endswith("m/theta/W")
+    }
+    assert sorted(map(str, kinds.values())) == ["float32", "float64"]
+
+
+def test_a_parameter_that_was_initialised_again_lets_go_of_the_others():
+    theta = ParamStore(a=np.zeros(2), b=np.zeros(3))
+    update = ParamUpdate(scale(1.0), theta)
+    update.apply(grads={"a": np.ones(2), "b": np.ones(3)})
+    old = theta["a"]
+    theta.init("a", np.zeros(2))
+    held = [old.value for _ in range(3)]
+    update.apply(grads={"a": np.ones(2), "b": np.ones(3)})
+    old.set([7.0, 7.0])
+    assert [h.tolist() for h in held] == [[1.0, 1.0]] * 3
+    assert theta["b"].value.tolist() == [2.0] * 3
+    assert theta["a"].value.tolist() == [1.0] * 2

@@ -2,6 +2,7 @@
 
 import functools
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genparams import gen, init_param, normal, param
-from genparams.errors import InvalidValue, UpdateError
+from genparams.errors import InvalidValue, UnknownParameter, UpdateError
 from genparams.params import ParamStore
 from genparams.update.adaptive import scale_by_adam
 from genparams.update.clipping import centralize, clip_by_global_norm
-from genparams.update.configurations import ADAM
+from genparams.update.configurations import ADAM, AdamW
 from genparams.update.grouping import accumulate, only, partition, project, with_schedule
 from genparams.update.kernels import kernel
 from genparams.update.param_update import ParamUpdate
@@ -277,6 +278,7 @@ MIXED = partition({"w": chain(centralize(), ADAM(0.1)), "*": scale(0.1)})
 @pytest.mark.parametrize("rule", [*FAST.values(), MIXED], ids=[*FAST, "mixed"])
 @pytest.mark.parametrize("minimize", [False, True])
 def test_an_update_takes_the_steps_of_apply(rule, minimize):
+    rule = replace(rule, names=frozenset())
     fast, plain = store_of(THETA), store_of(THETA)
     updates = [
         ParamUpdate(rule, fast, minimize=minimize),
@@ -296,6 +298,7 @@ def test_an_update_takes_the_steps_of_apply(rule, minimize):
     ids=[*FAST, "mixed", "accumulate"],
 )
 def test_a_parameter_that_joins_later_takes_the_steps_of_apply(rule):
+    rule = replace(rule, names=frozenset())  # as if it were for patterns
     fast, plain = store_of({"w": THETA["w"]}), store_of({"w": THETA["w"]})
     for theta, update in [(fast, ParamUpdate(rule, fast)), (plain, ParamUpdate(slow(rule), plain))]:
         for _ in range(2):
@@ -304,8 +307,8 @@ def test_a_parameter_that_joins_later_takes_the_steps_of_apply(rule):
         theta.init("bias", THETA["bias"])
         for _ in range(2):
             update.apply({"v": G["v"], "bias": G["bias"]})
-        whole = ParamUpdate(rule, store_of(THETA)).state_dict()
-        assert {k.removeprefix("/") for k in update.state_dict()} == set(whole)
+        whole = ParamUpdate(update.rule, store_of(THETA)).state_dict()
+        assert set(update.state_dict()) == set(whole)
     for k in THETA:
         np.testing.assert_allclose(fast[k].value, plain[k].value, rtol=1e-12)
 
@@ -326,8 +329,8 @@ def test_the_rates_of_groups_are_read_and_set_by_their_names():
     theta = store_of(THETA)
     update = ParamUpdate(partition({"bias": ADAM(0.1), "*": ADAM(0.2)}), theta)
     assert update.learning_rates == {
-        "0 bias/1 scale_by_state": 0.1,
-        "1 */1 scale_by_state": 0.2,
+        "0 partition/0 bias/1 scale_by_state": 0.1,
+        "0 partition/1 */1 scale_by_state": 0.2,
     }
 
 
@@ -587,3 +590,30 @@ def test_what_a_rule_leaves_out_stays_out():
     none = stateless(lambda g, theta: {})
     g = {"w": 1.0, "b": 1.0}
     assert first(partition({"w": none, "*": scale(2.0)}), g, g) == {"b": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("rule", "wrong"),
+    [
+        (only(scale(2.0), "bais"), "bais"),
+        (partition({"bais": scale(2.0), "*": scale(1.0)}), "bais"),
+        (chain(scale(1.0), AdamW(0.1, mask=["w", "theta.bais"])), "theta.bais"),
+        (project(scale(1.0), np.abs, where="bais"), "bais"),
+        (
+            accumulate(only(scale(1.0), {"w": True, "bias": True, "v": True, "bais": False}), 2),
+            "bais",
+        ),
+    ],
+    ids=repr,
+)
+def test_a_rule_for_a_parameter_that_is_not_there_is_refused(rule, wrong):
+    update = ParamUpdate(rule, store_of(THETA))
+    with pytest.raises(UnknownParameter, match=rf"for '{wrong}', and .* did you mean .*bias\?"):
+        update.apply(G)
+
+
+def test_patterns_may_match_nothing_and_a_function_is_meant_by_its_name_and_a_star():
+    update = ParamUpdate(
+        partition({"*bais": scale(9.0), "theta.*": scale(2.0), "*": scale(0.0)}), store_of(THETA)
+    )
+    update.apply(G)

@@ -10,15 +10,20 @@ from genparams import (
     SGD,
     FixedStepGradientDescent,
     GradientDescent,
+    GradientTracer,
     ParamStore,
     ParamUpdate,
     ReduceOnPlateau,
+    Rule,
+    chain,
     gen,
     init_param,
     normal,
     param,
     partition,
     positive,
+    scale,
+    scale_by_schedule,
     stateless,
 )
 from genparams.errors import (
@@ -611,3 +616,86 @@ def test_a_rate_without_meaning_is_refused(rate):
     with pytest.raises(InvalidValue, match="learning_rate must be at least 0 and finite"):
         update.learning_rate = rate
     assert update.learning_rate == 0.1
+
+
+# --- What a beginner writes
+
+
+def test_gradients_of_one_store_may_be_given_in_both_ways_at_once():
+    theta = ParamStore(a=0.0, b=0.0)
+    ParamUpdate(STEP, theta).apply(grads={"theta": {"a": 1.0}, "b": 1.0})
+    assert (theta["a"].value, theta["b"].value) == (0.1, 0.1)
+
+
+def untyped(value: Any) -> Any:
+    """What no type checker lets through."""
+    return value
+
+
+@pytest.mark.parametrize(
+    ("act", "error", "message"),
+    [
+        (
+            lambda t: ParamUpdate(STEP, t).apply(untyped([1.0])),
+            UpdateError,
+            "grads are a dictionary by par",
+        ),
+        (lambda t: ParamUpdate(STEP, "f"), UpdateError, r"ParamUpdate\(rule, f=\[\.\.\.\]\)"),
+        (
+            lambda t: ParamUpdate(STEP, t, tracer=untyped(True)),
+            InvalidValue,
+            r"tracer is a GradientTracer",
+        ),
+        (lambda t: ParamUpdate(STEP, t, on_nonfinite="skp"), InvalidValue, "did you mean skip"),
+        (
+            lambda t: ParamUpdate(STEP, t).load_state_dict(untyped("f")),
+            StateMismatch,
+            "is a dictionary",
+        ),
+        (
+            lambda t: scale(untyped("0.1")),
+            InvalidValue,
+            "scale: factor must be a finite number, got '0.1'",
+        ),
+        (lambda t: scale_by_schedule(untyped(0.1)), InvalidValue, "a number goes into scale"),
+        (
+            lambda t: ParamUpdate(SGD(lambda n: untyped("0.1")), t).apply({"a": 1.0}),
+            InvalidValue,
+            "a schedule: what it gives must be a finite number, got '0.1'",
+        ),
+        (lambda t: GradientTracer(limit=-1), InvalidValue, "limit must be a whole number"),
+    ],
+)
+def test_a_mistake_is_told(act, error, message):
+    with pytest.raises(error, match=message):
+        act(ParamStore(a=1.0))
+
+
+@pytest.mark.parametrize(("key", "bad"), [("steps", 2.5), ("steps", -1), ("0 ADAM", None)])
+def test_a_state_without_meaning_is_refused(key, bad):
+    theta = ParamStore(a=1.0)
+    update = ParamUpdate(chain(ADAM(0.1)), theta)
+    saved = update.state_dict()
+    key = next(k for k in saved if k.startswith(key))
+    saved[key] = np.array(np.nan if bad is None else bad)
+    with pytest.raises(StateMismatch, match=key):
+        update.load_state_dict(saved)
+
+
+def test_a_state_that_cannot_be_saved_names_its_entry():
+    told = Rule(lambda theta: {"note": "text"}, lambda g, state, theta: (dict(g), state), "told")
+    with pytest.raises(UpdateError, match="0 told/note is 'text'"):
+        ParamUpdate(told, ParamStore(a=1.0)).state_dict()
+
+
+def test_a_traced_step_that_was_skipped_does_not_stay_in_the_norm():
+    tracer = GradientTracer(limit=3)
+    update = ParamUpdate(STEP, ParamStore(a=1.0), tracer=tracer, on_nonfinite="skip")
+    update.apply({"a": np.nan})
+    update.apply({"a": 3.0})
+    assert tracer.global_norm(1) == 3.0
+    assert [r.nonfinite for r in tracer.records] == [1, 0]
+    assert tracer.records[-1].ratio == pytest.approx(0.3)
+    for _ in range(4):
+        update.apply({"a": 1.0})
+    assert [r.step for r in tracer.records] == [3, 4, 5]

@@ -213,10 +213,10 @@ def test_a_parameter_that_joins_later_does_not_start_the_noise_anew():
     before = update.state_dict()
     theta.init("b", 1.0)
     after = update.state_dict()
-    assert after["count"] == 1
-    np.testing.assert_array_equal(after["generator"], before["generator"])
+    assert after["0 add_noise/count"] == 1
+    np.testing.assert_array_equal(after["0 add_noise/generator"], before["0 add_noise/generator"])
     update.apply({"a": 0.0, "b": 0.0})
-    assert update.state_dict()["count"] == 2
+    assert update.state_dict()["0 add_noise/count"] == 2
 
 
 @given(st.integers(0, 2**128 - 1), st.integers(0, 9))
