@@ -11,7 +11,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -89,7 +89,7 @@ class Singles:
     def stepped(
         self, given: Mapping[Parameter, Any] | None, taken: int
     ) -> list[tuple[Any, ...]] | None:
-        """Each slot with its new coordinate, fields, and value unless that is the coordinate.
+        """Each slot with its new coordinate, fields and value.
 
         None if a gradient is not finite.
 
@@ -107,7 +107,7 @@ class Singles:
         if self._plain or moved is None:
             return moved
         with np.errstate(all="ignore"):
-            for i, (slot, theta, fields) in enumerate(moved):
+            for i, (slot, theta, fields, _) in enumerate(moved):
                 if not slot.plain:
                     theta, value = slot.parameter.moved(theta)
                     if not is_finite(value):
@@ -131,7 +131,7 @@ class Singles:
                 theta, _, *fields = (float(a[0]) for a in arrays)
                 if not all(map(math.isfinite, (theta, *fields))):
                     raise overflow(slot.parameter)
-                moved.append((slot, theta, tuple(fields)))
+                moved.append((slot, theta, tuple(fields), theta))
         return moved
 
     def note(self, taken: int) -> None:
@@ -266,15 +266,6 @@ def _has_numba() -> bool:
     return find_spec("numba") is not None
 
 
-def whole(commit: Callable[[], None]) -> None:
-    """Do something that may be done twice; if it is interrupted, do it to its end first."""
-    try:
-        commit()
-    except BaseException:
-        commit()
-        raise
-
-
 @contextmanager
 def interrupts_later() -> Iterator[None]:
     """Let Ctrl-C wait for the end of what is inside, which takes at least a millisecond."""
@@ -367,7 +358,7 @@ class Engine:
 
     def is_current(self) -> bool:
         """Whether its parameters still lie where they lay."""
-        return all([run.parameters[0].buffer is run.buffer for run in self.runs])  # noqa: C419  # quick
+        return not self.runs or all(run.parameters[0].buffer is run.buffer for run in self.runs)
 
     def note(self) -> None:
         """Write what is kept by parameter into the rule's state."""
@@ -394,9 +385,13 @@ class Engine:
                 return False
             moved += found
         shared = [(state, advance(state)) for advance, state in self._shared]
-        commit = partial(self._commit, moved, shared, self._taken + 1, given is None, done)
+        commit = moved, shared, self._taken + 1, given is None, done
         if not self.runs:
-            whole(commit)
+            try:
+                self._commit(*commit)
+            except BaseException:
+                self._commit(*commit)
+                raise
             return True
         with np.errstate(all="ignore"):  # what is not finite is looked for
             gradients = [run.gradient(given) for run in self.runs]
@@ -411,7 +406,7 @@ class Engine:
         return True
 
     def _step_runs(
-        self, gradients: list[np.ndarray], short: list[bool], commit: Callable[[], None]
+        self, gradients: list[np.ndarray], short: list[bool], commit: tuple[Any, ...]
     ) -> None:
         saved: list[tuple[Run, list[np.ndarray]]] = []
         computed = False
@@ -420,10 +415,10 @@ class Engine:
                 saved.append((run, run.saved(is_short)))
                 run.step(g, is_short, self._taken, self._scratch)
             computed = True
-            commit()
+            self._commit(*commit)
         except BaseException:
             if computed:
-                commit()
+                self._commit(*commit)
             else:
                 for run, old in saved:
                     run.restore(old)
@@ -438,11 +433,9 @@ class Engine:
         done: Callable[[], None],
     ) -> None:
         """Take what was computed; it does not matter if it is done twice."""
-        for slot, theta, fields, *value in moved:
+        for slot, theta, fields, value in moved:
             p = slot.parameter
-            p._theta = theta
-            p._value = value[0] if value else theta
-            slot.fields = fields
+            p._theta, p._value, slot.fields = theta, value, fields
             if emptied:
                 p._grad, p.accumulated = 0.0, False
         for run in self.runs:

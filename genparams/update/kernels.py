@@ -251,8 +251,8 @@ class Kernel:
     def over_floats(self) -> Callable[..., Any]:
         """`f(slots, gradients, *constants)` steps floats.
 
-        Returns `(slot, theta, fields)` of each; or the first parameter that would not be finite,
-        or whose gradient is not or is too large to be squared.
+        Returns `(slot, theta, fields, theta)` of each, the latter as its value; or the first
+        parameter that would not be finite, or whose gradient is not or is too large to be squared.
         """
         notes = self.notes
         inputs = ["slots", "gradients", *(c.name for c in notes.constants)]
@@ -268,7 +268,7 @@ class Kernel:
         theta, *fields = notes.results
         lines += [
             f"    if {_shown(theta)} - {_shown(theta)} != 0.0: return slot.parameter",
-            f"    moved.append((slot, {_shown(theta)}, ({_listed(fields)})))",
+            f"    moved.append((slot, {_shown(theta)}, ({_listed(fields)}), {_shown(theta)}))",
             "  return moved",
         ]
         return _made(lines, "f")

@@ -15,7 +15,7 @@ from genparams.errors import (
     nearest,
 )
 from genparams.params import Parameter, is_finite, labels, lock
-from genparams.update.engine import Engine, whole
+from genparams.update.engine import Engine
 from genparams.update.rule import Rule, State, chain, split
 from genparams.update.settings import AT_LEAST_0, number
 from genparams.update.states import (
@@ -198,7 +198,11 @@ class ParamUpdate:
         try:
             if self._tail is None:
                 moved += [(p, *p.stepped(direction)) for p, direction in g.items()]
-                whole(done)
+                try:
+                    done()
+                except BaseException:
+                    done()
+                    raise
             else:
                 g = {p: p.checked_direction(d) for p, d in g.items()}
                 if not self._engine_of(g).step(g, done):

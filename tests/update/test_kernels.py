@@ -25,7 +25,7 @@ class Slot:
 
 def over_floats(formulas, g, theta, fields, constants=(), minimize=False):
     slot = Slot(theta, fields)
-    ((found, moved, after),) = kernel(formulas, minimize).over_floats([slot], [g], *constants)
+    ((found, moved, after, _),) = kernel(formulas, minimize).over_floats([slot], [g], *constants)
     assert found is slot
     return moved, after
 
