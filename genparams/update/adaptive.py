@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from genparams.update.rule import Rule, Tree, elementwise, stateless
+from genparams.update.rule import Rule, Tree, elementwise, named, stateless
 from genparams.update.settings import (
     ABOVE_0,
     AT_LEAST_0,
@@ -29,6 +29,7 @@ from genparams.update.settings import (
 _THRESHOLD = Kind("at least 4", lambda v: 4 <= v < math.inf, "5.0")
 
 
+@named
 def scale_by_adam(
     beta1: float = 0.9,
     beta2: float = 0.999,
@@ -63,12 +64,7 @@ def scale_by_adam(
         formula,
         {"m": 0.0, "v": 0.0},
         _corrections(beta1, beta2, epsilon, epsilon_root),
-        name="scale_by_adam",
         dtype=float_type("scale_by_adam", dtype),
-        beta1=beta1,
-        beta2=beta2,
-        epsilon=epsilon,
-        **_if_any(epsilon_root=epsilon_root),
     )
 
 
@@ -90,11 +86,7 @@ def _corrections(
     return constants
 
 
-def _if_any(**settings: Any) -> dict[str, Any]:
-    """Settings that are worth showing: those that are not off."""
-    return {name: value for name, value in settings.items() if value}
-
-
+@named
 def scale_by_amsgrad(
     beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8, *, dtype: FloatType = None
 ) -> Rule:
@@ -126,14 +118,11 @@ def scale_by_amsgrad(
         formula,
         {"m": 0.0, "v": 0.0, "top": 0.0},
         _corrections(beta1, beta2, epsilon),
-        name="scale_by_amsgrad",
         dtype=float_type("scale_by_amsgrad", dtype),
-        beta1=beta1,
-        beta2=beta2,
-        epsilon=epsilon,
     )
 
 
+@named
 def scale_by_belief(
     beta1: float = 0.9,
     beta2: float = 0.999,
@@ -171,15 +160,11 @@ def scale_by_belief(
         formula,
         {"m": 0.0, "s": 0.0},
         _corrections(beta1, beta2, epsilon),
-        name="scale_by_belief",
         dtype=float_type("scale_by_belief", dtype),
-        beta1=beta1,
-        beta2=beta2,
-        epsilon=epsilon,
-        epsilon_root=epsilon_root,
     )
 
 
+@named
 def scale_by_radam(
     beta1: float = 0.9,
     beta2: float = 0.999,
@@ -230,19 +215,11 @@ def scale_by_radam(
         return m / (root * trusted + floor) * rate, m, v
 
     return elementwise(
-        formula,
-        {"m": 0.0, "v": 0.0},
-        constants,
-        name="scale_by_radam",
-        dtype=float_type("scale_by_radam", dtype),
-        beta1=beta1,
-        beta2=beta2,
-        epsilon=epsilon,
-        **_if_any(epsilon_root=epsilon_root),
-        threshold=threshold,
+        formula, {"m": 0.0, "v": 0.0}, constants, dtype=float_type("scale_by_radam", dtype)
     )
 
 
+@named
 def scale_by_nadam(
     beta1: float = 0.9,
     beta2: float = 0.999,
@@ -294,18 +271,11 @@ def scale_by_nadam(
         return (g * now + m * then) / (np.sqrt(v) + floor), m, v
 
     return elementwise(
-        formula,
-        {"m": 0.0, "v": 0.0},
-        constants,
-        name="scale_by_nadam",
-        dtype=float_type("scale_by_nadam", dtype),
-        beta1=beta1,
-        beta2=beta2,
-        epsilon=epsilon,
-        momentum_decay=momentum_decay,
+        formula, {"m": 0.0, "v": 0.0}, constants, dtype=float_type("scale_by_nadam", dtype)
     )
 
 
+@named
 def scale_by_adamax(
     beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8, *, dtype: FloatType = None
 ) -> Rule:
@@ -334,17 +304,11 @@ def scale_by_adamax(
         return m / u * rate, m, u
 
     return elementwise(
-        formula,
-        {"m": 0.0, "u": 0.0},
-        constants,
-        name="scale_by_adamax",
-        dtype=float_type("scale_by_adamax", dtype),
-        beta1=beta1,
-        beta2=beta2,
-        epsilon=epsilon,
+        formula, {"m": 0.0, "u": 0.0}, constants, dtype=float_type("scale_by_adamax", dtype)
     )
 
 
+@named
 def scale_by_yogi(
     beta1: float = 0.9,
     beta2: float = 0.999,
@@ -389,19 +353,11 @@ def scale_by_yogi(
         return m / (np.sqrt(v + inside if epsilon_root else v) + floor) * rate, m, v
 
     return elementwise(
-        formula,
-        {"m": 0.0, "v": start},
-        constants,
-        name="scale_by_yogi",
-        dtype=float_type("scale_by_yogi", dtype),
-        beta1=beta1,
-        beta2=beta2,
-        epsilon=epsilon,
-        **_if_any(epsilon_root=epsilon_root),
-        initial_accumulator_value=start,
+        formula, {"m": 0.0, "v": start}, constants, dtype=float_type("scale_by_yogi", dtype)
     )
 
 
+@named
 def scale_by_lion(beta1: float = 0.9, beta2: float = 0.99, *, dtype: FloatType = None) -> Rule:
     """The sign of a mean of the gradient and a running mean of those before.
 
@@ -421,16 +377,10 @@ def scale_by_lion(beta1: float = 0.9, beta2: float = 0.99, *, dtype: FloatType =
     def formula(g, theta, m):
         return np.sign(m * past + g), beta2 * m + g
 
-    return elementwise(
-        formula,
-        {"m": 0.0},
-        name="scale_by_lion",
-        dtype=float_type("scale_by_lion", dtype),
-        beta1=beta1,
-        beta2=beta2,
-    )
+    return elementwise(formula, {"m": 0.0}, dtype=float_type("scale_by_lion", dtype))
 
 
+@named
 def scale_by_rms(
     decay: float = 0.9,
     epsilon: float = 1e-8,
@@ -489,12 +439,7 @@ def scale_by_rms(
         formula if bias_correction else uncorrected,
         fields,
         constants if bias_correction else None,
-        name="scale_by_rms",
         dtype=float_type("scale_by_rms", dtype),
-        decay=decay,
-        epsilon=epsilon,
-        **({} if epsilon_in_root else {"epsilon_in_root": False}),
-        **_if_any(centered=centered, bias_correction=bias_correction, initial_scale=start),
     )
 
 
@@ -535,6 +480,7 @@ def scale_by_stddev(
     )
 
 
+@named
 def scale_by_rss(
     initial_accumulator_value: float = 0.1, epsilon: float = 1e-7, *, dtype: FloatType = None
 ) -> Rule:
@@ -560,16 +506,10 @@ def scale_by_rss(
         S = S + g * g
         return g / np.sqrt(S + epsilon), S
 
-    return elementwise(
-        formula,
-        {"S": start},
-        name="scale_by_rss",
-        dtype=float_type("scale_by_rss", dtype),
-        initial_accumulator_value=start,
-        epsilon=epsilon,
-    )
+    return elementwise(formula, {"S": start}, dtype=float_type("scale_by_rss", dtype))
 
 
+@named
 def scale_by_adadelta(rho: float = 0.9, epsilon: float = 1e-6, *, dtype: FloatType = None) -> Rule:
     """Give directions the size of those before them, so that there is no rate to choose.
 
@@ -594,16 +534,10 @@ def scale_by_adadelta(rho: float = 0.9, epsilon: float = 1e-6, *, dtype: FloatTy
         direction = np.sqrt(u + floor) / np.sqrt(v + floor) * g
         return direction, v, rho * u + direction * direction
 
-    return elementwise(
-        formula,
-        {"v": 0.0, "u": 0.0},
-        name="scale_by_adadelta",
-        dtype=float_type("scale_by_adadelta", dtype),
-        rho=rho,
-        epsilon=epsilon,
-    )
+    return elementwise(formula, {"v": 0.0, "u": 0.0}, dtype=float_type("scale_by_adadelta", dtype))
 
 
+@named
 def scale_by_trust_ratio(
     min_norm: float = 0.0, trust_coefficient: float = 1.0, epsilon: float = 0.0
 ) -> Rule:
@@ -634,13 +568,7 @@ def scale_by_trust_ratio(
     def apply(g: Tree, theta: Tree) -> dict[Any, Any]:
         return {k: scaled(d, theta[k]) for k, d in g.items()}
 
-    return stateless(
-        apply,
-        "scale_by_trust_ratio",
-        min_norm=min_norm,
-        trust_coefficient=trust,
-        epsilon=epsilon,
-    )
+    return stateless(apply)
 
 
 def _norm(x: Any) -> float:

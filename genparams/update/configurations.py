@@ -17,7 +17,6 @@ What several of them take means the same in each:
 """
 
 from collections.abc import Callable
-from typing import Any
 
 from genparams.update.adaptive import (
     scale_by_adadelta,
@@ -37,7 +36,7 @@ from genparams.update.clipping import clip
 from genparams.update.grouping import Where
 from genparams.update.momentum import momentum_trace
 from genparams.update.regularizing import add_decayed_weights
-from genparams.update.rule import Rule, chain
+from genparams.update.rule import Rule, chain, named
 from genparams.update.scaling import (
     scale_by_inverse_time,
     scale_by_schedule,
@@ -57,7 +56,6 @@ from genparams.update.settings import (
     FloatType,
     Kind,
     checked,
-    plain,
 )
 
 Rate = float | Callable[[int], float]
@@ -69,6 +67,7 @@ _RATE = Kind("above 0, or a schedule", ABOVE_0.holds, ABOVE_0.example)
 # --- Plain gradients
 
 
+@named
 def FixedStepGradientDescent(step_size: float) -> Rule:
     """Move along the gradient by a fixed step: theta <- theta + step_size g.
 
@@ -78,9 +77,10 @@ def FixedStepGradientDescent(step_size: float) -> Rule:
         InvalidValue: `step_size` is not above 0.
     """
     (step,) = checked("FixedStepGradientDescent", ABOVE_0, step_size=step_size)
-    return _named(scale_by_state(step), name="FixedStepGradientDescent", step_size=step)
+    return chain(scale_by_state(step))
 
 
+@named
 def GradientDescent(step_size_init: float, step_size_beta: float) -> Rule:
     """Move along the gradient by a falling step.
 
@@ -94,14 +94,10 @@ def GradientDescent(step_size_init: float, step_size_beta: float) -> Rule:
     """
     (init,) = checked("GradientDescent", ABOVE_0, step_size_init=step_size_init)
     (beta,) = checked("GradientDescent", AT_LEAST_0, step_size_beta=step_size_beta)
-    return _named(
-        scale_by_inverse_time(init, beta),
-        name="GradientDescent",
-        step_size_init=init,
-        step_size_beta=beta,
-    )
+    return chain(scale_by_inverse_time(init, beta))
 
 
+@named
 def SGD(
     learning_rate: Rate = 0.1,
     *,
@@ -124,24 +120,16 @@ def SGD(
     Raises:
         InvalidValue: a number is out of its range.
     """
-    return _named(
+    return chain(
         *_penalty("SGD", weight_decay, mask),
         *_slowing("SGD", decay),
         *([scale_by_schedule(one_over_sqrt(1.0))] if decay_by_root else []),
         *_rate("SGD", learning_rate),
         *_bounded("SGD", clip_step),
-        name="SGD",
-        learning_rate=learning_rate,
-        **_used(
-            decay=decay,
-            decay_by_root=decay_by_root,
-            weight_decay=weight_decay,
-            mask=mask,
-            clip_step=clip_step,
-        ),
     )
 
 
+@named
 def Momentum(
     learning_rate: Rate = 0.01,
     rho: float = 0.9,
@@ -165,18 +153,15 @@ def Momentum(
 
     Reference: Polyak, 1964, https://doi.org/10.1016/0041-5553(64)90137-5.
     """
-    return _named(
+    return chain(
         *_penalty("Momentum", weight_decay, mask),
         *_slowing("Momentum", decay),
         *_rate("Momentum", learning_rate),
         *_velocity("Momentum", False, dtype, rho=rho),
-        name="Momentum",
-        learning_rate=learning_rate,
-        rho=rho,
-        **_used(decay=decay, weight_decay=weight_decay, mask=mask, dtype=dtype),
     )
 
 
+@named
 def Nesterov(
     learning_rate: Rate = 0.01,
     rho: float = 0.9,
@@ -201,21 +186,18 @@ def Nesterov(
     Reference: Nesterov, 1983, in the variables of Bengio et al., 2012,
     https://arxiv.org/abs/1212.0901, equation 7.
     """
-    return _named(
+    return chain(
         *_penalty("Nesterov", weight_decay, mask),
         *_slowing("Nesterov", decay),
         *_rate("Nesterov", learning_rate),
         *_velocity("Nesterov", True, dtype, rho=rho),
-        name="Nesterov",
-        learning_rate=learning_rate,
-        rho=rho,
-        **_used(decay=decay, weight_decay=weight_decay, mask=mask, dtype=dtype),
     )
 
 
 # --- Adam and its kin
 
 
+@named
 def ADAM(
     learning_rate: Rate = 0.001,
     beta1: float = 0.9,
@@ -240,18 +222,13 @@ def ADAM(
 
     Reference: Kingma and Ba, 2014, https://arxiv.org/abs/1412.6980, algorithm 1.
     """
-    return _named(
+    return chain(
         scale_by_adam(beta1, beta2, epsilon, dtype=dtype),
         *_step("ADAM", learning_rate, decay, backoff_steps, clip_step),
-        name="ADAM",
-        learning_rate=learning_rate,
-        beta1=beta1,
-        beta2=beta2,
-        epsilon=epsilon,
-        **_used(decay=decay, backoff_steps=backoff_steps, clip_step=clip_step, dtype=dtype),
     )
 
 
+@named
 def AdamW(
     learning_rate: Rate = 0.001,
     beta1: float = 0.9,
@@ -277,26 +254,14 @@ def AdamW(
 
     Reference: Loshchilov and Hutter, 2019, https://arxiv.org/abs/1711.05101, algorithm 2.
     """
-    return _named(
+    return chain(
         scale_by_adam(beta1, beta2, epsilon, dtype=dtype),
         *_penalty("AdamW", weight_decay, mask),
         *_step("AdamW", learning_rate, decay, backoff_steps, clip_step),
-        name="AdamW",
-        learning_rate=learning_rate,
-        beta1=beta1,
-        beta2=beta2,
-        epsilon=epsilon,
-        weight_decay=weight_decay,
-        **_used(
-            mask=mask,
-            decay=decay,
-            backoff_steps=backoff_steps,
-            clip_step=clip_step,
-            dtype=dtype,
-        ),
     )
 
 
+@named
 def Adamax(
     learning_rate: Rate = 0.002,
     beta1: float = 0.9,
@@ -317,18 +282,13 @@ def Adamax(
 
     Reference: Kingma and Ba, 2014, https://arxiv.org/abs/1412.6980, algorithm 2.
     """
-    return _named(
+    return chain(
         scale_by_adamax(beta1, beta2, epsilon, dtype=dtype),
         *_step("Adamax", learning_rate, decay, backoff_steps, clip_step),
-        name="Adamax",
-        learning_rate=learning_rate,
-        beta1=beta1,
-        beta2=beta2,
-        epsilon=epsilon,
-        **_used(decay=decay, backoff_steps=backoff_steps, clip_step=clip_step, dtype=dtype),
     )
 
 
+@named
 def AMSGrad(
     learning_rate: Rate = 0.001,
     beta1: float = 0.9,
@@ -350,18 +310,13 @@ def AMSGrad(
 
     Reference: Reddi, Kale and Kumar, 2018, https://arxiv.org/abs/1904.09237, algorithm 2.
     """
-    return _named(
+    return chain(
         scale_by_amsgrad(beta1, beta2, epsilon, dtype=dtype),
         *_step("AMSGrad", learning_rate, decay, backoff_steps, clip_step),
-        name="AMSGrad",
-        learning_rate=learning_rate,
-        beta1=beta1,
-        beta2=beta2,
-        epsilon=epsilon,
-        **_used(decay=decay, backoff_steps=backoff_steps, clip_step=clip_step, dtype=dtype),
     )
 
 
+@named
 def NAdam(
     learning_rate: Rate = 0.002,
     beta1: float = 0.9,
@@ -383,19 +338,13 @@ def NAdam(
 
     Reference: Dozat, 2016, https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ, algorithm 2.
     """
-    return _named(
+    return chain(
         scale_by_nadam(beta1, beta2, epsilon, momentum_decay, dtype=dtype),
         *_step("NAdam", learning_rate, decay, backoff_steps, clip_step),
-        name="NAdam",
-        learning_rate=learning_rate,
-        beta1=beta1,
-        beta2=beta2,
-        epsilon=epsilon,
-        momentum_decay=momentum_decay,
-        **_used(decay=decay, backoff_steps=backoff_steps, clip_step=clip_step, dtype=dtype),
     )
 
 
+@named
 def RAdam(
     learning_rate: Rate = 0.001,
     beta1: float = 0.9,
@@ -417,19 +366,13 @@ def RAdam(
 
     Reference: Liu et al., 2019, https://arxiv.org/abs/1908.03265, algorithm 2.
     """
-    return _named(
+    return chain(
         scale_by_radam(beta1, beta2, epsilon, threshold=threshold, dtype=dtype),
         *_step("RAdam", learning_rate, decay, backoff_steps, clip_step),
-        name="RAdam",
-        learning_rate=learning_rate,
-        beta1=beta1,
-        beta2=beta2,
-        epsilon=epsilon,
-        threshold=threshold,
-        **_used(decay=decay, backoff_steps=backoff_steps, clip_step=clip_step, dtype=dtype),
     )
 
 
+@named
 def AdaBelief(
     learning_rate: Rate = 0.001,
     beta1: float = 0.9,
@@ -451,19 +394,13 @@ def AdaBelief(
 
     Reference: Zhuang et al., 2020, https://arxiv.org/abs/2010.07468, algorithm 2.
     """
-    return _named(
+    return chain(
         scale_by_belief(beta1, beta2, epsilon, epsilon_root=epsilon_root, dtype=dtype),
         *_step("AdaBelief", learning_rate, decay, backoff_steps, clip_step),
-        name="AdaBelief",
-        learning_rate=learning_rate,
-        beta1=beta1,
-        beta2=beta2,
-        epsilon=epsilon,
-        epsilon_root=epsilon_root,
-        **_used(decay=decay, backoff_steps=backoff_steps, clip_step=clip_step, dtype=dtype),
     )
 
 
+@named
 def Yogi(
     learning_rate: Rate = 0.01,
     beta1: float = 0.9,
@@ -485,28 +422,18 @@ def Yogi(
 
     Reference: Zaheer et al., 2018, https://papers.nips.cc/paper/8186, algorithm 2.
     """
-    return _named(
+    return chain(
         scale_by_yogi(
-            beta1,
-            beta2,
-            epsilon,
-            initial_accumulator_value=initial_accumulator_value,
-            dtype=dtype,
+            beta1, beta2, epsilon, initial_accumulator_value=initial_accumulator_value, dtype=dtype
         ),
         *_step("Yogi", learning_rate, decay, backoff_steps, clip_step),
-        name="Yogi",
-        learning_rate=learning_rate,
-        beta1=beta1,
-        beta2=beta2,
-        epsilon=epsilon,
-        initial_accumulator_value=initial_accumulator_value,
-        **_used(decay=decay, backoff_steps=backoff_steps, clip_step=clip_step, dtype=dtype),
     )
 
 
 # --- Others that divide by the size of gradients
 
 
+@named
 def RMSProp(
     learning_rate: Rate = 0.001,
     rho: float = 0.9,
@@ -546,28 +473,14 @@ def RMSProp(
         bias_correction=bias_correction,
         dtype=dtype,
     )
-    return _named(
+    return chain(
         direction,
         *_velocity("RMSProp", nesterov, dtype, momentum=momentum),
         *_step("RMSProp", learning_rate, decay, backoff_steps, clip_step),
-        name="RMSProp",
-        learning_rate=learning_rate,
-        rho=rho,
-        epsilon=epsilon,
-        **({} if epsilon_in_root else {"epsilon_in_root": False}),
-        **_used(
-            momentum=momentum,
-            nesterov=nesterov,
-            centered=centered,
-            bias_correction=bias_correction,
-            decay=decay,
-            backoff_steps=backoff_steps,
-            clip_step=clip_step,
-            dtype=dtype,
-        ),
     )
 
 
+@named
 def AdaGrad(
     learning_rate: Rate = 0.01,
     initial_accumulator_value: float = 0.1,
@@ -586,17 +499,13 @@ def AdaGrad(
 
     Reference: Duchi, Hazan and Singer, 2011, https://jmlr.org/papers/v12/duchi11a.html.
     """
-    return _named(
+    return chain(
         scale_by_rss(initial_accumulator_value, epsilon, dtype=dtype),
         *_step("AdaGrad", learning_rate, decay),
-        name="AdaGrad",
-        learning_rate=learning_rate,
-        initial_accumulator_value=initial_accumulator_value,
-        epsilon=epsilon,
-        **_used(decay=decay, dtype=dtype),
     )
 
 
+@named
 def AdaDelta(
     learning_rate: Rate = 1.0,
     rho: float = 0.9,
@@ -614,17 +523,12 @@ def AdaDelta(
 
     Reference: Zeiler, 2012, https://arxiv.org/abs/1212.5701, algorithm 1.
     """
-    return _named(
-        scale_by_adadelta(rho, epsilon, dtype=dtype),
-        *_step("AdaDelta", learning_rate, decay),
-        name="AdaDelta",
-        learning_rate=learning_rate,
-        rho=rho,
-        epsilon=epsilon,
-        **_used(decay=decay, dtype=dtype),
+    return chain(
+        scale_by_adadelta(rho, epsilon, dtype=dtype), *_step("AdaDelta", learning_rate, decay)
     )
 
 
+@named
 def Lion(
     learning_rate: Rate = 0.0001,
     beta1: float = 0.9,
@@ -646,21 +550,17 @@ def Lion(
 
     Reference: Chen et al., 2023, https://arxiv.org/abs/2302.06675, algorithm 2.
     """
-    return _named(
+    return chain(
         scale_by_lion(beta1, beta2, dtype=dtype),
         *_penalty("Lion", weight_decay, mask),
         *_rate("Lion", learning_rate),
-        name="Lion",
-        learning_rate=learning_rate,
-        beta1=beta1,
-        beta2=beta2,
-        **_used(weight_decay=weight_decay, mask=mask, dtype=dtype),
     )
 
 
 # --- Steps in proportion to the parameter
 
 
+@named
 def LAMB(
     learning_rate: Rate = 0.001,
     beta1: float = 0.9,
@@ -685,20 +585,15 @@ def LAMB(
 
     Reference: You et al., 2019, https://arxiv.org/abs/1904.00962, algorithm 2.
     """
-    return _named(
+    return chain(
         scale_by_adam(beta1, beta2, epsilon, dtype=dtype),
         *_penalty("LAMB", weight_decay, mask),
         scale_by_trust_ratio(),
         *_rate("LAMB", learning_rate),
-        name="LAMB",
-        learning_rate=learning_rate,
-        beta1=beta1,
-        beta2=beta2,
-        epsilon=epsilon,
-        **_used(weight_decay=weight_decay, mask=mask, dtype=dtype),
     )
 
 
+@named
 def LARS(
     learning_rate: Rate = 1.0,
     momentum: float = 0.9,
@@ -725,25 +620,15 @@ def LARS(
 
     Reference: You, Gitman and Ginsburg, 2017, https://arxiv.org/abs/1708.03888, algorithm 1.
     """
-    return _named(
+    return chain(
         *_penalty("LARS", weight_decay, mask),
         scale_by_trust_ratio(trust_coefficient=trust_coefficient, epsilon=epsilon),
         *_rate("LARS", learning_rate),
         *_velocity("LARS", nesterov, dtype, momentum=momentum),
-        name="LARS",
-        learning_rate=learning_rate,
-        momentum=momentum,
-        **_used(weight_decay=weight_decay),
-        trust_coefficient=trust_coefficient,
-        **_used(epsilon=epsilon, nesterov=nesterov, mask=mask, dtype=dtype),
     )
 
 
 # --- What they are made of
-
-
-def _named(*parts: Rule, name: str, **settings: Any) -> Rule:
-    return chain(*parts, name=name, **{k: plain(v) for k, v in settings.items()})
 
 
 def _step(
@@ -791,8 +676,3 @@ def _velocity(owner: str, nesterov: bool, dtype: FloatType, **share: float) -> l
 
 def _bounded(owner: str, clip_step: float | None) -> list[Rule]:
     return [] if clip_step is None else [clip(*checked(owner, ABOVE_0, clip_step=clip_step))]
-
-
-def _used(**options: Any) -> dict[str, Any]:
-    """The options that are worth showing: those that are not off."""
-    return {name: value for name, value in options.items() if value}

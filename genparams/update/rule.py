@@ -17,17 +17,20 @@ A rule that treats every number alike says so: it is made by `elementwise` from 
 which an update also makes the code that steps floats and blocks of arrays in place.
 """
 
+import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import partial, wraps
 from types import BuiltinFunctionType, FunctionType, MethodType
-from typing import Any
+from typing import Any, ParamSpec
 
 import numpy as np
 
 from genparams.errors import UpdateError
 from genparams.update.kernels import Elementwise
-from genparams.update.settings import float_type
+from genparams.update.settings import float_type, plain
+
+P = ParamSpec("P")
 
 Tree = Mapping[Any, Any]
 State = Mapping[Any, Any]
@@ -171,6 +174,33 @@ def _full(x: Any, start: float, dtype: Any) -> Any:
 
 def _cast(x: Any, dtype: Any) -> Any:
     return x if dtype is None or type(x) is float else np.asarray(x, dtype)
+
+
+def named(make: Callable[P, Rule]) -> Callable[P, Rule]:
+    """A maker of rules that show its name and what they were made with.
+
+    Options that are off by default, and were left so, are not shown.
+    """
+    signature = inspect.signature(make)
+
+    @wraps(make)
+    def made(*args: P.args, **options: P.kwargs) -> Rule:
+        rule = make(*args, **options)
+        given = signature.bind(*args, **options)
+        given.apply_defaults()
+        shown = {
+            k: plain(v)
+            for k, v in given.arguments.items()
+            if not _is_left_off(v, signature.parameters[k].default)
+        }
+        return replace(rule, name=make.__name__, settings=shown)
+
+    return made
+
+
+def _is_left_off(value: Any, default: Any) -> bool:
+    is_option = not default or default is True
+    return is_option and (value is default or (not callable(value) and value == default))
 
 
 def chain(*rules: Rule, name: str = "chain", **settings: Any) -> Rule:

@@ -177,9 +177,7 @@ def test_a_state_pickles(rule):
 def test_the_text_of_a_rule_shows_its_numbers():
     assert repr(ADAM(0.1)) == "ADAM(learning_rate=0.1, beta1=0.9, beta2=0.999, epsilon=1e-08)"
     assert repr(FixedStepGradientDescent(0.5)) == "FixedStepGradientDescent(step_size=0.5)"
-    assert (
-        repr(GradientDescent(0.5, 2)) == "GradientDescent(step_size_init=0.5, step_size_beta=2.0)"
-    )
+    assert repr(GradientDescent(0.5, 2)) == "GradientDescent(step_size_init=0.5, step_size_beta=2)"
     assert repr(chain(scale_by_adam(), scale(2.0))) == (
         "chain(scale_by_adam(beta1=0.9, beta2=0.999, epsilon=1e-08), scale(factor=2.0))"
     )
