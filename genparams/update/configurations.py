@@ -214,8 +214,8 @@ def ADAM(
         m <- beta1 m + (1 - beta1) g          v <- beta2 v + (1 - beta2) g^2
         theta <- theta + learning_rate (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon)
 
-    t = 1, 2, ... counts the steps of a parameter. The form and the numbers are those of the paper, torch
-    and optax.
+    t = 1, 2, ... counts the steps of a parameter. The form and the numbers are those of the paper,
+    torch and optax.
 
     Raises:
         InvalidValue: a number is out of its range.
