@@ -268,7 +268,7 @@ def _has_numba() -> bool:
 
 @contextmanager
 def interrupts_later() -> Iterator[None]:
-    """Let Ctrl-C wait for the end of what is inside, which takes at least a millisecond."""
+    """Let Ctrl-C wait for the end of what is inside."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -15,7 +15,7 @@ from genparams.errors import (
     nearest,
 )
 from genparams.params import Parameter, is_finite, labels, lock
-from genparams.update.engine import Engine
+from genparams.update.engine import Engine, interrupts_later
 from genparams.update.rule import Rule, State, chain, split
 from genparams.update.settings import AT_LEAST_0, number
 from genparams.update.states import (
@@ -158,7 +158,8 @@ class ParamUpdate:
 
     def _apply(self, given: Mapping[Parameter, Any] | None) -> None:
         if not (self._step_by_parts(given) if self._head else self._step_whole(given)):
-            self._step_without_nonfinite(given)
+            with interrupts_later():
+                self._step_without_nonfinite(given)
 
     def _step_whole(self, given: Mapping[Parameter, Any] | None) -> bool:
         """Take a step of a rule that is all formulas; False if a gradient is not finite."""
