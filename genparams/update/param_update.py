@@ -31,6 +31,7 @@ from genparams.update.targets import Targets
 from genparams.update.tracer import GradientTracer
 
 POLICIES = ("raise", "skip", "zero", "keep")
+OPTIONS = ("callees", "minimize", "on_nonfinite", "tracer")
 
 
 class ParamUpdate:
@@ -78,6 +79,12 @@ class ParamUpdate:
                 f"on_nonfinite is one of {', '.join(POLICIES)}, got {on_nonfinite!r}; "
                 f"{nearest(str(on_nonfinite), POLICIES)}"
             )
+        for option, names in by_name.items():
+            if not isinstance(names, Iterable):
+                raise UpdateError(
+                    f"ParamUpdate has no option {option!r}; {nearest(option, OPTIONS)} (for a "
+                    f"function of that name write {option}=['name', ...])"
+                )
         if tracer is not None and not isinstance(tracer, GradientTracer):
             raise InvalidValue(f"tracer is a GradientTracer(), got {tracer!r}")
         self.rule = rule

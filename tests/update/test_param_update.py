@@ -648,6 +648,11 @@ def untyped(value: Any) -> Any:
         ),
         (lambda t: ParamUpdate(STEP, t, on_nonfinite="skp"), InvalidValue, "did you mean skip"),
         (
+            lambda t: ParamUpdate(STEP, t, minimise=untyped(True)),
+            UpdateError,
+            "did you mean minimize",
+        ),
+        (
             lambda t: ParamUpdate(STEP, t).load_state_dict(untyped("f")),
             StateMismatch,
             "is a dictionary",
