@@ -20,7 +20,7 @@ import numpy as np  # noqa: E402
 from step import ratio  # noqa: E402
 
 from genparams import ADAM, ParamStore, ParamUpdate  # noqa: E402
-from genparams.update import engine  # noqa: E402
+from genparams.update import runs  # noqa: E402
 
 
 def ours(shapes: list[tuple[int, ...]]) -> Callable[[], None]:
@@ -114,7 +114,7 @@ def main() -> None:
     parser.add_argument("--numba", action="store_true", help="use the extra numba, if installed")
     fused = parser.parse_args().numba
     if not fused:
-        engine.FUSED = 1 << 60
+        runs.FUSED = 1 << 60
     print(f"{'parameters':20}{'against':28}{'ratio':>8}{'target':>9}")
 
     def row(what: str, against: str, ours: Any, other: Any, repeats: int, target: float) -> None:

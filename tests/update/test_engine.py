@@ -27,7 +27,7 @@ from genparams import (
     stateless,
 )
 from genparams.errors import NonFiniteGradient, UpdateError
-from genparams.update import engine
+from genparams.update import runs
 
 double = stateless(lambda g, theta: {k: 2.0 * d for k, d in g.items()}, "double")
 RULES = {
@@ -101,7 +101,7 @@ def test_blocks_make_no_difference(rule, monkeypatch):
     start = {"W": rng.standard_normal((50, 70)), "v": rng.standard_normal(1500)}
     found = []
     for cache in (1 << 30, 1 << 10):
-        monkeypatch.setattr(engine, "CACHE", cache)
+        monkeypatch.setattr(runs, "CACHE", cache)
         theta = ParamStore(**start)
         update = ParamUpdate(rule, theta)
         for i in range(3):
@@ -114,7 +114,7 @@ def test_numbas_loop_takes_the_same_steps(monkeypatch):
     pytest.importorskip("numba")
     found = []
     for fused in (1 << 60, 1):
-        monkeypatch.setattr(engine, "FUSED", fused)
+        monkeypatch.setattr(runs, "FUSED", fused)
         theta = ParamStore(**START)
         update = ParamUpdate(RULES["decay"], theta)
         for i in range(3):
@@ -222,7 +222,7 @@ def test_memory_that_nobody_holds_is_written_in_place():
 
 
 def test_a_step_needs_no_memory_of_the_size_of_the_parameters(monkeypatch):
-    monkeypatch.setattr(engine, "FUSED", 1 << 60)  # the compiler's memory is not the step's
+    monkeypatch.setattr(runs, "FUSED", 1 << 60)  # the compiler's memory is not the step's
     size = 1_000_000
     theta = ParamStore(a=np.zeros(size // 2), b=np.zeros((2, size // 4)))
     update = ParamUpdate(ADAM(0.1), theta)
@@ -242,7 +242,7 @@ def test_a_step_needs_no_memory_of_the_size_of_the_parameters(monkeypatch):
     finally:
         tracemalloc.stop()
     assert moments < 4.5 * 8 * size  # the two moments, and coordinates and gradients side by side
-    assert peak - begin < engine.CACHE
+    assert peak - begin < runs.CACHE
 
 
 def test_updates_and_stores_copy_and_pickle():
@@ -344,13 +344,13 @@ def test_an_interrupted_step_is_undone(monkeypatch):
     update.apply(grads=g)
     before = {k: v.tobytes() for k, v in update.state_dict().items()}
     values = copy.deepcopy(theta)
-    step = engine.Run.step
+    step = runs.Run.step
 
     def interrupted(*args):
         step(*args)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(engine.Run, "step", interrupted)
+    monkeypatch.setattr(runs.Run, "step", interrupted)
     with pytest.raises(KeyboardInterrupt):
         update.apply(grads=g)
     assert theta == values
@@ -358,7 +358,7 @@ def test_an_interrupted_step_is_undone(monkeypatch):
 
 
 def test_long_arrays_with_gradients_too_large_to_square_are_undone_too(monkeypatch):
-    monkeypatch.setattr(engine, "CACHE", 1 << 10)
+    monkeypatch.setattr(runs, "CACHE", 1 << 10)
     theta = ParamStore(a=np.zeros(5000))
     update = ParamUpdate(scale(1e200), theta)
     g = np.zeros(5000)
@@ -507,16 +507,16 @@ def test_wherever_a_step_is_interrupted_it_is_taken_or_not(name):
 
 
 def test_ctrl_c_waits_for_the_end_of_a_long_step(monkeypatch):
-    monkeypatch.setattr(engine, "CACHE", 1 << 10)
+    monkeypatch.setattr(runs, "CACHE", 1 << 10)
     theta = ParamStore(a=np.zeros(5000))
     update = ParamUpdate(ADAM(0.1), theta)
-    move = engine.Run._move
+    move = runs.Run._move
 
     def with_a_signal(*args):
         signal.raise_signal(signal.SIGINT)
         return move(*args)
 
-    monkeypatch.setattr(engine.Run, "_move", with_a_signal)
+    monkeypatch.setattr(runs.Run, "_move", with_a_signal)
     with pytest.raises(KeyboardInterrupt):
         update.apply(grads={"a": np.ones(5000)})
     assert update.steps == 1
