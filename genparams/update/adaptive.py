@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from genparams.update.norm import norm
 from genparams.update.rule import Rule, Tree, elementwise, named, stateless
 from genparams.update.settings import (
     ABOVE_0,
@@ -23,7 +24,6 @@ from genparams.update.settings import (
     FloatType,
     Kind,
     checked,
-    float_type,
 )
 
 _THRESHOLD = Kind("at least 4", lambda v: 4 <= v < math.inf, "5.0")
@@ -64,7 +64,7 @@ def scale_by_adam(
         formula,
         {"m": 0.0, "v": 0.0},
         _corrections(beta1, beta2, epsilon, epsilon_root),
-        dtype=float_type("scale_by_adam", dtype),
+        dtype=dtype,
     )
 
 
@@ -118,7 +118,7 @@ def scale_by_amsgrad(
         formula,
         {"m": 0.0, "v": 0.0, "top": 0.0},
         _corrections(beta1, beta2, epsilon),
-        dtype=float_type("scale_by_amsgrad", dtype),
+        dtype=dtype,
     )
 
 
@@ -160,7 +160,7 @@ def scale_by_belief(
         formula,
         {"m": 0.0, "s": 0.0},
         _corrections(beta1, beta2, epsilon),
-        dtype=float_type("scale_by_belief", dtype),
+        dtype=dtype,
     )
 
 
@@ -214,9 +214,7 @@ def scale_by_radam(
         root = np.sqrt(v + inside if epsilon_root else v)
         return m / (root * trusted + floor) * rate, m, v
 
-    return elementwise(
-        formula, {"m": 0.0, "v": 0.0}, constants, dtype=float_type("scale_by_radam", dtype)
-    )
+    return elementwise(formula, {"m": 0.0, "v": 0.0}, constants, dtype=dtype)
 
 
 @named
@@ -270,9 +268,7 @@ def scale_by_nadam(
         v = beta2 * v + g * g
         return (g * now + m * then) / (np.sqrt(v) + floor), m, v
 
-    return elementwise(
-        formula, {"m": 0.0, "v": 0.0}, constants, dtype=float_type("scale_by_nadam", dtype)
-    )
+    return elementwise(formula, {"m": 0.0, "v": 0.0}, constants, dtype=dtype)
 
 
 @named
@@ -303,9 +299,7 @@ def scale_by_adamax(
         u = np.maximum(beta2 * u, np.absolute(g) + epsilon)
         return m / u * rate, m, u
 
-    return elementwise(
-        formula, {"m": 0.0, "u": 0.0}, constants, dtype=float_type("scale_by_adamax", dtype)
-    )
+    return elementwise(formula, {"m": 0.0, "u": 0.0}, constants, dtype=dtype)
 
 
 @named
@@ -352,9 +346,7 @@ def scale_by_yogi(
         v = v - np.sign(v - square) * square * (1.0 - beta2)
         return m / (np.sqrt(v + inside if epsilon_root else v) + floor) * rate, m, v
 
-    return elementwise(
-        formula, {"m": 0.0, "v": start}, constants, dtype=float_type("scale_by_yogi", dtype)
-    )
+    return elementwise(formula, {"m": 0.0, "v": start}, constants, dtype=dtype)
 
 
 @named
@@ -377,7 +369,7 @@ def scale_by_lion(beta1: float = 0.9, beta2: float = 0.99, *, dtype: FloatType =
     def formula(g, theta, m):
         return np.sign(m * past + g), beta2 * m + g
 
-    return elementwise(formula, {"m": 0.0}, dtype=float_type("scale_by_lion", dtype))
+    return elementwise(formula, {"m": 0.0}, dtype=dtype)
 
 
 @named
@@ -439,7 +431,7 @@ def scale_by_rms(
         formula if bias_correction else uncorrected,
         fields,
         constants if bias_correction else None,
-        dtype=float_type("scale_by_rms", dtype),
+        dtype=dtype,
     )
 
 
@@ -506,7 +498,7 @@ def scale_by_rss(
         S = S + g * g
         return g / np.sqrt(S + epsilon), S
 
-    return elementwise(formula, {"S": start}, dtype=float_type("scale_by_rss", dtype))
+    return elementwise(formula, {"S": start}, dtype=dtype)
 
 
 @named
@@ -534,7 +526,7 @@ def scale_by_adadelta(rho: float = 0.9, epsilon: float = 1e-6, *, dtype: FloatTy
         direction = np.sqrt(u + floor) / np.sqrt(v + floor) * g
         return direction, v, rho * u + direction * direction
 
-    return elementwise(formula, {"v": 0.0, "u": 0.0}, dtype=float_type("scale_by_adadelta", dtype))
+    return elementwise(formula, {"v": 0.0, "u": 0.0}, dtype=dtype)
 
 
 @named
@@ -560,7 +552,7 @@ def scale_by_trust_ratio(
     (trust,) = checked("scale_by_trust_ratio", ABOVE_0, trust_coefficient=trust_coefficient)
 
     def scaled(g: Any, theta: Any) -> Any:
-        length, own = max(_norm(g), min_norm), max(_norm(theta), min_norm)
+        length, own = max(norm(g), min_norm), max(norm(theta), min_norm)
         if length == 0.0 or own == 0.0:
             return g
         return g / (length + epsilon) * (trust * own)
@@ -569,8 +561,3 @@ def scale_by_trust_ratio(
         return {k: scaled(d, theta[k]) for k, d in g.items()}
 
     return stateless(apply)
-
-
-def _norm(x: Any) -> float:
-    top = float(np.max(np.absolute(x), initial=0.0))  # whose ratios can be squared
-    return top * float(np.linalg.norm(np.asarray(x, np.float64) / top)) if top else 0.0

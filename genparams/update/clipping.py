@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from genparams.update.norm import norm
 from genparams.update.rule import Rule, State, Tree, elementwise, stateful, stateless
 from genparams.update.settings import ABOVE_0, number
 
@@ -34,7 +35,7 @@ def clip_by_norm(max_norm: float) -> Rule:
     max_norm = number("clip_by_norm", "max_norm", max_norm, ABOVE_0)
 
     def apply(g: Tree, theta: Tree) -> dict[Any, Any]:
-        return {k: _shortened(d, _norm(d), max_norm) for k, d in g.items()}
+        return {k: _shortened(d, norm(d), max_norm) for k, d in g.items()}
 
     return stateless(apply, "clip_by_norm", max_norm=max_norm)
 
@@ -59,8 +60,8 @@ def clip_by_global_norm(max_norm: float) -> Rule:
         return {"norm": 0.0}
 
     def apply(g: Tree, state: State, theta: Tree) -> tuple[dict[Any, Any], State]:
-        norm = math.hypot(*map(_norm, g.values()))
-        return {k: _shortened(d, norm, max_norm) for k, d in g.items()}, {"norm": norm}
+        whole = math.hypot(*map(norm, g.values()))
+        return {k: _shortened(d, whole, max_norm) for k, d in g.items()}, {"norm": whole}
 
     return stateful(init, apply, "clip_by_global_norm", max_norm=max_norm)
 
@@ -85,26 +86,10 @@ def _centred(d: Any) -> Any:
     return (d - mean).astype(d.dtype, copy=False)
 
 
-def _norm(d: Any) -> float:
-    """The root of the sum of squares, also where the squares themselves would overflow."""
-    if type(d) is float:
-        return abs(d)
-    flat = np.asarray(d, np.float64).ravel()
-    with np.errstate(over="ignore", under="ignore"):
-        square = float(flat @ flat)
-        if 1e-280 < square < math.inf:
-            return math.sqrt(square)
-        top = float(np.max(np.abs(flat), initial=0.0))
-        if top == 0.0 or not math.isfinite(top):
-            return top
-        ratios = flat / top
-        return top * math.sqrt(float(ratios @ ratios))
-
-
-def _shortened(d: Any, norm: float, max_norm: float) -> Any:
-    if norm <= max_norm:
+def _shortened(d: Any, length: float, max_norm: float) -> Any:
+    if length <= max_norm:
         return d
     if type(d) is float:
-        return d / norm * max_norm
-    unit = np.divide(d, norm, dtype=np.float64)  # max_norm / norm may be too small for a float
+        return d / length * max_norm
+    unit = np.divide(d, length, dtype=np.float64)  # max_norm / length may be too small for a float
     return (unit * max_norm).astype(d.dtype, copy=False)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from genparams.params import Parameter, is_finite
-from genparams.update.rule import Rule
+from genparams.update.rule import Pieces
 from genparams.update.runs import Group, Parts, Run, Scratch, Singles, count_of, is_short
 
 
@@ -33,13 +33,14 @@ class Engine:
     """An elementwise rule on certain parameters.
 
     Args:
+        pieces: The rule's formulas, as `Rule.pieces` gives them.
         state: The rule's state, to which the engine writes from now on. What it holds by
             parameter is up to date after `note`.
     """
 
     def __init__(
         self,
-        rule: Rule,
+        pieces: Callable[[Any], Pieces],
         state: dict[str, Any],
         parameters: dict[Parameter, None],
         minimize: bool,
@@ -48,10 +49,10 @@ class Engine:
         self.made_for: Any = None
         self._taken = 0
         self._scratch = Scratch()
-        parts = {p: _parts(rule, state, p) for p in parameters}
+        parts = {p: _parts(pieces(p), state) for p in parameters}
         self._shared = [
             (piece.advance, at)
-            for piece, at in _parts(rule, state, None)
+            for piece, at in _parts(pieces(None), state)
             if piece.advance is not None
         ]
         for store in {p.store: None for p in parameters}:
@@ -163,11 +164,10 @@ class Engine:
         done()
 
 
-def _parts(rule: Rule, state: dict[str, Any], parameter: Parameter | None) -> Parts:
-    """The formulas that a parameter goes through, or all, each with its part of the state."""
-    assert rule.pieces is not None
+def _parts(pieces: Pieces, state: dict[str, Any]) -> Parts:
+    """Formulas, each with its part of the state."""
     found = []
-    for path, piece in rule.pieces(parameter):
+    for path, piece in pieces:
         at = state
         for name in path:
             at = at[name]

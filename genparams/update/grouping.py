@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from genparams.errors import UpdateError
-from genparams.update.rule import Pieces, Rule, State, Tree, chain, identity, stateless
+from genparams.update.rule import Pieces, Rule, State, Tree, chain, filled_like, identity, stateless
 from genparams.update.scaling import scale_by_schedule
 from genparams.update.settings import Kind, number
 
@@ -188,7 +188,7 @@ def accumulate(rule: Rule, k: int, mean: bool = True) -> Rule:
         return {
             "calls": 0,
             "given": dict.fromkeys(theta, 0),
-            "total": {key: _zero(x) for key, x in theta.items()},
+            "total": {key: filled_like(x, 0.0) for key, x in theta.items()},
             "rule": rule.init(theta),
         }
 
@@ -196,21 +196,17 @@ def accumulate(rule: Rule, k: int, mean: bool = True) -> Rule:
         given = {**state["given"], **{key: state["given"][key] + 1 for key in g}}
         total = {**state["total"], **{key: state["total"][key] + d for key, d in g.items()}}
         after = {**state, "calls": state["calls"] + 1, "given": given, "total": total}
-        directions = {key: _zero(d) for key, d in g.items()}
+        directions = {key: filled_like(d, 0.0) for key, d in g.items()}
         if after["calls"] == k:
             whole = {key: total[key] / share for key in theta if given[key]}
             moves, begun = rule.apply(whole, state["rule"], theta)
             directions.update(moves)
-            zero = {key: _zero(x) for key, x in total.items()}
+            zero = {key: filled_like(x, 0.0) for key, x in total.items()}
             after = {"calls": 0, "given": dict.fromkeys(given, 0), "total": zero, "rule": begun}
         return directions, after
 
     settings = {"rule": rule, "k": k, **({} if mean else {"mean": False})}
     return Rule(init, apply, "accumulate", settings, names=rule.names)
-
-
-def _zero(x: Any) -> Any:
-    return 0.0 if type(x) is float else np.zeros_like(x)
 
 
 # --- Which parameters

@@ -1,7 +1,7 @@
 """Momentum: directions that remember those before them."""
 
 from genparams.update.rule import Rule, elementwise
-from genparams.update.settings import SHARE, FloatType, checked, float_type
+from genparams.update.settings import SHARE, FloatType, checked
 
 
 def momentum_trace(decay: float = 0.9, nesterov: bool = False, *, dtype: FloatType = None) -> Rule:
@@ -33,6 +33,6 @@ def momentum_trace(decay: float = 0.9, nesterov: bool = False, *, dtype: FloatTy
         formula,
         {"m": 0.0},
         name="momentum_trace",
-        dtype=float_type("momentum_trace", dtype),
+        dtype=dtype,
         **settings,
     )

@@ -236,10 +236,12 @@ class ParamUpdate:
     def _engine_of(self, parameters: Iterable[Parameter]) -> Engine:
         """The engine for these, in any order."""
         engine = self._engine
-        if engine is not None and engine.made_for is parameters and engine.is_current():
+        if engine is not None and not engine.is_current():
+            engine = None
+        if engine is not None and engine.made_for is parameters:
             return engine
         wanted = dict.fromkeys(parameters)
-        if engine is None or engine.parameters.keys() != wanted.keys() or not engine.is_current():
+        if engine is None or engine.parameters.keys() != wanted.keys():
             assert self._tail is not None
             state = self._state_with(wanted)
             minimize = self.minimize and not self._head
@@ -303,7 +305,7 @@ class ParamUpdate:
         """The number of steps and the rule's state as arrays, by name."""
         known = self._targets.parameters()
         state = self._state_with(known)
-        named = leaves(state, {p: "/".join(key) for key, p in _by_name(known).items()})
+        named = leaves(state, _paths(known))
         found = {"steps": np.array(self.steps), "skipped": np.array(self.skipped)}
         for k, v in named.items():
             found[k] = np.array(v)
@@ -337,7 +339,7 @@ class ParamUpdate:
     def _template(self) -> tuple[State, dict[str, Any], dict[Parameter, str]]:
         """A first state, its data by name, and the names of the parameters."""
         known = self._targets.parameters()
-        names = {p: "/".join(key) for key, p in _by_name(known).items()}
+        names = _paths(known)
         template = self._chain.init({p: p.coordinates for p in known})
         return template, leaves(template, names), names
 
@@ -403,6 +405,11 @@ def _by_name(parameters: Iterable[Parameter]) -> dict[tuple[str, str], Parameter
     parameters = list(parameters)
     names = labels(p.store for p in parameters)
     return {(names[p.store], p.name): p for p in parameters}
+
+
+def _paths(parameters: Iterable[Parameter]) -> dict[Parameter, str]:
+    """The names of parameters in a saved state."""
+    return {p: "/".join(key) for key, p in _by_name(parameters).items()}
 
 
 def _key_of(parameter: Parameter, parameters: list[Parameter]) -> tuple[str, str]:

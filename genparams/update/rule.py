@@ -135,14 +135,14 @@ def elementwise(
     twice = kept.keys() & {*(shared or ()), *(("t",) if constants and shared is None else ())}
     if twice:
         raise UpdateError(f"{name}: the name {min(twice)!r} is kept twice; rename the field")
-    one = Elementwise(formula, kept, constants, shared, advance, float_type(name, dtype))
+    one = Elementwise(formula, kept, constants, shared, advance, float_type(dtype))
 
     def init(theta: Tree) -> State:
         state: dict[str, Any] = dict(shared or {})
         if one.counts:
             state["t"] = dict.fromkeys(theta, 0)
         for f, start in kept.items():
-            state[f] = {k: _full(x, start, one.dtype) for k, x in theta.items()}
+            state[f] = {k: filled_like(x, start, one.dtype) for k, x in theta.items()}
         return state
 
     def apply(g: Tree, state: State, theta: Tree) -> tuple[dict, State]:
@@ -168,7 +168,8 @@ def elementwise(
     return Rule(init, apply, name, settings, pieces=lambda key: [((), one)])
 
 
-def _full(x: Any, start: float, dtype: Any) -> Any:
+def filled_like(x: Any, start: float, dtype: Any = None) -> Any:
+    """A float, or an array of the shape of x, full of one number."""
     return float(start) if type(x) is float else np.full_like(x, start, dtype)
 
 
@@ -236,14 +237,17 @@ def pieces_of(parts: Mapping[str, Rule]) -> Callable[[Any], Pieces] | None:
     ]
 
 
-def split(rule: Rule) -> tuple[dict[str, Rule], Rule | None]:
-    """A chain's parts that see whole parameters, by place, and what is left, made of formulas."""
+def split(rule: Rule) -> tuple[dict[str, Rule], Callable[[Any], Pieces] | None]:
+    """A chain's parts that see whole parameters, by place, and the formulas that come after them.
+
+    The latter as `Rule.pieces` gives them; None if there are none.
+    """
     if rule.pieces is not None:
-        return {}, rule
+        return {}, rule.pieces
     head, tail = dict(rule.parts), {}
     while head and (last := next(reversed(head.items())))[1].pieces is not None:
         tail = {last[0]: head.pop(last[0]), **tail}
-    return head, Rule(rule.init, rule.apply, pieces=pieces_of(tail)) if tail else None
+    return head, pieces_of(tail) if tail else None
 
 
 identity = chain(name="identity")

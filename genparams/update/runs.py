@@ -214,8 +214,9 @@ class Run:
         except (ArithmeticError, ValueError):
             raise overflow(self.parameters[0]) from None
         fine = self._move([theta, g, *self.fields], constants, scratch)
-        for at in [theta] if short else [theta, *self.fields]:  # a large gradient may spoil those
-            if not (fine and at is theta) and not is_finite(at):
+        spoilt = [] if short else self.fields  # a large gradient may do that
+        for at in spoilt if fine else [theta, *spoilt]:
+            if not is_finite(at):
                 bad = next(p for p, part in self.split(at) if not is_finite(part))
                 undone = not (short and self.is_long)
                 raise overflow(bad, "" if undone else ". A part of the step was taken")

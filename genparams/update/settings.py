@@ -60,7 +60,7 @@ def plain(value: Any) -> Any:
     return int(value) if isinstance(value, Integral) else float(value)
 
 
-def float_type(owner: str, dtype: FloatType) -> np.dtype | None:
+def float_type(dtype: FloatType) -> np.dtype | None:
     """The type of floats that is meant.
 
     Raises:
@@ -74,7 +74,7 @@ def float_type(owner: str, dtype: FloatType) -> np.dtype | None:
         found = None
     if found is None or found.kind != "f":
         raise InvalidValue(
-            f"{owner}: dtype must be a type of floats, got {dtype!r}; write dtype='float32' or "
+            f"dtype must be a type of floats, got {dtype!r}; write dtype='float32' or "
             "dtype='float64'"
         )
     return found

@@ -42,11 +42,11 @@ def put_back(
 
 def settable(state: Mapping[Any, Any], path: str = "") -> list[tuple[str, dict[str, float]]]:
     """The parts of a state that hold a factor, by path."""
-    found = [(path.rstrip("/"), state)] if "factor" in state else []
+    found: list[tuple[str, Any]] = [(path.rstrip("/"), state)] if "factor" in state else []
     for key, value in state.items():
         if isinstance(key, str) and isinstance(value, Mapping):
             found += settable(value, f"{path}{key}/")
-    return found  # type: ignore[return-value]
+    return found
 
 
 def leaves(state: State, names: Mapping[Parameter, str], prefix: str = "") -> dict[str, Any]:
@@ -67,16 +67,17 @@ def differences(expected: Mapping[str, Any], saved: Mapping[str, Any]) -> list[s
     """What keeps saved data from being filled in where `expected` stands."""
     wrong = [f"{k} is missing" for k in expected if k not in saved]
     wrong += [f"{k} is not in this update" for k in saved if k not in expected]
-    for k, v in expected.items():
-        if k in saved and np.shape(saved[k]) != np.shape(v):
-            wrong.append(f"{k} has shape {np.shape(saved[k])}, expected {np.shape(v)}")
-        elif k in saved and np.asarray(saved[k]).dtype.kind not in "fiub":
+    for k, v in [(k, v) for k, v in expected.items() if k in saved]:
+        found = np.asarray(saved[k])
+        if found.shape != np.shape(v):
+            wrong.append(f"{k} has shape {found.shape}, expected {np.shape(v)}")
+        elif found.dtype.kind not in "fiub":
             wrong.append(f"{k} is {saved[k]!r}, expected numbers")
-        elif k in saved and isinstance(v, np.ndarray) and np.asarray(saved[k]).dtype != v.dtype:
-            wrong.append(f"{k} is {np.asarray(saved[k]).dtype}, expected {v.dtype}")
-        elif k in saved and isinstance(v, int) and not (saved[k] >= 0 and saved[k] % 1 == 0):
+        elif isinstance(v, np.ndarray) and found.dtype != v.dtype:
+            wrong.append(f"{k} is {found.dtype}, expected {v.dtype}")
+        elif isinstance(v, int) and not (found >= 0 and found % 1 == 0):
             wrong.append(f"{k} is {saved[k]!r}, expected a count")
-        elif k in saved and not np.all(np.isfinite(saved[k]) | ~np.isfinite(v)):
+        elif not np.all(np.isfinite(found) | ~np.isfinite(v)):
             wrong.append(f"{k} is not made of finite numbers")
     return wrong
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from genparams.params import Parameter
+from genparams.update.norm import norm
 from genparams.update.settings import COUNT, number
 
 
@@ -78,20 +79,13 @@ class GradientTracer:
             g = p.gathered_grad() if given is None else given[p]
             bad = int(np.sum(~np.isfinite(g)))
             fault = p.fault if given is None and bad else None
-            before.append((function, name, p, p.coordinates, _norm(g), bad, fault))
+            before.append((function, name, p, p.coordinates, norm(g), bad, fault))
         try:
             yield
         finally:
             self.records += [
-                Step(
-                    step, function, name, g, _norm(theta), _norm(p.coordinates - theta), bad, fault
-                )
+                Step(step, function, name, g, norm(theta), norm(p.coordinates - theta), bad, fault)
                 for function, name, p, theta, g, bad, fault in before
             ]
             if self.limit is not None:
                 del self.records[: max(0, len(self.records) - self.limit)]
-
-
-def _norm(x: Any) -> float:
-    with np.errstate(all="ignore"):
-        return float(np.linalg.norm(np.ravel(x)))

@@ -50,8 +50,10 @@ def _zero(*args: Any) -> Sequence[float]:
 def _by_density(base: Distribution, back: Callable, log_slope: Callable) -> Callable[..., Along]:
     """`Family.along` by the base's own density, given log dx/dy, `log_slope(y, *args)`."""
 
+    density: Any = base.density
+
     def along(y: Any, *args: Any) -> Along:
-        log_f, partials = base.density(arrays, back(y, *args), *args)  # type: ignore[misc]
+        log_f, partials = density(arrays, back(y, *args), *args)
         return log_f + log_slope(y, *args), partials[1:]
 
     return along

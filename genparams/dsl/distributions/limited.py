@@ -151,6 +151,11 @@ def _check_limits(name: str, base: Distribution) -> Callable[..., None]:
     return check
 
 
+def _still(base: Distribution) -> Slope | None:
+    """The derivative by a limit that does not count, of a continuous base; else there is none."""
+    return (lambda: 0.0) if base.kind.continuous else None
+
+
 def _refuse_no_mass(base: Distribution, some: Any, low: Any, high: Any) -> None:
     if not np.all(some):
         raise DistributionError(
@@ -193,8 +198,7 @@ def _truncated(base: Distribution) -> Distribution:
     name = f"truncated {base.__name__}"
     f: Any = base.density
     fit = _check_limits(name, base)
-    still: Slope = lambda: 0.0  # noqa: E731
-    at_limit = still if base.kind.continuous else None
+    at_limit = _still(base)
 
     def check(*args: Any) -> None:
         fit(*args)
@@ -342,9 +346,7 @@ def _censored(base: Distribution) -> Distribution:
     family = FAMILIES[base]
     name = f"censored {base.__name__}"
     f: Any = base.density
-    continuous = base.kind.continuous
-    still: Slope = lambda: 0.0  # noqa: E731
-    at_limit = still if continuous else None
+    at_limit = _still(base)
 
     def below(m: Any, x: Any, *args: Any) -> tuple[Any, Sequence[Slope | None]]:
         *own, low, _ = args

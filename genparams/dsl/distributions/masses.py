@@ -91,8 +91,10 @@ class Family:
             smaller = raw(own) < raw(other)
             return lambda: _plain(m, arrays.choose(smaller, d, lambda: -np.exp(other - own) * e()))
 
+        f: Any = self.base.density
+
         def by_limit() -> Any:
-            density = m.exp(self.base.density(m, limit, *args)[0] - _plain(m, value))  # type: ignore[misc]
+            density = m.exp(f(m, limit, *args)[0] - _plain(m, value))
             return -density if upper else density
 
         slopes = [d and e and by_arg(d, e) for d, e in zip(by_own, by_other, strict=True)]
