@@ -103,8 +103,7 @@ def project_simplex(x: Any, axis: int = -1, total: float = 1.0) -> Array:
     total = number("project_simplex", "total", total, ABOVE_0)
     at = _along("project_simplex", x, axis, least=1)
     if not at.size:
-        return _like(x, at)
-    at = np.moveaxis(at, axis, -1)
+        return _like(x, np.moveaxis(at, -1, axis))
     at = at - np.max(at, axis=-1, keepdims=True)  # y is the same, and large numbers keep digits
     u = -np.sort(-at, axis=-1)
     tau = (np.cumsum(u, axis=-1) - total) / np.arange(1, at.shape[-1] + 1)
@@ -134,7 +133,7 @@ def project_monotonic(x: Any, margin: float = 0.0, axis: int = -1) -> Array:
     from scipy.optimize import isotonic_regression
 
     margin = number("project_monotonic", "margin", margin, FINITE)
-    at = np.moveaxis(_along("project_monotonic", x, axis, least=2), axis, -1)
+    at = _along("project_monotonic", x, axis, least=2)
     rise = margin * np.arange(at.shape[-1])
     y = at.copy()
     for place in np.ndindex(at.shape[:-1]):
@@ -161,7 +160,6 @@ def project_monotonic_approximately(x: Any, margin: float = 0.0, axis: int = -1)
     """
     margin = number("project_monotonic_approximately", "margin", margin, FINITE)
     at = _along("project_monotonic_approximately", x, axis, least=2)
-    at = np.moveaxis(at, axis, -1)
     first, d = at[..., :1], np.diff(at, axis=-1)
     right = _paid(d, margin)
     left = _paid(d[..., ::-1], margin)[..., ::-1]
@@ -213,7 +211,7 @@ def _place(index: tuple[int, ...]) -> str:
 
 
 def _along(function: str, x: Any, axis: int, least: int) -> Array:
-    """The floats of an array that has an axis of a least length."""
+    """The floats of an array that has an axis of a least length, with that axis last."""
     found = _finite(function, "x", x)
     if not -found.ndim <= axis < found.ndim:
         raise ShapeError(
@@ -227,7 +225,7 @@ def _along(function: str, x: Any, axis: int, least: int) -> Array:
             f"{function}: axis {axis} must hold at least {least} point{'s'[: least - 1]}, got "
             f"{found.shape[axis]} in shape {found.shape}"
         )
-    return found
+    return np.moveaxis(found, axis, -1)
 
 
 def _broadcast(function: str, name: str, value: Array, x: Array) -> Array:

@@ -12,6 +12,7 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
+from calls import FAILURE_RATE, log_prob, sample, traced
 from scipy import special, stats
 
 from genparams import (
@@ -52,23 +53,6 @@ from genparams import (
 from genparams.autodiff import Tape, gradient, hessian
 from genparams.constraints import Simplex
 from genparams.errors import ArgumentError, DistributionError, ShapeError
-
-FAILURE_RATE = 1e-4
-"""How often a right sampler would fail one goodness-of-fit test, were its seed not fixed."""
-
-
-def log_prob(x, call) -> Any:
-    return call.fn.log_prob(x, *call.args, size=call.options)
-
-
-def traced(x, call) -> Any:
-    """The log density for a value that may be traced."""
-    return call.fn.log_prob_of(x, list(call.args))
-
-
-def sample(call, rng: Any = 0):
-    return call.fn.sample(*call.args, size=call.options, rng=rng)
-
 
 # --- One row per way of making one, and the laws that all obey
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from calls import FAILURE_RATE
 from scipy import stats
 
 from genparams import (
@@ -25,9 +26,6 @@ from genparams import (
 )
 from genparams.autodiff import gradient, hessian
 from genparams.errors import ArgumentError, DistributionError, ShapeError, TracedValueError
-
-FAILURE_RATE = 1e-4
-"""How often a right sampler would fail one goodness-of-fit test, were its seed not fixed."""
 
 
 def draw_gumbel(rng, loc, scale, size):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from calls import FAILURE_RATE
 from scipy import special, stats
 
 from genparams import (
@@ -51,8 +52,6 @@ from genparams.autodiff import gradient, hessian, operand
 
 Shape = tuple[int, ...]
 BATCH = (3, 2)
-FAILURE_RATE = 1e-4
-"""How often a right sampler would fail one goodness-of-fit test, were its seed not fixed."""
 
 
 # --- How an argument is drawn, and in which directions it may move
