@@ -87,7 +87,7 @@ def test_the_foundations_do_not_import_each_other_in_a_circle():
 
 @each_file
 def test_only_autodiff_imports_autograd(path):
-    if path.name == "autodiff.py":
+    if part(path) == "autodiff":
         return
     assert not [m for m, _, _ in imports(path) if m.split(".")[0] == "autograd"]
 
@@ -101,7 +101,7 @@ def test_no_file_imports_scipy_stats(path):
 
 @each_file
 def test_no_file_has_numpy_from_two_places(path):
-    if path.name == "autodiff.py":
+    if part(path) == "autodiff":
         return
     sources = {
         module

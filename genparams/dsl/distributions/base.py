@@ -400,7 +400,7 @@ class Distribution(SingleChoice):
         if tape is None:
             return log_prob
         edges = tape.edges
-        child = len(edges)
+        child = tape.node()
         for i, o in enumerate(operands):
             if type(o) is Box:
                 partial = partials[i]

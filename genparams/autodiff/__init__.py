@@ -1,0 +1,39 @@
+"""Derivatives: a tape, the boxes that write on it, and the numpy functions that they know."""
+
+from genparams.autodiff import box, scipy_functions  # noqa: F401  # what boxes can do
+from genparams.autodiff.derivatives import gradient, hessian
+from genparams.autodiff.elementwise import special
+from genparams.autodiff.moves import scatter
+from genparams.autodiff.tape import (
+    Box,
+    Tape,
+    np,
+    operand,
+    paired,
+    raw,
+    refusal,
+    shape_of,
+    share,
+    strip,
+    sum_to,
+    total,
+)
+
+__all__ = [
+    "Box",
+    "Tape",
+    "gradient",
+    "hessian",
+    "np",
+    "operand",
+    "paired",
+    "raw",
+    "refusal",
+    "scatter",
+    "shape_of",
+    "share",
+    "special",
+    "strip",
+    "sum_to",
+    "total",
+]

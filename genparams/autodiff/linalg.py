@@ -1,0 +1,222 @@
+"""Linear algebra. The rules of decompositions are autograd's; this is the only file that imports it."""
+
+import math
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from genparams.autodiff.reductions import max_, min_, sum_
+from genparams.autodiff.tape import Box, linear, np, operand, raw, refusal, shape_of, strip, sum_to
+
+
+def _turned(a: Any) -> Any:
+    return np.swapaxes(a, -1, -2)
+
+
+def _column(g: Any) -> Any:
+    return np.expand_dims(np.expand_dims(g, -1), -1)
+
+
+def inv(a: Any) -> Any:
+    if type(a) is not Box:
+        return np.linalg.inv(a)
+    value = inv(a.value)
+    return linear(a, value, lambda g: -(_turned(value) @ g @ _turned(value)))
+
+
+def solve(a: Any, b: Any) -> Any:
+    """x where a x = b; stacks of matrices broadcast."""
+    a, b = operand(a), operand(b)
+    if len(shape_of(b)) == 1:
+        return _solve(a, np.expand_dims(b, -1))[..., 0]
+    return _solve(a, b)
+
+
+def _solve(a: Any, b: Any) -> Any:
+    tape, (x, y) = strip((a, b))
+    if tape is None:
+        return np.linalg.solve(x, y)
+    value = _solve(x, y)
+    edges = []
+    if type(a) is Box and a.tape is tape:
+        edges.append((a, lambda g: sum_to(-(_solve(_turned(x), g) @ _turned(value)), shape_of(x))))
+    if type(b) is Box and b.tape is tape:
+        edges.append((b, lambda g: sum_to(_solve(_turned(x), g), shape_of(y))))
+    return tape.record(value, edges)
+
+
+def det(a: Box) -> Any:
+    value = det(a.value) if type(a.value) is Box else np.linalg.det(a.value)
+    return linear(a, value, lambda g, x=a.value: _column(g * value) * _turned(inv(x)))
+
+
+def slogdet(a: Box) -> tuple[Any, Any]:
+    sign, value = np.linalg.slogdet(raw(a))
+    inner = slogdet(a.value)[1] if type(a.value) is Box else value
+    return sign, linear(a, inner, lambda g, x=a.value: _column(g) * _turned(inv(x)))
+
+
+# --- Decompositions
+
+
+@cache
+def _autograd_rule(name: str) -> Callable[..., Any]:
+    """Autograd's maker of pullbacks for a function of numpy.linalg. Imported when first needed."""
+    import autograd.numpy
+    from autograd.core import primitive_vjps
+
+    return primitive_vjps[getattr(autograd.numpy.linalg, name)]
+
+
+def _decomposition(name: str, a: Any, **options: Any) -> Any:
+    """A function of numpy.linalg with autograd's rule: a box for each of its results."""
+    if type(a) is not Box:
+        return getattr(np.linalg, name)(a, **options)
+    x = a.value
+    results = _decomposition(name, x, **options)
+    alone = not isinstance(results, tuple)
+    parts = (results,) if alone else tuple(results)
+
+    def pull_from(i: int) -> Callable[[Any], Any]:
+        def pull(g: Any) -> Any:
+            gs = tuple(g if k == i else np.zeros(shape_of(p)) for k, p in enumerate(parts))
+            maker = _autograd_rule(name)((0,), results, (x,), options)
+            return next(iter(maker(g if alone else gs)))
+
+        return pull
+
+    made = [linear(a, part, pull_from(i)) for i, part in enumerate(parts)]
+    return made[0] if alone else tuple(made)
+
+
+def _from_lower(a: Any) -> Any:
+    """The symmetric matrix whose lower triangle is that of `a`: all that numpy reads."""
+    a = operand(a)
+    return np.tril(a) + _turned(np.tril(a, -1))
+
+
+def cholesky(a: Any, /, *, upper: bool = False) -> Any:
+    low = _decomposition("cholesky", _from_lower(_turned(a) if upper else a))
+    return _turned(low) if upper else low
+
+
+def eigh(a: Any, UPLO: str = "L") -> Any:  # numpy's name
+    return _decomposition("eigh", _from_lower(_turned(a) if UPLO.upper() == "U" else a))
+
+
+def eigvalsh(a: Any, UPLO: str = "L") -> Any:
+    return eigh(a, UPLO)[0]
+
+
+def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
+    if not compute_uv:
+        return svd(a, full_matrices=False)[1]
+    m, n = shape_of(a)[-2:]
+    if full_matrices and m != n:
+        raise refusal("numpy.linalg.svd with full matrices", "full_matrices=False")
+    return _decomposition("svd", a, full_matrices=False)
+
+
+def svdvals(x: Any, /) -> Any:
+    return svd(x, compute_uv=False)
+
+
+def pinv(a: Any) -> Any:
+    return _decomposition("pinv", a)
+
+
+def qr(a: Any, mode: str = "reduced") -> Any:
+    """Q and R, with the derivative by way of the Cholesky factor: R^T R = a^T a, Q = a R^-1.
+
+    Reference: Walter and Lehmann, 2012, https://arxiv.org/abs/1001.1654, for full column rank.
+    """
+    rows, columns = shape_of(a)[-2:]
+    if mode not in ("reduced", "r") or rows < columns:
+        raise refusal(
+            "numpy.linalg.qr in this form", "mode 'reduced', of a matrix no wider than it is high"
+        )
+    signs = np.sign(np.diagonal(np.linalg.qr(raw(a)).R, axis1=-2, axis2=-1))
+    r = _turned(cholesky(_turned(a) @ a)) * np.expand_dims(signs, -1)
+    return r if mode == "r" else (_turned(solve(_turned(r), _turned(a))), r)
+
+
+# --- Norms
+
+
+def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    x = operand(x)
+    axes = tuple(range(len(shape_of(x)))) if axis is None else np.atleast_1d(axis).tolist()
+    if ord is None or (len(axes) == 1 and ord == 2) or (len(axes) == 2 and ord == "fro"):
+        return _root_of_squares(x, tuple(axes), keepdims)
+    if len(axes) == 1:
+        return _vector_norm(x, ord, axes[0], keepdims)
+    if len(axes) == 2:
+        return _matrix_norm(x, ord, axes, keepdims)
+    raise refusal(f"a norm over {len(axes)} axes with ord={ord!r}", "ord=None")
+
+
+def _root_of_squares(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+    """The Euclidean norm, of numbers whose squares would be too large or too small as well."""
+    top = np.max(np.absolute(raw(x)), axis=axes, keepdims=True, initial=0.0)
+    scale = np.where((top > 0.0) & np.isfinite(top), top, 1.0)
+    y = x / scale
+    root = np.sqrt(sum_of(y * y, axes, keepdims))
+    return root * np.reshape(scale, shape_of(root))
+
+
+def sum_of(x: Any, axis: Any, keepdims: bool) -> Any:
+    return (
+        sum_(x, axis, keepdims=keepdims) if type(x) is Box else np.sum(x, axis, keepdims=keepdims)
+    )
+
+
+def _vector_norm(x: Any, ord: Any, axis: int, keepdims: bool) -> Any:
+    size = np.absolute(x)
+    if ord == math.inf:
+        return max_(size, axis, keepdims=keepdims)
+    if ord == -math.inf:
+        return min_(size, axis, keepdims=keepdims)
+    if ord == 0:
+        raise refusal("a norm of order 0", "np.count_nonzero")
+    total = sum_of(size if ord == 1 else size**ord, axis, keepdims)
+    return total if ord == 1 else total ** (1.0 / ord)
+
+
+def _matrix_norm(x: Any, ord: Any, axes: list[int], keepdims: bool) -> Any:
+    x = np.moveaxis(x, axes, (-2, -1))
+    size = np.absolute(x)
+    if ord == 1:
+        result = max_(sum_of(size, -2, False), -1)
+    elif ord == -1:
+        result = min_(sum_of(size, -2, False), -1)
+    elif ord == math.inf:
+        result = max_(sum_of(size, -1, False), -1)
+    elif ord == -math.inf:
+        result = min_(sum_of(size, -1, False), -1)
+    elif ord in (2, -2, "nuc"):
+        values = svdvals(x)
+        result = (
+            sum_of(values, -1, False) if ord == "nuc" else (max_ if ord == 2 else min_)(values, -1)
+        )
+    else:
+        raise refusal(f"a matrix norm with ord={ord!r}", "'fro', 'nuc', 1, 2 or inf")
+    return np.expand_dims(result, axes) if keepdims else result
+
+
+def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
+    x = operand(x)
+    if ord == 2:
+        return _root_of_squares(
+            x,
+            tuple(range(len(shape_of(x)))) if axis is None else tuple(np.atleast_1d(axis).tolist()),
+            keepdims,
+        )
+    if axis is None and not keepdims:
+        return _vector_norm(np.reshape(x, (-1,)), ord, 0, False)
+    if not isinstance(axis, int):
+        raise refusal("vector_norm of this order over several axes", "one axis")
+    return _vector_norm(x, ord, axis, keepdims)
+
+
+def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
+    return norm(x, ord, (-2, -1), keepdims)

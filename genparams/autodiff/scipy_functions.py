@@ -1,0 +1,52 @@
+"""The functions of scipy.special that are written in Python.
+
+numpy asks an argument how it wants a function to be applied to it; the few functions of
+scipy.special that are not ufuncs do not ask. From the import of this file on they do: each is
+replaced by one that applies a rule to a traced value and is scipy's own for every other.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from genparams.autodiff import reductions
+from genparams.autodiff.elementwise import polygamma, special
+from genparams.autodiff.gate import _apply, _holds_box
+from genparams.autodiff.tape import math, operand, refusal
+
+
+def _polygamma(n: Any, x: Any) -> Any:
+    if not isinstance(n, int):
+        raise refusal("the order of polygamma", "a whole number as the order")
+    return special.psi(x) if n == 0 else polygamma(n, operand(x))
+
+
+def _multigammaln(a: Any, d: int) -> Any:
+    terms = [special.gammaln(a - 0.5 * j) for j in range(d)]
+    return sum(terms[1:], terms[0]) + 0.25 * d * (d - 1) * math.log(math.pi)
+
+
+RULES: dict[str, Callable[..., Any]] = {
+    "logsumexp": reductions.logsumexp,
+    "softmax": reductions.softmax,
+    "log_softmax": reductions.log_softmax,
+    "polygamma": _polygamma,
+    "multigammaln": _multigammaln,
+}
+
+
+def _asking(function: Callable[..., Any], rule: Callable[..., Any]) -> Callable[..., Any]:
+    name = f"scipy.special.{function.__name__}"
+
+    @functools.wraps(function)
+    def apply(*args: Any, **kwargs: Any) -> Any:
+        if any(map(_holds_box, args)) or any(map(_holds_box, kwargs.values())):
+            return _apply(rule, name, args, kwargs)
+        return function(*args, **kwargs)
+
+    apply.__module__ = "scipy.special"  # by which it pickles
+    return apply
+
+
+for _name, _rule in RULES.items():
+    setattr(special, _name, _asking(getattr(special, _name), _rule))

@@ -1,0 +1,256 @@
+"""The tape: a record of one differentiated computation, and the boxes whose operations it records.
+
+A `Box` holds a value on a `Tape`. An operation on boxes computes its value at once and appends one
+*edge* for each boxed argument: `(child, parent, partial)`, where `partial` is the derivative itself
+or a function that carries a cotangent from the child to the parent. Edges are appended in the order
+of computing, so the way back is one loop over them in reverse, without sorting.
+
+Second derivatives need nothing more: a box whose value is a box of an outer tape records on that
+tape whatever the inner one computes, the way back included. Tapes are numbered as they are made and
+an inner tape is always made later, so that the number alone says which of two boxes is the inner
+one, in any number of threads.
+"""
+
+import itertools
+import linecache
+import math
+import sys
+import traceback
+from collections.abc import Iterable, Sequence
+from types import FrameType, FunctionType, TracebackType
+from typing import Any
+
+import numpy
+
+from genparams.errors import TracedValueError
+
+np: Any = numpy  # boxes speak numpy's protocols, which its type stubs cannot know
+
+_level = itertools.count(1)
+
+
+class Tape:
+    """The record of one differentiated computation."""
+
+    __slots__ = ("edges", "level", "node", "shared")
+
+    def __init__(self) -> None:
+        self.edges: list[tuple[int, int, Any]] = []
+        self.level = next(_level)
+        self.node = itertools.count().__next__
+        """Hands out the numbers of boxes, each in one step, so that threads never share one."""
+        self.shared: set[int] = set()
+        """Boxes whose arrays another name may see: they are not changed in place."""
+
+    def leaf(self, value: Any) -> "Box":
+        """A box for something to differentiate by: a float, an array of floats, or a box of an
+        outer tape.
+        """
+        index = self.node()
+        self.shared.add(index)
+        return Box(settle(value), self, index)
+
+    def record(self, value: Any, edges: Iterable[tuple["Box", Any]]) -> "Box":
+        """A box for `value`, given each boxed argument with its partial derivative or pullback."""
+        child = self.node()
+        for parent, partial in edges:
+            self.edges.append((child, parent.index, partial))
+        return Box(value, self, child)
+
+    def gradients(self, seeds: Iterable[tuple["Box", Any]], sources: Sequence["Box"]) -> list[Any]:
+        """The gradient of `sum(seed * value for value, seed in seeds)` by each source; None where
+        there is none.
+        """
+        cotangents: list[Any] = [None] * self.node()
+        for box, seed in seeds:
+            old = cotangents[box.index]
+            cotangents[box.index] = seed if old is None else old + seed
+        with np.errstate(all="ignore"):  # what is not finite is found by looking at the results
+            for child, parent, partial in reversed(self.edges):
+                g = cotangents[child]
+                if g is not None:
+                    g = partial(g) if type(partial) is FunctionType else g * partial
+                    old = cotangents[parent]
+                    cotangents[parent] = g if old is None else old + g
+        return [cotangents[source.index] for source in sources]
+
+
+class Box:
+    """A value being differentiated: a float, an array of floats, or a box of an outer tape.
+
+    A box is not an ndarray. `genparams.autodiff.box` gives it its operators, its methods and its
+    part in numpy's protocols, so that models use plain numpy.
+    """
+
+    __slots__ = ("index", "tape", "value")
+    __hash__ = None  # type: ignore[assignment]  # boxes compare by value
+
+    def __init__(self, value: Any, tape: Tape, index: int):
+        self.value = value
+        self.tape = tape
+        self.index = index
+
+    shape = property(lambda self: shape_of(self.value))
+    ndim = property(lambda self: len(shape_of(self.value)))
+    size = property(lambda self: math.prod(shape_of(self.value)))
+    dtype = property(lambda self: getattr(raw(self), "dtype", np.dtype(float)))
+
+
+# --- Values inside boxes
+
+
+def settle(value: Any) -> Any:
+    """The form in which a box holds a value: a plain float for one number, an array otherwise."""
+    kind = type(value)
+    if (
+        kind is float
+        or kind is Box
+        or (kind is numpy.ndarray and value.ndim and value.dtype.kind == "f")
+    ):
+        return value
+    value = np.asarray(value)
+    if value.dtype.kind == "c":
+        raise refusal("a function with complex values", "functions of real numbers")
+    if value.dtype.kind != "f":
+        value = value.astype(float)
+    return value if value.ndim else float(value)
+
+
+def raw(value: Any) -> Any:
+    """The number or array inside any depth of boxes."""
+    while type(value) is Box:
+        value = value.value
+    return value
+
+
+def shape_of(value: Any) -> tuple[int, ...]:
+    """The shape of a number, an array or a box."""
+    kind = type(value)
+    if kind is float:
+        return ()
+    if kind is numpy.ndarray:
+        return value.shape
+    return shape_of(value.value) if kind is Box else np.shape(value)
+
+
+def strip(values: Sequence[Any]) -> tuple[Tape | None, Sequence[Any]]:
+    """The innermost tape among the values, and the values with that tape's boxes opened."""
+    tape: Any = None
+    for value in values:
+        if type(value) is Box and (tape is None or value.tape.level > tape.level):
+            tape = value.tape
+    if tape is None:
+        return None, values
+    return tape, [v.value if type(v) is Box and v.tape is tape else v for v in values]
+
+
+def operand(value: Any) -> Any:
+    """`value` as a float, an array of floats or a box; a list or an object array of boxes is
+    stacked into one.
+    """
+    kind = type(value)
+    if kind is float or kind is Box:
+        return value
+    if kind is numpy.ndarray and value.dtype.kind == "f":
+        return value if value.ndim else float(value)
+    if isinstance(value, (int, float, np.number, np.bool_)) and not isinstance(
+        value, np.complexfloating
+    ):
+        return float(value)
+    if isinstance(value, (list, tuple)):
+        parts = [operand(v) for v in value]
+        if any(type(p) is Box for p in parts):
+            return np.stack(parts)
+        value = parts
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError("expected numbers, found a masked array; leave out what is masked")
+    value = np.asarray(value)
+    if value.dtype == object:
+        value = value.tolist()
+        if isinstance(value, list) or type(value) is Box:
+            return operand(value)
+        value = np.asarray(value)
+    if value.dtype.kind not in "fiub":
+        raise TypeError(f"expected numbers, found {value.dtype} {value!r}")
+    return value.astype(float) if value.ndim else float(value)
+
+
+def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
+    """`g` summed over the axes along which an argument of that shape was broadcast."""
+    have = shape_of(g)
+    if have == shape:
+        return g
+    if not shape:
+        return total(g)
+    g = np.sum(g, axis=tuple(range(len(have) - len(shape)))) if len(have) > len(shape) else g
+    stretched = tuple(i for i, n in enumerate(shape) if n == 1 and shape_of(g)[i] != 1)
+    return np.sum(g, axis=stretched, keepdims=True) if stretched else g
+
+
+def total(value: Any) -> Any:
+    """The sum of every entry, as a float or a box."""
+    return float(np.add.reduce(value, axis=None)) if type(value) is numpy.ndarray else np.sum(value)
+
+
+def paired(g: Any, partial: Any, shape: tuple[int, ...]) -> Any:
+    """`sum_to(g * partial, shape)`."""
+    if type(partial) is float and partial == 1.0:
+        return sum_to(g, shape)
+    if (
+        not shape
+        and type(g) is numpy.ndarray
+        and type(partial) is numpy.ndarray
+        and g.shape == partial.shape
+    ):
+        return float(np.dot(g.ravel(), partial.ravel()))  # one pass and no temporary
+    return sum_to(g * partial, shape)
+
+
+def linear(box: Box, value: Any, pull: Any) -> Box:
+    """The box for a function of one box, given its value and its pullback."""
+    value = settle(value)
+    made = box.tape.record(value, [(box, pull)])
+    if (
+        type(value) is numpy.ndarray
+        and value.base is not None
+        and np.may_share_memory(value, box.value)
+    ) or (type(value) is Box and value.index in value.tape.shared):
+        share(box, made)
+    return made
+
+
+def share(*boxes: Any) -> None:
+    """Note that these see the same array, as a part and a whole do: none is changed in place."""
+    for box in boxes:
+        while type(box) is Box:
+            box.tape.shared.add(box.index)
+            box = box.value
+
+
+# --- Refusals
+
+_OURS = ("genparams", "numpy", "scipy", "autograd")
+
+
+def refusal(what: str, instead: str, trail: TracebackType | None = None) -> TracedValueError:
+    """The error for a use that would lose the derivative, with the user's own line in it.
+
+    The line is the one of the innermost frame outside this package, numpy and autograd: of the
+    frames of a traceback, if one is given, else of the calls in progress.
+    """
+    if trail is None:
+        steps = list(traceback.walk_stack(sys._getframe(1)))
+    else:
+        steps = [*traceback.walk_tb(trail)][::-1]
+    theirs = [step for step in steps if _package(step[0]) not in _OURS]
+    frame, number = (theirs or steps)[0]
+    file = frame.f_code.co_filename
+    line = linecache.getline(file, number).strip()
+    where = f"line {number} of {file}" + (f": {line}" if line else "")
+    return TracedValueError(
+        f"{what} cannot take a value that is being differentiated; write {instead} ({where})"
+    )
+
+
+def _package(frame: FrameType) -> str:
+    return frame.f_globals.get("__name__", "").split(".")[0]
