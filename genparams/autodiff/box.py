@@ -18,9 +18,9 @@ from genparams.autodiff.moves import getitem
 from genparams.autodiff.tape import Box, linear, np, raw, refusal, share
 
 _AS_FUNCTIONS = {
-    *("all", "any", "argmax", "argmin", "argsort", "argpartition", "clip", "compress", "cumprod"),
+    *("all", "any", "argmax", "argmin", "argsort", "argpartition", "cumprod"),
     *("cumsum", "diagonal", "dot", "max", "mean", "min", "nonzero", "prod", "ravel", "repeat"),
-    *("searchsorted", "squeeze", "std", "sum", "swapaxes", "take", "trace", "var", "choose"),
+    *("searchsorted", "squeeze", "std", "sum", "swapaxes", "take", "trace", "var"),
     *("conj", "conjugate", "round"),
 }
 """Methods of an array that do what the function of the same name does."""
@@ -40,7 +40,7 @@ class _Array:
     tape: Any
 
     T = property(lambda self: np.transpose(self))
-    mT = property(lambda self: np.matrix_transpose(self))
+    mT = property(lambda self: np.matrix_transpose(self))  # noqa: N815  # numpy's name
     real = property(lambda self: self)
     imag = property(lambda self: np.zeros(self.shape) if self.shape else 0.0)
     flat = property(lambda self: iter(np.reshape(self, (-1,))))
@@ -119,7 +119,7 @@ class _Array:
         numpy also asks the entries of an array of boxes for the methods of its ufuncs.
         """
         public = not name.startswith("_")
-        function = getattr(np, name, None) if public else None
+        function: Any = getattr(np, name, None) if public else None
         if name in _AS_FUNCTIONS or isinstance(function, numpy.ufunc):
             return lambda *args, **kwargs: function(self, *args, **kwargs)
         if name in _IN_PLACE:
@@ -135,6 +135,12 @@ class _Array:
 
     def transpose(self, *axes: Any) -> Any:
         return np.transpose(self, (axes[0] if len(axes) == 1 else axes) or None)
+
+    def clip(self, min: Any = None, max: Any = None) -> Any:
+        return np.clip(self, min, max)
+
+    def compress(self, condition: Any, axis: int | None = None) -> Any:
+        return np.compress(condition, self, axis)
 
     def flatten(self, order: str = "C") -> Any:
         return np.ravel(self.copy(), order=order)
@@ -154,10 +160,11 @@ class _Array:
             raise refusal(f"astype({dtype!r})", "the value as it is")
         if np.dtype(dtype) == self.dtype or not self.shape:
             return self.copy() if copy else self
-        return linear(self, self.value.astype(dtype), lambda g: g)
+        box: Any = self
+        return linear(box, self.value.astype(dtype), lambda g: g)
 
-    def view(self, *kind: Any) -> Any:
-        if kind not in ((), (numpy.ndarray,)):
+    def view(self, dtype: Any = numpy.ndarray) -> Any:
+        if dtype is not numpy.ndarray:
             raise refusal("view() as another type", "the value as it is")
         made = self.copy()
         share(self, made)

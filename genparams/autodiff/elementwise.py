@@ -114,15 +114,15 @@ def sinc_slope(x: Any) -> Any:
 
 
 def _psi_difference(a: Any, b: Any) -> Any:
-    """psi(a) - psi(a + b), for a and b above 0."""
-    small = raw(b) < 1e-3 * np.minimum(raw(a), 1e300)
-    large = raw(a) > 15.0
+    """psi(a) - psi(a + b); to all digits for a and b above 0."""
+    small = (raw(b) >= 0.0) & (raw(b) < 1e-3 * np.minimum(raw(a), 1e300))
+    large = (raw(b) >= 0.0) & (raw(a) > 15.0)
     step = np.where(small, b, 0.0)
     taylor: Any = 0.0
     for k in range(6, 0, -1):
         taylor = (polygamma(k, a) + taylor) * (step / k)
-    big = np.where(large, a, 20.0)
-    far = psi_less_log(arrays, big) - psi_less_log(arrays, big + b) - np.log1p(b / big)
+    big, step = np.where(large, a, 20.0), np.where(large, b, 0.0)
+    far = psi_less_log(arrays, big) - psi_less_log(arrays, big + step) - np.log1p(step / big)
     direct = special.psi(a) - special.psi(a + b)
     return np.where(small, -taylor, np.where(large, far, direct))
 
@@ -201,17 +201,21 @@ def _beta_density(a: Any, b: Any, x: Any) -> Any:
     return np.exp(special.xlogy(a - 1.0, x) + special.xlog1py(b - 1.0, -x) - special.betaln(a, b))
 
 
-def _boxcox_slope(x: Any, power: Any) -> Any:
-    """d/dp (x^p - 1) / p = log(x)^2 (z exp(z) - expm1(z)) / z^2, z = p log(x)."""
-    log_x = np.log(x)
-    z = power * log_x
-    near = np.absolute(raw(z)) < 0.1
+def _expm1_slope(z: Any) -> Any:
+    """d/dz expm1(z) / z = (z exp(z) - expm1(z)) / z^2, which cancels near 0."""
+    near = np.absolute(raw(z)) < 0.5
     y = np.where(near, z, 0.0)
-    total: Any = 0.0
-    for k in range(12, -1, -1):
-        total = 1.0 / (math.factorial(k) * (k + 2)) + y * total
+    series: Any = 0.0
+    for k in range(14, -1, -1):
+        series = 1.0 / (math.factorial(k) * (k + 2)) + y * series
     far = np.where(near, 1.0, z)
-    return log_x * log_x * np.where(near, total, (far * np.exp(far) - np.expm1(far)) / (far * far))
+    return np.where(near, series, (far * np.exp(far) - np.expm1(far)) / (far * far))
+
+
+def _boxcox_slope(x: Any, power: Any) -> Any:
+    """d/dp (x^p - 1) / p."""
+    log_x = np.log(x)
+    return log_x * log_x * _expm1_slope(power * log_x)
 
 
 # --- The table
@@ -275,6 +279,8 @@ DERIVATIVES: dict[Any, tuple[Derivative, ...]] = {
     np.deg2rad: _one(lambda r, x: _DEGREE),
     np.maximum: (lambda r, x, y: _wins(x, y, 1.0), lambda r, x, y: _wins(x, y, -1.0)),
     np.minimum: (lambda r, x, y: _wins(x, y, -1.0), lambda r, x, y: _wins(x, y, 1.0)),
+    np.fmax: (lambda r, x, y: _wins(x, y, 1.0), lambda r, x, y: _wins(x, y, -1.0)),
+    np.fmin: (lambda r, x, y: _wins(x, y, -1.0), lambda r, x, y: _wins(x, y, 1.0)),
     np.logaddexp: (lambda r, x, y: special.expit(x - y), lambda r, x, y: special.expit(y - x)),
     np.logaddexp2: (
         lambda r, x, y: special.expit(_LOG_2 * (x - y)),
@@ -324,6 +330,16 @@ DERIVATIVES: dict[Any, tuple[Derivative, ...]] = {
         lambda r, x, y: -x / y,
     ),
     special.kl_div: (lambda r, x, y: np.log(x / y), lambda r, x, y: (y - x) / y),
+    special.huber: (None, lambda r, delta, x: np.minimum(np.maximum(x, -delta), delta)),
+    special.exprel: _one(lambda r, x: _expm1_slope(x)),
+    special.poch: (
+        lambda r, x, m: -r * _psi_difference(x, m),
+        lambda r, x, m: r * special.psi(x + m),
+    ),
+    special.binom: (
+        lambda r, n, k: -r * _psi_difference(n - k + 1.0, k),
+        lambda r, n, k: r * (special.psi(n - k + 1.0) - special.psi(k + 1.0)),
+    ),
     special.boxcox: (
         lambda r, x, p: np.exp((p - 1.0) * np.log(x)),
         lambda r, x, p: _boxcox_slope(x, p),

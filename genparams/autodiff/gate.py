@@ -1,14 +1,12 @@
 """The gate: the one place through which numpy's functions reach a traced value.
 
 A function has a rule in one of the tables here, or it is refused. A rule's own signature names the
-arguments that it knows; a call with any other is refused. Lists and object arrays that hold boxes
-are stacked first. What a rule returns is compared with what numpy returns for the plain values, in
-shape and in structure, so that a rule cannot answer another question than numpy does.
+arguments that it knows; a call with any other argument is refused. Lists and object arrays that
+hold boxes are stacked first. What a rule returns is compared with what numpy returns for the plain
+values, in shape and in structure, so that a rule cannot answer another question than numpy does.
 """
 
-import inspect
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
 from typing import Any
 
 import numpy
@@ -157,8 +155,12 @@ RULES: dict[Any, Callable[..., Any]] = {
     np.gradient: reductions.np_gradient,
     np.prod: reductions.prod,
     np.max: reductions.max_,
+    np.amax: reductions.max_,
     np.min: reductions.min_,
+    np.amin: reductions.min_,
     np.ptp: reductions.ptp,
+    np.nanvar: reductions.nanvar,
+    np.nanstd: reductions.nanstd,
     np.nanmax: reductions.nanmax,
     np.nanmin: reductions.nanmin,
     np.nanprod: reductions.nanprod,
@@ -186,6 +188,7 @@ RULES: dict[Any, Callable[..., Any]] = {
     np.linalg.matrix_power: products.matrix_power,
     np.linalg.inv: linalg.inv,
     np.linalg.solve: linalg.solve,
+    np.linalg.lstsq: linalg.lstsq,
     np.linalg.det: linalg.det,
     np.linalg.slogdet: linalg.slogdet,
     np.linalg.cholesky: linalg.cholesky,
@@ -247,7 +250,6 @@ ADVICE = {
     np.fill_diagonal: "np.where(np.eye(n, dtype=bool), new, old)",
     np.put_along_axis: "np.where(condition, new, old)",
     np.partition: "np.sort",
-    np.linalg.lstsq: "np.linalg.solve(x.T @ x, x.T @ y)",
     **dict.fromkeys((np.unique, np.histogram), "it of constants"),
 }
 """What to write in place of functions that are refused."""
@@ -263,18 +265,23 @@ def call(func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """Apply a numpy function of which an argument is or holds a box."""
     name = _name_of(func)
     if func in FLAT:
-        return func(*map(_raw, args), **{k: _raw(v) for k, v in kwargs.items()})
+        return _plain(func, args, kwargs)
     if func not in _LISTS and func not in moves.MOVES:
         args = [_stacked(name, a) for a in args]
         kwargs = {k: _stacked(name, v) for k, v in kwargs.items()}
     kwargs = {k: v for k, v in kwargs.items() if v is not None or k not in ("out", "dtype")}
-    if func in moves.MOVES:
-        return _checked(func, args, kwargs, moves.move(func, args, kwargs))
-    rule = PRIMITIVES.get(func) or RULES.get(func)
+    rule = PRIMITIVES.get(func)
+    if rule is not None:
+        return apply_rule(rule, name, args, kwargs, func)
+    rule = _move(func) if func in moves.MOVES else RULES.get(func)
     if rule is None:
         raise refusal(name, ADVICE.get(func, "it in functions that have a derivative rule"))
-    result = _apply(rule, name, args, kwargs)
-    return result if func in PRIMITIVES else _checked(func, args, kwargs, result)
+    plain = _plain(func, args, kwargs)
+    return _checked(name, plain, args, apply_rule(rule, name, args, kwargs, func))
+
+
+def _move(func: Callable) -> Callable[..., Any]:
+    return lambda *args, **kwargs: moves.move(func, args, kwargs)
 
 
 def call_ufunc(ufunc: numpy.ufunc, method: str, inputs: Sequence[Any], kwargs: dict) -> Any:
@@ -285,54 +292,58 @@ def call_ufunc(ufunc: numpy.ufunc, method: str, inputs: Sequence[Any], kwargs: d
     name = f"numpy.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
     if rule is None:
         raise refusal(name + (f" with {', '.join(kwargs)}" if kwargs else ""), "the plain function")
-    return _apply(rule, name, [_stacked(name, v) for v in inputs], kwargs)
+    inputs = [_stacked(name, v) for v in inputs]
+    return apply_rule(rule, name, inputs, kwargs, getattr(ufunc, method))
 
 
-def _apply(rule: Callable, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+def apply_rule(
+    rule: Callable, name: str, args: Sequence[Any], kwargs: dict[str, Any], func: Callable
+) -> Any:
+    """Apply a rule; where numpy takes the call and the rule does not, that is a refusal."""
     try:
         return rule(*args, **kwargs)
-    except TypeError as error:
-        if isinstance(error, TracedValueError):
+    except TracedValueError:
+        raise
+    except Exception as error:
+        _plain(func, args, kwargs)  # numpy's own error, if it has one
+        given = "".join(f" {k}=" for k in kwargs)
+        form = f"with{given}" if given else "in this form"
+        raise refusal(f"{name} {form} ({error})", "a plainer form of it") from error
+
+
+def _plain(func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """What numpy returns for the plain values."""
+    try:
+        with np.errstate(all="ignore"):
+            return func(*map(_raw, args), **{k: _raw(v) for k, v in kwargs.items()})
+    except ValueError as error:
+        if "read-only" not in str(error):
             raise
-        try:
-            _signature(rule).bind(*args, **kwargs)
-        except TypeError:
-            given = ", ".join([*(f"{k}=" for k in kwargs)]) or f"{len(args)} arguments"
-            raise refusal(f"{name} with {given}", "it with fewer arguments") from None
-        raise refusal(f"{name} in this form ({error})", "a plainer form") from error
+        what = f"{_name_of(func)} that writes into an array"
+        raise refusal(what, "it without out= or overwriting") from None
 
 
-@cache
-def _signature(rule: Callable) -> inspect.Signature:
-    return inspect.signature(rule)
-
-
-def _checked(func: Callable, args: Sequence[Any], kwargs: dict[str, Any], result: Any) -> Any:
+def _checked(name: str, plain: Any, args: Sequence[Any], result: Any) -> Any:
     """A rule's result, once it is known to have the form of numpy's own."""
-    plain_args = [_raw(a) for a in args]
-    with np.errstate(all="ignore"):
-        plain = func(*plain_args, **{k: _raw(v) for k, v in kwargs.items()})
-    if isinstance(plain, (tuple, list)):
-        if not isinstance(result, (tuple, list)) or len(result) != len(plain):
-            raise _other(func)
-        for one, other in zip(result, plain, strict=True):
-            _compare(func, one, other)
-            _note_view(other, one, args)
-        return type(plain)(*result) if hasattr(plain, "_fields") else type(plain)(result)
-    _compare(func, result, plain)
+    if not isinstance(plain, (tuple, list)):
+        return _compared(name, plain, args, result)
+    if not isinstance(result, (tuple, list)) or len(result) != len(plain):
+        raise _other(name)
+    parts = [_compared(name, p, args, r) for p, r in zip(plain, result, strict=True)]
+    return type(plain)(*parts) if hasattr(plain, "_fields") else type(plain)(parts)
+
+
+def _compared(name: str, plain: Any, args: Sequence[Any], result: Any) -> Any:
+    if np.iscomplexobj(plain):
+        raise refusal(f"{name} with complex values", "functions of real numbers")
+    if shape_of(result) != np.shape(plain):
+        raise _other(name)
     _note_view(plain, result, args)
     return result
 
 
-def _compare(func: Callable, result: Any, plain: Any) -> None:
-    if np.iscomplexobj(plain):
-        raise refusal(f"{_name_of(func)} with complex values", "functions of real numbers")
-    if shape_of(result) != np.shape(plain):
-        raise _other(func)
-
-
-def _other(func: Callable) -> TracedValueError:
-    return refusal(f"{_name_of(func)} in this form", "a plainer form")
+def _other(name: str) -> TracedValueError:
+    return refusal(f"{name} in this form", "a plainer form of it")
 
 
 def _note_view(plain: Any, result: Any, args: Iterable[Any]) -> None:
@@ -350,10 +361,10 @@ def _name_of(func: Any) -> str:
     return f"{module}.{getattr(func, '__name__', func)}"
 
 
-def _holds_box(value: Any) -> bool:
+def holds_box(value: Any) -> bool:
     if type(value) is numpy.ndarray:
         return value.dtype == object and any(type(v) is Box for v in value.flat)
-    return type(value) is Box or (isinstance(value, (list, tuple)) and any(map(_holds_box, value)))
+    return type(value) is Box or (isinstance(value, (list, tuple)) and any(map(holds_box, value)))
 
 
 def _stacked(name: str, value: Any) -> Any:
@@ -365,17 +376,24 @@ def _stacked(name: str, value: Any) -> Any:
     if isinstance(value, numpy.ndarray) and value.dtype.kind == "c":
         raise refusal(f"{name} with complex numbers", "real numbers")
     try:
-        return operand(value) if _holds_box(value) else value
+        return operand(value) if holds_box(value) else value
     except (TypeError, ValueError) as error:
         raise refusal(f"{name} with such a list ({error})", "np.stack([...])") from None
 
 
 def _raw(value: Any) -> Any:
-    """The plain value of an argument, lists and object arrays of boxes included."""
+    """The plain value of an argument, lists and object arrays of boxes included.
+
+    numpy may read it and not write to it: an argument may be where numpy writes its result.
+    """
     if type(value) is Box:
-        return raw(value)
-    if isinstance(value, (list, tuple)) and _holds_box(value):
+        value = raw(value)
+        if type(value) is not float:
+            value = value.view()
+            value.flags.writeable = False
+        return value
+    if isinstance(value, (list, tuple)) and holds_box(value):
         return type(value)(map(_raw, value))
-    if type(value) is numpy.ndarray and _holds_box(value):
+    if type(value) is numpy.ndarray and holds_box(value):
         return raw(operand(value))
     return value

@@ -1,11 +1,11 @@
-"""Linear algebra. The rules of decompositions are autograd's; this is the only file that imports it."""
+"""Linear algebra. The rules of decompositions are autograd's, which only this file imports."""
 
 import math
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from genparams.autodiff.reductions import max_, min_, sum_
+from genparams.autodiff.reductions import max_, min_
 from genparams.autodiff.tape import Box, linear, np, operand, raw, refusal, shape_of, strip, sum_to
 
 
@@ -101,7 +101,9 @@ def cholesky(a: Any, /, *, upper: bool = False) -> Any:
 
 
 def eigh(a: Any, UPLO: str = "L") -> Any:  # numpy's name
-    return _decomposition("eigh", _from_lower(_turned(a) if UPLO.upper() == "U" else a))
+    if UPLO != "L":
+        raise refusal(f"numpy.linalg.eigh with UPLO={UPLO!r}", "UPLO='L'")
+    return _decomposition("eigh", _from_lower(a))
 
 
 def eigvalsh(a: Any, UPLO: str = "L") -> Any:
@@ -125,6 +127,18 @@ def pinv(a: Any) -> Any:
     return _decomposition("pinv", a)
 
 
+def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
+    """The solution by the pseudo-inverse, the residuals, the rank and the singular values."""
+    a, b = operand(a), operand(b)
+    _, squares, rank, _ = np.linalg.lstsq(raw(a), raw(b), rcond)
+    if rank < min(shape_of(a)):
+        raise refusal("numpy.linalg.lstsq of a matrix of lower rank", "columns that differ")
+    x = pinv(a) @ b
+    off = b - a @ x
+    squares = np.atleast_1d(np.sum(off * off, axis=0)) if squares.size else squares
+    return x, squares, rank, svdvals(a)
+
+
 def qr(a: Any, mode: str = "reduced") -> Any:
     """Q and R, with the derivative by way of the Cholesky factor: R^T R = a^T a, Q = a R^-1.
 
@@ -143,9 +157,13 @@ def qr(a: Any, mode: str = "reduced") -> Any:
 # --- Norms
 
 
+def _several(x: Any, axis: Any) -> list[int]:
+    return list(range(len(shape_of(x)))) if axis is None else np.atleast_1d(axis).tolist()
+
+
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     x = operand(x)
-    axes = tuple(range(len(shape_of(x)))) if axis is None else np.atleast_1d(axis).tolist()
+    axes = _several(x, axis)
     if ord is None or (len(axes) == 1 and ord == 2) or (len(axes) == 2 and ord == "fro"):
         return _root_of_squares(x, tuple(axes), keepdims)
     if len(axes) == 1:
@@ -160,14 +178,8 @@ def _root_of_squares(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
     top = np.max(np.absolute(raw(x)), axis=axes, keepdims=True, initial=0.0)
     scale = np.where((top > 0.0) & np.isfinite(top), top, 1.0)
     y = x / scale
-    root = np.sqrt(sum_of(y * y, axes, keepdims))
+    root = np.sqrt(np.sum(y * y, axis=axes, keepdims=keepdims))
     return root * np.reshape(scale, shape_of(root))
-
-
-def sum_of(x: Any, axis: Any, keepdims: bool) -> Any:
-    return (
-        sum_(x, axis, keepdims=keepdims) if type(x) is Box else np.sum(x, axis, keepdims=keepdims)
-    )
 
 
 def _vector_norm(x: Any, ord: Any, axis: int, keepdims: bool) -> Any:
@@ -178,7 +190,7 @@ def _vector_norm(x: Any, ord: Any, axis: int, keepdims: bool) -> Any:
         return min_(size, axis, keepdims=keepdims)
     if ord == 0:
         raise refusal("a norm of order 0", "np.count_nonzero")
-    total = sum_of(size if ord == 1 else size**ord, axis, keepdims)
+    total = np.sum(size if ord == 1 else size**ord, axis=axis, keepdims=keepdims)
     return total if ord == 1 else total ** (1.0 / ord)
 
 
@@ -186,17 +198,17 @@ def _matrix_norm(x: Any, ord: Any, axes: list[int], keepdims: bool) -> Any:
     x = np.moveaxis(x, axes, (-2, -1))
     size = np.absolute(x)
     if ord == 1:
-        result = max_(sum_of(size, -2, False), -1)
+        result = max_(np.sum(size, axis=-2), -1)
     elif ord == -1:
-        result = min_(sum_of(size, -2, False), -1)
+        result = min_(np.sum(size, axis=-2), -1)
     elif ord == math.inf:
-        result = max_(sum_of(size, -1, False), -1)
+        result = max_(np.sum(size, axis=-1), -1)
     elif ord == -math.inf:
-        result = min_(sum_of(size, -1, False), -1)
+        result = min_(np.sum(size, axis=-1), -1)
     elif ord in (2, -2, "nuc"):
         values = svdvals(x)
         result = (
-            sum_of(values, -1, False) if ord == "nuc" else (max_ if ord == 2 else min_)(values, -1)
+            np.sum(values, axis=-1) if ord == "nuc" else (max_ if ord == 2 else min_)(values, -1)
         )
     else:
         raise refusal(f"a matrix norm with ord={ord!r}", "'fro', 'nuc', 1, 2 or inf")
@@ -205,17 +217,14 @@ def _matrix_norm(x: Any, ord: Any, axes: list[int], keepdims: bool) -> Any:
 
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     x = operand(x)
+    axes = _several(x, axis)
     if ord == 2:
-        return _root_of_squares(
-            x,
-            tuple(range(len(shape_of(x)))) if axis is None else tuple(np.atleast_1d(axis).tolist()),
-            keepdims,
-        )
+        return _root_of_squares(x, tuple(axes), keepdims)
     if axis is None and not keepdims:
         return _vector_norm(np.reshape(x, (-1,)), ord, 0, False)
-    if not isinstance(axis, int):
+    if len(axes) > 1:
         raise refusal("vector_norm of this order over several axes", "one axis")
-    return _vector_norm(x, ord, axis, keepdims)
+    return _vector_norm(x, ord, axes[0], keepdims)
 
 
 def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:

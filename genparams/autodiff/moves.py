@@ -87,12 +87,15 @@ class _Places:
 
     def __init__(self) -> None:
         self.parts: list[Any] = []
+        self.plain: list[tuple[int, Any]] = []  # arrays of whole numbers or of truth values
         self.next = 1
 
     def of(self, value: Any) -> Any:
         """The places of the numbers in an array, or in a list of arrays."""
         if isinstance(value, (list, tuple)):
             return type(value)([self.of(v) for v in value])
+        if type(value) is not Box and np.asarray(value).dtype.kind in "iub":
+            self.plain.append((self.next, np.asarray(value)))
         value = operand(value)
         shape = shape_of(value)
         count = int(np.prod(shape, dtype=int))
@@ -104,10 +107,17 @@ class _Places:
     def gather(self, places: Any) -> Any:
         """The numbers at those places."""
         if isinstance(places, (list, tuple)):
-            return type(places)([self.gather(p) for p in places])
+            return type(places)([self._part(p) for p in places])
         if len(self.parts) == 1 and np.min(places, initial=1) > 0:
             return self.parts[0][places - 1]
         return concatenate([np.zeros(1), *self.parts])[places]
+
+    def _part(self, places: Any) -> Any:
+        """One of several results: of whole numbers, if all of it comes from such an array."""
+        for start, array in self.plain:
+            if places.size and start <= places.min() and places.max() < start + array.size:
+                return array.ravel()[places - start]
+        return self.gather(places)
 
 
 def move(func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
@@ -122,10 +132,17 @@ def move(func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
             raise refusal("numpy.pad in this mode", f"one of the modes {', '.join(_PADS)}")
     if data is EVERY:
         return places.gather(func(*map(places.of, args), **kwargs))
-    args = [places.of(a) if i in data else raw(a) for i, a in enumerate(args)]
+    args = [places.of(a) if i in data else _constant(func, a) for i, a in enumerate(args)]
     named = data.values()
-    kwargs = {k: places.of(v) if k in named else raw(v) for k, v in kwargs.items()}
+    kwargs = {k: places.of(v) if k in named else _constant(func, v) for k, v in kwargs.items()}
     return places.gather(func(*args, **kwargs))
+
+
+def _constant(func: Callable, value: Any) -> Any:
+    """An argument that does not hold numbers to be moved: an axis, a condition, places."""
+    if type(value) is Box:
+        raise refusal(f"numpy.{func.__name__} with a traced axis, condition or place", "a constant")
+    return value
 
 
 # --- Those that models are made of have rules of their own, which cost less

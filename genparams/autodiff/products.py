@@ -180,13 +180,9 @@ def einsum(subscripts: Any, *operands: Any, optimize: Any = False) -> Any:
 
 def _einsum(inputs: Sequence[str], output: str, given: Sequence[Any]) -> Any:
     tape, values = strip(given)
-    if tape is None or not isinstance(tape, object):
+    if tape is None:
         return np.einsum(f"{','.join(inputs)}->{output}", *values)
-    value = (
-        _einsum(inputs, output, values)
-        if any(type(v) is Box for v in values)
-        else np.einsum(f"{','.join(inputs)}->{output}", *values)
-    )
+    value = _einsum(inputs, output, values)
 
     def pull_to(i: int) -> Any:
         others = [k for k in range(len(values)) if k != i]
@@ -245,6 +241,8 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
     if shape_of(a)[0] < shape_of(v)[0]:
         a, v = v, a
     n, m = shape_of(a)[0], shape_of(v)[0]
+    if mode not in ("full", "same", "valid"):
+        raise refusal(f"numpy.convolve in mode {mode!r}", "mode 'full', 'same' or 'valid'")
     start, stop = {
         "full": (0, n + m - 1),
         "same": ((m - 1) // 2, (m - 1) // 2 + n),
@@ -258,9 +256,7 @@ def convolve(a: Any, v: Any, mode: str = "full") -> Any:
 def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
     a, v = np.reshape(operand(a), (-1,)), np.reshape(operand(v), (-1,))
     if shape_of(a)[0] < shape_of(v)[0]:
-        return np.flip(convolve(np.flip(a), v, mode)) if mode != "same" else _refuse_same()
+        if mode == "same":
+            raise refusal("numpy.correlate of a short array with a long one", "the long one first")
+        return np.flip(convolve(np.flip(a), v, mode))
     return convolve(a, np.flip(v), mode)
-
-
-def _refuse_same() -> Any:
-    raise refusal("numpy.correlate of a short array with a long one", "the long one first")

@@ -17,7 +17,9 @@ Axis = int | tuple[int, ...] | None
 
 def _axes(x: Any, axis: Axis) -> tuple[int, ...]:
     ndim = len(shape_of(x))
-    return tuple(range(ndim)) if axis is None else normalize_axis_tuple(axis, ndim)
+    if axis is None or not ndim:  # a single number has an axis 0 for numpy
+        return tuple(range(ndim))
+    return normalize_axis_tuple(axis, ndim)
 
 
 def _kept(x: Any, axis: Axis) -> tuple[int, ...]:
@@ -48,7 +50,7 @@ def reduction(of_rows: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _is_kept(keepdims: Any) -> bool:
-    return keepdims is not np._NoValue and bool(keepdims)
+    return keepdims is not np._NoValue and bool(raw(keepdims))
 
 
 def _last(x: Any, start: int | None, stop: int | None = None, step: int | None = None) -> Any:
@@ -76,8 +78,11 @@ def mean(a: Any, axis: Axis = None, *, keepdims: Any = False) -> Any:
     return result / _count(a, axis)
 
 
-def _count(a: Any, axis: Axis) -> Any:
-    return float(math.prod(shape_of(a)[i] for i in _axes(a, axis)))
+def _count(a: Any, axis: Axis) -> float:
+    count = math.prod(shape_of(a)[i] for i in _axes(a, axis))
+    if not count:
+        raise refusal("an average of nothing", "data that are not empty")
+    return float(count)
 
 
 def nansum(a: Any, axis: Axis = None, *, keepdims: Any = False) -> Any:
@@ -91,6 +96,19 @@ def nanmean(a: Any, axis: Axis = None, *, keepdims: Any = False) -> Any:
     return nansum(a, axis, keepdims=keepdims) / counts
 
 
+def nanvar(a: Any, axis: Axis = None, *, ddof: float = 0, keepdims: Any = False) -> Any:
+    a = operand(a)
+    counts = np.sum(~np.isnan(raw(a)), axis=axis, keepdims=_is_kept(keepdims)) - float(ddof)
+    if np.any(counts <= 0.0):
+        raise refusal("a variance without a degree of freedom", "more data than ddof")
+    off = a - nanmean(a, axis, keepdims=True)
+    return nansum(off * off, axis, keepdims=keepdims) / counts
+
+
+def nanstd(a: Any, axis: Axis = None, **options: Any) -> Any:
+    return np.sqrt(nanvar(a, axis, **options))
+
+
 def var(
     a: Any,
     axis: Axis = None,
@@ -100,10 +118,16 @@ def var(
     correction: Any = np._NoValue,
 ) -> Any:
     a = operand(a)
-    ddof = ddof if correction is np._NoValue else correction
+    ddof = float(ddof if correction is np._NoValue else correction)
     off = a - np.mean(a, axis=axis, keepdims=True)
     squares = np.sum(off * off, axis=axis, keepdims=_is_kept(keepdims))
-    return squares / max(_count(a, axis) - ddof, 0)
+    return squares / _degrees(_count(a, axis) - ddof)
+
+
+def _degrees(count: float) -> float:
+    if count <= 0.0:
+        raise refusal("a variance without a degree of freedom", "more data than ddof")
+    return count
 
 
 def std(a: Any, axis: Axis = None, **options: Any) -> Any:
@@ -139,7 +163,7 @@ def cov(
     if y is not None:
         m = np.concatenate([m, _centred(y, rowvar)], axis=0)
     off = m - np.mean(m, axis=1, keepdims=True)
-    count = shape_of(m)[1] - ((0 if bias else 1) if ddof is None else ddof)
+    count = _degrees(_count(m, 1) - float((0 if bias else 1) if ddof is None else ddof))
     return np.squeeze(np.matmul(off, np.transpose(off)) / count)
 
 
@@ -170,7 +194,7 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
 
 
 def cumsum(a: Any, axis: int | None = None) -> Any:
-    if axis is None:
+    if axis is None or not shape_of(a):
         a, axis = np.reshape(a, (-1,)), 0
     if type(a) is not Box:
         return np.cumsum(a, axis=axis)
@@ -183,7 +207,7 @@ def cumsum(a: Any, axis: int | None = None) -> Any:
 
 def cumprod(a: Any, axis: int | None = None) -> Any:
     """The running product; where a factor is zero, one multiplication after the other."""
-    if axis is None:
+    if axis is None or not shape_of(a):
         a, axis = np.reshape(a, (-1,)), 0
     if type(a) is not Box:
         return np.cumprod(a, axis=axis)
@@ -253,6 +277,8 @@ def np_gradient(f: Any, *spacing: Any, axis: Any = None, edge_order: int = 1) ->
 
 def _others(x: Any) -> Any:
     """Along the last axis, for each entry the product of all others."""
+    if not shape_of(x)[-1]:
+        return x
     one = np.ones((*shape_of(x)[:-1], 1))
     before = np.concatenate([one, cumprod(_last(x, None, -1), -1)], axis=-1)
     turned = np.concatenate([one, cumprod(np.flip(_last(x, 1), -1), -1)], axis=-1)
@@ -368,9 +394,10 @@ def logsumexp(a: Any, axis: Axis = None, b: Any = None, keepdims: bool = False) 
         shape = np.broadcast_shapes(shape_of(a), shape_of(b))
         a, b = np.broadcast_to(a, shape), np.broadcast_to(b, shape)
     tape, (x, y) = strip((a, b))
+    kept, keepdims = _kept(a, axis), _is_kept(keepdims)
     if tape is None:
-        return special.logsumexp(x, axis=axis, b=y, keepdims=keepdims)
-    kept = _kept(a, axis)
+        result = special.logsumexp(x, axis=axis, b=y, keepdims=keepdims)
+        return np.reshape(result, kept) if keepdims else result
     value = logsumexp(x, axis, y, keepdims)
 
     def weights() -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 from genparams.autodiff import reductions
 from genparams.autodiff.elementwise import polygamma, special
-from genparams.autodiff.gate import _apply, _holds_box
+from genparams.autodiff.gate import apply_rule, holds_box
 from genparams.autodiff.tape import math, operand, refusal
 
 
@@ -40,8 +40,8 @@ def _asking(function: Callable[..., Any], rule: Callable[..., Any]) -> Callable[
 
     @functools.wraps(function)
     def apply(*args: Any, **kwargs: Any) -> Any:
-        if any(map(_holds_box, args)) or any(map(_holds_box, kwargs.values())):
-            return _apply(rule, name, args, kwargs)
+        if any(map(holds_box, args)) or any(map(holds_box, kwargs.values())):
+            return apply_rule(rule, name, args, kwargs, function)
         return function(*args, **kwargs)
 
     apply.__module__ = "scipy.special"  # by which it pickles
