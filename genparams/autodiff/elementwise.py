@@ -501,5 +501,5 @@ def binary_operator(
 def is_operand(value: Any) -> bool:
     """Whether an operator of a box takes this beside it."""
     return isinstance(
-        value, (Box, float, int, complex, list, numpy.ndarray, np.generic)
+        value, (Box, float, int, complex, list, tuple, numpy.ndarray, np.generic)
     ) or hasattr(value, "__array__")

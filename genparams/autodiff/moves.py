@@ -151,7 +151,7 @@ def _constant(func: Callable, value: Any) -> Any:
 def getitem(x: Any, index: Any) -> Any:
     """`x[index]`."""
     if type(x) is not Box:
-        return x[index]
+        return np.float64(x)[index] if type(x) is float else x[index]
     if type(index) is Box or (isinstance(index, tuple) and any(type(i) is Box for i in index)):
         raise refusal("an index", "a constant or a discrete choice as the index")
     shape = x.shape
@@ -168,7 +168,7 @@ def scatter(g: Any, index: Any, shape: tuple[int, ...]) -> Any:
         zeros[index] = g
     else:
         np.add.at(zeros, index, g)  # an index that may name an entry twice
-    return zeros
+    return zeros if shape else float(zeros)
 
 
 def reshape(a: Box, /, shape: Any, order: str = "C") -> Any:

@@ -419,6 +419,15 @@ def softmax(x: Any, axis: Axis = None) -> Any:
 
 
 def log_softmax(x: Any, axis: Axis = None) -> Any:
+    """x - max x - log(1 + sum of the other exp(x - max x)): neither this nor its derivative loses
+    digits where one entry is far above the others.
+    """
     x = operand(x)
-    off = x - np.max(raw(x), axis=axis, keepdims=True)
-    return off - logsumexp(off, axis, keepdims=True)
+    value = np.asarray(raw(x))
+    ties = value == np.max(value, axis=axis, keepdims=True)
+    place = np.where(ties, np.arange(value.size).reshape(value.shape), value.size)
+    first = place == np.min(place, axis=axis, keepdims=True)
+    top = np.sum(np.where(first, x, 0.0), axis=axis, keepdims=True)
+    off = np.where(first, 0.0, x - top)
+    others = np.sum(np.where(first, 0.0, np.exp(off)), axis=axis, keepdims=True)
+    return off - np.log1p(others)

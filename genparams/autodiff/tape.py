@@ -90,7 +90,7 @@ class Box:
         self.tape = tape
         self.index = index
 
-    shape = property(lambda self: shape_of(self.value))
+    shape = property(lambda self: shape_of(self.value), lambda self, shape: _refuse_shape())
     ndim = property(lambda self: len(shape_of(self.value)))
     size = property(lambda self: math.prod(shape_of(self.value)))
     dtype = property(lambda self: getattr(raw(self), "dtype", np.dtype(float)))
@@ -250,6 +250,10 @@ def refusal(what: str, instead: str, trail: TracebackType | None = None) -> Trac
     return TracedValueError(
         f"{what} cannot take a value that is being differentiated; write {instead} ({where})"
     )
+
+
+def _refuse_shape() -> None:
+    raise refusal("assignment to shape", "x = x.reshape(shape)")
 
 
 def _package(frame: FrameType) -> str:
