@@ -59,6 +59,22 @@ class _Array:
     def __array_function__(self, func: Callable, types: Any, args: tuple, kwargs: dict) -> Any:
         return call(func, args, kwargs)
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        """An array of boxes. Unless it is a copy it cannot be written to: this box would not
+        change with it, as an array would.
+        """
+        if dtype is not None and dtype != object:
+            raise refusal(
+                f"an array of {np.dtype(dtype)}, or assignment into one,",
+                "the value as it is, np.stack([...]) or np.where(condition, new, old)",
+            )
+        entries = np.empty(self.shape, object)
+        flat = np.reshape(self, (-1,)) if self.shape else [self]
+        for place, entry in zip(np.ndindex(self.shape), flat, strict=True):
+            entries[(*place, None)].fill(entry)  # assignment would ask the entry for an array
+        entries.flags.writeable = bool(copy)
+        return entries
+
     # --- Operators
 
     def __neg__(self) -> Any:
