@@ -9,7 +9,9 @@
     |- ModelError (TypeError)
     |  |- NotRunning               `param` or `@` outside a running generative function
     |  |- UnaddressedChoice        a call used as a value: `@ "name"` is missing
+    |  |  `- UnaddressedAttribute     (AttributeError) it was asked for an attribute of its value
     |  |- ArgumentError            the wrong number or names of arguments
+    |  |- ImmutableError           an assignment into a trace or a choice map
     |  `- TracedValueError         what cannot be done to a value that is being differentiated
     |- InvalidValue (ValueError)
     |  |- DistributionError        an argument outside a distribution's domain
@@ -25,6 +27,8 @@
     |  |- NothingAccumulated       `apply` without a gradient
     |  |- NonFiniteGradient        a gradient with a NaN or an infinity
     |  `- StateMismatch            a saved state that does not fit
+    |- UnknownName (AttributeError)   no attribute of that name
+    |- UnknownImport (ImportError)    no public name of genparams
     `- CheckpointError (OSError)   a file that is no checkpoint, or is damaged
 
 Each also derives from the builtin in brackets, carries its data as attributes, and says what to
@@ -36,13 +40,24 @@ from difflib import get_close_matches
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence that helps with a misspelt name."""
+    """The end of a sentence that helps with a misspelt name.
+
+    Names are compared by their letters and digits: quotes, brackets and case do not count.
+    """
     known = sorted(known)
-    near = [k for k in known if k.lower() == name.lower()] or get_close_matches(name, known, n=1)
+    by_letters = {_letters(k): k for k in reversed(known)}
+    near = get_close_matches(_letters(name), by_letters, n=1)
     if near:
-        return f"did you mean {near[0]}?"
+        return f"did you mean {by_letters[near[0]]}?"
     more = f", and {len(known) - 5} more" if len(known) > 5 else ""
     return f"known: {', '.join(known[:5])}{more}" if known else "there are none"
+
+
+def _letters(name: str) -> str:
+    return name.translate(_QUOTES).lower()
+
+
+_QUOTES = str.maketrans("", "", "'\"(),")
 
 
 class GenParamsError(Exception):
@@ -81,8 +96,16 @@ class UnaddressedChoice(ModelError):
     """A call was used as a value before `@` gave it an address."""
 
 
+class UnaddressedAttribute(UnaddressedChoice, AttributeError):
+    """A call was asked for an attribute of its value before `@` gave it an address."""
+
+
 class ArgumentError(ModelError):
     """A function was called with the wrong number or names of arguments."""
+
+
+class ImmutableError(ModelError):
+    """An assignment into a trace or a choice map, which do not change."""
 
 
 class TracedValueError(ModelError):
@@ -152,6 +175,14 @@ class NonFiniteGradient(UpdateError):
 
 class StateMismatch(UpdateError):
     """A saved state does not fit what it is loaded into."""
+
+
+class UnknownName(GenParamsError, AttributeError):
+    """Something has no attribute of that name."""
+
+
+class UnknownImport(GenParamsError, ImportError):
+    """genparams has no public name of that spelling."""
 
 
 class CheckpointError(GenParamsError, OSError):

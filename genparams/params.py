@@ -14,7 +14,7 @@ import threading
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -309,6 +309,16 @@ class Parameter:
         return f"Parameter({self.name!r}, {self.value!r}{kind}{', frozen' if self.frozen else ''})"
 
 
+class Source(Protocol):
+    """What the model that owns a store says of its parameters before it runs."""
+
+    def declaration(self, name: str) -> tuple[Any, Constraint | None] | None: ...
+
+    def constraint(self, name: str) -> Constraint | None: ...
+
+    def declares(self, name: str) -> bool: ...
+
+
 class Buffer:
     """Coordinates and accumulators of several parameters, side by side.
 
@@ -369,24 +379,76 @@ class ParamStore:
                 f"a store is made of values by name, ParamStore(W=..., b=...), got {values!r}"
             )
         self.owner = ""
+        self.source: Source | None = None
+        self._stated: set[str] = set()  # the names whose constraint `init` was given
         self.version = 0  # counts what was initialised or forgotten
         self._packed = -1  # the version at which arrays were last laid side by side
         self._parameters: dict[str, Parameter] = {}
         for name, value in {**(values or {}), **named}.items():
             self.init(name, value)
 
-    def init(self, name: str, value: Any, constraint: Constraint = real) -> Parameter:
+    def init(self, name: str, value: Any, constraint: Constraint | None = None) -> Parameter:
         """Give a parameter its first value, or start it anew: value, constraint and accumulator.
+
+        Args:
+            constraint: Where its values lie. None stands for the constraint that it has, else for
+                the one that the function declares, `param(name, value, constraint=...)`, else for
+                `real`.
 
         Raises:
             ConstraintError, InvalidValue: the value cannot be taken; nothing is changed.
         """
-        parameter = Parameter(name, value, constraint, self)
         with lock:
-            self._release(name)
-            self._parameters[name] = parameter
-            self._changed()
+            meant = self._constraint_of(name) if constraint is None else constraint
+            parameter = self._init(Parameter(name, value, meant, self))
+            if constraint is not None:
+                self._stated.add(name)
         return parameter
+
+    def _constraint_of(self, name: Any) -> Constraint:
+        """The constraint of a parameter that is given a value alone."""
+        if isinstance(name, str) and name in self._parameters:
+            return self._parameters[name].constraint
+        return (self.source and self.source.constraint(name)) or real
+
+    def _init(self, parameter: Parameter) -> Parameter:
+        self._release(parameter.name)
+        self._parameters[parameter.name] = parameter
+        self._changed()
+        return parameter
+
+    def declare(self, name: str, value: Any, constraint: Constraint | None) -> Parameter | None:
+        """Give a parameter the value and the constraint of a model, unless it has some.
+
+        Returns:
+            The parameter, if it is new.
+
+        Raises:
+            ConstraintError: the value cannot be taken; or the parameter has another constraint,
+                which is not one that `init` was given. Nothing is changed.
+        """
+        known = self._parameters.get(name)
+        if known is None:
+            return self._init(Parameter(name, value, constraint or real, self))
+        if constraint not in (None, known.constraint) and name not in self._stated:
+            of = self.owner or "theta"
+            raise ConstraintError(
+                f"parameter {name!r} of {of} has the constraint {known.constraint!r} and its model "
+                f"declares {constraint!r}; write init_param({of}, {name!r}, value, "
+                f"constraint={constraint!r}), or declare it alike everywhere"
+            )
+        return None
+
+    def find(self, name: str) -> Parameter | None:
+        """The parameter of that name, declared now if its model says how; None if there is none."""
+        known = self._parameters.get(name)
+        if known is None and self.source is not None:
+            declared = self.source.declaration(name)
+            if declared is not None:
+                with lock:
+                    self.declare(name, *declared)
+                    known = self._parameters[name]
+        return known
 
     def _release(self, name: str) -> None:
         """Let the parameter of that name, if there is one, go on alone."""
@@ -411,13 +473,14 @@ class ParamStore:
         self._packed = self.version
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_packed": -1}
+        return {**vars(self), "_packed": -1, "source": None}
 
     def discard(self, name: str) -> None:
         """Forget a parameter, if it is there."""
         with lock:
             self._release(name)
             if self._parameters.pop(name, None) is not None:
+                self._stated.discard(name)
                 self._changed()
 
     def lookup(self, name: str) -> Parameter:
@@ -442,13 +505,19 @@ class ParamStore:
             ) from None
 
     def __getitem__(self, name: str) -> Parameter:
-        try:
-            return self._parameters[name]
-        except KeyError:
+        known = self.find(name) if isinstance(name, str) else None
+        if known is not None:
+            return known
+        of = self.owner or "this store"
+        if self.source is not None and self.source.declares(name):
             raise UnknownParameter(
-                f"{self.owner or 'this store'} has no parameter {name!r}; "
-                f"{nearest(name, self._parameters)}"
-            ) from None
+                f"{of} declares parameter {name!r} at its first run; run it, as in "
+                f"{of}.simulate(args), or write init_param({of}, {name!r}, value)"
+            )
+        hint = nearest(str(name), self._parameters)
+        if not self._parameters:
+            hint = f"it has none yet; write init_param({of}, {name!r}, value)"
+        raise UnknownParameter(f"{of} has no parameter {name!r}; {hint}")
 
     def __contains__(self, name: object) -> bool:
         return name in self._parameters

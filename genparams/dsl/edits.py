@@ -14,6 +14,7 @@ from genparams.dsl.gradients import held
 from genparams.dsl.interpreter import Run
 from genparams.errors import AddressConflict
 from genparams.trace.choices import ChoiceMap
+from genparams.trace.results import Regenerated, Updated
 from genparams.trace.selection import selection_of
 from genparams.trace.trace import Trace
 from genparams.types import Address, show
@@ -44,7 +45,8 @@ def update(
     new = execute(trace.gen_fn, trace.args if args is None else args, choose, check)
     kept = sum(lp for address, lp in new.log_probs.items() if address not in fresh)
     gone = {a: v for a, v in old.items() if a in given or a not in new.choices._values}
-    return new, float(kept - trace.log_prob), ChoiceMap.trusted(gone)
+    weight = float(kept - trace.log_prob)
+    return Updated((new, weight, ChoiceMap.trusted(gone)))  # type: ignore[return-value]
 
 
 def regenerate(
@@ -61,7 +63,8 @@ def regenerate(
     args = trace.args if args is None else args
     new = execute(trace.gen_fn, args, choose, lambda run: _same_calls(trace, run))
     both = [address for address in kept if address in new.log_probs]
-    return new, float(sum(new.log_probs[a] - trace.log_probs[a] for a in both))
+    weight = float(sum(new.log_probs[a] - trace.log_probs[a] for a in both))
+    return Regenerated((new, weight))  # type: ignore[return-value]
 
 
 def project(trace: Trace, selection: Any) -> float:

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from genparams.errors import UnknownAddress
+from genparams.errors import ArgumentError, ImmutableError, UnknownAddress
+from genparams.keywords import explained
 from genparams.trace.address import path
 from genparams.trace.choices import ChoiceMap, same
 from genparams.trace.selection import nothing
@@ -78,6 +79,22 @@ class Trace:
             )
         return found
 
+    def __contains__(self, address: Any) -> bool:
+        """Whether a choice or a call is at an address."""
+        return address in self.choices or path(address) in self.calls
+
+    def __iter__(self) -> Any:
+        raise ArgumentError(
+            f"a trace has no parts to unpack; write trace = {self.gen_fn.__name__}.simulate(args), "
+            "trace, weight = generate(...), and trace.choices to go through its choices"
+        )
+
+    def __setitem__(self, address: Any, value: Any) -> None:
+        raise ImmutableError(
+            "a trace does not change; write new, weight, discard = trace.update({address: value})"
+        )
+
+    @explained
     def accumulate_param_gradients(
         self, retval_grad: Any = None, scale: float = 1.0
     ) -> tuple[float, ArgGrads]:
@@ -100,10 +117,12 @@ class Trace:
         """
         return self.gen_fn.operations.accumulate([self], [retval_grad], [scale])[0]
 
+    @explained
     def param_gradients(self, retval_grad: Any = None) -> dict[str, dict[str, Any]]:
         """What `accumulate_param_gradients` would add, by function and parameter name."""
         return self.gen_fn.operations.param_gradients(self, retval_grad)
 
+    @explained
     def choice_gradients(
         self, selection: Any = nothing, retval_grad: Any = None
     ) -> tuple[ArgGrads, ChoiceMap, ChoiceMap]:
@@ -125,6 +144,7 @@ class Trace:
         """
         return self.gen_fn.operations.choice_gradients(self, selection, retval_grad)
 
+    @explained
     def update(
         self,
         constraints: Mapping[Any, Any] | None = None,
@@ -147,6 +167,7 @@ class Trace:
         """
         return self.gen_fn.operations.update(self, constraints, args, rng)
 
+    @explained
     def regenerate(
         self, selection: Any, args: tuple[Any, ...] | None = None, rng: Any = None
     ) -> tuple["Trace", float]:
@@ -162,6 +183,7 @@ class Trace:
         """
         return self.gen_fn.operations.regenerate(self, selection, args, rng)
 
+    @explained
     def project(self, selection: Any) -> float:
         """The sum of this trace's log probabilities over the selected choices.
 

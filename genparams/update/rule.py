@@ -27,6 +27,7 @@ from typing import Any, ParamSpec
 import numpy as np
 
 from genparams.errors import UpdateError
+from genparams.keywords import explained
 from genparams.update.kernels import Elementwise
 from genparams.update.settings import float_type, plain
 
@@ -184,9 +185,11 @@ def named(make: Callable[P, Rule]) -> Callable[P, Rule]:
     """
     signature = inspect.signature(make)
 
+    explaining = explained(make)
+
     @wraps(make)
     def made(*args: P.args, **options: P.kwargs) -> Rule:
-        rule = make(*args, **options)
+        rule = explaining(*args, **options)
         given = signature.bind(*args, **options)
         given.apply_defaults()
         shown = {

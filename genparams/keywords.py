@@ -1,0 +1,93 @@
+"""Calls with wrong arguments: what Python says of them, and what to write instead.
+
+The names that people bring from neighbouring libraries are listed here once, with ours.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from genparams.errors import ArgumentError, nearest
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+OURS: dict[str, tuple[str, ...]] = {
+    "alpha": ("learning_rate", "weight_decay", "rho", "decay"),
+    "b1": ("beta1",),
+    "b2": ("beta2",),
+    "batch": ("args",),
+    "betas": ("beta1", "beta2"),
+    "bounds": ("constraint",),
+    "choices": ("constraints",),
+    "clip": ("clip_step",),
+    "clip_value": ("clip_step",),
+    "clipvalue": ("clip_step",),
+    "data": ("constraints",),
+    "default": ("init",),
+    "eps": ("epsilon",),
+    "eta": ("learning_rate", "step_size"),
+    "factor": ("scale",),
+    "gradient": ("grad", "retval_grad"),
+    "init": ("value",),
+    "initial": ("init", "value"),
+    "initial_value": ("init", "value"),
+    "key": ("rng",),
+    "l2": ("weight_decay",),
+    "lambda_": ("weight_decay",),
+    "learning_rate": ("step_size", "step_size_init"),
+    "lr": ("learning_rate", "step_size", "step_size_init"),
+    "momentum": ("rho", "beta1", "decay"),
+    "nesterov": (),
+    "obs": ("constraints",),
+    "observations": ("constraints",),
+    "random_state": ("rng",),
+    "rate": ("learning_rate", "step_size"),
+    "rho": ("decay", "beta1"),
+    "seed": ("rng",),
+    "step": ("step_size", "learning_rate"),
+    "step_size": ("learning_rate", "step_size_init"),
+    "stepsize": ("step_size", "learning_rate"),
+    "support": ("constraint",),
+    "transform": ("constraint",),
+    "value": ("init",),
+    "wd": ("weight_decay",),
+    "weight": ("scale",),
+}
+"""What neighbouring libraries call an argument, and what it may be called here."""
+
+
+def explained(f: Callable[P, R]) -> Callable[P, R]:
+    """A function whose wrong arguments are an `ArgumentError` that says what to write."""
+
+    @functools.wraps(f)
+    def called(*args: P.args, **named: P.kwargs) -> R:
+        try:
+            return f(*args, **named)
+        except TypeError as error:
+            at = error.__traceback__
+            if at is None or at.tb_next is not None:
+                raise  # the function did start
+            message = _explanation(f, args, named)
+            if message is None:
+                raise
+            raise ArgumentError(message) from None
+
+    return called
+
+
+def _explanation(f: Any, args: tuple[Any, ...], named: dict[str, Any]) -> str | None:
+    signature = inspect.signature(f)
+    known = [n for n in signature.parameters if n != "self"]
+    wanted = f"{f.__name__}({', '.join(known)})"
+    for name in named:
+        if name not in known:
+            ours = [n for n in OURS.get(name, ()) if n in known and n not in named]
+            hint = f"write {' and '.join(ours[: 2 if name == 'betas' else 1])}" if ours else ""
+            return f"{wanted} has no argument {name!r}; {hint or nearest(name, known)}"
+    try:
+        signature.bind(*args, **named)
+    except TypeError as error:
+        return f"{wanted} was called with wrong arguments: {error}"
+    return None
