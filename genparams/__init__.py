@@ -1,5 +1,7 @@
 """genparams trains the parameters of generative models written as ordinary Python functions."""
 
+from typing import Any
+
 from genparams.constraints import (
     interval,
     lower_cholesky,
@@ -63,6 +65,7 @@ from genparams.dsl.parameters import (
     zero_param_grad,
 )
 from genparams.errors import GenParamsError
+from genparams.keywords import unknown_name
 from genparams.params import Parameter, ParamStore, real
 from genparams.trace.choices import ChoiceMap
 from genparams.trace.selection import Selection, everything, nothing, select
@@ -136,6 +139,11 @@ from genparams.update.schedules import (
     polynomial_decay,
 )
 from genparams.update.tracer import GradientTracer
+
+
+def __getattr__(name: str) -> Any:
+    raise unknown_name(name, __all__)
+
 
 __all__ = [
     "ADAM",

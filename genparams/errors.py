@@ -46,7 +46,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """
     known = sorted(known)
     by_letters = {_letters(k): k for k in reversed(known)}
-    near = get_close_matches(_letters(name), by_letters, n=1)
+    letters = _letters(name)
+    alike = 0.5 if len(letters) < 4 else 0.6
+    if not any(map(str.isalpha, letters)):
+        alike = 1.0  # another number is not a misspelling
+    near = get_close_matches(letters, by_letters, n=1, cutoff=alike)
     if near:
         return f"did you mean {by_letters[near[0]]}?"
     more = f", and {len(known) - 5} more" if len(known) > 5 else ""

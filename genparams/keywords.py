@@ -5,10 +5,12 @@ The names that people bring from neighbouring libraries are listed here once, wi
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable
+from opcode import opmap
 from typing import Any, ParamSpec, TypeVar
 
-from genparams.errors import ArgumentError, nearest
+from genparams.errors import ArgumentError, UnknownImport, UnknownName, nearest
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -91,3 +93,28 @@ def _explanation(f: Any, args: tuple[Any, ...], named: dict[str, Any]) -> str | 
     except TypeError as error:
         return f"{wanted} was called with wrong arguments: {error}"
     return None
+
+
+def unknown_name(name: str, known: list[str]) -> Exception:
+    """The error for a name that the package does not have, asked for two frames above.
+
+    `from genparams import Adam` is an error of importing, `genparams.Adam` one of an attribute.
+    """
+    if name.startswith("__"):
+        return AttributeError(name)
+    said = f"genparams has no name {name!r}; {nearest(NAMES.get(name, name), known)}"
+    code, at = sys._getframe(2).f_code.co_code, sys._getframe(2).f_lasti
+    if code[at] == opmap["IMPORT_FROM"]:
+        return UnknownImport(said)
+    return UnknownName(said)
+
+
+NAMES = {
+    "flip": "bernoulli",
+    "multivariate_normal": "mvnormal",
+    "negative_binomial": "neg_binomial",
+    "plate": "map_",
+    "scan": "unfold",
+    "vmap": "map_",
+}
+"""What neighbouring libraries call something, and what it is called here."""

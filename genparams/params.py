@@ -26,7 +26,7 @@ from genparams.errors import (
     UnknownParameter,
     nearest,
 )
-from genparams.tree import brief, html_tree
+from genparams.tree import brief, html_tree, offence
 from genparams.types import Constraint
 
 
@@ -40,8 +40,11 @@ class Real:
         return theta
 
     def coordinates(self, value: Any) -> Any:
-        if not np.all(np.isfinite(value)):
-            raise ConstraintError(f"{value.tolist()!r} is not real: every entry must be finite")
+        finite = np.isfinite(value)
+        if not np.all(finite):
+            raise ConstraintError(
+                f"{offence(value, finite)} is not real: every entry must be finite"
+            )
         return value
 
     def __repr__(self) -> str:
@@ -84,11 +87,11 @@ class Parameter:
 
     def __init__(self, name: str, value: Any, constraint: Constraint, store: "ParamStore"):
         if not isinstance(name, str):
-            raise InvalidValue(f"a parameter's name is a string and comes first, got {name!r}")
+            raise InvalidValue(f"a parameter's name is a string and comes first, got {brief(name)}")
         if not hasattr(constraint, "coordinates") or isinstance(constraint, type):
             raise ConstraintError(
                 f"the constraint of parameter {name!r} is one such as positive or interval(0, 1), "
-                f"got {constraint!r}"
+                f"got {brief(constraint)}"
             )
         self.name = name
         self.store = store
@@ -216,7 +219,7 @@ class Parameter:
         theta, value = self.moved(self._theta + self.checked_direction(direction))
         if not is_finite(theta) or not is_finite(value):
             raise InvalidValue(
-                f"it takes parameter {self.name!r} from {self._value!r} to {value!r}; "
+                f"it takes parameter {self.name!r} from {brief(self._value)} to {brief(value)}; "
                 "lower the step size"
             )
         return theta, value
@@ -259,7 +262,7 @@ class Parameter:
             ShapeError, InvalidValue: nothing is changed.
         """
         if np.ndim(scale):
-            raise InvalidValue(f"scale must be a number, got {scale!r}")
+            raise InvalidValue(f"scale must be a number, got {brief(scale)}")
         g = scale * self.checked_grad(grad)
         with lock:
             self.add_grad(g)
@@ -376,7 +379,7 @@ class ParamStore:
     def __init__(self, values: Mapping[str, Any] | None = None, /, **named: Any):
         if values is not None and not isinstance(values, Mapping):
             raise InvalidValue(
-                f"a store is made of values by name, ParamStore(W=..., b=...), got {values!r}"
+                f"a store is made of values by name, ParamStore(W=..., b=...), got {brief(values)}"
             )
         self.owner = ""
         self.source: Source | None = None
@@ -409,7 +412,8 @@ class ParamStore:
         """The constraint of a parameter that is given a value alone."""
         if isinstance(name, str) and name in self._parameters:
             return self._parameters[name].constraint
-        return (self.source and self.source.constraint(name)) or real
+        declared = None if self.source is None else self.source.constraint(name)
+        return declared or real
 
     def _init(self, parameter: Parameter) -> Parameter:
         self._release(parameter.name)
@@ -580,7 +584,7 @@ def _numbers(value: Any, what: str) -> np.ndarray:
             raise TypeError
     except (TypeError, ValueError):
         raise InvalidValue(
-            f"{what} must be a number or an array of numbers, got {value!r}"
+            f"{what} must be a number or an array of numbers, got {brief(value)}"
         ) from None
     return np.array(given, dtype=np.float32 if given.dtype == np.float32 else np.float64)
 

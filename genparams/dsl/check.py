@@ -8,9 +8,11 @@ import numpy as np
 
 from genparams.dsl.execution import Rng, natural
 from genparams.dsl.gradients import choice_gradients, differentiate, log_prob_of_run, replay
-from genparams.errors import WrongGradient
+from genparams.errors import ArgumentError, WrongGradient
+from genparams.keywords import explained
 from genparams.params import Parameter
 from genparams.trace.trace import Trace
+from genparams.tree import brief
 from genparams.types import Address, show
 
 
@@ -28,6 +30,7 @@ class GradientCheck:
     """How many entries were compared."""
 
 
+@explained
 def check_gradients(
     f: Any,
     args: tuple[Any, ...] = (),
@@ -48,8 +51,14 @@ def check_gradients(
         The worst entry.
 
     Raises:
+        ArgumentError: `f` is not a generative function.
         WrongGradient: the worst entry's error is above the tolerance.
     """
+    if not hasattr(f, "grad_places"):
+        raise ArgumentError(
+            f"check_gradients takes a generative function, got {brief(f)}; write "
+            "check_gradients(f, args, constraints)"
+        )
     generator = np.random.default_rng(rng)
     trace, _ = f.generate(args, constraints, generator)
     weights = _weights(trace.retval, generator)

@@ -38,10 +38,14 @@ def _combinator(make: Callable[..., GenFunction]) -> Callable[..., GenFunction]:
             return explaining(*parts, **named)
         key = (make.__name__, tuple(map(_key, given)), tuple(named))
         known = vars(owner).setdefault("combined", {})
-        if key not in known:
-            known[key] = explaining(*parts, **named)
-            known[key].recipe = (combined, parts, named)
-        return known[key]
+        try:
+            found = known.get(key)
+        except TypeError:  # a part that cannot be one, of which it says what is wrong
+            return explaining(*parts, **named)
+        if found is None:
+            found = known[key] = explaining(*parts, **named)
+            found.recipe = (combined, parts, named)
+        return found
 
     return combined
 
@@ -113,8 +117,8 @@ def _length(name: str, a: Any) -> int:
         return len(a)
     except TypeError:
         raise ShapeError(
-            f"the mapped argument {name} is {brief(a)}; give one entry for each call, or name it in "
-            "shared="
+            f"the mapped argument {name} is {brief(a)}; give one entry for each call, or name it "
+            "in shared="
         ) from None
 
 

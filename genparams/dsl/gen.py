@@ -23,10 +23,12 @@ from genparams.trace.trace import Operations, Trace
 from genparams.tree import brief
 from genparams.types import Address, global_name, show
 
-
 SHOWN = frozenset(
-    "arg_grads arguments assess generate inline log_prob log_probs params propose sample signature "
-    "simulate with_params".split()
+    [
+        *("simulate", "generate", "propose", "assess", "inline"),
+        *("params", "with_params", "signature", "arg_grads"),
+        *("arguments", "log_prob", "log_probs", "sample"),
+    ]
 )
 """The attributes of generative functions that `dir` shows."""
 
@@ -270,6 +272,7 @@ class GenFunction(GenerativeFunction):
 def gen(function: Callable[..., Any]) -> GenFunction: ...
 @overload
 def gen(*, arg_grads: Iterable[str]) -> Callable[[Callable[..., Any]], GenFunction]: ...
+@explained
 def gen(function: Callable[..., Any] | None = None, *, arg_grads: Iterable[str] = ()) -> Any:
     """Make an ordinary function generative.
 

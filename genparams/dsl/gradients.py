@@ -27,6 +27,7 @@ from genparams.params import Parameter, is_finite, labels, lock
 from genparams.trace.choices import ChoiceMap, frozen
 from genparams.trace.selection import selection_of
 from genparams.trace.trace import ArgGrads, Trace
+from genparams.tree import brief
 from genparams.types import Address, show
 
 
@@ -230,7 +231,7 @@ def _number(scale: Any) -> float:
         return scale
     value = np.asarray(scale)
     if value.ndim or value.dtype.kind not in "fiub":
-        raise InvalidValue(f"scale must be a number, got {scale!r}")
+        raise InvalidValue(f"scale must be a number, got {brief(scale)}")
     return float(value)
 
 
@@ -252,7 +253,10 @@ def accumulate_param_gradients(
     traces = [traces] if isinstance(traces, Trace) else list(traces)
     for trace in traces:
         if not isinstance(trace, Trace):
-            raise ArgumentError(f"expected a trace or several, got {trace!r}; make it by generate")
+            raise ArgumentError(
+                f"expected a trace or several, got {brief(trace)}; write trace, weight = "
+                "f.generate(args, constraints)"
+            )
     scales: Any = [scale] * len(traces) if np.ndim(scale) == 0 else scale
     if len(scales) != len(traces):
         raise ShapeError(f"{len(traces)} traces need one scale or {len(traces)}, got {len(scales)}")
@@ -357,14 +361,14 @@ def _pair(retval: Any, grad: Any, tape: Tape, where: str) -> list[tuple[Box, Any
     if isinstance(retval, Mapping):
         if not isinstance(grad, Mapping) or not set(grad) <= set(retval):
             raise ShapeError(
-                f"{where} is a dictionary with keys {list(retval)}; retval_grad gives {grad!r}"
+                f"{where} is a dictionary with keys {list(retval)}; retval_grad gives {brief(grad)}"
             )
         return [
             seed for k, g in grad.items() for seed in _pair(retval[k], g, tape, f"{where}[{k!r}]")
         ]
     if isinstance(retval, (tuple, list)):
         if not isinstance(grad, (tuple, list, np.ndarray)) or len(grad) != len(retval):
-            raise ShapeError(f"{where} has {len(retval)} parts; retval_grad gives {grad!r}")
+            raise ShapeError(f"{where} has {len(retval)} parts; retval_grad gives {brief(grad)}")
         return [
             seed
             for i, (r, g) in enumerate(zip(retval, grad, strict=True))
@@ -373,7 +377,7 @@ def _pair(retval: Any, grad: Any, tape: Tape, where: str) -> list[tuple[Box, Any
     try:
         retval, grad = operand(retval), operand(grad)
     except TypeError:
-        raise ShapeError(f"{where} is {retval!r}; retval_grad gives {grad!r}") from None
+        raise ShapeError(f"{where} is {brief(retval)}; retval_grad gives {brief(grad)}") from None
     if shape_of(grad) != shape_of(retval):
         raise ShapeError(
             f"{where} has shape {shape_of(retval)}; retval_grad has shape {shape_of(grad)}"

@@ -84,7 +84,7 @@ class Call:
         if name == "was_run" or name.startswith("__"):
             raise AttributeError(name)
         raise UnaddressedAttribute(
-            f"{self!r} was asked for .{name} before it was run; write ({self!r} @ \"name\").{name}"
+            f'{self!r} was asked for .{name} before it was run; write ({self!r} @ "name").{name}'
         )
 
     def __repr__(self) -> str:
@@ -121,14 +121,14 @@ def _note_if_dropped(call: Call) -> None:
     if code.co_code[at] == _POP and opname[_before(code.co_code, at)].startswith(_A_VALUE):
         lines = [line for start, _, line in code.co_lines() if start <= at and line is not None]
         run.dropped.append(
-            f'{call!r} in line {lines[-1]} of {code.co_filename} was never run; write '
+            f"{call!r} in line {lines[-1]} of {code.co_filename} was never run; write "
             f'{call!r} @ "name"'
         )
 
 
 _POP = opmap["POP_TOP"]
 _A_VALUE = ("CALL", "PRECALL", "LOAD", "BINARY_SUBSCR", "BUILD", "LIST_APPEND")
-"""What gives the value of a statement; a loop that ends early takes its iterator away after others."""
+"""What gives the value of a statement; a loop that ends early drops its iterator after others."""
 
 
 def _before(code: bytes, at: int) -> int:
@@ -309,7 +309,7 @@ class Run:
             self.branches.add(prefix)
 
     def leaves_no_room(self, address: Address) -> bool:
-        """Whether no choice can be at an address: it is that of a call, or below or above others."""
+        """Whether no choice can be at an address: a call is there, or choices above or below."""
         return (
             address in self.calls
             or address in self.branches
@@ -328,7 +328,8 @@ class Run:
             below = next(a for a in self.values if a[: len(address)] == address)
             hint = f"choices such as {show(below)} lie below it; write {{{show(address)}: {{...}}}}"
         elif above:
-            hint = f"{show(above[0])} is a choice and has one value; write {{{show(above[0])}: value}}"
+            at = show(above[0])
+            hint = f"{at} is a choice and has one value; write {{{at}: value}}"
         elif self.values:
             hint = nearest(show(address), map(show, self.values))
         else:
@@ -341,9 +342,7 @@ class Run:
         for a in self.values:
             numbers = [i for i, k in enumerate(a) if type(k) is int]
             at = numbers[0] if numbers else 0
-            if numbers and (
-                [k for k in a if type(k) is not int] == words or a[:at] == address
-            ):
+            if numbers and ([k for k in a if type(k) is not int] == words or a[:at] == address):
                 rows = f"ChoiceMap.rows({{{show(a[at + 1 :])}: array}})"
                 return f"; for one array write {f'{{{show(a[:at])}: {rows}}}' if at else rows}"
         return ""

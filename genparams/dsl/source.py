@@ -66,7 +66,8 @@ class Source:
         """The expressions of the first value and of the constraint in every declaration."""
         text = _text_of(self._body)
         for call in text.calls if text is not None else ():
-            given = dict(zip(("name", "init", "constraint"), call.args, strict=False))
+            names: list[str] = ["name", "init", "constraint"]
+            given = dict(zip(names, call.args, strict=False))
             given.update({k.arg: k.value for k in call.keywords if k.arg})
             called = given.get("name")
             if (
@@ -244,10 +245,7 @@ def _dropped(node: Any) -> Iterator[ast.Call]:
     if read & {"locals", "vars", "eval", "exec", "globals"}:
         return
     shared = {
-        name
-        for n in ast.walk(node)
-        if isinstance(n, ast.Global | ast.Nonlocal)
-        for name in n.names
+        name for n in ast.walk(node) if isinstance(n, ast.Global | ast.Nonlocal) for name in n.names
     }
     for n in _inside(node) if isinstance(node.body, list) else ():
         if isinstance(n, ast.Expr):
@@ -268,10 +266,10 @@ def _unread(target: ast.expr, value: ast.expr, read: set[str]) -> Iterator[ast.e
     if isinstance(target, ast.Name):
         if target.id not in read:
             yield value
-    elif isinstance(target, ast.Tuple | ast.List) and isinstance(value, ast.Tuple | ast.List):
-        if len(target.elts) == len(value.elts):
-            for t, v in zip(target.elts, value.elts, strict=True):
-                yield from _unread(t, v, read)
+        return
+    if isinstance(target, ast.Tuple | ast.List) and isinstance(value, ast.Tuple | ast.List):
+        for t, v in zip(target.elts, value.elts, strict=False):
+            yield from _unread(t, v, read)
 
 
 def _results(value: ast.expr) -> Iterator[ast.Call]:
@@ -291,7 +289,5 @@ def _results(value: ast.expr) -> Iterator[ast.Call]:
             yield from _results(part)
     elif isinstance(value, ast.ListComp | ast.SetComp | ast.GeneratorExp):
         yield from _results(value.elt)
-    elif isinstance(value, ast.DictComp):
-        yield from _results(value.value)
-    elif isinstance(value, ast.NamedExpr):
+    elif isinstance(value, ast.DictComp | ast.NamedExpr):
         yield from _results(value.value)

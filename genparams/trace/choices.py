@@ -86,9 +86,7 @@ class ChoiceMap(Mapping[Address, Any]):
                 )
         if first is None:
             raise ShapeError('rows takes one array or several, such as rows({"y": ys})')
-        return cls(
-            {(i, *a): columns[a][i] for i in range(lengths[first][0]) for a in columns}
-        )
+        return cls({(i, *a): columns[a][i] for i in range(lengths[first][0]) for a in columns})
 
     def _take(self, prefix: Address, values: Mapping[Any, Any]) -> None:
         for key, value in values.items():

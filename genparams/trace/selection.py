@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from genparams.errors import AddressError, InvalidValue, UnknownAddress, nearest
 from genparams.trace.address import path
+from genparams.tree import brief
 from genparams.types import Address, show
 
 
@@ -137,7 +138,9 @@ def select(*addresses: Any, missing: Literal["error", "ignore"] = "error") -> Se
         raise InvalidValue(f'missing is "error" or "ignore", got {missing!r}')
     for address in addresses:
         if isinstance(address, Selection):
-            raise AddressError(f"select takes addresses, got {address!r}; join selections by |")
+            raise AddressError(
+                f"select takes addresses, got {brief(address)}; join selections by |"
+            )
     paths = tuple(dict.fromkeys(map(path, addresses)))
     return _Addresses(paths, frozenset(paths), missing)
 

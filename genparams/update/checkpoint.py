@@ -19,6 +19,7 @@ import numpy as np
 
 from genparams.errors import CheckpointError, InvalidValue, StateMismatch, UnknownFunction
 from genparams.params import Parameter, ParamStore, lock
+from genparams.tree import brief
 from genparams.update.param_update import ParamUpdate
 from genparams.update.states import differences
 from genparams.update.targets import store_of
@@ -290,7 +291,9 @@ def _saved_state(part: Any) -> tuple[dict[str, Any], Arrays]:
     arrays = {key: np.array(value) for key, value in part.state_dict().items()}
     for key, array in arrays.items():
         if array.dtype.kind not in "fiub":
-            raise InvalidValue(f"a state holds numbers and arrays of them; {key!r} is {array!r}")
+            raise InvalidValue(
+                f"a state holds numbers and arrays of them; {key!r} is {brief(array)}"
+            )
     return {}, arrays
 
 

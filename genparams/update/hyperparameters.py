@@ -10,6 +10,7 @@ from types import NoneType
 from typing import Any, get_args
 
 from genparams.errors import InvalidValue, nearest
+from genparams.tree import brief
 from genparams.update import configurations
 from genparams.update.rule import Rule
 
@@ -74,7 +75,7 @@ def from_hyperparameters(mapping: Mapping[str, Any]) -> Rule:
     if not isinstance(mapping, Mapping) or not all(isinstance(key, str) for key in mapping):
         raise InvalidValue(
             "hyperparameters are a dictionary such as {'optimizer': 'adamw', 'learning_rate': "
-            f"0.001}}, got {mapping!r}"
+            f"0.001}}, got {brief(mapping)}"
         )
     settings = {key: value for key, value in mapping.items() if key != "optimizer"}
     return by_name(mapping.get("optimizer", "adam"), **settings)
@@ -105,6 +106,6 @@ def _read(make: Callable[..., Rule], parameter: inspect.Parameter, value: Any) -
                 return read(text)
             except (ValueError, KeyError):
                 raise InvalidValue(
-                    f"{make.__name__}: {parameter.name} must be {words}, got {value!r}"
+                    f"{make.__name__}: {parameter.name} must be {words}, got {brief(value)}"
                 ) from None
     return value

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from genparams.errors import InvalidValue, StateMismatch
+from genparams.tree import brief
 from genparams.update.settings import AT_LEAST_0, COUNT, Kind, number
 
 _SHARE = Kind("above 0 and below 1", lambda v: 0 < v < 1, "0.1")
@@ -61,7 +62,7 @@ class ReduceOnPlateau:
         if not getattr(update, "learning_rates", None):
             raise InvalidValue(
                 "ReduceOnPlateau takes an update whose learning rate is a number, such as "
-                f"ParamUpdate(ADAM(0.01), f), got {update!r}"
+                f"ParamUpdate(ADAM(0.01), f), got {brief(update)}"
             )
         self.update = update
         self.factor = number("ReduceOnPlateau", "factor", factor, _SHARE)
@@ -149,5 +150,5 @@ def _metric(value: Any) -> float:
         return float(value)
     except (TypeError, ValueError):
         raise InvalidValue(
-            f"ReduceOnPlateau.step takes one number, such as a mean loss, got {value!r}"
+            f"ReduceOnPlateau.step takes one number, such as a mean loss, got {brief(value)}"
         ) from None

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from genparams.errors import InvalidValue, ShapeError
+from genparams.tree import brief
 from genparams.types import Array
 from genparams.update.settings import ABOVE_0, FINITE, number
 
@@ -188,8 +189,8 @@ def _numbers(function: str, name: str, x: Any) -> Array:
     found = np.asarray(x)
     if found.dtype.kind not in "fiu":
         raise InvalidValue(
-            f"{function}: {name} must be real numbers, got {x!r}; np.asarray(x, dtype=float) makes "
-            "an array of them"
+            f"{function}: {name} must be real numbers, got {brief(x)}; "
+            "np.asarray(x, dtype=float) makes an array of them"
         )
     return found.astype(np.promote_types(found.dtype, np.float64))
 

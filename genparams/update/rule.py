@@ -28,6 +28,7 @@ import numpy as np
 
 from genparams.errors import UpdateError
 from genparams.keywords import explained
+from genparams.tree import brief
 from genparams.update.kernels import Elementwise
 from genparams.update.settings import float_type, plain
 
@@ -214,7 +215,7 @@ def chain(*rules: Rule, name: str = "chain", **settings: Any) -> Rule:
     """
     for rule in rules:
         if not isinstance(rule, Rule):
-            raise UpdateError(f"a chain is made of rules such as scale(0.1), got {rule!r}")
+            raise UpdateError(f"a chain is made of rules such as scale(0.1), got {brief(rule)}")
     parts = {f"{i} {rule.name}": rule for i, rule in enumerate(rules)}
 
     def init(theta: Tree) -> State:

@@ -26,6 +26,7 @@ from itertools import pairwise
 from typing import Any
 
 from genparams.errors import InvalidValue
+from genparams.tree import brief
 from genparams.update.settings import ABOVE_0, AT_LEAST_0, COUNT, FINITE, Kind, number, plain
 
 Schedule = Callable[[int], float]
@@ -271,7 +272,7 @@ class piecewise_constant:
         if not isinstance(self.factors, Mapping):
             raise InvalidValue(
                 "piecewise_constant: factors must be a dictionary from counts to factors, such as "
-                f"{{100: 0.5}}, got {self.factors!r}"
+                f"{{100: 0.5}}, got {brief(self.factors)}"
             )
         plain = {
             number("piecewise_constant", "a boundary", boundary, COUNT): number(
@@ -318,7 +319,7 @@ class join_schedules:
             if not callable(schedule):
                 raise InvalidValue(
                     "join_schedules: a schedule is a function of a count, such as "
-                    f"constant_schedule(0.1), got {schedule!r}"
+                    f"constant_schedule(0.1), got {brief(schedule)}"
                 )
         if len(boundaries) != len(schedules) - 1:
             raise InvalidValue(

@@ -534,7 +534,7 @@ def test_gradients_of_a_random_function_are_checked(gradients, message):
     def model():
         return f() @ ("deep", "x")
 
-    with pytest.raises(GradientShapeError, match=rf"gradient of mistaken {message}.*'deep', 'x'"):
+    with pytest.raises(GradientShapeError, match=rf"'deep', 'x'.*gradient of mistaken {message}"):
         model.simulate().accumulate_param_gradients()
     assert not f.params["m"].accumulated
 
@@ -582,7 +582,7 @@ def test_without_a_sampler_the_choice_is_to_be_given():
     trace, weight = f.generate((B,), {(): YS})
     assert weight == a_line().assess((B,), {(): YS})[0]
     assert trace.param_gradients()["given"].keys() == {"slope", "std"}
-    with pytest.raises(DistributionError, match=r"given has no sample .*give its value.*'deep'"):
+    with pytest.raises(DistributionError, match=r"'deep': given has no sample .*give its value"):
         gen(lambda: f(B) @ "deep").simulate()
 
 
