@@ -26,7 +26,8 @@ from typing import Any, ClassVar
 
 from genparams.autodiff import np, raw, special
 from genparams.errors import ConstraintError, ShapeError
-from genparams.tree import offence
+from genparams.keywords import explained
+from genparams.tree import brief, offence
 
 Shape = tuple[int, ...]
 
@@ -289,6 +290,18 @@ ordered = Ordered()
 lower_cholesky = LowerCholesky()
 
 
+@explained
 def interval(low: float, high: float) -> Interval:
-    """Every entry strictly between two finite bounds."""
-    return Interval(float(low), float(high))
+    """Every entry strictly between two finite bounds.
+
+    Raises:
+        ConstraintError: the bounds are not two finite numbers, low < high.
+    """
+    try:
+        return Interval(float(low), float(high))
+    except (TypeError, ValueError) as error:
+        if isinstance(error, ConstraintError):
+            raise
+        raise ConstraintError(
+            f"interval takes two numbers, got {brief(low)} and {brief(high)}"
+        ) from None

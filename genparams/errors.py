@@ -27,7 +27,7 @@
     |  |- NothingAccumulated       `apply` without a gradient
     |  |- NonFiniteGradient        a gradient with a NaN or an infinity
     |  `- StateMismatch            a saved state that does not fit
-    |- UnknownName (AttributeError)   no attribute of that name
+    |- UnknownAttribute (AttributeError)   an attribute that an object does not have
     |- UnknownImport (ImportError)    no public name of genparams
     `- CheckpointError (OSError)   a file that is no checkpoint, or is damaged
 
@@ -44,7 +44,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
     Names are compared by their letters and digits: quotes, brackets and case do not count.
     """
-    known = sorted(known)
+    known, name = sorted(known), str(name)
     by_letters = {_letters(k): k for k in reversed(known)}
     letters = _letters(name)
     alike = 0.5 if len(letters) < 4 else 0.6
@@ -181,8 +181,8 @@ class StateMismatch(UpdateError):
     """A saved state does not fit what it is loaded into."""
 
 
-class UnknownName(GenParamsError, AttributeError):
-    """Something has no attribute of that name."""
+class UnknownAttribute(GenParamsError, AttributeError):
+    """An attribute was read or set that the object does not have, or that cannot be set."""
 
 
 class UnknownImport(GenParamsError, ImportError):

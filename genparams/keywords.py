@@ -10,7 +10,7 @@ from collections.abc import Callable
 from opcode import opmap
 from typing import Any, ParamSpec, TypeVar
 
-from genparams.errors import ArgumentError, UnknownImport, UnknownName, nearest
+from genparams.errors import ArgumentError, UnknownAttribute, UnknownImport, nearest
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -61,7 +61,13 @@ OURS: dict[str, tuple[str, ...]] = {
 
 
 def explained(f: Callable[P, R]) -> Callable[P, R]:
-    """A function whose wrong arguments are an `ArgumentError` that says what to write."""
+    """A function whose wrong arguments are an `ArgumentError` that says what to write.
+
+    Of a class, `__init__` is made such a function.
+    """
+    if isinstance(f, type):
+        f.__init__ = explained(f.__init__)  # type: ignore[misc]
+        return f
 
     @functools.wraps(f)
     def called(*args: P.args, **named: P.kwargs) -> R:
@@ -82,7 +88,8 @@ def explained(f: Callable[P, R]) -> Callable[P, R]:
 def _explanation(f: Any, args: tuple[Any, ...], named: dict[str, Any]) -> str | None:
     signature = inspect.signature(f)
     known = [n for n in signature.parameters if n != "self"]
-    wanted = f"{f.__name__}({', '.join(known)})"
+    name = f.__qualname__.split(".")[-2] if f.__name__ == "__init__" else f.__name__
+    wanted = f"{name}({', '.join(known)})"
     for name in named:
         if name not in known:
             ours = [n for n in OURS.get(name, ()) if n in known and n not in named]
@@ -93,6 +100,35 @@ def _explanation(f: Any, args: tuple[Any, ...], named: dict[str, Any]) -> str | 
     except TypeError as error:
         return f"{wanted} was called with wrong arguments: {error}"
     return None
+
+
+Class = TypeVar("Class", bound=type)
+
+
+def answering(
+    how: Callable[[Any, str], str | None] | None = None, **instead: str
+) -> Callable[[Class], Class]:
+    """A class decorator: an attribute that is not there is an error that says what to write.
+
+    Args:
+        how: From the object and the name to what to write, or None.
+        instead: What to write for names that people bring from elsewhere.
+    """
+
+    def answer(cls: Class) -> Class:
+        def explain(self: Any, name: str) -> Any:
+            if name.startswith("_"):
+                raise AttributeError(f"{cls.__name__!r} object has no attribute {name!r}")
+            hint = (how and how(self, name)) or instead.get(name)
+            known = [n for n in dir(cls) if not n.startswith("_")]
+            raise UnknownAttribute(
+                f"a {type(self).__name__} has no attribute {name!r}; {hint or nearest(name, known)}"
+            )
+
+        cls.__getattr__ = explain  # type: ignore[attr-defined]
+        return cls
+
+    return answer
 
 
 def unknown_name(name: str, known: list[str]) -> Exception:
@@ -106,7 +142,7 @@ def unknown_name(name: str, known: list[str]) -> Exception:
     code, at = sys._getframe(2).f_code.co_code, sys._getframe(2).f_lasti
     if code[at] == opmap["IMPORT_FROM"]:
         return UnknownImport(said)
-    return UnknownName(said)
+    return UnknownAttribute(said)
 
 
 NAMES = {

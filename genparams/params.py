@@ -20,12 +20,14 @@ import numpy as np
 
 from genparams.errors import (
     ConstraintError,
+    ImmutableError,
     InvalidValue,
     ShapeError,
     UninitializedParameter,
     UnknownParameter,
     nearest,
 )
+from genparams.keywords import answering
 from genparams.tree import brief, html_tree, offence
 from genparams.types import Constraint
 
@@ -367,6 +369,13 @@ class Buffer:
         self.own()[self.places[parameter]] = theta.ravel()
 
 
+def _parameter_named(store: Any, name: str) -> str | None:
+    if name in vars(store).get("_parameters", ()):
+        return f"write store[{name!r}].value for the value of that parameter"
+    return None
+
+
+@answering(_parameter_named, get="write store[name]", set="write store[name].set(value)")
 class ParamStore:
     """Parameters by name. Every generative function owns one; it also stands alone.
 
@@ -522,6 +531,13 @@ class ParamStore:
         if not self._parameters:
             hint = f"it has none yet; write init_param({of}, {name!r}, value)"
         raise UnknownParameter(f"{of} has no parameter {name!r}; {hint}")
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        of = self.owner or "theta"
+        raise ImmutableError(
+            f"a parameter gets a value by set_param({of}, {name!r}, value), and its first one by "
+            f"init_param({of}, {name!r}, value)"
+        )
 
     def __contains__(self, name: object) -> bool:
         return name in self._parameters

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from genparams.dsl.execution import Rng, natural
+from genparams.dsl.execution import Rng, natural, seeded
 from genparams.dsl.gradients import choice_gradients, differentiate, log_prob_of_run, replay
 from genparams.errors import ArgumentError, WrongGradient
 from genparams.keywords import explained
@@ -59,7 +59,7 @@ def check_gradients(
             f"check_gradients takes a generative function, got {brief(f)}; write "
             "check_gradients(f, args, constraints)"
         )
-    generator = np.random.default_rng(rng)
+    generator = seeded(rng)
     trace, _ = f.generate(args, constraints, generator)
     weights = _weights(trace.retval, generator)
     compared = list(_compared(trace, weights))

@@ -76,8 +76,8 @@ def map_(
         ShapeError: the mapped arguments have different lengths, or there are none.
     """
     _refuse_other_than(GenerativeFunction, "map_", kernel)
-    if isinstance(shared, str):
-        raise ArgumentError(f"shared is a tuple of names, got {shared!r}; write ({shared!r},)")
+    if isinstance(shared, str) or not isinstance(shared, Iterable):
+        raise ArgumentError(f"shared is a tuple of names, got {brief(shared)}; write (name,)")
     names = kernel.argument_names
     if isinstance(kernel, GenFunction):
         signature = kernel.signature
@@ -298,8 +298,4 @@ def _named(
     body.__name__ = body.__qualname__ = name
     if signature is not None:
         body.__signature__ = signature  # type: ignore[attr-defined]
-    if isinstance(arg_grads, str):
-        raise ArgumentError(
-            f"arg_grads is a tuple of names, got {arg_grads!r}; write ({arg_grads!r},)"
-        )
     return GenFunction(body, arg_grads)

@@ -7,9 +7,7 @@ choices and from what the edit brings.
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from genparams.dsl.execution import Rng, all_visited, choice_values, execute
+from genparams.dsl.execution import Rng, all_visited, choice_values, execute, seeded
 from genparams.dsl.gradients import held
 from genparams.dsl.interpreter import Run
 from genparams.errors import AddressConflict
@@ -24,7 +22,7 @@ def update(
     trace: Trace, constraints: Mapping[Any, Any] | None, args: tuple[Any, ...] | None, rng: Rng
 ) -> tuple[Trace, float, ChoiceMap]:
     """The work of `Trace.update`."""
-    generator = np.random.default_rng(rng)
+    generator = seeded(rng)
     given, old = choice_values(constraints), trace.choices._values
     fresh: set[Address] = set()
 
@@ -53,7 +51,7 @@ def regenerate(
     trace: Trace, selection: Any, args: tuple[Any, ...] | None, rng: Rng
 ) -> tuple[Trace, float]:
     """The work of `Trace.regenerate`."""
-    generator = np.random.default_rng(rng)
+    generator = seeded(rng)
     selection = selection_of(selection, trace.choices._values)
     kept = {a: v for a, v in trace.choices.items() if a not in selection}
 

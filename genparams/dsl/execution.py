@@ -16,6 +16,21 @@ from genparams.types import Address
 Rng = np.random.Generator | int | None
 
 
+def seeded(rng: Rng) -> np.random.Generator:
+    """The generator that `rng` is or stands for.
+
+    Raises:
+        InvalidValue: it is not a generator, a seed or None.
+    """
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError):
+        raise InvalidValue(
+            "rng is a numpy.random.Generator, a whole number of at least 0 as a seed, or None, got "
+            f"{brief(rng)}; write np.random.default_rng(seed)"
+        ) from None
+
+
 def natural(parameter: Parameter) -> Any:
     """The answer to what a parameter is, outside of differentiation."""
     return parameter.value

@@ -7,14 +7,18 @@ from collections.abc import Callable, Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any, cast, overload
 
-import numpy as np
-
 from genparams.dsl import edits, gradients
-from genparams.dsl.execution import Rng, all_fit, all_visited, choice_values, execute
+from genparams.dsl.execution import Rng, all_fit, all_visited, choice_values, execute, seeded
 from genparams.dsl.interpreter import Call, Run, running
 from genparams.dsl.source import Source
-from genparams.errors import ArgumentError, MissingChoice, UnaddressedChoice, nearest
-from genparams.keywords import explained
+from genparams.errors import (
+    ArgumentError,
+    InvalidValue,
+    MissingChoice,
+    UnaddressedChoice,
+    nearest,
+)
+from genparams.keywords import answering, explained
 from genparams.params import ParamStore
 from genparams.registry import live, register
 from genparams.trace.choices import ChoiceMap
@@ -33,6 +37,41 @@ SHOWN = frozenset(
 """The attributes of generative functions that `dir` shows."""
 
 
+def _instead(f: Any, name: str) -> str | None:
+    """What to write for an attribute that a generative function does not have."""
+    store = vars(f).get("params")
+    if store is not None and name in store:
+        return f"a parameter is read by get_param({f.__name__}, {name!r})"
+    if hasattr(type(f), "log_prob") and name in _OF_DISTRIBUTIONS:
+        return _OF_DISTRIBUTIONS[name]
+    return None
+
+
+_OF_DISTRIBUTIONS = {
+    **dict.fromkeys(
+        ["pdf", "logpdf", "pmf", "logpmf", "logp", "score"],
+        "write log_prob(x, *args), its logarithm",
+    ),
+    **dict.fromkeys(["rvs", "draw", "random"], "write sample(*args, rng=...)"),
+}
+_TRAIN = (
+    "write update = ParamUpdate(ADAM(0.01), f), then trace.accumulate_param_gradients() and "
+    "update.apply() in a loop"
+)
+
+
+@answering(
+    _instead,
+    fit=_TRAIN,
+    train=_TRAIN,
+    learn=_TRAIN,
+    optimize=_TRAIN,
+    grad="write trace.accumulate_param_gradients() of one of its traces",
+    sample="write simulate(args), whose trace has the choices and retval",
+    log_prob="write assess(args, choices) for the log probability of all choices",
+    observe="write generate(args, {address: value})",
+    condition="write generate(args, {address: value})",
+)
 class GenerativeFunction(ABC):
     """A function that makes random choices at addresses.
 
@@ -70,6 +109,15 @@ class GenerativeFunction(ABC):
     def complete(self, args: tuple[Any, ...]) -> Call:
         """A call with these arguments, completed with defaults."""
 
+    def _not_called(self, *args: Any) -> Any:
+        call = f"{self.__name__}({', '.join(self.argument_names)})"
+        raise UnaddressedChoice(
+            f'{self.__name__} was used as a value before it was called; write {call} @ "name"'
+        )
+
+    __matmul__ = __rmatmul__ = __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = _not_called
+    __rmul__ = __truediv__ = __rtruediv__ = __pow__ = __neg__ = __float__ = _not_called
+
     def __dir__(self) -> list[str]:
         """What a user needs: not what the library asks of it."""
         return [n for n in object.__dir__(self) if n in SHOWN or n.startswith("__")]
@@ -85,7 +133,7 @@ class GenerativeFunction(ABC):
             args: The arguments, as a tuple.
             rng: A generator, a seed, or None for fresh randomness. A seeded run repeats to the bit.
         """
-        generator = np.random.default_rng(rng)
+        generator = seeded(rng)
         return execute(self, args, lambda address, d, x, size: d.draw(generator, x, size))
 
     @explained
@@ -111,7 +159,7 @@ class GenerativeFunction(ABC):
             UnusedConstraint: a constraint was never visited, and `strict`; or a choice can never be
                 at its address, whatever `strict` is.
         """
-        generator = np.random.default_rng(rng)
+        generator = seeded(rng)
         given = choice_values(constraints)
 
         def choose(address: Address, d: Any, x: list[Any], size: Any) -> Any:
@@ -178,7 +226,7 @@ class GenFunction(GenerativeFunction):
         self.origin = self
         self.recipe: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]] | None = None
         self.seen: dict[tuple[ParamStore, str], None] = {}
-        self.arg_grads = tuple(arg_grads)
+        self.arg_grads = _names(arg_grads)
         self.argument_names = list(self.signature.parameters)
         positional = [
             n for n, p in self.signature.parameters.items() if p.kind <= p.POSITIONAL_OR_KEYWORD
@@ -197,12 +245,20 @@ class GenFunction(GenerativeFunction):
         """Run in the caller's own address space, reading this function's parameters."""
         return self._run(running(f"{self.__name__}.inline(...)"), args, kwargs, ())
 
+    @explained
     def with_params(self, params: ParamStore) -> "GenFunction":
         """The same function over another store: a teacher and its student, an ensemble, a test.
 
         While it runs, whoever calls the original by its name, in recursion or through a
         combinator, calls it with the same store.
+
+        Raises:
+            InvalidValue: `params` is not a store.
         """
+        if not isinstance(params, ParamStore):
+            raise InvalidValue(
+                f"with_params takes a store, got {brief(params)}; write ParamStore(name=value, ...)"
+            )
         other = GenFunction(self.body, self.arg_grads, params)
         other.origin = self.origin
         return other
@@ -296,10 +352,6 @@ def gen(function: Callable[..., Any] | None = None, *, arg_grads: Iterable[str] 
 def gen_function(function: Callable[..., Any], arg_grads: Iterable[str]) -> GenFunction:
     """A generative function known by its name, in place of an older one of the same module."""
     _refuse_other_than_functions(function)
-    if isinstance(arg_grads, str):
-        raise ArgumentError(
-            f"arg_grads is a tuple of names, got {arg_grads!r}; write ({arg_grads!r},)"
-        )
     made = GenFunction(function, arg_grads)
     local = "<locals>" in made.__qualname__
     old = [] if local else [f for f in live(made.__name__) if _home(f) == _home(made)]
@@ -341,6 +393,17 @@ def _refuse_other_than_functions(function: Any) -> None:
             f"{name} as a function outside the class, which takes what it needs of {first} as "
             "arguments"
         )
+
+
+def _names(arg_grads: Any) -> tuple[str, ...]:
+    """The names of arguments, if they are given as names."""
+    if isinstance(arg_grads, str):
+        raise ArgumentError(
+            f"arg_grads is a tuple of names, got {arg_grads!r}; write ({arg_grads!r},)"
+        )
+    if not isinstance(arg_grads, Iterable):
+        raise ArgumentError(f"arg_grads is a tuple of names, got {brief(arg_grads)}")
+    return tuple(arg_grads)
 
 
 def _clone(origin: GenFunction, params: ParamStore) -> GenFunction:

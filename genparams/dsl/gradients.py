@@ -250,6 +250,8 @@ def accumulate_param_gradients(
     Returns:
         For each trace what `Trace.accumulate_param_gradients` returns.
     """
+    if not isinstance(traces, Iterable) or isinstance(traces, Mapping):
+        traces = [traces]  # type: ignore[list-item]
     traces = [traces] if isinstance(traces, Trace) else list(traces)
     for trace in traces:
         if not isinstance(trace, Trace):

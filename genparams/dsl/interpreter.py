@@ -17,6 +17,7 @@ from genparams.errors import (
     AddressConflict,
     AddressError,
     ArgumentError,
+    GenParamsError,
     InvalidValue,
     NotRunning,
     UnaddressedAttribute,
@@ -239,8 +240,13 @@ class Run:
         self.function, self.prefix = function, address
         try:
             retval = function.body(*args, **kwargs) if kwargs else function.body(*args)
-        except TypeError as error:
-            function.refuse_wrong_arguments(args, kwargs or {}, error)
+        except (TypeError, ValueError) as error:
+            if type(error) is TypeError:
+                function.refuse_wrong_arguments(args, kwargs or {}, error)
+            hint = _hint(error)
+            if hint is not None:
+                kind = ArgumentError if isinstance(error, TypeError) else InvalidValue
+                raise kind(f"{function.__name__}: {error}; {hint}") from error
             raise
         finally:
             self.function, self.prefix = outer
@@ -349,6 +355,33 @@ class Run:
 
     def _who(self) -> str:
         return self.function.__name__ if self.function else "a run"
+
+
+_HINTS = {
+    "operand type(s) for @": 'what stands before @ is a call, as in normal(mu, std) @ "name"',
+    "ufunc 'matmul' did not contain a loop": (
+        'what stands before @ is a call, as in normal(mu, std) @ "name"'
+    ),
+    "cannot be interpreted as an integer": (
+        "parameters and real choices are floats; take a count or an index from an argument"
+    ),
+    "multiply sequence by non-int of type 'float'": "write np.array([...]) for the list",
+    "assignment destination is read-only": (
+        "values of parameters, choices and data are not changed; write np.where, or np.stack([...])"
+    ),
+    "truth value of an array": (
+        "a condition takes one number; write np.where(condition, a, b) for one of each entry"
+    ),
+    "param() ": 'write param("name"), or param("name", value, constraint=positive)',
+}
+"""What to write where Python or numpy refuses what models often do by mistake."""
+
+
+def _hint(error: Exception) -> str | None:
+    if isinstance(error, GenParamsError):
+        return None
+    said = str(error)
+    return next((hint for part, hint in _HINTS.items() if part in said), None)
 
 
 def running(what: str) -> Run:

@@ -42,8 +42,8 @@ def init_param(
             constraint given here counts for more than the body's.
 
     Raises:
-        ConstraintError: the value lies outside the constraint; nothing is changed. At the first run:
-            the body declares another constraint, which could not be read before.
+        ConstraintError: the value lies outside the constraint; nothing is changed. Or, at the first
+            run, the body declares another constraint, which could not be read before.
         InvalidValue: it is not made of numbers; nothing is changed.
     """
     _store(f).init(name, value, constraint)

@@ -13,15 +13,28 @@ from genparams.errors import (
     InvalidValue,
     ShapeError,
     UnknownAddress,
-    UnknownName,
     nearest,
 )
+from genparams.keywords import answering, explained
 from genparams.trace.address import path
 from genparams.trace.selection import as_selection, selection_of
 from genparams.tree import Nested, brief, html_tree, text_tree
 from genparams.types import Address, show
 
+_UNCHANGING = "it does not change; write choices.merge(other) or choices.without(address)"
 
+
+@explained
+@answering(
+    clear=_UNCHANGING,
+    pop=_UNCHANGING,
+    popitem=_UNCHANGING,
+    setdefault=_UNCHANGING,
+    update=_UNCHANGING,
+    get_value="write choices[address]",
+    set_value=_UNCHANGING,
+    get_submap="write choices.view(address)",
+)
 class ChoiceMap(Mapping[Address, Any]):
     """Values at flat addresses, unchanging.
 
@@ -159,14 +172,6 @@ class ChoiceMap(Mapping[Address, Any]):
             "a choice map does not change; write choices.merge({address: value}), and "
             "choices.without(address) before it to replace a value"
         )
-
-    def __getattr__(self, name: str) -> Any:
-        if name in ("clear", "pop", "popitem", "setdefault", "update"):
-            raise UnknownName(
-                f"a choice map does not change and has no {name}; write choices.merge(other) or "
-                "choices.without(address)"
-            )
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __delitem__(self, address: Any) -> None:
         raise ImmutableError("a choice map does not change; write choices.without(address)")

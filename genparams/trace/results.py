@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from genparams.errors import ArgumentError, UnknownName
+from genparams.errors import ArgumentError, UnknownAttribute
 
 
 class Results(tuple[Any, ...]):
@@ -15,7 +15,7 @@ class Results(tuple[Any, ...]):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        raise UnknownName(f"{self._unpacking()}; it has no attribute {name!r} itself")
+        raise UnknownAttribute(f"{self._unpacking()}; it has no attribute {name!r} itself")
 
     def __getitem__(self, place: Any) -> Any:
         if isinstance(place, str | tuple):

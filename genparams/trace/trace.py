@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from genparams.errors import ArgumentError, ImmutableError, UnknownAddress
-from genparams.keywords import explained
+from genparams.keywords import answering, explained
 from genparams.trace.address import path
 from genparams.trace.choices import ChoiceMap, same
 from genparams.trace.selection import nothing
@@ -36,6 +36,21 @@ class Executable(Protocol):
     argument_names: list[str]
 
 
+@answering(
+    score="write trace.log_prob",
+    logp="write trace.log_prob",
+    get_score="write trace.log_prob",
+    get_retval="write trace.retval",
+    value="write trace.retval, or trace[address] for a choice",
+    output="write trace.retval",
+    get_choices="write trace.choices",
+    get_args="write trace.args",
+    backward="write trace.accumulate_param_gradients()",
+    grad="write trace.param_gradients()",
+    gradients="write trace.param_gradients()",
+    weight="write trace, weight = f.generate(args, constraints)",
+    params="write trace.parameters, or f.params for the parameters as they are now",
+)
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Trace:
     """One execution: arguments, choices, return value, and the log probability of the choices.

@@ -15,7 +15,6 @@ from genparams.errors import (
     nearest,
 )
 from genparams.params import Parameter, is_finite, labels, lock
-from genparams.tree import brief
 from genparams.update.engine import Engine, interrupts_later
 from genparams.update.rule import Rule, State, chain, split
 from genparams.update.settings import AT_LEAST_0, number
@@ -74,10 +73,10 @@ class ParamUpdate:
         **by_name: Iterable[str],
     ):
         if not isinstance(rule, Rule):
-            raise UpdateError(f"an update takes a rule such as ADAM(0.01), got {brief(rule)}")
+            raise UpdateError(f"an update takes a rule such as ADAM(0.01), got {rule!r}")
         if on_nonfinite not in POLICIES:
             raise InvalidValue(
-                f"on_nonfinite is one of {', '.join(POLICIES)}, got {brief(on_nonfinite)}; "
+                f"on_nonfinite is one of {', '.join(POLICIES)}, got {on_nonfinite!r}; "
                 f"{nearest(str(on_nonfinite), POLICIES)}"
             )
         for option, names in by_name.items():
@@ -87,7 +86,7 @@ class ParamUpdate:
                     f"function of that name write {option}=['name', ...])"
                 )
         if tracer is not None and not isinstance(tracer, GradientTracer):
-            raise InvalidValue(f"tracer is a GradientTracer(), got {brief(tracer)}")
+            raise InvalidValue(f"tracer is a GradientTracer(), got {tracer!r}")
         self.rule = rule
         self.minimize = minimize
         self.on_nonfinite = on_nonfinite
@@ -224,8 +223,8 @@ class ParamUpdate:
         """Refuse directions that are no dictionary by the parameters that were given."""
         if not isinstance(directions, Mapping):
             raise UpdateError(
-                f"{part!r} gave {brief(directions)}; directions are a dictionary by parameter, "
-                "with the keys of those that it was given"
+                f"{part!r} gave {directions!r}; directions are a dictionary by parameter, with the "
+                "keys of those that it was given"
             )
         for key in directions:
             if not isinstance(key, Parameter):
@@ -311,13 +310,13 @@ class ParamUpdate:
         for k, v in named.items():
             found[k] = np.array(v)
             if found[k].dtype.kind not in "fiub":
-                raise UpdateError(f"a state holds numbers and arrays of them; {k} is {brief(v)}")
+                raise UpdateError(f"a state holds numbers and arrays of them; {k} is {v!r}")
         return found
 
     def differences(self, saved: Mapping[str, Any]) -> list[str]:
         """What keeps a saved state from being loaded, a sentence each."""
         if not isinstance(saved, Mapping):
-            return [f"a state is a dictionary, as state_dict gives it, and not {brief(saved)}"]
+            return [f"a state is a dictionary, as state_dict gives it, and not {saved!r}"]
         return differences({"steps": 0, "skipped": 0, **self._template()[1]}, saved)
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
