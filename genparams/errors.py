@@ -17,6 +17,7 @@
     |  |  `- GradientShapeError    a user's gradient of the wrong count or shape
     |  `- ConstraintError          a parameter's value outside its constraint
     |- WrongGradient (ArithmeticError)   a gradient disagrees with differences
+    |- UnknownAttribute (AttributeError)   an attribute was set that means nothing
     |- ParameterError (LookupError)
     |  |- UnknownParameter         no parameter of that name
     |  |- UninitializedParameter   read before it was given a value
@@ -29,6 +30,13 @@
 
 Each also derives from the builtin in brackets, carries its data as attributes, and says what to
 write instead.
+
+What is likely a mistake and may be meant is a warning:
+
+    GenParamsWarning (UserWarning)
+    |- UntrainedParameter   gradients wait at a parameter that no update moves
+    |- GradientsWaiting     a new update finds gradients from before
+    `- ReplacedFunction     an update trains a function that was defined again since
 """
 
 from collections.abc import Iterable
@@ -113,6 +121,10 @@ class WrongGradient(GenParamsError, ArithmeticError):
     """A gradient disagrees with the differences of what it is the gradient of."""
 
 
+class UnknownAttribute(GenParamsError, AttributeError):
+    """An attribute was set that the object does not have, or that cannot be set."""
+
+
 class ParameterError(GenParamsError, LookupError):
     """Something is wrong with a parameter's name."""
 
@@ -156,3 +168,19 @@ class StateMismatch(UpdateError):
 
 class CheckpointError(GenParamsError, OSError):
     """A file is not a checkpoint, is damaged, or has a format that is not known."""
+
+
+class GenParamsWarning(UserWarning):
+    """What every warning of genparams derives from."""
+
+
+class UntrainedParameter(GenParamsWarning):
+    """Gradients wait at a parameter that the model's runs read and that no update moves."""
+
+
+class GradientsWaiting(GenParamsWarning):
+    """The parameters of a new update have gradients from before it was made."""
+
+
+class ReplacedFunction(GenParamsWarning):
+    """An update moves the parameters of a function that was defined again since."""
