@@ -19,6 +19,7 @@
     |  |  `- GradientShapeError    a user's gradient of the wrong count or shape
     |  `- ConstraintError          a parameter's value outside its constraint
     |- WrongGradient (ArithmeticError)   a gradient disagrees with differences
+    |- UnknownAttribute (AttributeError)   an attribute that an object does not have
     |- ParameterError (LookupError)
     |  |- UnknownParameter         no parameter of that name
     |  |- UninitializedParameter   read before it was given a value
@@ -27,12 +28,18 @@
     |  |- NothingAccumulated       `apply` without a gradient
     |  |- NonFiniteGradient        a gradient with a NaN or an infinity
     |  `- StateMismatch            a saved state that does not fit
-    |- UnknownAttribute (AttributeError)   an attribute that an object does not have
     |- UnknownImport (ImportError)    no public name of genparams
     `- CheckpointError (OSError)   a file that is no checkpoint, or is damaged
 
 Each also derives from the builtin in brackets, carries its data as attributes, and says what to
 write instead.
+
+What is likely a mistake and may be meant is a warning:
+
+    GenParamsWarning (UserWarning)
+    |- UntrainedParameter   gradients wait at a parameter that no update moves
+    |- GradientsWaiting     a new update finds gradients from before
+    `- ReplacedFunction     an update trains a function that was defined again since
 """
 
 from collections.abc import Iterable
@@ -140,6 +147,10 @@ class WrongGradient(GenParamsError, ArithmeticError):
     """A gradient disagrees with the differences of what it is the gradient of."""
 
 
+class UnknownAttribute(GenParamsError, AttributeError):
+    """An attribute was read or set that the object does not have, or that cannot be set."""
+
+
 class ParameterError(GenParamsError, LookupError):
     """Something is wrong with a parameter's name."""
 
@@ -181,13 +192,25 @@ class StateMismatch(UpdateError):
     """A saved state does not fit what it is loaded into."""
 
 
-class UnknownAttribute(GenParamsError, AttributeError):
-    """An attribute was read or set that the object does not have, or that cannot be set."""
-
-
 class UnknownImport(GenParamsError, ImportError):
     """genparams has no public name of that spelling."""
 
 
 class CheckpointError(GenParamsError, OSError):
     """A file is not a checkpoint, is damaged, or has a format that is not known."""
+
+
+class GenParamsWarning(UserWarning):
+    """What every warning of genparams derives from."""
+
+
+class UntrainedParameter(GenParamsWarning):
+    """Gradients wait at a parameter that the model's runs read and that no update moves."""
+
+
+class GradientsWaiting(GenParamsWarning):
+    """The parameters of a new update have gradients from before it was made."""
+
+
+class ReplacedFunction(GenParamsWarning):
+    """An update moves the parameters of a function that was defined again since."""

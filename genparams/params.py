@@ -569,7 +569,7 @@ class ParamStore:
         return self._parameters.values()
 
     def __repr__(self) -> str:
-        lines = "".join(f"\n  {p!r}" for p in self._parameters.values())
+        lines = "".join(f"\n  {p!r}{_waiting(p)}" for p in self._parameters.values())
         return f"ParamStore({self.owner or 'theta'}:{lines or ' no parameters'})"
 
     def _repr_html_(self) -> str:
@@ -579,7 +579,11 @@ class ParamStore:
 
 def _described(p: Parameter) -> str:
     kind = "" if p.constraint == real else f", {p.constraint!r}"
-    return f"{brief(p.value)}{kind}{', frozen' if p.frozen else ''}"
+    return f"{brief(p.value)}{kind}{', frozen' if p.frozen else ''}{_waiting(p)}"
+
+
+def _waiting(p: Parameter) -> str:
+    return ", a gradient is waiting" if p.accumulated else ""
 
 
 def labels(stores: Iterable[ParamStore]) -> dict[ParamStore, str]:

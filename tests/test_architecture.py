@@ -14,6 +14,7 @@ ROOT = Path(genparams.__file__).parent
 FLOORS = {
     "errors": 0,
     "keywords": 0,
+    "attributes": 0,
     "types": 0,
     "numeric": 0,
     "tree": 0,

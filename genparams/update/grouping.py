@@ -19,7 +19,18 @@ from typing import Any
 import numpy as np
 
 from genparams.errors import UpdateError
-from genparams.update.rule import Pieces, Rule, State, Tree, chain, filled_like, identity, stateless
+from genparams.update.rule import (
+    Pieces,
+    Rule,
+    State,
+    Tree,
+    chain,
+    filled_like,
+    identity,
+    ranges_of,
+    remembered,
+    stateless,
+)
 from genparams.update.scaling import scale_by_schedule
 from genparams.update.settings import Kind, number
 
@@ -28,6 +39,7 @@ Where = str | Sequence[str] | Mapping[str, bool] | Callable[[Any], bool]
 _WHOLE = Kind("a whole number above 0", lambda v: 1 <= v < np.inf and v == int(v), "4", int)
 
 
+@remembered
 def only(rule: Rule, where: Where) -> Rule:
     """Apply a rule to some parameters; the directions of the others pass unchanged.
 
@@ -37,6 +49,7 @@ def only(rule: Rule, where: Where) -> Rule:
     return _routed([(where, rule), ("*", identity)], "only", rule=rule, where=where)
 
 
+@remembered
 def partition(rules: Mapping[Any, Rule]) -> Rule:
     """Send each parameter through the first rule whose `where` it matches.
 
@@ -104,9 +117,18 @@ def _routed(routes: list[tuple[Any, Rule]], name: str, **settings: Any) -> Rule:
     fast = len(makers) == len(rules)
     names = frozenset[str]().union(*(rule.names for rule in rules.values()))
     names = names.union(*(_literal(where) for where, _ in routes))
-    return Rule(init, apply, name, settings, pieces=pieces if fast else None, names=names)
+    return Rule(
+        init,
+        apply,
+        name,
+        settings,
+        pieces=pieces if fast else None,
+        names=names,
+        ranges=ranges_of(rules),
+    )
 
 
+@remembered
 def project(rule: Rule, projection: Callable[[Any], Any], where: Where | None = None) -> Rule:
     """Follow the step of a rule by a projection.
 
@@ -149,6 +171,7 @@ def project(rule: Rule, projection: Callable[[Any], Any], where: Where | None = 
     )
 
 
+@remembered
 def with_schedule(rule: Rule, schedule: Callable[[int], float]) -> Rule:
     """Multiply a rule's directions by schedule(count), `chain(rule, scale_by_schedule(...))`.
 
@@ -161,6 +184,7 @@ def with_schedule(rule: Rule, schedule: Callable[[int], float]) -> Rule:
     )
 
 
+@remembered
 def accumulate(rule: Rule, k: int, mean: bool = True) -> Rule:
     """Apply a rule to every k gradients together.
 
@@ -206,7 +230,8 @@ def accumulate(rule: Rule, k: int, mean: bool = True) -> Rule:
         return directions, after
 
     settings = {"rule": rule, "k": k, **({} if mean else {"mean": False})}
-    return Rule(init, apply, "accumulate", settings, names=rule.names)
+    ranges = {"calls": (0, k - 1), "given": (0, k - 1), **ranges_of({"rule": rule})}
+    return Rule(init, apply, "accumulate", settings, names=rule.names, ranges=ranges)
 
 
 # --- Which parameters

@@ -65,7 +65,7 @@ def float_type(dtype: FloatType) -> np.dtype | None:
     """The type of floats that is meant.
 
     Raises:
-        InvalidValue: it is none.
+        InvalidValue: it is none, or has fewer digits and a smaller range than float32.
     """
     if dtype is None:
         return None
@@ -77,5 +77,10 @@ def float_type(dtype: FloatType) -> np.dtype | None:
         raise InvalidValue(
             f"dtype must be a type of floats, got {brief(dtype)}; write dtype='float32' or "
             "dtype='float64'"
+        )
+    if found.itemsize < 4:
+        raise InvalidValue(
+            f"dtype must be at least float32, got {found}: the squares of gradients, and epsilon, "
+            "leave its range; write dtype='float32'"
         )
     return found
