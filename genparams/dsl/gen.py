@@ -10,7 +10,7 @@ from typing import Any, cast, overload
 import numpy as np
 
 from genparams.dsl import edits, gradients
-from genparams.dsl.execution import Rng, all_visited, choice_values, execute
+from genparams.dsl.execution import Rng, all_visited, choice_values, drawing, execute
 from genparams.dsl.interpreter import Call, Run, running
 from genparams.errors import ArgumentError, MissingChoice, nearest
 from genparams.params import ParamStore
@@ -90,13 +90,13 @@ class GenerativeFunction(ABC):
         Raises:
             UnusedConstraint: a constraint was never visited, and `strict`.
         """
-        generator = np.random.default_rng(rng)
+        generator = drawing(rng)
         given = choice_values(constraints)
 
         def choose(address: Address, d: Any, x: list[Any], size: Any) -> Any:
             if address in given:
                 return d.coerce(given[address], x, size)
-            return d.draw(generator, x, size)
+            return d.draw(generator(), x, size)
 
         trace = execute(self, args, choose, all_visited(given) if strict else None)
         return trace, float(sum(trace.log_probs[a] for a in given if a in trace.log_probs))

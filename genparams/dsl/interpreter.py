@@ -10,10 +10,10 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Protocol
 
-from genparams.autodiff import Box, operand
 from genparams.errors import (
     AddressConflict,
     AddressError,
+    ArgumentError,
     InvalidValue,
     NotRunning,
     UnaddressedChoice,
@@ -68,6 +68,27 @@ class Call:
         if not key:
             raise AddressError(f'{self!r} @ () has no address; write a key such as "y"')
         return self.fn.perform(run, self, key)
+
+    def log_prob(self, x: Any) -> Any:
+        """log p(x) of a distribution's call, summed over the batch; -inf outside the support."""
+        return self._asked("log_prob_called", "assess(args, choices)")(x, self)
+
+    def log_probs(self, x: Any) -> Any:
+        """log p of each entry of the batch of a distribution's call."""
+        return self._asked("log_probs_called", "assess(args, choices)")(x, self)
+
+    def sample(self, size: Any = None, rng: Any = None) -> Any:
+        """Draw a value from a distribution's call; `rng` is a generator, a seed, or None."""
+        return self._asked("sample_called", "simulate(args)")(self, size, rng)
+
+    def _asked(self, method: str, instead: str) -> Callable[..., Any]:
+        found = getattr(self.fn, method, None)
+        if found is None:
+            name = self.fn.__name__
+            raise ArgumentError(
+                f"{self!r} calls a generative function, not a distribution; write {name}.{instead}"
+            )
+        return found
 
     def __repr__(self) -> str:
         return f"{self.fn.__name__}(...)"
@@ -153,7 +174,7 @@ class Run:
             operands = (
                 list(args)
                 if distribution.verbatim
-                else [a if type(a) is float or type(a) is Box else operand(a) for a in args]
+                else distribution.operands(args)
             )
             value = self.choose(address, distribution, operands, size)
             log_prob = distribution.log_prob_of(value, operands)

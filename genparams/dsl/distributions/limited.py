@@ -20,7 +20,7 @@ from genparams.dsl.distributions.base import (
     made_of_parts,
     terms_of,
 )
-from genparams.dsl.distributions.domains import Domain
+from genparams.dsl.distributions.domains import Domain, in_order
 from genparams.dsl.distributions.families import FAMILIES
 from genparams.dsl.distributions.listed import (
     LISTED,
@@ -126,13 +126,13 @@ def _refuse_unordered(what: str, fn: SingleChoice) -> None:
 
 
 _number = Domain("a number, or infinite", lambda v: v == v)
-_whole_number = Domain("a whole number, or infinite", lambda v: v == np.floor(v))
+_whole_number = Domain("a whole number, or infinite", lambda v: v == np.floor(v), smooth=False)
 
 
 def _arguments(base: Distribution) -> dict[str, Any]:
     """The base's arguments, and the two limits."""
     mine = {
-        f"{n} of {base.__name__}" if n in ("low", "high") else n: d
+        f"{n} of {base.__name__}" if n in ("low", "high") else n: d.within()
         for n, d in base.arguments.items()
     }
     limit = _number if base.kind.continuous else _whole_number
@@ -143,10 +143,10 @@ def _check_limits(name: str, base: Distribution) -> Callable[..., None]:
     def check(*args: Any) -> None:
         *own, low, high = args
         base.check_joint(own)
-        discrete = not base.kind.continuous
-        if not np.all((np.asarray(low) < high) | (discrete & np.equal(low, high))):
-            order = "at most" if discrete else "below"
-            raise DistributionError(f"{name} needs low {order} high, got {low!r} and {high!r}")
+        if base.kind.continuous:
+            in_order(name, low, high, low < high)
+        else:
+            in_order(name, low, high, low <= high, "at most")
 
     return check
 
@@ -212,7 +212,7 @@ def _truncated(base: Distribution) -> Distribution:
 
     def outside(m: Any, x: Any, *args: Any) -> Any:
         *own, low, high = args
-        there = True if base.support is None else base.support(x, *own)
+        there = True if base.inside is None else base.inside(x, *own)
         return np.logical_not((x >= low) & (x <= high) & there)
 
     def given(m: Any, x: Any, own: Any, mass: Any, falls: Sequence[Any]) -> Any:
@@ -282,6 +282,7 @@ def _truncated(base: Distribution) -> Distribution:
         joint=check,
         width=WIDTH,
         doc=truncated.__doc__,
+        within=f"{base.support}, from low to high",
     )
 
 
@@ -304,6 +305,7 @@ def _truncated_list(base: Distribution) -> Distribution:
         partial(truncated_terms, base),
         joint=check,
         doc=truncated.__doc__,
+        within=f"{base.support}, from low to high",
     )
 
 
@@ -373,7 +375,7 @@ def _censored(base: Distribution) -> Distribution:
         return family.edges(*args[:-2])
 
     def supported(m: Any, x: Any, *args: Any) -> Any:
-        return np.isfinite(x) if base.support is None else base.support(x, *args[:-2])
+        return np.isfinite(x) if base.inside is None else base.inside(x, *args[:-2])
 
     density, terms = by_cases(
         [
@@ -399,6 +401,7 @@ def _censored(base: Distribution) -> Distribution:
         joint=_check_limits(name, base),
         width=WIDTH,
         doc=censored.__doc__,
+        within=f"{base.support}; a limit is for all at and beyond it",
     )
 
 
@@ -420,4 +423,5 @@ def _censored_list(base: Distribution) -> Distribution:
         partial(censored_terms, base),
         joint=_check_limits(name, base),
         doc=censored.__doc__,
+        within=f"{base.support}; a limit is for all at and beyond it",
     )

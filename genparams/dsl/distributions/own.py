@@ -178,7 +178,17 @@ def _made(
 
     drawn.__module__ = module
     kind = whole if discrete else real_number
-    return Distribution(name, arguments, kind, drawn, terms, defaults=defaults, doc=doc, note=note)
+    return Distribution(
+        name,
+        arguments,
+        kind,
+        drawn,
+        terms,
+        defaults=defaults,
+        doc=doc,
+        note=note,
+        within=f"{kind.words} to which its log_prob gives a density",
+    )
 
 
 def _named(names: Sequence[str], values: Sequence[Any]) -> str:
@@ -285,8 +295,9 @@ def _by_hand(
                 d = d() if callable(d) else d
                 if d is None:
                     raise DistributionError(
-                        f"{name} has no derivative by {names[i]}, which depends on a parameter "
-                        "here; gradients gives None for it"
+                        f"{name} has no derivative by {names[i]}, which depends here on a "
+                        "parameter, on an argument whose gradient is wanted, or on a choice; "
+                        "gradients gives None for it"
                     )
                 each = g * d
                 each = np.broadcast_to(each, batch) if shape_of(each) != batch else each

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
 from genparams.autodiff import Box, Tape, np, operand, raw, shape_of, sum_to
@@ -173,7 +173,7 @@ def transformed(base: Call, bijection: Bijection | Affine, size: Size = None) ->
 def _in_vectors(base: Distribution) -> Distribution:
     """Independent draws along the last axis of the batch, taken as one vector."""
     arguments = {
-        name: Domain(d.rule, d.test, d.rank + 1, d.late) for name, d in base.arguments.items()
+        name: replace(d, rank=d.rank + 1) for name, d in base.arguments.items()
     }
     places = [-1 - domain.rank for domain in base.arguments.values()]
 
@@ -224,7 +224,7 @@ def _transformed(base: Distribution, bijection: Any) -> Distribution:
         for label, domain in (("loc", anything), ("scale", not_zero)):
             while label in arguments:
                 label += " of affine"
-            arguments[label] = Domain(domain.rule, domain.test, rank, domain.late)
+            arguments[label] = domain.within(rank)
     events = tuple(range(-kind.rank, 0)) if not bijection.rank else ()
 
     def inside(x: Any) -> Any:
@@ -281,5 +281,6 @@ def _transformed(base: Distribution, bijection: Any) -> Distribution:
         joint=lambda *args: base.check_joint(args[:count]),
         width=base.width,
         event=lambda args: bijection.value_shape(base.event_shape(args[:count])),
+        within=f"the values of {bijection.name} at which {base.__name__} has a density",
         doc=transformed.__doc__,
     )
