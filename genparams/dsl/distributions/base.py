@@ -286,7 +286,7 @@ class Distribution(SingleChoice):
         self.inside = support  # tells where the density is not zero; None if it never is
         self._within = within or kind.words
         self.fault = fault  # what is wrong with one value, given its arguments
-        self._single = single  # whether the sampler takes size=None for one number
+        self.single = single  # whether the sampler takes size=None for one number
         self._keywords = keywords or {}
         self._positional = len(arguments) if positional is None else positional
         self.joint = joint
@@ -336,7 +336,7 @@ class Distribution(SingleChoice):
         Raises:
             DistributionError: an argument is outside its domain, or the draw is no finite number.
         """
-        if size is None and self._single:
+        if size is None and self.single:
             for a in args:
                 if type(a) is not float:
                     break

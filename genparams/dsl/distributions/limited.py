@@ -20,7 +20,9 @@ from genparams.dsl.distributions.base import (
     made_of_parts,
     terms_of,
 )
-from genparams.dsl.distributions.domains import Domain, in_order
+from genparams.dsl.distributions.bounded import truncated_normal
+from genparams.dsl.distributions.continuous import normal
+from genparams.dsl.distributions.domains import Domain, in_order, place, shown
 from genparams.dsl.distributions.families import FAMILIES
 from genparams.dsl.distributions.listed import (
     LISTED,
@@ -157,10 +159,14 @@ def _still(base: Distribution) -> Slope | None:
 
 
 def _refuse_no_mass(base: Distribution, some: Any, low: Any, high: Any) -> None:
-    if not np.all(some):
-        raise DistributionError(
-            f"{base.__name__} has no mass between low {low!r} and high {high!r}"
-        )
+    if some is True or np.all(some):
+        return
+    some = np.asarray(some)
+    at = tuple(int(i) for i in np.argwhere(~some)[0])
+    low, high = (np.broadcast_to(v, some.shape)[at] for v in (low, high))
+    raise DistributionError(
+        f"{base.__name__} has no mass between low {shown(low)} and high {shown(high)}{place(at)}"
+    )
 
 
 # --- Truncated
@@ -192,6 +198,8 @@ def truncated(base: Call, low: Any = None, high: Any = None, size: Size = None) 
 
 @made_of_parts
 def _truncated(base: Distribution) -> Distribution:
+    if base is normal:
+        return truncated_normal
     if base in LISTED:
         return _truncated_list(base)
     family = FAMILIES[base]
@@ -205,15 +213,15 @@ def _truncated(base: Distribution) -> Distribution:
         *own, low, high = args
         bottom, top = family.edges(*own)
         if base.kind.continuous:
-            some = (np.asarray(low) < top) & (np.asarray(high) > bottom)
+            some = (low < top) & (high > bottom)
         else:
-            some = (np.asarray(low) <= top) & (np.asarray(high) >= bottom)
+            some = (low <= top) & (high >= bottom)
         _refuse_no_mass(base, some, low, high)
 
     def outside(m: Any, x: Any, *args: Any) -> Any:
         *own, low, high = args
         there = True if base.inside is None else base.inside(x, *own)
-        return np.logical_not((x >= low) & (x <= high) & there)
+        return m.negate((x >= low) & (x <= high) & there)
 
     def given(m: Any, x: Any, own: Any, mass: Any, falls: Sequence[Any]) -> Any:
         """log f - mass, and its derivatives by x and the base's arguments."""
@@ -281,6 +289,7 @@ def _truncated(base: Distribution) -> Distribution:
         density,
         joint=check,
         width=WIDTH,
+        single=True,
         doc=truncated.__doc__,
         within=f"{base.support}, from low to high",
     )
@@ -400,6 +409,7 @@ def _censored(base: Distribution) -> Distribution:
         density,
         joint=_check_limits(name, base),
         width=WIDTH,
+        single=base.single,
         doc=censored.__doc__,
         within=f"{base.support}; a limit is for all at and beyond it",
     )
@@ -408,6 +418,8 @@ def _censored(base: Distribution) -> Distribution:
 def _clipped(base: Distribution) -> Callable[..., Any]:
     def draw(rng: Any, *args: Any, size: tuple[int, ...]) -> Any:
         drawn = base.draw(rng, args[:-2], size or None)
+        if size is None:
+            return min(max(drawn, args[-2]), args[-1])
         return base.kind.convert(np.clip(drawn, *args[-2:]))
 
     return draw
