@@ -20,6 +20,7 @@ from genparams.dsl.distributions.bounded import (
     truncated_normal,
     von_mises,
 )
+from genparams.dsl.distributions.categorical import categorical
 from genparams.dsl.distributions.composite import product, zero_inflated
 from genparams.dsl.distributions.continuous import (
     beta,
@@ -41,7 +42,6 @@ from genparams.dsl.distributions.discrete import (
     bernoulli,
     beta_binomial,
     binomial,
-    categorical,
     geometric,
     neg_binomial,
     poisson,

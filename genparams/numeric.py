@@ -69,6 +69,7 @@ scalars = SimpleNamespace(
     erfcx=lambda x: float(special.erfcx(x)),
     i0e=lambda x: float(special.i0e(x)),
     i1e=lambda x: float(special.i1e(x)),
+    negate=lambda condition: not condition,
     choose=lambda condition, f, g: f() if condition else g(),
     prefer=lambda condition, f, g: f() if condition else g(),
 )
@@ -118,6 +119,7 @@ arrays = SimpleNamespace(
     erfcx=special.erfcx,
     i0e=special.i0e,
     i1e=special.i1e,
+    negate=np.logical_not,
     choose=_choose,
     prefer=lambda condition, f, g: f() if np.all(condition) else g(),
 )

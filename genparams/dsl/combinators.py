@@ -77,7 +77,8 @@ def map_(
     """
     _refuse_other_than(GenerativeFunction, "map_", kernel)
     if isinstance(shared, str) or not isinstance(shared, Iterable):
-        raise ArgumentError(f"shared is a tuple of names, got {brief(shared)}; write (name,)")
+        given = brief(shared)
+        raise ArgumentError(f"shared is a tuple of names, got {given}; write ({given},)")
     names = kernel.argument_names
     if isinstance(kernel, GenFunction):
         signature = kernel.signature

@@ -7,7 +7,7 @@ choices and from what the edit brings.
 from collections.abc import Mapping
 from typing import Any
 
-from genparams.dsl.execution import Rng, all_visited, choice_values, execute, seeded
+from genparams.dsl.execution import Rng, all_visited, choice_values, drawing, execute
 from genparams.dsl.gradients import held
 from genparams.dsl.interpreter import Run
 from genparams.errors import AddressConflict
@@ -22,7 +22,7 @@ def update(
     trace: Trace, constraints: Mapping[Any, Any] | None, args: tuple[Any, ...] | None, rng: Rng
 ) -> tuple[Trace, float, ChoiceMap]:
     """The work of `Trace.update`."""
-    generator = seeded(rng)
+    generator = drawing(rng)
     given, old = choice_values(constraints), trace.choices._values
     fresh: set[Address] = set()
 
@@ -32,7 +32,7 @@ def update(
         if address in old:
             return d.coerce(old[address], x, size)
         fresh.add(address)
-        return d.draw(generator, x, size)
+        return d.draw(generator(), x, size)
 
     visited = all_visited(given)
 
@@ -51,12 +51,12 @@ def regenerate(
     trace: Trace, selection: Any, args: tuple[Any, ...] | None, rng: Rng
 ) -> tuple[Trace, float]:
     """The work of `Trace.regenerate`."""
-    generator = seeded(rng)
+    generator = drawing(rng)
     selection = selection_of(selection, trace.choices._values)
     kept = {a: v for a, v in trace.choices.items() if a not in selection}
 
     def choose(address: Address, d: Any, x: list[Any], size: Any) -> Any:
-        return d.coerce(kept[address], x, size) if address in kept else d.draw(generator, x, size)
+        return d.coerce(kept[address], x, size) if address in kept else d.draw(generator(), x, size)
 
     args = trace.args if args is None else args
     new = execute(trace.gen_fn, args, choose, lambda run: _same_calls(trace, run))

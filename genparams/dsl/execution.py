@@ -31,6 +31,20 @@ def seeded(rng: Rng) -> np.random.Generator:
         ) from None
 
 
+def drawing(rng: Rng) -> Callable[[], np.random.Generator]:
+    """The generator of a run, which is seeded when a choice is drawn and not before if `rng` is
+    None: seeding takes longer than a small run.
+    """
+    made = [] if rng is None else [seeded(rng)]
+
+    def generator() -> np.random.Generator:
+        if not made:
+            made.append(np.random.default_rng())
+        return made[0]
+
+    return generator
+
+
 def natural(parameter: Parameter) -> Any:
     """The answer to what a parameter is, outside of differentiation."""
     return parameter.value

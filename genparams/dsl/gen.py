@@ -8,7 +8,15 @@ from types import SimpleNamespace
 from typing import Any, cast, overload
 
 from genparams.dsl import edits, gradients
-from genparams.dsl.execution import Rng, all_fit, all_visited, choice_values, execute, seeded
+from genparams.dsl.execution import (
+    Rng,
+    all_fit,
+    all_visited,
+    choice_values,
+    drawing,
+    execute,
+    seeded,
+)
 from genparams.dsl.interpreter import Call, Run, running
 from genparams.dsl.source import Source
 from genparams.errors import (
@@ -159,13 +167,13 @@ class GenerativeFunction(ABC):
             UnusedConstraint: a constraint was never visited, and `strict`; or a choice can never be
                 at its address, whatever `strict` is.
         """
-        generator = seeded(rng)
+        generator = drawing(rng)
         given = choice_values(constraints)
 
         def choose(address: Address, d: Any, x: list[Any], size: Any) -> Any:
             if address in given:
                 return d.coerce(given[address], x, size)
-            return d.draw(generator, x, size)
+            return d.draw(generator(), x, size)
 
         trace = execute(self, args, choose, (all_visited if strict else all_fit)(given))
         weight = float(sum(trace.log_probs[a] for a in given if a in trace.log_probs))

@@ -23,6 +23,7 @@ from genparams.errors import (
     TracedValueError,
     UnusedConstraint,
 )
+from genparams.keywords import explained
 from genparams.params import Parameter, is_finite, labels, lock
 from genparams.trace.choices import ChoiceMap, frozen
 from genparams.trace.selection import selection_of
@@ -235,6 +236,7 @@ def _number(scale: Any) -> float:
     return float(value)
 
 
+@explained
 def accumulate_param_gradients(
     traces: Trace | Iterable[Trace], scale: float | Sequence[float] = 1.0
 ) -> list[tuple[float, ArgGrads]]:

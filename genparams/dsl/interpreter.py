@@ -12,7 +12,6 @@ from contextvars import ContextVar
 from opcode import opmap, opname
 from typing import Any, Protocol
 
-from genparams.autodiff import Box, operand
 from genparams.errors import (
     AddressConflict,
     AddressError,
@@ -87,6 +86,27 @@ class Call:
         raise UnaddressedAttribute(
             f'{self!r} was asked for .{name} before it was run; write ({self!r} @ "name").{name}'
         )
+
+    def log_prob(self, x: Any) -> Any:
+        """log p(x) of a distribution's call, summed over the batch; -inf outside the support."""
+        return self._asked("log_prob_called", "assess(args, choices)")(x, self)
+
+    def log_probs(self, x: Any) -> Any:
+        """log p of each entry of the batch of a distribution's call."""
+        return self._asked("log_probs_called", "assess(args, choices)")(x, self)
+
+    def sample(self, size: Any = None, rng: Any = None) -> Any:
+        """Draw a value from a distribution's call; `rng` is a generator, a seed, or None."""
+        return self._asked("sample_called", "simulate(args)")(self, size, rng)
+
+    def _asked(self, method: str, instead: str) -> Callable[..., Any]:
+        found = getattr(self.fn, method, None)
+        if found is None:
+            name = self.fn.__name__
+            raise ArgumentError(
+                f"{self!r} calls a generative function, not a distribution; write {name}.{instead}"
+            )
+        return found
 
     def __repr__(self) -> str:
         return f"{self.fn.__name__}(...)"
@@ -205,11 +225,7 @@ class Run:
         address = self.prefix + key
         self._claim(address, len(key))
         try:
-            operands = (
-                list(args)
-                if distribution.verbatim
-                else [a if type(a) is float or type(a) is Box else operand(a) for a in args]
-            )
+            operands = list(args) if distribution.verbatim else distribution.operands(args)
             value = self.choose(address, distribution, operands, size)
             log_prob = distribution.log_prob_of(value, operands)
         except InvalidValue as error:
@@ -220,6 +236,8 @@ class Run:
                     raise UnaddressedChoice(
                         f'{name} of {distribution.__name__} is {a!r}; write {a!r} @ "name"'
                     ) from error
+            if type(error) is ArgumentError:
+                raise ArgumentError(f"at {show(address)}: {error}") from error
             raise
         self.values[address] = value
         self.log_probs[address] = log_prob

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from genparams.errors import AddressError, InvalidValue, UnknownAddress, nearest
+from genparams.keywords import explained
 from genparams.trace.address import path
 from genparams.tree import brief
 from genparams.types import Address, show
@@ -121,6 +122,7 @@ def _grouped(selection: Selection) -> str:
     return f"({selection!r})" if isinstance(selection, _Pair) else repr(selection)
 
 
+@explained
 def select(*addresses: Any, missing: Literal["error", "ignore"] = "error") -> Selection:
     """The addresses given, each with everything below it.
 

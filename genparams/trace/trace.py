@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from genparams.attributes import closed
 from genparams.errors import ArgumentError, ImmutableError, UnknownAddress
 from genparams.keywords import answering, explained
 from genparams.trace.address import path
@@ -36,6 +37,11 @@ class Executable(Protocol):
     argument_names: list[str]
 
 
+def _unchanging(trace: Any, name: str) -> str:
+    return "a trace does not change; write new, weight, discard = trace.update({address: value})"
+
+
+@closed(advice=_unchanging)
 @answering(
     score="write trace.log_prob",
     logp="write trace.log_prob",

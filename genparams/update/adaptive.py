@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from genparams.keywords import explained
 from genparams.update.norm import norm
 from genparams.update.rule import AT_LEAST_0 as NOT_NEGATIVE
 from genparams.update.rule import Rule, Tree, elementwise, named, stateless
@@ -457,6 +458,7 @@ def scale_by_rms(
     )
 
 
+@explained
 def scale_by_stddev(
     decay: float = 0.9,
     epsilon: float = 1e-8,

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from genparams.errors import CheckpointError, InvalidValue, StateMismatch, UnknownFunction
+from genparams.keywords import explained
 from genparams.params import Parameter, ParamStore, lock
 from genparams.tree import brief
 from genparams.update.param_update import ParamUpdate
@@ -29,6 +30,7 @@ FORMAT, VERSION = "genparams checkpoint", 1
 Arrays = dict[str, np.ndarray]
 
 
+@explained
 def save_checkpoint(
     path: str | os.PathLike[str], /, metadata: Mapping[str, Any] | None = None, **parts: Any
 ) -> None:
@@ -94,6 +96,7 @@ def _write(path: Path, arrays: Arrays) -> None:
             os.close(folder)
 
 
+@explained
 def checkpoint_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The metadata of a checkpoint, by which a program may know what to make before it loads.
 
@@ -103,6 +106,7 @@ def checkpoint_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     return _read(Path(path))[0]["metadata"]
 
 
+@explained
 def load_checkpoint(
     path: str | os.PathLike[str], /, partial: bool = False, **parts: Any
 ) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from types import NoneType
 from typing import Any, get_args
 
 from genparams.errors import InvalidValue, nearest
+from genparams.keywords import explained
 from genparams.tree import brief
 from genparams.update import configurations
 from genparams.update.rule import Rule
@@ -23,6 +24,7 @@ _MAKERS: dict[str, Callable[..., Rule]] = {
 }
 
 
+@explained
 def known() -> tuple[str, ...]:
     """The names that `by_name` takes.
 
@@ -32,6 +34,7 @@ def known() -> tuple[str, ...]:
     return tuple(sorted(_MAKERS))
 
 
+@explained
 def by_name(name: str, /, **settings: Any) -> Rule:
     """The rule of a name, in any case, with some of its settings.
 
@@ -60,6 +63,7 @@ def by_name(name: str, /, **settings: Any) -> Rule:
     return make(**{k: _read(make, parameters[k], v) for k, v in settings.items()})
 
 
+@explained
 def from_hyperparameters(mapping: Mapping[str, Any]) -> Rule:
     """The rule that a mapping describes: "optimizer" is its name, the rest are its settings.
 

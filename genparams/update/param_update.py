@@ -19,6 +19,7 @@ from genparams.errors import (
     UpdateError,
     nearest,
 )
+from genparams.keywords import answering, explained
 from genparams.params import Parameter, is_finite, labels, lock
 from genparams.registry import updates
 from genparams.update.engine import Engine, interrupts_later
@@ -49,6 +50,13 @@ def _advice(update: "ParamUpdate", name: str) -> str:
     return f"{nearest(name, ('learning_rate', 'tracer'))}; the rest is given to ParamUpdate(...)"
 
 
+@explained
+@answering(
+    step="write update.apply()",
+    zero_grad="apply empties the accumulators that it used; write zero_param_grad(f, name) for one",
+    backward="write trace.accumulate_param_gradients()",
+    lr="write update.learning_rate",
+)
 @closed("rule", "minimize", "on_nonfinite", advice=_advice)
 class ParamUpdate:
     """Moves parameters along their accumulated gradients by a rule.

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from genparams.errors import InvalidValue, StateMismatch
+from genparams.keywords import explained
 from genparams.tree import brief
 from genparams.update.settings import AT_LEAST_0, COUNT, Kind, number
 
@@ -20,6 +21,7 @@ class HasLearningRates(Protocol):
     def set_learning_rates(self, rates: Mapping[str, float]) -> None: ...
 
 
+@explained
 class ReduceOnPlateau:
     """Reduces the learning rates of an update when a metric has stopped improving.
 

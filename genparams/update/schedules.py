@@ -26,6 +26,7 @@ from itertools import pairwise
 from typing import Any
 
 from genparams.errors import InvalidValue
+from genparams.keywords import explained
 from genparams.tree import brief
 from genparams.update.settings import ABOVE_0, AT_LEAST_0, COUNT, FINITE, Kind, number, plain
 
@@ -45,6 +46,7 @@ def _settle(schedule: Any, **asked: Kind) -> None:
         object.__setattr__(schedule, name, value)
 
 
+@explained
 @dataclass(frozen=True, slots=True)
 class constant_schedule:
     """The same factor at every step: value.
@@ -62,6 +64,7 @@ class constant_schedule:
         return self.value
 
 
+@explained
 @dataclass(frozen=True, slots=True)
 class inverse_time_decay:
     """A factor that falls as one over the count.
@@ -87,6 +90,7 @@ class inverse_time_decay:
         return self.init / (1.0 + self.rate * count / self.steps)
 
 
+@explained
 @dataclass(frozen=True, slots=True)
 class one_over_sqrt:
     """A factor that falls as one over the root of the number of steps.
@@ -108,6 +112,7 @@ class one_over_sqrt:
         return self.init / math.sqrt(count + 1)
 
 
+@explained
 @dataclass(frozen=True, slots=True)
 class exponential_decay:
     """A factor that is multiplied by `rate` over every `steps` steps.
@@ -158,6 +163,7 @@ class exponential_decay:
         return max(factor, self.end) if self.rate < 1.0 else min(factor, self.end)
 
 
+@explained
 @dataclass(frozen=True, slots=True)
 class polynomial_decay:
     """A factor that goes from `init` to `end` as a power of the share of the way that is left.
@@ -187,6 +193,7 @@ class polynomial_decay:
         return self.end + (self.init - self.end) * (1.0 - s) ** self.power
 
 
+@explained
 @dataclass(frozen=True, slots=True)
 class cosine_decay:
     """A factor that falls from `init` to `end` along half a cosine, once or again and again.
@@ -250,6 +257,7 @@ class cosine_decay:
         return self.end + (self.init - self.end) * (0.5 * (1.0 + math.cos(math.pi * s)))
 
 
+@explained
 @dataclass(frozen=True, slots=True)
 class piecewise_constant:
     """A factor that is multiplied by another at given counts, and stays between them.
@@ -291,6 +299,7 @@ class piecewise_constant:
         return value
 
 
+@explained
 @dataclass(frozen=True, slots=True)
 class join_schedules:
     """One schedule after the other, each counting from its own beginning.

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from genparams.keywords import explained
 from genparams.params import Parameter
 from genparams.update.norm import norm
 from genparams.update.settings import COUNT, number
@@ -37,6 +38,7 @@ class Step:
         return self.step_norm / self.value_norm
 
 
+@explained
 class GradientTracer:
     """Writes down, for each step and parameter, the gradient's norm and what the step did.
 

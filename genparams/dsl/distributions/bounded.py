@@ -11,11 +11,13 @@ from genparams.dsl.distributions.domains import (
     above_zero,
     anything,
     at_least_zero,
+    finite,
+    in_order,
     probability,
     real_number,
     weights,
 )
-from genparams.errors import DistributionError, ShapeError
+from genparams.errors import ShapeError
 from genparams.numeric import HALF_LOG_TWO_PI
 
 # --- Normal, cut off
@@ -29,8 +31,7 @@ _NODES = [(float(t), float(w)) for t, w in zip(*np.polynomial.legendre.leggauss(
 
 
 def _bounds_in_order(mu, std, low, high):
-    if not np.all(np.asarray(low) < high):
-        raise DistributionError(f"truncated_normal needs low below high, got {low!r} and {high!r}")
+    in_order("truncated_normal", low, high, low < high)
 
 
 def _draw_truncated_normal(rng, mu, std, low, high, size):
@@ -84,6 +85,7 @@ def _mass_over_peak(m, a, b, width):
     high=Domain("a number", lambda v: v == v),
     joint=_bounds_in_order,
     support=lambda x, mu, std, low, high: (x >= low) & (x <= high) & (abs(x) < math.inf),
+    within="the finite numbers from low to high",
     draw=_draw_truncated_normal,
 )
 def truncated_normal(m, x, mu, std, low, high):
@@ -147,6 +149,7 @@ def _one_less_mean_cosine(m, kappa):
     mu=anything,
     kappa=at_least_zero,
     support=lambda x, mu, kappa: (x >= -math.pi) & (x <= math.pi),
+    within="the angles from -pi to pi",
     draw=_draw_von_mises,
 )
 def von_mises(m, x, mu, kappa):
@@ -174,6 +177,7 @@ def von_mises(m, x, mu, kappa):
     alpha=above_zero,
     beta=above_zero,
     support=lambda x, theta, alpha, beta: (x >= 0.0) & (x <= 1.0),
+    within="the numbers from 0 to 1",
     draw=lambda rng, theta, alpha, beta, size: np.where(
         rng.random(size) < theta, rng.beta(alpha, beta, size), rng.random(size)
     ),
@@ -265,8 +269,9 @@ piecewise_uniform = Distribution(
     {
         "bounds": Domain(
             "finite and increasing along the last axis",
-            lambda v: np.all(np.isfinite(v)) and np.all(v[..., 1:] > v[..., :-1]),
+            finite.test,
             rank=1,
+            member=lambda v: np.all(v[..., 1:] > v[..., :-1], axis=-1),
         ),
         "probs": weights,
     },
@@ -274,6 +279,7 @@ piecewise_uniform = Distribution(
     _draw_piecewise_uniform,
     _piecewise_uniform_terms,
     joint=_pieces_fit,
+    within="the numbers between the first of bounds and the last",
     doc="""Uniform between neighbours of K + 1 increasing `bounds`, in piece k with probability
     probs[k].
 

@@ -5,8 +5,7 @@ import sys
 
 from genparams.autodiff import np
 from genparams.dsl.distributions.base import elementwise, per
-from genparams.dsl.distributions.domains import above_zero, anything
-from genparams.errors import DistributionError
+from genparams.dsl.distributions.domains import above_zero, anything, in_order
 from genparams.numeric import (
     FEW,
     HALF_LOG_TWO_PI,
@@ -18,6 +17,7 @@ from genparams.numeric import (
 )
 
 LARGEST = sys.float_info.max
+ABOVE_ZERO, AT_LEAST_ZERO = "the finite numbers above 0", "the finite numbers of at least 0"
 HALF_LOG_HALF_PI = 0.5 * math.log(0.5 * math.pi)
 _ZERO = 1e-290
 """Below it products are rounded to fewer digits."""
@@ -40,6 +40,7 @@ def normal(m, x, mu, std):
     mu=anything,
     sigma=above_zero,
     support=lambda x, mu, sigma: (x > 0.0) & (x < math.inf),
+    within=ABOVE_ZERO,
     draw=lambda rng, mu, sigma, size: rng.lognormal(mu, sigma, size),
 )
 def lognormal(m, x, mu, sigma):
@@ -156,6 +157,7 @@ def cauchy(m, x, loc, scale):
 @elementwise(
     scale=above_zero,
     support=lambda x, scale: x >= 0.0,
+    within=AT_LEAST_ZERO,
     draw=lambda rng, scale, size: scale * np.abs(rng.standard_cauchy(size)),
 )
 def half_cauchy(m, x, scale):
@@ -174,6 +176,7 @@ def half_cauchy(m, x, scale):
 @elementwise(
     scale=above_zero,
     support=lambda x, scale: x >= 0.0,
+    within=AT_LEAST_ZERO,
     draw=lambda rng, scale, size: np.abs(rng.normal(0.0, scale, size)),
 )
 def half_normal(m, x, scale):
@@ -210,8 +213,7 @@ def logistic(m, x, loc, scale):
 
 
 def _low_below_high(low, high):
-    if not np.all(np.asarray(low) < high):
-        raise DistributionError(f"uniform needs low below high, got {low!r} and {high!r}")
+    in_order("uniform", low, high, low < high)
 
 
 @elementwise(
@@ -219,6 +221,7 @@ def _low_below_high(low, high):
     high=anything,
     joint=_low_below_high,
     support=lambda x, low, high: (x >= low) & (x <= high),
+    within="the numbers from low to high",
     draw=lambda rng, low, high, size: rng.uniform(low, high, size),
 )
 def uniform(m, x, low, high):
@@ -233,6 +236,7 @@ def uniform(m, x, low, high):
 @elementwise(
     rate=above_zero,
     support=lambda x, rate: (x >= 0.0) & (x < math.inf),
+    within=AT_LEAST_ZERO,
     draw=lambda rng, rate, size: rng.exponential(1.0 / rate, size),
 )
 def exponential(m, x, rate):
@@ -267,6 +271,7 @@ def _lost_by_division(m, x, y, ratio):
     rate=above_zero,
     positional=1,
     support=lambda x, shape, rate: (x >= 0.0) & (x < math.inf) & (x * rate < math.inf),
+    within=AT_LEAST_ZERO,
     draw=lambda rng, shape, rate, size: rng.gamma(shape, 1.0 / rate, size),
 )
 def _gamma_by_rate(m, x, shape, rate):
@@ -287,6 +292,7 @@ def _gamma_by_rate(m, x, shape, rate):
     scale=above_zero,
     positional=1,
     keywords={"rate": _gamma_by_rate},
+    within=AT_LEAST_ZERO,
     support=lambda x, shape, scale: (x >= 0.0) & (x < math.inf) & (x < LARGEST * scale),
     draw=lambda rng, shape, scale, size: rng.gamma(shape, scale, size),
 )
@@ -311,6 +317,7 @@ def gamma(m, x, shape, scale):
     shape=above_zero,
     scale=above_zero,
     support=lambda x, shape, scale: (x * LARGEST > scale) & (x < math.inf),
+    within=ABOVE_ZERO,
     draw=lambda rng, shape, scale, size: scale / rng.standard_gamma(shape, size),
 )
 def inv_gamma(m, x, shape, scale):
@@ -333,6 +340,7 @@ def inv_gamma(m, x, shape, scale):
     shape=above_zero,
     scale=above_zero,
     support=lambda x, shape, scale: (x >= 0.0) & (x < math.inf) & (x < LARGEST * scale),
+    within=AT_LEAST_ZERO,
     draw=lambda rng, shape, scale, size: scale * rng.weibull(shape, size),
 )
 def weibull(m, x, shape, scale):
@@ -380,6 +388,7 @@ def log_beta_density(m, x, alpha, beta):
     alpha=above_zero,
     beta=above_zero,
     support=lambda x, alpha, beta: (x >= 0.0) & (x <= 1.0),
+    within="the numbers from 0 to 1",
     draw=lambda rng, alpha, beta, size: rng.beta(alpha, beta, size),
 )
 def beta(m, x, alpha, beta):

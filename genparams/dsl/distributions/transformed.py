@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
 from genparams.autodiff import Box, Tape, np, operand, raw, shape_of, sum_to
@@ -26,6 +26,7 @@ from genparams.dsl.distributions.domains import (
 )
 from genparams.dsl.interpreter import Call
 from genparams.errors import ArgumentError, ShapeError
+from genparams.keywords import explained
 
 Shape = tuple[int, ...]
 
@@ -76,6 +77,7 @@ class Affine:
     scale: Any
 
 
+@explained
 def affine(loc: Any, scale: Any) -> Affine:
     """The bijection x = loc + scale y, for `transformed`; both may be parameters."""
     return Affine(loc, scale)
@@ -112,6 +114,7 @@ AFFINE = _Affine()
 not_zero = Domain("finite and not 0", lambda v: (v != 0.0) & (abs(v) < math.inf))
 
 
+@explained
 def transformed(base: Call, bijection: Bijection | Affine, size: Size = None) -> Call:
     """The distribution of `bijection.natural(y)` for y drawn from a continuous distribution.
 
@@ -173,7 +176,7 @@ def transformed(base: Call, bijection: Bijection | Affine, size: Size = None) ->
 def _in_vectors(base: Distribution) -> Distribution:
     """Independent draws along the last axis of the batch, taken as one vector."""
     arguments = {
-        name: Domain(d.rule, d.test, d.rank + 1, d.late) for name, d in base.arguments.items()
+        name: replace(d, rank=d.rank + 1) for name, d in base.arguments.items()
     }
     places = [-1 - domain.rank for domain in base.arguments.values()]
 
@@ -224,7 +227,7 @@ def _transformed(base: Distribution, bijection: Any) -> Distribution:
         for label, domain in (("loc", anything), ("scale", not_zero)):
             while label in arguments:
                 label += " of affine"
-            arguments[label] = Domain(domain.rule, domain.test, rank, domain.late)
+            arguments[label] = domain.within(rank)
     events = tuple(range(-kind.rank, 0)) if not bijection.rank else ()
 
     def inside(x: Any) -> Any:
@@ -281,5 +284,6 @@ def _transformed(base: Distribution, bijection: Any) -> Distribution:
         joint=lambda *args: base.check_joint(args[:count]),
         width=base.width,
         event=lambda args: bijection.value_shape(base.event_shape(args[:count])),
+        within=f"the values of {bijection.name} at which {base.__name__} has a density",
         doc=transformed.__doc__,
     )
