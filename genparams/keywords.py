@@ -40,8 +40,7 @@ OURS: dict[str, tuple[str, ...]] = {
     "lambda_": ("weight_decay",),
     "learning_rate": ("step_size", "step_size_init"),
     "lr": ("learning_rate", "step_size", "step_size_init"),
-    "momentum": ("rho", "beta1", "decay"),
-    "nesterov": (),
+    "momentum": ("rho",),
     "obs": ("constraints",),
     "observations": ("constraints",),
     "random_state": ("rng",),
@@ -58,6 +57,17 @@ OURS: dict[str, tuple[str, ...]] = {
     "weight": ("scale",),
 }
 """What neighbouring libraries call an argument, and what it may be called here."""
+
+
+ELSEWHERE = {
+    "amsgrad": "the rule AMSGrad has it",
+    "centered": "the rules are RMSProp and scale_by_stddev",
+    "maximize": "every rule climbs; ParamUpdate(rule, f, minimize=True) does not",
+    "momentum": "the rule Momentum has it",
+    "nesterov": "the rules are Nesterov and NAdam",
+    "weight_decay": "the rule AdamW has it, and chain(rule, add_decayed_weights(...))",
+}
+"""Where an argument of neighbouring libraries is, that the function at hand does not have."""
 
 
 def explained(f: Callable[P, R]) -> Callable[P, R]:
@@ -94,7 +104,8 @@ def _explanation(f: Any, args: tuple[Any, ...], named: dict[str, Any]) -> str | 
         if name not in known:
             ours = [n for n in OURS.get(name, ()) if n in known and n not in named]
             hint = f"write {' and '.join(ours[: 2 if name == 'betas' else 1])}" if ours else ""
-            return f"{wanted} has no argument {name!r}; {hint or nearest(name, known)}"
+            hint = hint or ELSEWHERE.get(name) or nearest(name, known)
+            return f"{wanted} has no argument {name!r}; {hint}"
     try:
         signature.bind(*args, **named)
     except TypeError as error:

@@ -346,11 +346,11 @@ class Run:
         rows = self._rows_of(address)
         if address in self.calls:
             hint = f"{show(address)} is a call; give values for the choices below it{rows}"
-        elif rows:
-            hint = f"it is visited once for each call{rows}"
         elif address in self.branches:
             below = next(a for a in self.values if a[: len(address)] == address)
-            hint = f"choices such as {show(below)} lie below it; write {{{show(address)}: {{...}}}}"
+            hint = f"choices such as {show(below)} lie below it; write {{{show(address)}: {{...}}}}{rows}"
+        elif rows:
+            hint = f"it is visited once for each call{rows}"
         elif above:
             at = show(above[0])
             hint = f"{at} is a choice and has one value; write {{{at}: value}}"

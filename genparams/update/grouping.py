@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from genparams.errors import UpdateError
+from genparams.tree import brief
 from genparams.update.rule import (
     Pieces,
     Rule,
@@ -65,7 +66,8 @@ def partition(rules: Mapping[Any, Rule]) -> Rule:
     """
     if not isinstance(rules, Mapping) or not rules:
         raise UpdateError(
-            f"a partition is a mapping such as {{'*bias': scale(0.1), '*': ADAM()}}, got {rules!r}"
+            "a partition is a mapping such as {'*bias': scale(0.1), '*': ADAM()}, got "
+            f"{brief(rules)}"
         )
     return _routed(list(rules.items()), "partition", rules=dict(rules))
 
@@ -74,7 +76,7 @@ def _routed(routes: list[tuple[Any, Rule]], name: str, **settings: Any) -> Rule:
     for where, rule in routes:
         if not isinstance(rule, Rule):
             raise UpdateError(
-                f"{name} takes rules such as scale(0.1), got {rule!r} for {_shown(where)}"
+                f"{name} takes rules such as scale(0.1), got {brief(rule)} for {_shown(where)}"
             )
     tests = {f"{i} {_shown(where)}": _test(where) for i, (where, _) in enumerate(routes)}
     rules = dict(zip(tests, [rule for _, rule in routes], strict=True))
@@ -146,7 +148,9 @@ def project(rule: Rule, projection: Callable[[Any], Any], where: Where | None = 
         UpdateError: `where` cannot be read, or the projection gives another shape.
     """
     if not callable(projection):
-        raise UpdateError(f"a projection is a function from array to array, got {projection!r}")
+        raise UpdateError(
+            f"a projection is a function from array to array, got {brief(projection)}"
+        )
 
     def projected(k: Any, theta: Any, d: Any) -> Any:
         to = projection(np.asarray(theta + d))
@@ -178,7 +182,7 @@ def with_schedule(rule: Rule, schedule: Callable[[int], float]) -> Rule:
     count = 0, 1, ... counts the calls.
     """
     if not callable(schedule):
-        raise UpdateError(f"a schedule is a function of the step, got {schedule!r}")
+        raise UpdateError(f"a schedule is a function of the step, got {brief(schedule)}")
     return chain(
         rule, scale_by_schedule(schedule), name="with_schedule", rule=rule, schedule=schedule
     )
@@ -205,7 +209,7 @@ def accumulate(rule: Rule, k: int, mean: bool = True) -> Rule:
     """
     k = number("accumulate", "k", k, _WHOLE)
     if not isinstance(rule, Rule):
-        raise UpdateError(f"accumulate takes a rule such as ADAM(0.01), got {rule!r}")
+        raise UpdateError(f"accumulate takes a rule such as ADAM(0.01), got {brief(rule)}")
     share = k if mean else 1
 
     def init(theta: Tree) -> State:
@@ -258,7 +262,7 @@ def _test(where: Any) -> Callable[[Any], bool]:
         return lambda key: any(test(key) for test in tests)
     raise UpdateError(
         "parameters are chosen by a name, a pattern such as '*bias', a tuple of these, a mapping "
-        f"from names to booleans or a predicate, got {where!r}"
+        f"from names to booleans or a predicate, got {brief(where)}"
     )
 
 

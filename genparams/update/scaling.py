@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from genparams.errors import InvalidValue
+from genparams.tree import brief
 from genparams.update.rule import AT_LEAST_0, Rule, elementwise, remembered
 from genparams.update.settings import FINITE, number
 
@@ -50,7 +51,7 @@ def scale_by_schedule(schedule: Callable[[int], float]) -> Rule:
     if not callable(schedule):
         raise InvalidValue(
             f"scale_by_schedule takes a function of the count of steps, such as "
-            f"exponential_decay(0.1, 0.9, 100), got {schedule!r}; a number goes into scale"
+            f"exponential_decay(0.1, 0.9, 100), got {brief(schedule)}; a number goes into scale"
         )
     return elementwise(
         lambda g, theta, factor: g * factor,

@@ -8,6 +8,7 @@ from typing import Any
 from genparams.errors import NothingAccumulated, UnknownFunction, UpdateError
 from genparams.params import Parameter, ParamStore, changes, labels
 from genparams.registry import named, replaced
+from genparams.tree import brief
 
 
 class Targets:
@@ -25,10 +26,10 @@ class Targets:
             elif isinstance(target, str):
                 raise UpdateError(
                     "functions are named together with their parameters, "
-                    f"ParamUpdate(rule, {target}=[...]), or given themselves; got {target!r}"
+                    f"ParamUpdate(rule, {target}=[...]), or given themselves; got {brief(target)}"
                 )
             elif callees and not hasattr(target, "seen"):
-                raise UpdateError(f"callees=True needs generative functions, got {target!r}")
+                raise UpdateError(f"callees=True needs generative functions, got {brief(target)}")
             else:
                 store_of(target)
                 self._wholes.append(target)
@@ -106,7 +107,7 @@ class Targets:
         """A user's gradients, by parameter or by function and then by parameter, checked."""
         if not isinstance(grads, Mapping):
             raise UpdateError(
-                f"grads are a dictionary by parameter, such as {{'a': 1.0}}, got {grads!r}"
+                f"grads are a dictionary by parameter, such as {{'a': 1.0}}, got {brief(grads)}"
             )
         known = dict.fromkeys(self.parameters())
         names = labels(p.store for p in known)
@@ -155,5 +156,5 @@ def store_of(owner: Any) -> ParamStore:
     """The store that a target stands for."""
     store = owner if isinstance(owner, ParamStore) else getattr(owner, "params", None)
     if not isinstance(store, ParamStore):
-        raise UnknownFunction(f"expected a generative function or a ParamStore, got {owner!r}")
+        raise UnknownFunction(f"expected a generative function or a ParamStore, got {brief(owner)}")
     return store

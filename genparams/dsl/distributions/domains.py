@@ -7,6 +7,7 @@ from typing import Any
 
 from genparams.autodiff import Box, np, operand, raw, shape_of
 from genparams.errors import ArgumentError, DistributionError, GenParamsError, ShapeError
+from genparams.tree import brief, offence
 
 LARGEST_WHOLE = 2.0**53
 """Up to here every whole number is a float."""
@@ -179,9 +180,7 @@ def taken(distribution: str, name: str, value: Any) -> Any:
 def is_masked(value: Any) -> bool:
     """Whether a value is a masked array, or a list that holds one."""
     if isinstance(value, (list, tuple)):
-        return any(
-            is_masked(v) for v in value if isinstance(v, (list, tuple, np.ma.MaskedArray))
-        )
+        return any(is_masked(v) for v in value if isinstance(v, (list, tuple, np.ma.MaskedArray)))
     return isinstance(value, np.ma.MaskedArray)
 
 
@@ -190,9 +189,12 @@ def _to_float(value: Any) -> Any:
         raise DistributionError("the value is a masked array; leave out what is masked")
     value = np.asarray(value)
     if value.dtype.kind not in "fiub":
-        raise DistributionError(f"expected numbers, got {value!r}")
+        raise DistributionError(f"expected numbers, got {brief(value)}")
     if value.dtype.kind == "f" and np.any(np.isnan(value)):
-        raise DistributionError("the value contains NaN; leave missing data out, or draw it")
+        raise DistributionError(
+            f"the value contains NaN: {offence(value, ~np.isnan(value))}; leave missing data out, "
+            "or draw it"
+        )
     return value.astype(np.float64) if value.ndim else float(value)
 
 
