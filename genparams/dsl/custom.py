@@ -57,7 +57,7 @@ def custom_gradient(
             raise ArgumentError(f"custom_gradient takes two functions; {what} is {brief(function)}")
     signature, names = _inputs(apply, params)
 
-    @functools.wraps(apply)
+    @functools.wraps(apply, updated=("__dict__",) if inspect.isfunction(apply) else ())
     def body(*args: Any, **named: Any) -> Any:
         bound = signature.bind(*args, **named)
         bound.apply_defaults()

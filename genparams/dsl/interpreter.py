@@ -348,7 +348,8 @@ class Run:
             hint = f"{show(address)} is a call; give values for the choices below it{rows}"
         elif address in self.branches:
             below = next(a for a in self.values if a[: len(address)] == address)
-            hint = f"choices such as {show(below)} lie below it; write {{{show(address)}: {{...}}}}{rows}"
+            nested = f"{{{show(address)}: {{...}}}}{rows}"
+            hint = f"choices such as {show(below)} lie below it; write {nested}"
         elif rows:
             hint = f"it is visited once for each call{rows}"
         elif above:

@@ -218,9 +218,7 @@ class SingleChoice(GenerativeFunction):
         have = "entry has" if len(bad) == 1 else "entries have"
         return f"{len(bad)} of {log_probs.size} {have} log probability {levels}: {said}; {about}"
 
-    def entry_in_words(
-        self, x: Any, args: Sequence[Any], at: tuple[int, ...], count: int
-    ) -> str:
+    def entry_in_words(self, x: Any, args: Sequence[Any], at: tuple[int, ...], count: int) -> str:
         """What the entry of a value at an index of the batch is: the first of `count`."""
         return f"the value is {x!r}" if not at else f"the first is{place(at)}"
 
@@ -407,9 +405,7 @@ class Distribution(SingleChoice):
                 parts.append(f"{name} = {shown(np.asarray(a)[own])}")
         return f", where {', '.join(parts[:4])}" if parts else ""
 
-    def entry_in_words(
-        self, x: Any, args: Sequence[Any], at: tuple[int, ...], count: int
-    ) -> str:
+    def entry_in_words(self, x: Any, args: Sequence[Any], at: tuple[int, ...], count: int) -> str:
         """What the entry of a value at an index of the batch is: the first of `count`."""
         shape = np.shape(x)
         batch = shape[: len(shape) - self.kind.rank]

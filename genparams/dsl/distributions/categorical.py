@@ -191,9 +191,7 @@ class Labelled(SingleChoice):
         self._fit(args)
         return self.base.log_probs_of(self._coded(x), args)
 
-    def entry_in_words(
-        self, x: Any, args: Sequence[Any], at: tuple[int, ...], count: int
-    ) -> str:
+    def entry_in_words(self, x: Any, args: Sequence[Any], at: tuple[int, ...], count: int) -> str:
         one = np.broadcast_to(np.asarray(x), np.shape(x))[at[len(at) - np.ndim(x) :]]
         return f"{'the first' if at else 'the value'} is {shown(one)}{place(at)}"
 
@@ -218,9 +216,13 @@ class Labelled(SingleChoice):
         value = np.asarray(value)
         if not value.ndim:
             return self._code(value.item(), ())
-        each, which = np.unique(value, return_inverse=True) if value.dtype.kind == "U" else (
-            value.ravel(),
-            np.arange(value.size),
+        each, which = (
+            np.unique(value, return_inverse=True)
+            if value.dtype.kind == "U"
+            else (
+                value.ravel(),
+                np.arange(value.size),
+            )
         )
         which = np.reshape(which, value.shape)
 
