@@ -116,27 +116,30 @@ def _explanation(f: Any, args: tuple[Any, ...], named: dict[str, Any]) -> str | 
 Class = TypeVar("Class", bound=type)
 
 
-def answering(
-    how: Callable[[Any, str], str | None] | None = None, **instead: str
-) -> Callable[[Class], Class]:
-    """A class decorator: an attribute that is not there is an error that says what to write.
+class Absent:
+    """An attribute that a class does not have, and what to write instead.
 
-    Args:
-        how: From the object and the name to what to write, or None.
-        instead: What to write for names that people bring from elsewhere.
+    It is one attribute among others, where `__getattr__` makes every access to the object slower.
     """
 
-    def answer(cls: Class) -> Class:
-        def explain(self: Any, name: str) -> Any:
-            if name.startswith("_"):
-                raise AttributeError(f"{cls.__name__!r} object has no attribute {name!r}")
-            hint = (how and how(self, name)) or instead.get(name)
-            known = [n for n in dir(cls) if not n.startswith("_")]
-            raise UnknownAttribute(
-                f"a {type(self).__name__} has no attribute {name!r}; {hint or nearest(name, known)}"
-            )
+    def __init__(self, instead: str):
+        self.instead = instead
 
-        cls.__getattr__ = explain  # type: ignore[attr-defined]
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, thing: Any, owner: type) -> Any:
+        raise UnknownAttribute(f"a {owner.__name__} has no attribute {self.name!r}; {self.instead}")
+
+
+def answering(**instead: str) -> Callable[[Class], Class]:
+    """A class decorator: names that people bring from elsewhere say what to write instead."""
+
+    def answer(cls: Class) -> Class:
+        for name, hint in instead.items():
+            absent = Absent(hint)
+            absent.__set_name__(cls, name)
+            setattr(cls, name, absent)
         return cls
 
     return answer

@@ -369,13 +369,7 @@ class Buffer:
         self.own()[self.places[parameter]] = theta.ravel()
 
 
-def _parameter_named(store: Any, name: str) -> str | None:
-    if name in vars(store).get("_parameters", ()):
-        return f"write store[{name!r}].value for the value of that parameter"
-    return None
-
-
-@answering(_parameter_named, get="write store[name]", set="write store[name].set(value)")
+@answering(get="write store[name]", set="write store[name].set(value)")
 class ParamStore:
     """Parameters by name. Every generative function owns one; it also stands alone.
 

@@ -249,7 +249,6 @@ RECORDS = {
     "score": (lambda: a_trace().score, UnknownAttribute, "write trace.log_prob"),
     "get_retval": (lambda: a_trace().get_retval(), UnknownAttribute, "write trace.retval"),
     "backward": (lambda: a_trace().backward(), UnknownAttribute, "accumulate_param_gradients"),
-    "another attribute": (lambda: a_trace().choicess, UnknownAttribute, "did you mean choices"),
     "weight=": (
         lambda: a_trace().accumulate_param_gradients(weight=2.0),
         ArgumentError,
@@ -369,11 +368,6 @@ MODELS = {
     "sample of a function": (lambda: line.sample(XS), UnknownAttribute, "simulate"),
     "pdf": (lambda: normal.pdf(0.0), UnknownAttribute, "log_prob"),
     "rvs": (lambda: normal.rvs(0.0, 1.0), UnknownAttribute, r"sample\("),
-    "a parameter as an attribute": (
-        lambda: gen_with(slope=1.0).slope,
-        UnknownAttribute,
-        r"get_param\(f, 'slope'\)",
-    ),
     "a count for arg_grads": (
         lambda: unfold(inner, 3),
         ArgumentError,
@@ -428,11 +422,6 @@ PARAMETERS = {
         lambda: gen_with().params.__setitem__("a", 1.0),
         ImmutableError,
         r"init_param\(f, 'a', value\)",
-    ),
-    "an attribute of the store": (
-        lambda: gen_with(a=1.0).params.a,
-        UnknownAttribute,
-        r"\['a'\].value",
     ),
     "one that there is not yet": (
         lambda: get_param(gen_with(), "a"),

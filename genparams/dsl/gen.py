@@ -45,23 +45,6 @@ SHOWN = frozenset(
 """The attributes of generative functions that `dir` shows."""
 
 
-def _instead(f: Any, name: str) -> str | None:
-    """What to write for an attribute that a generative function does not have."""
-    store = vars(f).get("params")
-    if store is not None and name in store:
-        return f"a parameter is read by get_param({f.__name__}, {name!r})"
-    if hasattr(type(f), "log_prob") and name in _OF_DISTRIBUTIONS:
-        return _OF_DISTRIBUTIONS[name]
-    return None
-
-
-_OF_DISTRIBUTIONS = {
-    **dict.fromkeys(
-        ["pdf", "logpdf", "pmf", "logpmf", "logp", "score"],
-        "write log_prob(x, *args), its logarithm",
-    ),
-    **dict.fromkeys(["rvs", "draw", "random"], "write sample(*args, rng=...)"),
-}
 _TRAIN = (
     "write update = ParamUpdate(ADAM(0.01), f), then trace.accumulate_param_gradients() and "
     "update.apply() in a loop"
@@ -69,7 +52,6 @@ _TRAIN = (
 
 
 @answering(
-    _instead,
     fit=_TRAIN,
     train=_TRAIN,
     learn=_TRAIN,

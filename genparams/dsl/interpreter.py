@@ -80,13 +80,6 @@ class Call:
         except AttributeError:
             _note_if_dropped(self)
 
-    def __getattr__(self, name: str) -> Any:
-        if name == "was_run" or name.startswith("__"):
-            raise AttributeError(name)
-        raise UnaddressedAttribute(
-            f'{self!r} was asked for .{name} before it was run; write ({self!r} @ "name").{name}'
-        )
-
     def log_prob(self, x: Any) -> Any:
         """log p(x) of a distribution's call, summed over the batch; -inf outside the support."""
         return self._asked("log_prob_called", "assess(args, choices)")(x, self)
@@ -258,6 +251,14 @@ class Run:
         self.function, self.prefix = function, address
         try:
             retval = function.body(*args, **kwargs) if kwargs else function.body(*args)
+        except AttributeError as error:
+            call, name = error.obj, error.name
+            if type(call) is not Call or isinstance(error, GenParamsError):
+                raise
+            raise UnaddressedAttribute(
+                f"{call!r} was asked for .{name} before it was run; write "
+                f'({call!r} @ "name").{name}'
+            ) from error
         except (TypeError, ValueError) as error:
             if type(error) is TypeError:
                 function.refuse_wrong_arguments(args, kwargs or {}, error)

@@ -50,6 +50,7 @@ from genparams.errors import (
     ShapeError,
     nearest,
 )
+from genparams.keywords import answering
 from genparams.numeric import arrays, scalars
 from genparams.types import Address, global_name
 
@@ -97,6 +98,16 @@ def made_of_parts(make: Callable[..., Any]) -> Callable[..., Any]:
     return made
 
 
+_OF_ARRAYS = "write log_prob(x, *args), its logarithm, or log_probs for one of each entry"
+
+
+@answering(
+    pdf=_OF_ARRAYS,
+    logpdf=_OF_ARRAYS,
+    pmf=_OF_ARRAYS,
+    logpmf=_OF_ARRAYS,
+    rvs="write sample(*args, rng=...)",
+)
 class SingleChoice(GenerativeFunction):
     """A generative function with one choice, its value: a distribution, or a product of several."""
 
