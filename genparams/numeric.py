@@ -19,7 +19,10 @@ def _log(x: float) -> float:
 
 
 def _exp(x: float) -> float:
-    return math.exp(x) if x < 709.0 else float(np.exp(x))
+    try:
+        return math.exp(x)
+    except OverflowError:
+        return math.inf
 
 
 def _expit(x: float) -> float:
@@ -87,6 +90,14 @@ def _log_expit_of_array(x: Any) -> Any:
     return np.subtract(np.minimum(x, 0.0), r, out=r)
 
 
+def _gammaln_of_array(x: Any) -> Any:
+    """`special.gammaln`, which is infinite already at numbers that are not quite 0."""
+    value = special.gammaln(x)
+    if type(x) is not np.ndarray or not np.any(np.isinf(value)):
+        return value
+    return np.where((x > 0.0) & (x < 1e-300), -np.log(x), value)
+
+
 def _choose(condition: Any, f: Callable[[], Any], g: Callable[[], Any]) -> Any:
     """`where(condition, f(), g())`, computing what is not needed nowhere."""
     if np.all(condition):
@@ -104,7 +115,7 @@ arrays = SimpleNamespace(
     abs=np.abs,
     sign=np.sign,
     where=np.where,
-    gammaln=special.gammaln,
+    gammaln=_gammaln_of_array,
     psi=special.psi,
     betaln=special.betaln,
     xlogy=special.xlogy,

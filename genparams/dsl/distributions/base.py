@@ -376,7 +376,7 @@ class Distribution(SingleChoice):
         if self.joint is not None:
             self.joint(*args)
         value = self._drawn(rng, args, None)
-        if type(value) is not float:
+        if type(value) is not float or self.kind is not real_number:
             value = self.kind.convert(value)
         if value - value != 0:
             self._refuse_overflow(value, args)
@@ -395,7 +395,7 @@ class Distribution(SingleChoice):
     def _refuse_overflow(self, value: Any, args: Sequence[Any]) -> None:
         """Raise where a draw is no finite number."""
         value = np.asarray(value)
-        bad = np.argwhere(value - value != 0.0)
+        bad = np.argwhere(~np.isfinite(value))
         if len(bad):
             at = tuple(int(i) for i in bad[0])
             here = at[: value.ndim - self.kind.rank]
@@ -537,9 +537,9 @@ class Distribution(SingleChoice):
         with np.errstate(all="ignore"):
             self._check(values[1:])
             log_density, pullbacks = self.terms(*values)
-        self._refuse_misfit(values, log_density)
-        if not np.all(np.isfinite(raw(log_density))):
-            self._check_late(values[1:])
+            self._refuse_misfit(values, log_density)
+            if not np.all(np.isfinite(raw(log_density))):
+                self._check_late(values[1:])
         if not shape_of(log_density) and type(log_density) is not Box:
             log_density = float(log_density)
         if tape is None:

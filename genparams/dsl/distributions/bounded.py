@@ -78,8 +78,12 @@ def _mass_over_peak(m, a, b, width):
     return mass, m.where(upper, a, m.where(lower, b, 0.0))
 
 
+def _near(m, z):
+    return m.where(z > _DISTANT, _DISTANT, m.where(z < -_DISTANT, -_DISTANT, z))
+
+
 @elementwise(
-    mu=anything,
+    mu=finite,
     std=above_zero,
     low=Domain("a number", lambda v: v == v),
     high=Domain("a number", lambda v: v == v),
@@ -98,9 +102,9 @@ def truncated_normal(m, x, mu, std, low, high):
     """
     from_low, to_high = low > -math.inf, high < math.inf
     start, end = m.where(from_low, low, x), m.where(to_high, high, x)
-    z = (x - mu) / std
-    a = m.where(from_low, (start - mu) / std, -_DISTANT)
-    b = m.where(to_high, (end - mu) / std, _DISTANT)
+    z = _near(m, (x - mu) / std)
+    a = _near(m, m.where(from_low, (start - mu) / std, -_DISTANT))
+    b = _near(m, m.where(to_high, (end - mu) / std, _DISTANT))
     width = m.where(from_low & to_high, (end - start) / std, _DISTANT)
     mass, peak = _mass_over_peak(m, a, b, width)
     off = m.where(a > 0.0, x - start, m.where(b < 0.0, x - end, x - mu)) / std  # z - peak

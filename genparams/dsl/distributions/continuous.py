@@ -18,6 +18,7 @@ from genparams.numeric import (
 
 LARGEST = sys.float_info.max
 ABOVE_ZERO, AT_LEAST_ZERO = "the finite numbers above 0", "the finite numbers of at least 0"
+LOG_TWO = math.log(2.0)
 HALF_LOG_HALF_PI = 0.5 * math.log(0.5 * math.pi)
 _ZERO = 1e-290
 """Below it products are rounded to fewer digits."""
@@ -56,18 +57,20 @@ def lognormal(m, x, mu, sigma):
     )
 
 
-def _half_step(m, a):
-    """log Gamma(a + 1/2) - log Gamma(a) - log(a) / 2, and its derivative.
+def _half_step(m, df):
+    """log Gamma(a + 1/2) - log Gamma(a) - log(a) / 2 for a = df / 2, and its derivative by a.
 
     For large a the difference would lose every digit; there the first terms of its expansion in
     1 / a are exact to float64.
     """
+    a = 0.5 * df
     large = a > 50.0
     b = 1.0 / m.where(large, a, 50.0)
     c = b * b
     near = m.where(large, 50.0, a)
     series = b * (-1.0 / 8.0 + c * (1.0 / 192.0 + c * (-1.0 / 640.0 + c * 17.0 / 14336.0)))
-    exact = m.gammaln(near + 0.5) - m.gammaln(near) - 0.5 * m.log(near)
+    half_log = 0.5 * (m.log(m.where(large, 100.0, df)) - LOG_TWO)
+    exact = m.gammaln(near + 0.5) - m.gammaln(near + 1.0) + half_log
 
     def slope():
         by_series = c * (1.0 / 8.0 + c * (-1.0 / 64.0 + c * (1.0 / 128.0 - c * 17.0 / 2048.0)))
@@ -94,7 +97,7 @@ def student_t(m, x, df, loc, scale):
     u = z * z / df
     log_u = m.log1p(u)
     pull = (df + 1.0) * z / (df * (1.0 + u))  # minus the derivative by z
-    rise, slope = _half_step(m, 0.5 * df)
+    rise, slope = _half_step(m, df)
     return (
         -0.5 * (df + 1.0) * log_u - m.log(scale) - HALF_LOG_TWO_PI + rise,
         (

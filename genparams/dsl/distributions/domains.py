@@ -103,7 +103,7 @@ def _finite(v: Any) -> Any:
     """Whether numbers are finite; of an array by its sum, if that shows it."""
     if type(v) is not np.ndarray:
         return v - v == 0.0
-    return True if math.isfinite(v.sum()) else v - v == 0.0
+    return True if math.isfinite(v.sum()) else np.isfinite(v)
 
 
 def _sums_to_one(v: Any) -> Any:

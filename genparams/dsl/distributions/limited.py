@@ -170,7 +170,23 @@ def _refuse_no_mass(base: Distribution, some: Any, low: Any, high: Any) -> None:
     )
 
 
+def _refuse_small_mass(name: str, log_mass: Any) -> None:
+    """Raise where the log density, a difference from the log mass, would lose its digits."""
+    some = log_mass > SMALLEST
+    if some is True or np.all(some):
+        return
+    found = np.min(np.where(np.isnan(log_mass), -np.inf, log_mass))
+    raise DistributionError(
+        f"{name} has too little mass between its limits: the log of the mass is {float(found)}; "
+        "move the limits or the distribution"
+    )
+
+
 # --- Truncated
+
+
+SMALLEST = -1e8
+"""The least log mass of a truncated distribution, whose log density then has 8 digits."""
 
 
 @explained
@@ -228,6 +244,7 @@ def _truncated(base: Distribution) -> Distribution:
     def given(m: Any, x: Any, own: Any, mass: Any, falls: Sequence[Any]) -> Any:
         """log f - mass, and its derivatives by x and the base's arguments."""
         log_f, by = f(m, x, *own)
+        _refuse_small_mass(name, raw(mass))
         mine = [
             d and fall and (lambda d=d, fall=fall: d() - fall())
             for d, fall in zip(by[1:], falls, strict=True)

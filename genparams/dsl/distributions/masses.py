@@ -350,9 +350,13 @@ def _draw(family: Family, rng: Any, low: Any, high: Any, args: Sequence[Any], ro
     level = family.along(at_top, *columns)[0] + np.log(width)
     level = np.where(width > 0.0, level, -np.inf)
     below = np.cumsum(np.exp(level - np.max(level, axis=-1, keepdims=True)), axis=-1)
+    if not np.all(below[..., -1] > 0.0):
+        raise ValueError("the mass between its limits is too small, or no number")
     y = np.empty(row.shape)
     left = np.arange(row.size)
-    while left.size:
+    for _ in range(1000):  # one draw in three is accepted
+        if not left.size:
+            return y
         at = row[left]
         u = rng.random(left.size) * below[at, -1]
         panel = np.sum(u[:, None] >= below[at], axis=-1)
@@ -362,4 +366,4 @@ def _draw(family: Family, rng: Any, low: Any, high: Any, args: Sequence[Any], ro
         height = family.along(y[left], *(a[at] for a in args))[0] + np.log(width[at, panel])
         accepted = np.log1p(-rng.random(left.size)) <= height - level[at, panel]
         left = left[~accepted]
-    return y
+    raise ValueError("the density between its limits is not that of a falling stretch")

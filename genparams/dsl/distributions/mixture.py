@@ -10,7 +10,7 @@ from functools import reduce
 from operator import add
 from typing import Any, final
 
-from genparams.autodiff import Box, np, operand, raw, shape_of, sum_to
+from genparams.autodiff import Box, np, raw, shape_of, sum_to
 from genparams.dsl.distributions.base import (
     Distribution,
     Size,
@@ -55,7 +55,7 @@ def mixture(weights: Any, components: Call | Sequence[Call], size: Size = None) 
     together = isinstance(components, Call)
     calls: Sequence[Call] = [components] if isinstance(components, Call) else list(components)
     rows = _rows(calls)
-    args = [operand(a) for call in calls for a in call.args]
+    args = [a for call in calls for a in call.fn.operands(call.args)]
     if together:
         ranks = [domain.rank for domain in calls[0].fn.arguments.values()]
         shapes = map(shape_of, args)

@@ -162,6 +162,25 @@ def _same_size(name: str) -> Callable[..., None]:
     return check
 
 
+def _where_finite(terms: Callable[..., Terms]) -> Callable[..., Terms]:
+    """Terms whose log density is -inf, and whose gradient is 0, for what is too far for floats."""
+
+    def guarded(x: Any, mean: Any, matrix: Any) -> Terms:
+        log_density, pulls = terms(x, mean, matrix)
+        good = np.isfinite(raw(log_density))
+        if np.all(good):
+            return log_density, pulls
+        log_density, pulls = terms(np.where(good[..., None], x, raw(mean)), mean, matrix)
+
+        def kept(pull: Pullback) -> Pullback:
+            return lambda g: pull(np.where(good, 1.0, 0.0) * g)
+
+        return np.where(good, log_density, -np.inf), [kept(pull) for pull in pulls if pull]
+
+    return guarded
+
+
+@_where_finite
 def _mvnormal_terms(x: Any, mean: Any, cov: Any) -> Terms:
     white = _whiten(x, mean, _factor(cov))
 
@@ -172,6 +191,7 @@ def _mvnormal_terms(x: Any, mean: Any, cov: Any) -> Terms:
     return white.log_density, (lambda g: -white.each(g), white.first, by_cov)
 
 
+@_where_finite
 def _mvnormal_tril_terms(x: Any, mean: Any, scale_tril: Any) -> Terms:
     white = _whiten(x, mean, scale_tril)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
-from genparams.autodiff import Box, Tape, np, operand, raw, shape_of, sum_to
+from genparams.autodiff import Box, Tape, np, raw, shape_of, sum_to
 from genparams.dsl.distributions.base import (
     Distribution,
     Size,
@@ -23,6 +23,7 @@ from genparams.dsl.distributions.domains import (
     bound_matrix,
     bound_vector,
     real_vector,
+    taken,
 )
 from genparams.dsl.interpreter import Call
 from genparams.errors import ArgumentError, ShapeError
@@ -147,6 +148,7 @@ def transformed(base: Call, bijection: Bijection | Affine, size: Size = None) ->
     rule: Any = bijection
     if isinstance(bijection, Affine):
         extra, rule = (bijection.loc, bijection.scale), AFFINE
+        extra = tuple(taken("affine", n, v) for n, v in zip(("loc", "scale"), extra, strict=True))
     elif not hasattr(bijection, "log_det_jacobian"):
         raise ArgumentError(
             "transformed takes positive, unit_interval, interval(low, high), simplex, ordered, "
@@ -159,10 +161,10 @@ def transformed(base: Call, bijection: Bijection | Affine, size: Size = None) ->
             f"transformed keeps what it makes by its bijection, and {rule!r} is not hashable; "
             "write @dataclass(frozen=True), with eq=False where it holds arrays"
         ) from None
-    args = list(base.args)
+    args = fn.operands(base.args)
     if rule.coordinate_rank > fn.kind.rank:
         ranks = [domain.rank for domain in fn.arguments.values()]
-        if all(len(shape_of(operand(a))) == r for a, r in zip(args, ranks, strict=True)):
+        if all(len(shape_of(a)) == r for a, r in zip(args, ranks, strict=True)):
             raise ShapeError(
                 f"{rule.name} takes vectors of coordinates; give {base!r} arguments that "
                 "run over them on their last axis"
