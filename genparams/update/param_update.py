@@ -129,8 +129,8 @@ class ParamUpdate:
                 )
         if tracer is not None and not isinstance(tracer, GradientTracer):
             raise InvalidValue(f"tracer is a GradientTracer(), got {tracer!r}")
-        targets = [*targets, by_name] if by_name else targets
-        self._bind(rule, Targets(targets, callees), minimize, on_nonfinite, tracer)
+        found = Targets([*targets, by_name] if by_name else targets, callees)
+        self._bind(rule, found, minimize, on_nonfinite, tracer)
         waiting = [p for p in self._targets.parameters() if p.accumulated and not p.frozen]
         if waiting:
             warnings.warn(
@@ -471,7 +471,7 @@ class ParamUpdate:
         }
 
     def expected(self) -> dict[str, Any]:
-        """What a saved state of this update holds, by name: numbers and arrays of the same kinds."""
+        """What a saved state of this update holds, by name: numbers and arrays of its kinds."""
         return {"steps": 0, "skipped": 0, **self._template()[1]}
 
     def _template(self) -> tuple[State, dict[str, Any], dict[Parameter, str]]:

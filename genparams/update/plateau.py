@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from genparams.attributes import closed
 from genparams.errors import InvalidValue, StateMismatch
 from genparams.update.settings import AT_LEAST_0, COUNT, Kind, number
 
@@ -19,6 +20,7 @@ class HasLearningRates(Protocol):
     def set_learning_rates(self, rates: Mapping[str, float]) -> None: ...
 
 
+@closed()
 class ReduceOnPlateau:
     """Reduces the learning rates of an update when a metric has stopped improving.
 
@@ -46,6 +48,18 @@ class ReduceOnPlateau:
     Raises:
         InvalidValue: an argument is out of its range, or `update` has no rate that can be set.
     """
+
+    update: HasLearningRates
+    factor: float
+    patience: int
+    threshold: float
+    relative: bool
+    cooldown: int
+    minimum: float
+    maximize: bool
+    best: float
+    bad: int
+    cooling: int
 
     def __init__(
         self,

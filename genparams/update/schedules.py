@@ -25,6 +25,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from genparams.attributes import closed
 from genparams.errors import InvalidValue
 from genparams.update.settings import ABOVE_0, AT_LEAST_0, COUNT, FINITE, Kind, number, plain
 
@@ -37,6 +38,11 @@ _CYCLES = Kind(
 )
 
 
+def _advice(schedule: Any, name: str) -> str:
+    kind = type(schedule).__name__
+    return f"a schedule does not change: make another {kind}, and an update with it"
+
+
 def _settle(schedule: Any, **asked: Kind) -> None:
     """Check the numbers of a new schedule, and make them plain."""
     for name, kind in asked.items():
@@ -44,6 +50,7 @@ def _settle(schedule: Any, **asked: Kind) -> None:
         object.__setattr__(schedule, name, value)
 
 
+@closed(advice=_advice)
 @dataclass(frozen=True, slots=True)
 class constant_schedule:
     """The same factor at every step: value.
@@ -61,6 +68,7 @@ class constant_schedule:
         return self.value
 
 
+@closed(advice=_advice)
 @dataclass(frozen=True, slots=True)
 class inverse_time_decay:
     """A factor that falls as one over the count.
@@ -86,6 +94,7 @@ class inverse_time_decay:
         return self.init / (1.0 + self.rate * count / self.steps)
 
 
+@closed(advice=_advice)
 @dataclass(frozen=True, slots=True)
 class one_over_sqrt:
     """A factor that falls as one over the root of the number of steps.
@@ -107,6 +116,7 @@ class one_over_sqrt:
         return self.init / math.sqrt(count + 1)
 
 
+@closed(advice=_advice)
 @dataclass(frozen=True, slots=True)
 class exponential_decay:
     """A factor that is multiplied by `rate` over every `steps` steps.
@@ -157,6 +167,7 @@ class exponential_decay:
         return max(factor, self.end) if self.rate < 1.0 else min(factor, self.end)
 
 
+@closed(advice=_advice)
 @dataclass(frozen=True, slots=True)
 class polynomial_decay:
     """A factor that goes from `init` to `end` as a power of the share of the way that is left.
@@ -186,6 +197,7 @@ class polynomial_decay:
         return self.end + (self.init - self.end) * (1.0 - s) ** self.power
 
 
+@closed(advice=_advice)
 @dataclass(frozen=True, slots=True)
 class cosine_decay:
     """A factor that falls from `init` to `end` along half a cosine, once or again and again.
@@ -249,6 +261,7 @@ class cosine_decay:
         return self.end + (self.init - self.end) * (0.5 * (1.0 + math.cos(math.pi * s)))
 
 
+@closed(advice=_advice)
 @dataclass(frozen=True, slots=True)
 class piecewise_constant:
     """A factor that is multiplied by another at given counts, and stays between them.
@@ -290,6 +303,7 @@ class piecewise_constant:
         return value
 
 
+@closed(advice=_advice)
 @dataclass(frozen=True, slots=True)
 class join_schedules:
     """One schedule after the other, each counting from its own beginning.
