@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from genparams.attributes import closed
 from genparams.dsl.execution import Rng, natural
 from genparams.dsl.gradients import choice_gradients, differentiate, log_prob_of_run, replay
 from genparams.errors import WrongGradient
@@ -14,6 +15,7 @@ from genparams.trace.trace import Trace
 from genparams.types import Address, show
 
 
+@closed()
 @dataclass(frozen=True, slots=True)
 class GradientCheck:
     """The entry of a gradient that differs most from a central difference."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from genparams.attributes import closed
 from genparams.errors import UnknownAddress
 from genparams.trace.address import path
 from genparams.trace.choices import ChoiceMap, same
@@ -35,6 +36,11 @@ class Executable(Protocol):
     argument_names: list[str]
 
 
+def _advice(trace: "Trace", name: str) -> str:
+    return "a trace does not change: write trace.update({address: value}), which gives another"
+
+
+@closed(advice=_advice)
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Trace:
     """One execution: arguments, choices, return value, and the log probability of the choices.

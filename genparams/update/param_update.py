@@ -42,11 +42,12 @@ RATES = ("lr", "rate", "learning_rate", "step_size", "eta", "alpha", "step")
 
 
 def _advice(update: "ParamUpdate", name: str) -> str:
-    if name in RATES or nearest(name, RATES).startswith("did"):
-        return "the rate is update.learning_rate"
     if name in (*OPTIONS, "rule"):
-        return f"give it to ParamUpdate(rule, ..., {name}=...), which makes another update"
-    return f"{nearest(name, ('learning_rate', 'tracer'))}; the rest is given to ParamUpdate(...)"
+        return "it is given to ParamUpdate(rule, ...) and stays: make another update"
+    near = nearest(name, ("tracer", *RATES))
+    if near.startswith("known"):
+        return "what can be set is update.learning_rate and update.tracer"
+    return near if "tracer" in near else "the rate is update.learning_rate"
 
 
 @closed("rule", "minimize", "on_nonfinite", advice=_advice)
