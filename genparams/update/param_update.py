@@ -184,11 +184,11 @@ class ParamUpdate:
 
     def _look(self, given: Any) -> None:
         """Warn of what is likely a mistake: each thing once, and at some of the steps only."""
-        self._look_at = 2 * self.steps + 1
         if self._replaced:
             self._warn_of_replaced()
         if not self._untrained and given is None:
             self._warn_of_untrained()
+        self._look_at = 2 * self.steps + 1
 
     def _warn_of_replaced(self) -> None:
         for name in self._targets.replaced():
