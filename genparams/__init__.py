@@ -64,7 +64,13 @@ from genparams.dsl.parameters import (
     set_param_grad,
     zero_param_grad,
 )
-from genparams.errors import GenParamsError
+from genparams.errors import (
+    GenParamsError,
+    GenParamsWarning,
+    GradientsWaiting,
+    ReplacedFunction,
+    UntrainedParameter,
+)
 from genparams.keywords import unknown_name
 from genparams.params import Parameter, ParamStore, real
 from genparams.trace.choices import ChoiceMap
@@ -109,7 +115,7 @@ from genparams.update.configurations import (
     Yogi,
 )
 from genparams.update.grouping import accumulate, only, partition, project, with_schedule
-from genparams.update.hyperparameters import by_name, from_hyperparameters, known
+from genparams.update.hyperparameters import by_name, from_hyperparameters, known_rules
 from genparams.update.momentum import momentum_trace
 from genparams.update.param_update import ParamUpdate
 from genparams.update.plateau import ReduceOnPlateau
@@ -161,10 +167,12 @@ __all__ = [
     "Distribution",
     "FixedStepGradientDescent",
     "GenParamsError",
+    "GenParamsWarning",
     "GenerativeFunction",
     "GradientCheck",
     "GradientDescent",
     "GradientTracer",
+    "GradientsWaiting",
     "Lion",
     "Momentum",
     "NAdam",
@@ -175,9 +183,11 @@ __all__ = [
     "RAdam",
     "RMSProp",
     "ReduceOnPlateau",
+    "ReplacedFunction",
     "Rule",
     "Selection",
     "Trace",
+    "UntrainedParameter",
     "Yogi",
     "accumulate",
     "accumulate_param_gradients",
@@ -226,7 +236,7 @@ __all__ = [
     "inv_gamma",
     "inverse_time_decay",
     "join_schedules",
-    "known",
+    "known_rules",
     "laplace",
     "load_checkpoint",
     "logistic",

@@ -9,7 +9,9 @@ from genparams.errors import UnknownAttribute, nearest
 Class = TypeVar("Class", bound=type)
 
 
-def closed(*fixed: str, advice: Callable[[Any, str], str] | None = None) -> Callable[[Class], Class]:
+def closed(
+    *fixed: str, advice: Callable[[Any, str], str] | None = None
+) -> Callable[[Class], Class]:
     """A class decorator: the objects take only attributes that the class declares.
 
     An attribute is declared by an annotation or a slot. Those of a frozen dataclass, and the names
@@ -23,7 +25,10 @@ def closed(*fixed: str, advice: Callable[[Any, str], str] | None = None) -> Call
         fields = getattr(cls, "__dataclass_params__", None)
         frozen = fields is not None and fields.frozen
         declared = {n for base in cls.__mro__ for n in inspect.get_annotations(base)}
-        known = (declared | {n for base in cls.__mro__ for n in vars(base)}) - {*fixed}
+        set_by_class = {
+            n for base in cls.__mro__ for n, v in vars(base).items() if hasattr(v, "__set__")
+        }
+        known = (declared | set_by_class) - {*fixed}
         public = sorted(n for n in known if not n.startswith("_"))
 
         def refuse_or_set(self: Any, name: str, value: Any) -> None:

@@ -18,12 +18,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from genparams.attributes import closed
 from genparams.errors import (
     ConstraintError,
     ImmutableError,
     InvalidValue,
     ShapeError,
     UninitializedParameter,
+    UnknownAttribute,
     UnknownParameter,
     nearest,
 )
@@ -124,6 +126,10 @@ class Parameter:
         with lock:  # no step is under way, and the view counts before the next begins
             return self._value[...]
 
+    @value.setter
+    def value(self, value: Any) -> None:
+        raise self._not_set("value", f"set({value!r})" if np.ndim(value) == 0 else "set(value)")
+
     @property
     def coordinates(self) -> Any:
         """The unconstrained coordinates theta: a float, or an array that cannot be written to."""
@@ -132,6 +138,17 @@ class Parameter:
             return theta
         with lock:
             return self._theta[...]
+
+    @coordinates.setter
+    def coordinates(self, theta: Any) -> None:
+        raise self._not_set("coordinates", "set(value), which takes the natural value")
+
+    def _not_set(self, name: str, instead: str) -> UnknownAttribute:
+        of = self.store.owner
+        at = f"{of}.params[{self.name!r}]" if of else f"theta[{self.name!r}]"
+        return UnknownAttribute(
+            f"the {name} of parameter {self.name!r} is not set by assignment; write {at}.{instead}"
+        )
 
     def stands_at(self, theta: Any) -> bool:
         """Whether it has not moved since it gave `theta` as its coordinates."""
@@ -153,6 +170,10 @@ class Parameter:
         if type(self._grad) is float:
             return self._grad
         return self._grad.copy() if self.accumulated else np.zeros_like(self._grad)
+
+    @grad.setter
+    def grad(self, grad: Any) -> None:
+        raise self._not_set("grad", "set_grad(grad), or zero_grad()")
 
     def same_as(self, other: "Parameter") -> bool:
         """Whether another parameter has the same constraint, value and freedom."""
@@ -369,6 +390,13 @@ class Buffer:
         self.own()[self.places[parameter]] = theta.ravel()
 
 
+def _advice(store: "ParamStore", name: str) -> str:
+    if name in store:
+        return f"write store[{name!r}].set(value), or set_param(f, {name!r}, value)"
+    return f"a new parameter is store.init({name!r}, value), or init_param(f, {name!r}, value)"
+
+
+@closed(advice=_advice)
 @answering(get="write store[name]", set="write store[name].set(value)")
 class ParamStore:
     """Parameters by name. Every generative function owns one; it also stands alone.
@@ -379,17 +407,26 @@ class ParamStore:
     Its keys are names; it changes only by `init` and by what is done to its parameters.
     """
 
+    owner: str
+    source: Source | None
+    """What the model that owns it says of its parameters; None if it stands alone."""
+    version: int
+    _packed: int
+    _parameters: dict[str, Parameter]
+    _stated: set[str]
+    """The names of parameters whose constraint `init` was given."""
+
     def __init__(self, values: Mapping[str, Any] | None = None, /, **named: Any):
         if values is not None and not isinstance(values, Mapping):
             raise InvalidValue(
                 f"a store is made of values by name, ParamStore(W=..., b=...), got {brief(values)}"
             )
         self.owner = ""
-        self.source: Source | None = None
-        self._stated: set[str] = set()  # the names whose constraint `init` was given
+        self.source = None
+        self._stated = set()
         self.version = 0  # counts what was initialised or forgotten
         self._packed = -1  # the version at which arrays were last laid side by side
-        self._parameters: dict[str, Parameter] = {}
+        self._parameters = {}
         for name, value in {**(values or {}), **named}.items():
             self.init(name, value)
 

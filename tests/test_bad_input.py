@@ -945,8 +945,9 @@ def assert_the_library_still_works():
         return normal(param("mu", 0.0), 1.0) @ "x"
 
     trace, weight = f.generate((), {"x": 1.0})
+    update = ParamUpdate(ADAM(0.5), f)
     trace.accumulate_param_gradients()
-    ParamUpdate(ADAM(0.5), f).apply()
+    update.apply()
     assert weight == trace.log_prob
     assert f.params["mu"].value == pytest.approx(0.5, abs=1e-6)
 
@@ -958,8 +959,9 @@ def test_a_whole_number_as_a_parameter_works_as_a_float():
 
     init_param(f, "a", 1)
     trace, _ = f.generate((), {"x": 2})
+    update = ParamUpdate(ADAM(0.25), f)
     trace.accumulate_param_gradients()
-    ParamUpdate(ADAM(0.25), f).apply()
+    update.apply()
     assert get_param(f, "a") == pytest.approx(1.25, abs=1e-6)
 
 

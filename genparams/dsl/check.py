@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from genparams.attributes import closed
 from genparams.dsl.execution import Rng, natural, seeded
 from genparams.dsl.gradients import choice_gradients, differentiate, log_prob_of_run, replay
 from genparams.errors import ArgumentError, WrongGradient
@@ -16,6 +17,7 @@ from genparams.tree import brief
 from genparams.types import Address, show
 
 
+@closed()
 @dataclass(frozen=True, slots=True)
 class GradientCheck:
     """The entry of a gradient that differs most from a central difference."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from genparams.attributes import closed
 from genparams.errors import AddressError, InvalidValue, UnknownAddress, nearest
 from genparams.keywords import explained
 from genparams.trace.address import path
@@ -62,6 +63,7 @@ class Selection(ABC):
         return _Pair("&", self, other) if isinstance(other, Selection) else NotImplemented
 
 
+@closed()
 @dataclass(frozen=True, slots=True, repr=False)
 class _Addresses(Selection):
     """Addresses, each with everything below it."""
@@ -83,6 +85,7 @@ class _Addresses(Selection):
         return f"select({', '.join([*map(show, self.addresses), *option])})"
 
 
+@closed()
 @dataclass(frozen=True, slots=True, repr=False)
 class _Complement(Selection):
     """What a selection leaves out."""
@@ -99,6 +102,7 @@ class _Complement(Selection):
         return f"~{_grouped(self.of)}"
 
 
+@closed()
 @dataclass(frozen=True, slots=True, repr=False)
 class _Pair(Selection):
     """What one of two selections has, or both have."""

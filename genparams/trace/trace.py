@@ -37,11 +37,11 @@ class Executable(Protocol):
     argument_names: list[str]
 
 
-def _unchanging(trace: Any, name: str) -> str:
-    return "a trace does not change; write new, weight, discard = trace.update({address: value})"
+def _advice(trace: "Trace", name: str) -> str:
+    return "a trace does not change: write trace.update({address: value}), which gives another"
 
 
-@closed(advice=_unchanging)
+@closed(advice=_advice)
 @answering(
     score="write trace.log_prob",
     logp="write trace.log_prob",

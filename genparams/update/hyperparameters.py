@@ -25,10 +25,10 @@ _MAKERS: dict[str, Callable[..., Rule]] = {
 
 
 @explained
-def known() -> tuple[str, ...]:
+def known_rules() -> tuple[str, ...]:
     """The names that `by_name` takes.
 
-    >>> known()[:4]
+    >>> known_rules()[:4]
     ('adabelief', 'adadelta', 'adagrad', 'adam')
     """
     return tuple(sorted(_MAKERS))
@@ -49,7 +49,7 @@ def by_name(name: str, /, **settings: Any) -> Rule:
             cannot be read.
     """
     if not isinstance(name, str) or name.lower() not in _MAKERS:
-        raise InvalidValue(f"there is no update rule {name!r}; {nearest(str(name), known())}")
+        raise InvalidValue(f"there is no update rule {name!r}; {nearest(str(name), known_rules())}")
     make = _MAKERS[name.lower()]
     parameters = inspect.signature(make).parameters
     for setting in settings:

@@ -43,11 +43,12 @@ RATES = ("lr", "rate", "learning_rate", "step_size", "eta", "alpha", "step")
 
 
 def _advice(update: "ParamUpdate", name: str) -> str:
-    if name in RATES or nearest(name, RATES).startswith("did"):
-        return "the rate is update.learning_rate"
     if name in (*OPTIONS, "rule"):
-        return f"give it to ParamUpdate(rule, ..., {name}=...), which makes another update"
-    return f"{nearest(name, ('learning_rate', 'tracer'))}; the rest is given to ParamUpdate(...)"
+        return "it is given to ParamUpdate(rule, ...) and stays: make another update"
+    near = nearest(name, ("tracer", *RATES))
+    if near.startswith("known"):
+        return "what can be set is update.learning_rate and update.tracer"
+    return near if "tracer" in near else "the rate is update.learning_rate"
 
 
 @explained
@@ -137,8 +138,8 @@ class ParamUpdate:
                 )
         if tracer is not None and not isinstance(tracer, GradientTracer):
             raise InvalidValue(f"tracer is a GradientTracer(), got {tracer!r}")
-        targets = [*targets, by_name] if by_name else targets
-        self._bind(rule, Targets(targets, callees), minimize, on_nonfinite, tracer)
+        found = Targets([*targets, by_name] if by_name else targets, callees)
+        self._bind(rule, found, minimize, on_nonfinite, tracer)
         waiting = [p for p in self._targets.parameters() if p.accumulated and not p.frozen]
         if waiting:
             warnings.warn(
@@ -191,11 +192,11 @@ class ParamUpdate:
 
     def _look(self, given: Any) -> None:
         """Warn of what is likely a mistake: each thing once, and at some of the steps only."""
-        self._look_at = 2 * self.steps + 1
         if self._replaced:
             self._warn_of_replaced()
         if not self._untrained and given is None:
             self._warn_of_untrained()
+        self._look_at = 2 * self.steps + 1
 
     def _warn_of_replaced(self) -> None:
         for name in self._targets.replaced():
@@ -479,7 +480,7 @@ class ParamUpdate:
         }
 
     def expected(self) -> dict[str, Any]:
-        """What a saved state of this update holds, by name: numbers and arrays of the same kinds."""
+        """What a saved state of this update holds, by name: numbers and arrays of its kinds."""
         return {"steps": 0, "skipped": 0, **self._template()[1]}
 
     def _template(self) -> tuple[State, dict[str, Any], dict[Parameter, str]]:

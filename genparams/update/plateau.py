@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from genparams.attributes import closed
 from genparams.errors import InvalidValue, StateMismatch
 from genparams.keywords import explained
 from genparams.tree import brief
@@ -22,6 +23,7 @@ class HasLearningRates(Protocol):
 
 
 @explained
+@closed()
 class ReduceOnPlateau:
     """Reduces the learning rates of an update when a metric has stopped improving.
 
@@ -49,6 +51,18 @@ class ReduceOnPlateau:
     Raises:
         InvalidValue: an argument is out of its range, or `update` has no rate that can be set.
     """
+
+    update: HasLearningRates
+    factor: float
+    patience: int
+    threshold: float
+    relative: bool
+    cooldown: int
+    minimum: float
+    maximize: bool
+    best: float
+    bad: int
+    cooling: int
 
     def __init__(
         self,

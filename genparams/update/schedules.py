@@ -25,6 +25,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from genparams.attributes import closed
 from genparams.errors import InvalidValue
 from genparams.keywords import explained
 from genparams.tree import brief
@@ -39,6 +40,11 @@ _CYCLES = Kind(
 )
 
 
+def _advice(schedule: Any, name: str) -> str:
+    kind = type(schedule).__name__
+    return f"a schedule does not change: make another {kind}, and an update with it"
+
+
 def _settle(schedule: Any, **asked: Kind) -> None:
     """Check the numbers of a new schedule, and make them plain."""
     for name, kind in asked.items():
@@ -47,6 +53,7 @@ def _settle(schedule: Any, **asked: Kind) -> None:
 
 
 @explained
+@closed(advice=_advice)
 @dataclass(frozen=True, slots=True)
 class constant_schedule:
     """The same factor at every step: value.
@@ -65,6 +72,7 @@ class constant_schedule:
 
 
 @explained
+@closed(advice=_advice)
 @dataclass(frozen=True, slots=True)
 class inverse_time_decay:
     """A factor that falls as one over the count.
@@ -91,6 +99,7 @@ class inverse_time_decay:
 
 
 @explained
+@closed(advice=_advice)
 @dataclass(frozen=True, slots=True)
 class one_over_sqrt:
     """A factor that falls as one over the root of the number of steps.
@@ -113,6 +122,7 @@ class one_over_sqrt:
 
 
 @explained
+@closed(advice=_advice)
 @dataclass(frozen=True, slots=True)
 class exponential_decay:
     """A factor that is multiplied by `rate` over every `steps` steps.
@@ -164,6 +174,7 @@ class exponential_decay:
 
 
 @explained
+@closed(advice=_advice)
 @dataclass(frozen=True, slots=True)
 class polynomial_decay:
     """A factor that goes from `init` to `end` as a power of the share of the way that is left.
@@ -194,6 +205,7 @@ class polynomial_decay:
 
 
 @explained
+@closed(advice=_advice)
 @dataclass(frozen=True, slots=True)
 class cosine_decay:
     """A factor that falls from `init` to `end` along half a cosine, once or again and again.
@@ -258,6 +270,7 @@ class cosine_decay:
 
 
 @explained
+@closed(advice=_advice)
 @dataclass(frozen=True, slots=True)
 class piecewise_constant:
     """A factor that is multiplied by another at given counts, and stays between them.
@@ -300,6 +313,7 @@ class piecewise_constant:
 
 
 @explained
+@closed(advice=_advice)
 @dataclass(frozen=True, slots=True)
 class join_schedules:
     """One schedule after the other, each counting from its own beginning.

@@ -11,19 +11,18 @@ from genparams import (
     get_param,
     init_param,
     interval,
+    load_checkpoint,
     mixture,
     normal,
     param,
     positive,
     real,
+    save_checkpoint,
     set_param,
     truncated,
     unit_interval,
 )
 from genparams.errors import ConstraintError, UnaddressedChoice, UnknownParameter
-
-BOUNDS = (0.0, 3.0)
-
 
 def a_model():
     @gen
@@ -144,6 +143,16 @@ def test_a_parameter_that_the_body_declares_is_there_before_the_first_run():
     }
     f.simulate()
     assert get_param(f, "level") == 1.75
+
+
+def test_a_checkpoint_is_loaded_before_the_first_run(tmp_path):
+    f, again = a_model(), a_model()
+    set_param(f, "s", 3.0)
+    f.simulate()
+    save_checkpoint(tmp_path / "run.npz", model=f)
+    load_checkpoint(tmp_path / "run.npz", model=again)
+    assert get_param(again, "s") == 3.0
+    assert again.params == f.params
 
 
 def test_a_parameter_whose_value_depends_on_the_run_says_so():
