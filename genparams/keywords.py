@@ -8,12 +8,13 @@ import inspect
 import sys
 from collections.abc import Callable
 from opcode import opmap
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, overload
 
 from genparams.errors import ArgumentError, UnknownAttribute, UnknownImport, nearest
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Class = TypeVar("Class", bound=type)
 
 OURS: dict[str, tuple[str, ...]] = {
     "alpha": ("learning_rate", "weight_decay", "rho", "decay"),
@@ -70,17 +71,21 @@ ELSEWHERE = {
 """Where an argument of neighbouring libraries is, that the function at hand does not have."""
 
 
-def explained(f: Callable[P, R]) -> Callable[P, R]:
+@overload
+def explained(f: Class) -> Class: ...
+@overload
+def explained(f: Callable[P, R]) -> Callable[P, R]: ...
+def explained(f: Any) -> Any:
     """A function whose wrong arguments are an `ArgumentError` that says what to write.
 
     Of a class, `__init__` is made such a function.
     """
     if isinstance(f, type):
-        f.__init__ = explained(f.__init__)  # type: ignore[misc]
+        f.__init__ = explained(f.__init__)
         return f
 
     @functools.wraps(f)
-    def called(*args: P.args, **named: P.kwargs) -> R:
+    def called(*args: Any, **named: Any) -> Any:
         try:
             return f(*args, **named)
         except TypeError as error:
@@ -111,9 +116,6 @@ def _explanation(f: Any, args: tuple[Any, ...], named: dict[str, Any]) -> str | 
     except TypeError as error:
         return f"{wanted} was called with wrong arguments: {error}"
     return None
-
-
-Class = TypeVar("Class", bound=type)
 
 
 class Absent:

@@ -24,6 +24,7 @@ from genparams import (
 )
 from genparams.errors import ConstraintError, UnaddressedChoice, UnknownParameter
 
+
 def a_model():
     @gen
     def f():

@@ -1,13 +1,12 @@
 """Traces: the record of one execution."""
 
-from dataclasses import FrozenInstanceError
 from typing import Any
 
 import numpy as np
 import pytest
 
 from genparams import gen, init_param, normal, param, set_param
-from genparams.errors import UnknownAddress
+from genparams.errors import ImmutableError, UnknownAddress, UnknownAttribute
 
 
 @gen
