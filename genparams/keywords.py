@@ -142,9 +142,21 @@ def answering(**instead: str) -> Callable[[Class], Class]:
             absent = Absent(hint)
             absent.__set_name__(cls, name)
             setattr(cls, name, absent)
+        if "__dir__" not in vars(cls):
+            cls.__dir__ = there  # type: ignore[method-assign]
         return cls
 
     return answer
+
+
+def there(thing: Any) -> list[str]:
+    """The attributes that an object has."""
+    cls = type(thing)
+    return [
+        name
+        for name in object.__dir__(thing)
+        if not isinstance(inspect.getattr_static(cls, name, None), Absent)
+    ]
 
 
 def unknown_name(name: str, known: list[str]) -> Exception:

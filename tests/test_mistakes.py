@@ -545,6 +545,7 @@ def test_a_public_name_that_is_misspelt_is_answered(name):
 def test_dir_shows_what_a_user_needs(f):
     shown = {name for name in dir(f) if not name.startswith("__")}
     assert {"simulate", "generate", "propose", "assess"} <= shown
+    assert all(hasattr(f, name) for name in shown)
     assert shown <= {
         *("simulate", "generate", "propose", "assess", "inline", "signature", "with_params"),
         *("params", "arg_grads", "arguments", "log_prob", "log_probs", "sample"),
@@ -650,7 +651,7 @@ def test_results_are_tuples_that_pickle():
         a_trace().regenerate("ys", rng=0),
     ):
         assert isinstance(results, tuple)
-        assert results[0] is tuple(results)[0]
+        assert results[0] is next(iter(results))
         assert len(results[:1]) == 1
         again = pickle.loads(pickle.dumps(results))
         assert type(again) is type(results)

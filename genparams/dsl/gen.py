@@ -26,7 +26,7 @@ from genparams.errors import (
     UnaddressedChoice,
     nearest,
 )
-from genparams.keywords import answering, explained
+from genparams.keywords import answering, explained, there
 from genparams.params import ParamStore
 from genparams.registry import live, register
 from genparams.trace.choices import ChoiceMap
@@ -110,7 +110,7 @@ class GenerativeFunction(ABC):
 
     def __dir__(self) -> list[str]:
         """What a user needs: not what the library asks of it."""
-        return [n for n in object.__dir__(self) if n in SHOWN or n.startswith("__")]
+        return [n for n in there(self) if n in SHOWN or n.startswith("__")]
 
     def __deepcopy__(self, memo: Any) -> "GenerativeFunction":
         return self  # as functions are: a copied trace is of the same function

@@ -53,7 +53,7 @@ _running: ContextVar["Run | None"] = ContextVar("genparams_run", default=None)
 class Call:
     """A generative function and its arguments, not yet run; `call @ address` runs it there."""
 
-    __slots__ = ("args", "fn", "options", "was_run")
+    __slots__ = ("_was_run", "args", "fn", "options")
 
     def __init__(self, fn: Any, args: tuple[Any, ...], options: Any):
         self.fn = fn
@@ -71,12 +71,12 @@ class Call:
         key = (address,) if kind is str or kind is int else path(address)
         if not key:
             raise AddressError(f'{self!r} @ () has no address; write a key such as "y"')
-        self.was_run = True
+        self._was_run = True
         return self.fn.perform(run, self, key)
 
     def __del__(self) -> None:
         try:
-            self.was_run  # noqa: B018  (set as it is run, so that making a call costs nothing more)
+            self._was_run  # noqa: B018  (set as it is run, so that making a call costs nothing more)
         except AttributeError:
             _note_if_dropped(self)
 

@@ -147,7 +147,7 @@ class ParamUpdate:
                 "first step will use them; if they are not meant, empty them with "
                 "zero_param_grad(f, name)",
                 GradientsWaiting,
-                stacklevel=2,
+                stacklevel=3,
             )
 
     def _bind(
