@@ -142,7 +142,7 @@ def answering(**instead: str) -> Callable[[Class], Class]:
             absent = Absent(hint)
             absent.__set_name__(cls, name)
             setattr(cls, name, absent)
-        if "__dir__" not in vars(cls):
+        if cls.__dir__ is object.__dir__:
             cls.__dir__ = there  # type: ignore[method-assign]
         return cls
 

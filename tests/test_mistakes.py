@@ -549,6 +549,7 @@ def test_dir_shows_what_a_user_needs(f):
     assert shown <= {
         *("simulate", "generate", "propose", "assess", "inline", "signature", "with_params"),
         *("params", "arg_grads", "arguments", "log_prob", "log_probs", "sample"),
+        *("support", "has_gradients"),
     }
 
 

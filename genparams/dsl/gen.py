@@ -39,7 +39,7 @@ SHOWN = frozenset(
     [
         *("simulate", "generate", "propose", "assess", "inline"),
         *("params", "with_params", "signature", "arg_grads"),
-        *("arguments", "log_prob", "log_probs", "sample"),
+        *("arguments", "log_prob", "log_probs", "sample", "support", "has_gradients"),
     ]
 )
 """The attributes of generative functions that `dir` shows."""

@@ -125,7 +125,8 @@ def _store_mismatches(
     store: ParamStore, saved: dict[str, Any], forms: dict[str, Form]
 ) -> list[str]:
     described = saved["parameters"]
-    wrong = [f"there is no parameter {name!r} here" for name in described if store.find(name) is None]
+    unknown = [name for name in described if store.find(name) is None]
+    wrong = [f"there is no parameter {name!r} here" for name in unknown]
     wrong += [f"the file has no parameter {name!r}" for name in store if name not in described]
     for name, p in [(name, p) for name, p in store.items() if name in described]:
         here = {what: _form_of(a) for what, a in _arrays_of(p).items()}
