@@ -1,5 +1,7 @@
 """genparams trains the parameters of generative models written as ordinary Python functions."""
 
+from typing import Any
+
 from genparams.constraints import (
     interval,
     lower_cholesky,
@@ -18,6 +20,7 @@ from genparams.dsl.distributions.bounded import (
     truncated_normal,
     von_mises,
 )
+from genparams.dsl.distributions.categorical import categorical
 from genparams.dsl.distributions.composite import product, zero_inflated
 from genparams.dsl.distributions.continuous import (
     beta,
@@ -39,7 +42,6 @@ from genparams.dsl.distributions.discrete import (
     bernoulli,
     beta_binomial,
     binomial,
-    categorical,
     geometric,
     neg_binomial,
     poisson,
@@ -62,7 +64,14 @@ from genparams.dsl.parameters import (
     set_param_grad,
     zero_param_grad,
 )
-from genparams.errors import GenParamsError
+from genparams.errors import (
+    GenParamsError,
+    GenParamsWarning,
+    GradientsWaiting,
+    ReplacedFunction,
+    UntrainedParameter,
+)
+from genparams.keywords import unknown_name
 from genparams.params import Parameter, ParamStore, real
 from genparams.trace.choices import ChoiceMap
 from genparams.trace.selection import Selection, everything, nothing, select
@@ -106,7 +115,7 @@ from genparams.update.configurations import (
     Yogi,
 )
 from genparams.update.grouping import accumulate, only, partition, project, with_schedule
-from genparams.update.hyperparameters import by_name, from_hyperparameters, known
+from genparams.update.hyperparameters import by_name, from_hyperparameters, known_rules
 from genparams.update.momentum import momentum_trace
 from genparams.update.param_update import ParamUpdate
 from genparams.update.plateau import ReduceOnPlateau
@@ -137,6 +146,11 @@ from genparams.update.schedules import (
 )
 from genparams.update.tracer import GradientTracer
 
+
+def __getattr__(name: str) -> Any:
+    raise unknown_name(name, __all__)
+
+
 __all__ = [
     "ADAM",
     "LAMB",
@@ -153,10 +167,12 @@ __all__ = [
     "Distribution",
     "FixedStepGradientDescent",
     "GenParamsError",
+    "GenParamsWarning",
     "GenerativeFunction",
     "GradientCheck",
     "GradientDescent",
     "GradientTracer",
+    "GradientsWaiting",
     "Lion",
     "Momentum",
     "NAdam",
@@ -167,9 +183,11 @@ __all__ = [
     "RAdam",
     "RMSProp",
     "ReduceOnPlateau",
+    "ReplacedFunction",
     "Rule",
     "Selection",
     "Trace",
+    "UntrainedParameter",
     "Yogi",
     "accumulate",
     "accumulate_param_gradients",
@@ -218,7 +236,7 @@ __all__ = [
     "inv_gamma",
     "inverse_time_decay",
     "join_schedules",
-    "known",
+    "known_rules",
     "laplace",
     "load_checkpoint",
     "logistic",

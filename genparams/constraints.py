@@ -26,13 +26,15 @@ from typing import Any, ClassVar
 
 from genparams.autodiff import np, raw, special
 from genparams.errors import ConstraintError, ShapeError
+from genparams.keywords import explained
+from genparams.tree import brief, offence
 
 Shape = tuple[int, ...]
 
 
 def _check(inside: Any, value: Any, name: str, rule: str) -> None:
     if not np.all(inside):
-        raise ConstraintError(f"{np.asarray(value).tolist()!r} is not {name}: {rule}")
+        raise ConstraintError(f"{offence(value, inside)} is not {name}: {rule}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,7 @@ class Simplex:
     def coordinates(self, value: Any) -> Any:
         enough = np.ndim(value) > 0 and np.shape(value)[-1] > 1
         _check(enough, value, self.name, "it needs an array of at least two entries")
+        _check(value > 0, value, self.name, "every entry must be above 0")
         _check(
             self.contains(value),
             value,
@@ -191,13 +194,11 @@ class Ordered:
         return np.cumsum(np.concatenate([theta[..., :1], np.exp(theta[..., 1:])], axis=-1), axis=-1)
 
     def coordinates(self, value: Any) -> Any:
-        _check(
-            np.ndim(value) > 0 and np.all(np.isfinite(value)),
-            value,
-            self.name,
-            "it needs an array of finite numbers",
-        )
-        _check(self.contains(value), value, self.name, "each entry must be above the one before it")
+        needs = "it needs an array of finite numbers"
+        _check(np.ndim(value) > 0, value, self.name, needs)
+        _check(np.isfinite(value), value, self.name, needs)
+        above = np.diff(value, axis=-1, prepend=-np.inf) > 0
+        _check(above, value, self.name, "each entry must be above the one before it")
         return self.inverse(value)
 
     def inverse(self, value: Any) -> Any:
@@ -246,12 +247,9 @@ class LowerCholesky:
     def coordinates(self, value: Any) -> Any:
         square = np.ndim(value) >= 2 and np.shape(value)[-1] == np.shape(value)[-2]
         _check(square, value, self.name, "it must be a square matrix")
-        _check(
-            self.contains(value),
-            value,
-            self.name,
-            "it must be lower triangular with a positive diagonal",
-        )
+        positive = (value > 0) | ~np.eye(np.shape(value)[-1], dtype=bool)
+        inside = (np.tril(value) == value) & np.isfinite(value) & positive
+        _check(inside, value, self.name, "it must be lower triangular with a positive diagonal")
         return self.inverse(value)
 
     def inverse(self, value: Any) -> Any:
@@ -292,6 +290,18 @@ ordered = Ordered()
 lower_cholesky = LowerCholesky()
 
 
+@explained
 def interval(low: float, high: float) -> Interval:
-    """Every entry strictly between two finite bounds."""
-    return Interval(float(low), float(high))
+    """Every entry strictly between two finite bounds.
+
+    Raises:
+        ConstraintError: the bounds are not two finite numbers, low < high.
+    """
+    try:
+        return Interval(float(low), float(high))
+    except (TypeError, ValueError) as error:
+        if isinstance(error, ConstraintError):
+            raise
+        raise ConstraintError(
+            f"interval takes two numbers, got {brief(low)} and {brief(high)}"
+        ) from None

@@ -9,7 +9,9 @@
     |- ModelError (TypeError)
     |  |- NotRunning               `param` or `@` outside a running generative function
     |  |- UnaddressedChoice        a call used as a value: `@ "name"` is missing
+    |  |  `- UnaddressedAttribute     (AttributeError) it was asked for an attribute of its value
     |  |- ArgumentError            the wrong number or names of arguments
+    |  |- ImmutableError           an assignment into a trace or a choice map
     |  `- TracedValueError         what cannot be done to a value that is being differentiated
     |- InvalidValue (ValueError)
     |  |- DistributionError        an argument outside a distribution's domain
@@ -17,6 +19,7 @@
     |  |  `- GradientShapeError    a user's gradient of the wrong count or shape
     |  `- ConstraintError          a parameter's value outside its constraint
     |- WrongGradient (ArithmeticError)   a gradient disagrees with differences
+    |- UnknownAttribute (AttributeError)   an attribute that an object does not have
     |- ParameterError (LookupError)
     |  |- UnknownParameter         no parameter of that name
     |  |- UninitializedParameter   read before it was given a value
@@ -25,10 +28,18 @@
     |  |- NothingAccumulated       `apply` without a gradient
     |  |- NonFiniteGradient        a gradient with a NaN or an infinity
     |  `- StateMismatch            a saved state that does not fit
+    |- UnknownImport (ImportError)    no public name of genparams
     `- CheckpointError (OSError)   a file that is no checkpoint, or is damaged
 
 Each also derives from the builtin in brackets, carries its data as attributes, and says what to
 write instead.
+
+What is likely a mistake and may be meant is a warning:
+
+    GenParamsWarning (UserWarning)
+    |- UntrainedParameter   gradients wait at a parameter that no update moves
+    |- GradientsWaiting     a new update finds gradients from before
+    `- ReplacedFunction     an update trains a function that was defined again since
 """
 
 from collections.abc import Iterable
@@ -36,13 +47,28 @@ from difflib import get_close_matches
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence that helps with a misspelt name."""
-    known = sorted(known)
-    near = [k for k in known if k.lower() == name.lower()] or get_close_matches(name, known, n=1)
+    """The end of a sentence that helps with a misspelt name.
+
+    Names are compared by their letters and digits: quotes, brackets and case do not count.
+    """
+    known, name = sorted(known), str(name)
+    by_letters = {_letters(k): k for k in reversed(known)}
+    letters = _letters(name)
+    alike = 0.5 if len(letters) < 4 else 0.6
+    if not any(map(str.isalpha, letters)):
+        alike = 1.0  # another number is not a misspelling
+    near = get_close_matches(letters, by_letters, n=1, cutoff=alike)
     if near:
-        return f"did you mean {near[0]}?"
+        return f"did you mean {by_letters[near[0]]}?"
     more = f", and {len(known) - 5} more" if len(known) > 5 else ""
     return f"known: {', '.join(known[:5])}{more}" if known else "there are none"
+
+
+def _letters(name: str) -> str:
+    return name.translate(_QUOTES).lower()
+
+
+_QUOTES = str.maketrans("", "", "'\"(),")
 
 
 class GenParamsError(Exception):
@@ -81,8 +107,16 @@ class UnaddressedChoice(ModelError):
     """A call was used as a value before `@` gave it an address."""
 
 
+class UnaddressedAttribute(UnaddressedChoice, AttributeError):
+    """A call was asked for an attribute of its value before `@` gave it an address."""
+
+
 class ArgumentError(ModelError):
     """A function was called with the wrong number or names of arguments."""
+
+
+class ImmutableError(ModelError):
+    """An assignment into a trace or a choice map, which do not change."""
 
 
 class TracedValueError(ModelError):
@@ -111,6 +145,10 @@ class ConstraintError(InvalidValue):
 
 class WrongGradient(GenParamsError, ArithmeticError):
     """A gradient disagrees with the differences of what it is the gradient of."""
+
+
+class UnknownAttribute(GenParamsError, AttributeError):
+    """An attribute was read or set that the object does not have, or that cannot be set."""
 
 
 class ParameterError(GenParamsError, LookupError):
@@ -154,5 +192,25 @@ class StateMismatch(UpdateError):
     """A saved state does not fit what it is loaded into."""
 
 
+class UnknownImport(GenParamsError, ImportError):
+    """genparams has no public name of that spelling."""
+
+
 class CheckpointError(GenParamsError, OSError):
     """A file is not a checkpoint, is damaged, or has a format that is not known."""
+
+
+class GenParamsWarning(UserWarning):
+    """What every warning of genparams derives from."""
+
+
+class UntrainedParameter(GenParamsWarning):
+    """Gradients wait at a parameter that the model's runs read and that no update moves."""
+
+
+class GradientsWaiting(GenParamsWarning):
+    """The parameters of a new update have gradients from before it was made."""
+
+
+class ReplacedFunction(GenParamsWarning):
+    """An update moves the parameters of a function that was defined again since."""

@@ -19,7 +19,10 @@ def _log(x: float) -> float:
 
 
 def _exp(x: float) -> float:
-    return math.exp(x) if x < 709.0 else float(np.exp(x))
+    try:
+        return math.exp(x)
+    except OverflowError:
+        return math.inf
 
 
 def _expit(x: float) -> float:
@@ -69,6 +72,7 @@ scalars = SimpleNamespace(
     erfcx=lambda x: float(special.erfcx(x)),
     i0e=lambda x: float(special.i0e(x)),
     i1e=lambda x: float(special.i1e(x)),
+    negate=lambda condition: not condition,
     choose=lambda condition, f, g: f() if condition else g(),
     prefer=lambda condition, f, g: f() if condition else g(),
 )
@@ -84,6 +88,14 @@ def _log_expit_of_array(x: Any) -> Any:
     np.exp(r, out=r)
     np.log1p(r, out=r)
     return np.subtract(np.minimum(x, 0.0), r, out=r)
+
+
+def _gammaln_of_array(x: Any) -> Any:
+    """`special.gammaln`, which is infinite already at numbers that are not quite 0."""
+    value = special.gammaln(x)
+    if type(x) is not np.ndarray or not np.any(np.isinf(value)):
+        return value
+    return np.where((x > 0.0) & (x < 1e-300), -np.log(x), value)
 
 
 def _choose(condition: Any, f: Callable[[], Any], g: Callable[[], Any]) -> Any:
@@ -103,7 +115,7 @@ arrays = SimpleNamespace(
     abs=np.abs,
     sign=np.sign,
     where=np.where,
-    gammaln=special.gammaln,
+    gammaln=_gammaln_of_array,
     psi=special.psi,
     betaln=special.betaln,
     xlogy=special.xlogy,
@@ -118,6 +130,7 @@ arrays = SimpleNamespace(
     erfcx=special.erfcx,
     i0e=special.i0e,
     i1e=special.i1e,
+    negate=np.logical_not,
     choose=_choose,
     prefer=lambda condition, f, g: f() if np.all(condition) else g(),
 )

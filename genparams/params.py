@@ -14,19 +14,23 @@ import threading
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
+from genparams.attributes import closed
 from genparams.errors import (
     ConstraintError,
+    ImmutableError,
     InvalidValue,
     ShapeError,
     UninitializedParameter,
+    UnknownAttribute,
     UnknownParameter,
     nearest,
 )
-from genparams.tree import brief, html_tree
+from genparams.keywords import answering
+from genparams.tree import brief, html_tree, offence
 from genparams.types import Constraint
 
 
@@ -40,8 +44,11 @@ class Real:
         return theta
 
     def coordinates(self, value: Any) -> Any:
-        if not np.all(np.isfinite(value)):
-            raise ConstraintError(f"{value.tolist()!r} is not real: every entry must be finite")
+        finite = np.isfinite(value)
+        if not np.all(finite):
+            raise ConstraintError(
+                f"{offence(value, finite)} is not real: every entry must be finite"
+            )
         return value
 
     def __repr__(self) -> str:
@@ -84,11 +91,11 @@ class Parameter:
 
     def __init__(self, name: str, value: Any, constraint: Constraint, store: "ParamStore"):
         if not isinstance(name, str):
-            raise InvalidValue(f"a parameter's name is a string and comes first, got {name!r}")
+            raise InvalidValue(f"a parameter's name is a string and comes first, got {brief(name)}")
         if not hasattr(constraint, "coordinates") or isinstance(constraint, type):
             raise ConstraintError(
                 f"the constraint of parameter {name!r} is one such as positive or interval(0, 1), "
-                f"got {constraint!r}"
+                f"got {brief(constraint)}"
             )
         self.name = name
         self.store = store
@@ -119,6 +126,10 @@ class Parameter:
         with lock:  # no step is under way, and the view counts before the next begins
             return self._value[...]
 
+    @value.setter
+    def value(self, value: Any) -> None:
+        raise self._not_set("value", f"set({value!r})" if np.ndim(value) == 0 else "set(value)")
+
     @property
     def coordinates(self) -> Any:
         """The unconstrained coordinates theta: a float, or an array that cannot be written to."""
@@ -127,6 +138,17 @@ class Parameter:
             return theta
         with lock:
             return self._theta[...]
+
+    @coordinates.setter
+    def coordinates(self, theta: Any) -> None:
+        raise self._not_set("coordinates", "set(value), which takes the natural value")
+
+    def _not_set(self, name: str, instead: str) -> UnknownAttribute:
+        of = self.store.owner
+        at = f"{of}.params[{self.name!r}]" if of else f"theta[{self.name!r}]"
+        return UnknownAttribute(
+            f"the {name} of parameter {self.name!r} is not set by assignment; write {at}.{instead}"
+        )
 
     def stands_at(self, theta: Any) -> bool:
         """Whether it has not moved since it gave `theta` as its coordinates."""
@@ -148,6 +170,10 @@ class Parameter:
         if type(self._grad) is float:
             return self._grad
         return self._grad.copy() if self.accumulated else np.zeros_like(self._grad)
+
+    @grad.setter
+    def grad(self, grad: Any) -> None:
+        raise self._not_set("grad", "set_grad(grad), or zero_grad()")
 
     def same_as(self, other: "Parameter") -> bool:
         """Whether another parameter has the same constraint, value and freedom."""
@@ -216,7 +242,7 @@ class Parameter:
         theta, value = self.moved(self._theta + self.checked_direction(direction))
         if not is_finite(theta) or not is_finite(value):
             raise InvalidValue(
-                f"it takes parameter {self.name!r} from {self._value!r} to {value!r}; "
+                f"it takes parameter {self.name!r} from {brief(self._value)} to {brief(value)}; "
                 "lower the step size"
             )
         return theta, value
@@ -259,7 +285,7 @@ class Parameter:
             ShapeError, InvalidValue: nothing is changed.
         """
         if np.ndim(scale):
-            raise InvalidValue(f"scale must be a number, got {scale!r}")
+            raise InvalidValue(f"scale must be a number, got {brief(scale)}")
         g = scale * self.checked_grad(grad)
         with lock:
             self.add_grad(g)
@@ -309,6 +335,16 @@ class Parameter:
         return f"Parameter({self.name!r}, {self.value!r}{kind}{', frozen' if self.frozen else ''})"
 
 
+class Source(Protocol):
+    """What the model that owns a store says of its parameters before it runs."""
+
+    def declaration(self, name: str) -> tuple[Any, Constraint | None] | None: ...
+
+    def constraint(self, name: str) -> Constraint | None: ...
+
+    def declares(self, name: str) -> bool: ...
+
+
 class Buffer:
     """Coordinates and accumulators of several parameters, side by side.
 
@@ -354,6 +390,14 @@ class Buffer:
         self.own()[self.places[parameter]] = theta.ravel()
 
 
+def _advice(store: "ParamStore", name: str) -> str:
+    if name in store:
+        return f"write store[{name!r}].set(value), or set_param(f, {name!r}, value)"
+    return f"a new parameter is store.init({name!r}, value), or init_param(f, {name!r}, value)"
+
+
+@closed(advice=_advice)
+@answering(get="write store[name]", set="write store[name].set(value)")
 class ParamStore:
     """Parameters by name. Every generative function owns one; it also stands alone.
 
@@ -363,30 +407,92 @@ class ParamStore:
     Its keys are names; it changes only by `init` and by what is done to its parameters.
     """
 
+    owner: str
+    source: Source | None
+    """What the model that owns it says of its parameters; None if it stands alone."""
+    version: int
+    _packed: int
+    _parameters: dict[str, Parameter]
+    _stated: set[str]
+    """The names of parameters whose constraint `init` was given."""
+
     def __init__(self, values: Mapping[str, Any] | None = None, /, **named: Any):
         if values is not None and not isinstance(values, Mapping):
             raise InvalidValue(
-                f"a store is made of values by name, ParamStore(W=..., b=...), got {values!r}"
+                f"a store is made of values by name, ParamStore(W=..., b=...), got {brief(values)}"
             )
         self.owner = ""
+        self.source = None
+        self._stated = set()
         self.version = 0  # counts what was initialised or forgotten
         self._packed = -1  # the version at which arrays were last laid side by side
-        self._parameters: dict[str, Parameter] = {}
+        self._parameters = {}
         for name, value in {**(values or {}), **named}.items():
             self.init(name, value)
 
-    def init(self, name: str, value: Any, constraint: Constraint = real) -> Parameter:
+    def init(self, name: str, value: Any, constraint: Constraint | None = None) -> Parameter:
         """Give a parameter its first value, or start it anew: value, constraint and accumulator.
+
+        Args:
+            constraint: Where its values lie. None stands for the constraint that it has, else for
+                the one that the function declares, `param(name, value, constraint=...)`, else for
+                `real`.
 
         Raises:
             ConstraintError, InvalidValue: the value cannot be taken; nothing is changed.
         """
-        parameter = Parameter(name, value, constraint, self)
         with lock:
-            self._release(name)
-            self._parameters[name] = parameter
-            self._changed()
+            meant = self._constraint_of(name) if constraint is None else constraint
+            parameter = self._init(Parameter(name, value, meant, self))
+            if constraint is not None:
+                self._stated.add(name)
         return parameter
+
+    def _constraint_of(self, name: Any) -> Constraint:
+        """The constraint of a parameter that is given a value alone."""
+        if isinstance(name, str) and name in self._parameters:
+            return self._parameters[name].constraint
+        declared = None if self.source is None else self.source.constraint(name)
+        return declared or real
+
+    def _init(self, parameter: Parameter) -> Parameter:
+        self._release(parameter.name)
+        self._parameters[parameter.name] = parameter
+        self._changed()
+        return parameter
+
+    def declare(self, name: str, value: Any, constraint: Constraint | None) -> Parameter | None:
+        """Give a parameter the value and the constraint of a model, unless it has some.
+
+        Returns:
+            The parameter, if it is new.
+
+        Raises:
+            ConstraintError: the value cannot be taken; or the parameter has another constraint,
+                which is not one that `init` was given. Nothing is changed.
+        """
+        known = self._parameters.get(name)
+        if known is None:
+            return self._init(Parameter(name, value, constraint or real, self))
+        if constraint not in (None, known.constraint) and name not in self._stated:
+            of = self.owner or "theta"
+            raise ConstraintError(
+                f"parameter {name!r} of {of} has the constraint {known.constraint!r} and its model "
+                f"declares {constraint!r}; write init_param({of}, {name!r}, value, "
+                f"constraint={constraint!r}), or declare it alike everywhere"
+            )
+        return None
+
+    def find(self, name: str) -> Parameter | None:
+        """The parameter of that name, declared now if its model says how; None if there is none."""
+        known = self._parameters.get(name)
+        if known is None and self.source is not None:
+            declared = self.source.declaration(name)
+            if declared is not None:
+                with lock:
+                    self.declare(name, *declared)
+                    known = self._parameters[name]
+        return known
 
     def _release(self, name: str) -> None:
         """Let the parameter of that name, if there is one, go on alone."""
@@ -411,13 +517,14 @@ class ParamStore:
         self._packed = self.version
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_packed": -1}
+        return {**vars(self), "_packed": -1, "source": None}
 
     def discard(self, name: str) -> None:
         """Forget a parameter, if it is there."""
         with lock:
             self._release(name)
             if self._parameters.pop(name, None) is not None:
+                self._stated.discard(name)
                 self._changed()
 
     def lookup(self, name: str) -> Parameter:
@@ -442,13 +549,26 @@ class ParamStore:
             ) from None
 
     def __getitem__(self, name: str) -> Parameter:
-        try:
-            return self._parameters[name]
-        except KeyError:
+        known = self.find(name) if isinstance(name, str) else None
+        if known is not None:
+            return known
+        of = self.owner or "this store"
+        if self.source is not None and self.source.declares(name):
             raise UnknownParameter(
-                f"{self.owner or 'this store'} has no parameter {name!r}; "
-                f"{nearest(name, self._parameters)}"
-            ) from None
+                f"{of} declares parameter {name!r} at its first run; run it, as in "
+                f"{of}.simulate(args), or write init_param({of}, {name!r}, value)"
+            )
+        hint = nearest(str(name), self._parameters)
+        if not self._parameters:
+            hint = f"it has none yet; write init_param({of}, {name!r}, value)"
+        raise UnknownParameter(f"{of} has no parameter {name!r}; {hint}")
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        of = self.owner or "theta"
+        raise ImmutableError(
+            f"a parameter gets a value by set_param({of}, {name!r}, value), and its first one by "
+            f"init_param({of}, {name!r}, value)"
+        )
 
     def __contains__(self, name: object) -> bool:
         return name in self._parameters
@@ -480,7 +600,7 @@ class ParamStore:
         return self._parameters.values()
 
     def __repr__(self) -> str:
-        lines = "".join(f"\n  {p!r}" for p in self._parameters.values())
+        lines = "".join(f"\n  {p!r}{_waiting(p)}" for p in self._parameters.values())
         return f"ParamStore({self.owner or 'theta'}:{lines or ' no parameters'})"
 
     def _repr_html_(self) -> str:
@@ -490,7 +610,11 @@ class ParamStore:
 
 def _described(p: Parameter) -> str:
     kind = "" if p.constraint == real else f", {p.constraint!r}"
-    return f"{brief(p.value)}{kind}{', frozen' if p.frozen else ''}"
+    return f"{brief(p.value)}{kind}{', frozen' if p.frozen else ''}{_waiting(p)}"
+
+
+def _waiting(p: Parameter) -> str:
+    return ", a gradient is waiting" if p.accumulated else ""
 
 
 def labels(stores: Iterable[ParamStore]) -> dict[ParamStore, str]:
@@ -511,7 +635,7 @@ def _numbers(value: Any, what: str) -> np.ndarray:
             raise TypeError
     except (TypeError, ValueError):
         raise InvalidValue(
-            f"{what} must be a number or an array of numbers, got {value!r}"
+            f"{what} must be a number or an array of numbers, got {brief(value)}"
         ) from None
     return np.array(given, dtype=np.float32 if given.dtype == np.float32 else np.float64)
 

@@ -1,13 +1,24 @@
-"""Functions by name, for updates that name them."""
+"""Functions by name, for updates that name them, and which of them were defined again."""
 
 import weakref
 from collections.abc import Iterable
 from gc import collect
-from typing import Any
+from typing import Any, Protocol
 
 from genparams.errors import UnknownFunction, nearest
 
 _owners: dict[str, "weakref.WeakSet[Any]"] = {}
+_replaced: "weakref.WeakSet[Any]" = weakref.WeakSet()
+updates: "weakref.WeakSet[Update]" = weakref.WeakSet()
+"""The living updates."""
+
+
+class Update(Protocol):
+    """What an update does for this module and for other updates."""
+
+    def look_again(self) -> None: ...
+
+    def covers(self) -> list[Any]: ...
 
 
 def register(function: Any, replaces: Iterable[Any] = ()) -> None:
@@ -15,7 +26,16 @@ def register(function: Any, replaces: Iterable[Any] = ()) -> None:
     live = _owners.setdefault(function.__name__, weakref.WeakSet())
     for old in replaces:
         live.discard(old)
+        if function.__name__.isidentifier():  # lambdas share a name and do not replace each other
+            _replaced.update((old, old.params))
+            for update in list(updates):
+                update.look_again()
     live.add(function)
+
+
+def replaced(thing: Any) -> bool:
+    """Whether a function, or the function of a store, was defined again since it was made."""
+    return thing in _replaced
 
 
 def live(name: str) -> list[Any]:

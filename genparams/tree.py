@@ -45,6 +45,26 @@ def brief(value: Any) -> str:
     return _cut(" ".join(repr(value).split()) if not isinstance(value, str) else repr(value))
 
 
+def offence(value: Any, inside: Any) -> str:
+    """Which entry of a value is wrong: its index and itself, and how many are.
+
+    Args:
+        inside: Whether each entry is right; or each vector of the last axis, or the whole.
+    """
+    value, inside = np.asarray(value), np.asarray(inside, dtype=bool)
+    wrong = np.argwhere(~inside)
+    if not inside.ndim or value.shape[: inside.ndim] != inside.shape or not len(wrong):
+        return brief(value if value.ndim else value.item())
+    first = tuple(wrong[0].tolist())
+    entry = value[first]
+    place = first[0] if len(first) == 1 else first
+    what = "entries" if inside.shape == value.shape else "parts"
+    return (
+        f"{brief(entry if entry.ndim else entry.item())} at index {place} "
+        f"({len(wrong)} of {inside.size} {what})"
+    )
+
+
 def _entry(dtype: np.dtype, x: Any) -> str:
     if dtype.kind in "fc":
         return f"{x:.4g}"

@@ -13,6 +13,8 @@ import genparams
 ROOT = Path(genparams.__file__).parent
 FLOORS = {
     "errors": 0,
+    "keywords": 0,
+    "attributes": 0,
     "types": 0,
     "numeric": 0,
     "tree": 0,

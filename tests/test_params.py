@@ -72,9 +72,10 @@ def test_lists_and_whole_numbers_are_kept_as_float64(given):
 
 def test_single_precision_is_kept_through_gradients_and_updates():
     theta = ParamStore(w=np.array([1.0, 2.0], dtype=np.float32))
+    update = ParamUpdate(FixedStepGradientDescent(0.1), theta)
     theta["w"].increment_grad(np.array([0.1, 0.2]))
     assert theta["w"].value.dtype == theta["w"].grad.dtype == np.float32
-    ParamUpdate(FixedStepGradientDescent(0.1), theta).apply()
+    update.apply()
     assert theta["w"].value.dtype == theta["w"].grad.dtype == np.float32
     theta["w"].set([3.0, 4.0])
     assert theta["w"].value.dtype == np.float32
@@ -260,8 +261,9 @@ def test_every_refusal_is_an_error_of_the_library():
 
 def test_an_update_of_a_parameter_that_is_not_finite_is_seen_as_such():
     theta = ParamStore(a=[1.0, 2.0])
+    update = ParamUpdate(FixedStepGradientDescent(1e-308), theta)
     theta["a"].set_grad([1e308, 1e308])  # finite, though its sum is not
-    ParamUpdate(FixedStepGradientDescent(1e-308), theta).apply()
+    update.apply()
     np.testing.assert_allclose(theta["a"].value, [2.0, 3.0])
 
 

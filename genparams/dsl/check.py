@@ -6,14 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from genparams.dsl.execution import Rng, natural
+from genparams.attributes import closed
+from genparams.dsl.execution import Rng, natural, seeded
 from genparams.dsl.gradients import choice_gradients, differentiate, log_prob_of_run, replay
-from genparams.errors import WrongGradient
+from genparams.errors import ArgumentError, WrongGradient
+from genparams.keywords import explained
 from genparams.params import Parameter
 from genparams.trace.trace import Trace
+from genparams.tree import brief
 from genparams.types import Address, show
 
 
+@closed()
 @dataclass(frozen=True, slots=True)
 class GradientCheck:
     """The entry of a gradient that differs most from a central difference."""
@@ -28,6 +32,7 @@ class GradientCheck:
     """How many entries were compared."""
 
 
+@explained
 def check_gradients(
     f: Any,
     args: tuple[Any, ...] = (),
@@ -48,9 +53,15 @@ def check_gradients(
         The worst entry.
 
     Raises:
+        ArgumentError: `f` is not a generative function.
         WrongGradient: the worst entry's error is above the tolerance.
     """
-    generator = np.random.default_rng(rng)
+    if not hasattr(f, "grad_places"):
+        raise ArgumentError(
+            f"check_gradients takes a generative function, got {brief(f)}; write "
+            "check_gradients(f, args, constraints)"
+        )
+    generator = seeded(rng)
     trace, _ = f.generate(args, constraints, generator)
     weights = _weights(trace.retval, generator)
     compared = list(_compared(trace, weights))

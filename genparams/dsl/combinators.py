@@ -14,6 +14,8 @@ from typing import Any
 
 from genparams.dsl.gen import GenerativeFunction, GenFunction
 from genparams.errors import ArgumentError, ShapeError, nearest
+from genparams.keywords import explained
+from genparams.tree import brief
 
 
 def _combinator(make: Callable[..., GenFunction]) -> Callable[..., GenFunction]:
@@ -23,6 +25,8 @@ def _combinator(make: Callable[..., GenFunction]) -> Callable[..., GenFunction]:
     the function, which pickles by its parts.
     """
 
+    explaining = explained(make)
+
     @functools.wraps(make)
     def combined(*parts: Any, **named: Any) -> GenFunction:
         given = [*parts, *named.values()]
@@ -31,13 +35,17 @@ def _combinator(make: Callable[..., GenFunction]) -> Callable[..., GenFunction]:
         ]
         owner = next((p for p in inner if isinstance(p, GenerativeFunction)), None)
         if owner is None:
-            return make(*parts, **named)
+            return explaining(*parts, **named)
         key = (make.__name__, tuple(map(_key, given)), tuple(named))
         known = vars(owner).setdefault("combined", {})
-        if key not in known:
-            known[key] = make(*parts, **named)
-            known[key].recipe = (combined, parts, named)
-        return known[key]
+        try:
+            found = known.get(key)
+        except TypeError:  # a part that cannot be one, of which it says what is wrong
+            return explaining(*parts, **named)
+        if found is None:
+            found = known[key] = explaining(*parts, **named)
+            found.recipe = (combined, parts, named)
+        return found
 
     return combined
 
@@ -49,23 +57,33 @@ def _key(part: Any) -> Any:
 
 
 @_combinator
-def map_(kernel: GenerativeFunction, shared: Iterable[str] = ()) -> GenFunction:
+def map_(
+    kernel: GenerativeFunction,
+    shared: Iterable[str] = (),
+    arg_grads: Iterable[str] | None = None,
+) -> GenFunction:
     """Run `kernel` once for each entry of its arguments; return the list of what it returned.
 
-    Entry i stands at address i. Arguments are arrays or lists of one length.
+    Entry i is at address i; `ChoiceMap.rows` gives an array its addresses. Arguments are arrays or
+    lists of one length.
 
     Args:
         shared: The names of the kernel's arguments that every call gets whole.
+        arg_grads: As in `gen`; the kernel's, unless given.
 
     Raises:
         ArgumentError: the kernel is not a generative function, or has no argument of a shared name.
         ShapeError: the mapped arguments have different lengths, or there are none.
     """
     _refuse_other_than(GenerativeFunction, "map_", kernel)
-    if isinstance(shared, str):
-        raise ArgumentError(f"shared is a tuple of names, got {shared!r}; write ({shared!r},)")
-    signature = inspect.signature(kernel.body) if isinstance(kernel, GenFunction) else None
+    if isinstance(shared, str) or not isinstance(shared, Iterable):
+        given = brief(shared)
+        raise ArgumentError(f"shared is a tuple of names, got {given}; write ({given},)")
     names = kernel.argument_names
+    if isinstance(kernel, GenFunction):
+        signature = kernel.signature
+    else:
+        signature = _signature(names) if arg_grads else None
     whole = tuple(shared)
     for name in whole:
         if name not in names:
@@ -90,7 +108,9 @@ def map_(kernel: GenerativeFunction, shared: Iterable[str] = ()) -> GenFunction:
         n = len(args)
         return [kernel(*xs[:n], **dict(zip(named, xs[n:], strict=True))) @ i for i, xs in rows]
 
-    return _named(mapped, f"map_({kernel.__name__})", kernel, signature)
+    if arg_grads is None:
+        arg_grads = kernel.arg_grads if isinstance(kernel, GenFunction) else ()
+    return _named(mapped, f"map_({kernel.__name__})", signature, arg_grads)
 
 
 def _length(name: str, a: Any) -> int:
@@ -98,17 +118,20 @@ def _length(name: str, a: Any) -> int:
         return len(a)
     except TypeError:
         raise ShapeError(
-            f"the mapped argument {name} is {a!r}; give one entry for each call, or name it in "
-            "shared="
+            f"the mapped argument {name} is {brief(a)}; give one entry for each call, or name it "
+            "in shared="
         ) from None
 
 
 @_combinator
-def unfold(kernel: GenerativeFunction) -> GenFunction:
+def unfold(kernel: GenerativeFunction, arg_grads: Iterable[str] = ()) -> GenFunction:
     """Run `kernel(step, state, *shared)` `length` times, each on the state before it.
 
-    Called as `unfold(kernel)(length, state, *shared)`; step i stands at address i. Returns the
-    list of every state after the first.
+    Called as `unfold(kernel)(length, state, *shared)`; step i is at address i. Returns the
+    list of every state after the first. `ChoiceMap.rows` gives an array its addresses.
+
+    Args:
+        arg_grads: As in `gen`: "state", or names of the kernel's shared arguments.
 
     Raises:
         ArgumentError: the kernel is not a generative function.
@@ -116,30 +139,40 @@ def unfold(kernel: GenerativeFunction) -> GenFunction:
     """
     _refuse_other_than(GenerativeFunction, "unfold", kernel)
 
-    def unfolded(length: int, state: Any, *shared: Any) -> list[Any]:
+    def unfolded(length: int, state: Any, *shared: Any, **named: Any) -> list[Any]:
         if not isinstance(length, Integral) or length < 0:
             raise ShapeError(
                 f"unfold({kernel.__name__}) needs a length that is a whole number, at least 0, "
-                f"got {length!r}"
+                f"got {brief(length)}"
             )
         states = []
         for step in range(length):
-            state = kernel(step, state, *shared) @ step
+            state = kernel(step, state, *shared, **named) @ step
             states.append(state)
         return states
 
-    return _named(unfolded, f"unfold({kernel.__name__})")
+    shared = _parameters(kernel)[2:] if arg_grads else _REST
+    signature = _signature(["length", "state"], shared)
+    return _named(unfolded, f"unfold({kernel.__name__})", signature, arg_grads)
 
 
 @_combinator
-def switch(*branches: GenFunction | Mapping[Any, GenFunction], **cases: GenFunction) -> GenFunction:
+def switch(
+    *branches: GenFunction | Mapping[Any, GenFunction],
+    arg_grads: Iterable[str] = (),
+    **cases: GenFunction,
+) -> GenFunction:
     """Run the branch that the first argument names, on the other arguments.
 
     Called as `switch(f, g)(0, ...)` or `switch(low=f, high=g)("low", ...)`; a mapping from cases
-    does as well. The branch's choices stand where the call stands.
+    does as well. The branch's choices are at the address of the call, with nothing between.
+
+    Args:
+        arg_grads: As in `gen`: names of arguments that all branches have at the same place.
 
     Raises:
-        ArgumentError: a branch is not a function of `@gen`, or there is no such case.
+        ArgumentError: a branch is not a function of `@gen`, there is no such case, or the branches
+            do not all have an argument that `arg_grads` names.
     """
     known: dict[Any, Any] = {**dict(enumerate(branches)), **cases}
     if len(branches) == 1 and isinstance(branches[0], Mapping):
@@ -147,23 +180,32 @@ def switch(*branches: GenFunction | Mapping[Any, GenFunction], **cases: GenFunct
     for case, branch in known.items():
         _refuse_other_than(GenFunction, f"the case {case!r} of a switch", branch)
 
-    def switched(case: Any, *args: Any) -> Any:
+    def switched(case: Any, *args: Any, **named: Any) -> Any:
         if not isinstance(case, Hashable) or case not in known:
             raise ArgumentError(
-                f"switch has no case {case!r}; {nearest(str(case), map(str, known))}"
+                f"switch has no case {brief(case)}; {nearest(str(case), map(str, known))}"
             )
-        return known[case].inline(*args)
+        return known[case].inline(*args, **named)
 
-    return _named(switched, f"switch({', '.join(f.__name__ for f in known.values())})")
+    if not known:
+        raise ArgumentError("switch needs a branch or several, such as switch(f, g)")
+    args = _common([_parameters(branch) for branch in known.values()]) if arg_grads else _REST
+    title = f"switch({', '.join(f.__name__ for f in known.values())})"
+    return _named(switched, title, _signature(["case"], args), arg_grads)
 
 
 @_combinator
-def recurse(produce: GenerativeFunction, aggregate: GenerativeFunction) -> GenFunction:
+def recurse(
+    produce: GenerativeFunction, aggregate: GenerativeFunction, arg_grads: Iterable[str] = ()
+) -> GenFunction:
     """Grow a tree and gather it: `produce(x)` returns a value and the inputs of its children.
 
     Each child grows likewise; `aggregate(value, results)` makes a node's result of its value and
     the list of its children's results. The choices of `produce` stand below "produce", those of
     `aggregate` below "aggregate", those of child i below ("child", i).
+
+    Args:
+        arg_grads: As in `gen`: ("x",) for the gradient by the input at the top.
 
     Raises:
         ArgumentError: one of the two is not a generative function.
@@ -176,23 +218,28 @@ def recurse(produce: GenerativeFunction, aggregate: GenerativeFunction) -> GenFu
         results = [tree(child) @ ("child", i) for i, child in enumerate(children)]
         return aggregate(value, results) @ "aggregate"
 
-    tree = _named(recursed, f"recurse({produce.__name__}, {aggregate.__name__})")
+    title = f"recurse({produce.__name__}, {aggregate.__name__})"
+    tree = _named(recursed, title, arg_grads=arg_grads)
     return tree
 
 
 @_combinator
-def mask(kernel: GenFunction) -> GenFunction:
+def mask(kernel: GenFunction, arg_grads: Iterable[str] = ()) -> GenFunction:
     """Run `kernel(*args)` where the first argument is true; else return None.
+
+    Args:
+        arg_grads: As in `gen`: names of the kernel's arguments.
 
     Raises:
         ArgumentError: the kernel is not a function of `@gen`.
     """
     _refuse_other_than(GenFunction, "mask", kernel)
 
-    def masked(flag: bool, *args: Any) -> Any:
-        return kernel.inline(*args) if flag else None
+    def masked(flag: bool, *args: Any, **named: Any) -> Any:
+        return kernel.inline(*args, **named) if flag else None
 
-    return _named(masked, f"mask({kernel.__name__})")
+    signature = _signature(["flag"], _parameters(kernel) if arg_grads else _REST)
+    return _named(masked, f"mask({kernel.__name__})", signature, arg_grads)
 
 
 def _refuse_other_than(kind: type, what: str, given: Any) -> None:
@@ -200,18 +247,56 @@ def _refuse_other_than(kind: type, what: str, given: Any) -> None:
     if not isinstance(given, kind):
         raise ArgumentError(
             f"{what} takes a {'function of @gen' if kind is GenFunction else 'generative function'}"
-            f", got {given!r}; write a function around it and decorate that with @gen"
+            f", got {brief(given)}; write a function around it and decorate that with @gen"
         )
+
+
+def _parameters(kernel: GenerativeFunction) -> list[inspect.Parameter]:
+    """A kernel's arguments; a distribution's are known by name."""
+    if not isinstance(kernel, GenFunction):
+        return [inspect.Parameter(n, _BY_PLACE) for n in kernel.argument_names]
+    return list(kernel.signature.parameters.values())
+
+
+_BY_PLACE = inspect.Parameter.POSITIONAL_OR_KEYWORD
+_REST = [inspect.Parameter("shared", inspect.Parameter.VAR_POSITIONAL)]
+
+
+def _common(signatures: list[list[inspect.Parameter]]) -> list[inspect.Parameter]:
+    """The first arguments of several functions where they agree, and then any others."""
+    first, *others = signatures
+    if all(other == first for other in others):
+        return first
+    agreed = []
+    for places in zip(*signatures, strict=False):
+        if any(place != places[0] for place in places) or places[0].kind > _BY_PLACE:
+            break
+        agreed.append(places[0])
+    return [*agreed, *_REST]
+
+
+def _signature(
+    names: list[str], more: Iterable[inspect.Parameter] = ()
+) -> inspect.Signature | None:
+    """Arguments of these names, then more; None if a name is there twice."""
+    own = [inspect.Parameter(n, _BY_PLACE) for n in names]
+    more = list(more)
+    if any(p.kind is inspect.Parameter.POSITIONAL_ONLY for p in more):
+        own = [p.replace(kind=inspect.Parameter.POSITIONAL_ONLY) for p in own]
+    try:
+        return inspect.Signature([*own, *more])
+    except ValueError:
+        return None
 
 
 def _named(
     body: Callable[..., Any],
     name: str,
-    kernel: Any = None,
     signature: inspect.Signature | None = None,
+    arg_grads: Iterable[str] = (),
 ) -> GenFunction:
-    """A generative function of that name, with the kernel's signature if it has its arguments."""
+    """A generative function of that name and with that signature, if it is known."""
     body.__name__ = body.__qualname__ = name
     if signature is not None:
         body.__signature__ = signature  # type: ignore[attr-defined]
-    return GenFunction(body, arg_grads=getattr(kernel, "arg_grads", ()))
+    return GenFunction(body, arg_grads)

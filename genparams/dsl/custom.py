@@ -8,6 +8,7 @@ compares it, and that of any model, with differences.
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -17,39 +18,64 @@ from genparams.dsl.distributions.domains import Kind
 from genparams.dsl.gen import GenerativeFunction, GenFunction, gen_function
 from genparams.dsl.interpreter import Call, Run, param
 from genparams.errors import ArgumentError, DistributionError, GradientShapeError
+from genparams.keywords import explained
 from genparams.params import ParamStore
 from genparams.registry import register
 from genparams.trace.choices import frozen
+from genparams.tree import brief
 from genparams.types import Address, global_name
 
 
+@explained
 def custom_gradient(
-    apply: Callable[..., Any], gradient: Callable[..., Sequence[Any]], params: Iterable[str] = ()
+    apply: Callable[..., Any],
+    gradient: Callable[..., Sequence[Any]],
+    params: Iterable[str] = (),
+    arg_grads: Iterable[str] = (),
 ) -> GenFunction:
     """A deterministic generative function with a gradient by hand.
 
+        sine = custom_gradient(np.sin, lambda inputs, r, g: (np.cos(inputs[0]) * g,))
+
     Args:
-        apply: `apply(*args, *params)` returns a number or an array.
+        apply: `apply(*args, *params)` returns a number or an array: a function of Python or numpy.
         gradient: `gradient(inputs, r, g)` gets the inputs of `apply`, what it returned, and the
             gradient g of some function by that; it returns the gradient by each input in turn,
             None where there is none.
         params: The names of parameters of its own, which follow the arguments.
+        arg_grads: As in `gen`. The inputs of a function whose signature Python does not know, such
+            as a ufunc's, are named x, or x1, x2, ...
 
     Raises:
-        ArgumentError: there are more parameters than inputs; or, when it is used, it gives numbers
+        ArgumentError: `apply` or `gradient` is not a function; there are more parameters than
+            inputs, or no input of a name in `arg_grads`; or, when it is used, it gives numbers
             in a list, tuple or dictionary, or is given some there by which there is a gradient.
         GradientShapeError: when it is used and has another count or shape than the inputs.
     """
+    for what, function in (("apply", apply), ("gradient", gradient)):
+        if not callable(function):
+            raise ArgumentError(f"custom_gradient takes two functions; {what} is {brief(function)}")
     signature, names = _inputs(apply, params)
 
-    @functools.wraps(apply)
+    @functools.wraps(apply, updated=("__dict__",) if inspect.isfunction(apply) else ())
     def body(*args: Any, **named: Any) -> Any:
         bound = signature.bind(*args, **named)
         bound.apply_defaults()
         return _with_gradient(apply, gradient, (*bound.args, *map(param, names)), body.__name__)
 
     body.__signature__ = signature  # type: ignore[attr-defined]
-    return gen_function(body, ())
+    if not inspect.isfunction(apply):
+        body.__name__ = body.__qualname__ = _name_of(apply)
+        body.__module__ = _caller()
+    return gen_function(body, arg_grads)
+
+
+def _caller() -> str:
+    """The module outside of the library that makes a function, for pickling it by name."""
+    frame: Any = sys._getframe(1)
+    while frame.f_globals.get("__name__", "").startswith("genparams."):
+        frame = frame.f_back
+    return frame.f_globals.get("__name__", "__main__")
 
 
 def _inputs(
@@ -59,14 +85,31 @@ def _inputs(
     if isinstance(params, str):
         raise ArgumentError(f"params is a tuple of names, got {params!r}; write ({params!r},)")
     names = tuple(params)
-    places = list(inspect.signature(function).parameters.values())[skip:]
+    places = list(_signature(function).parameters.values())[skip:]
     inputs = [p for p in places if p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD)]
+    takes_any = inputs and inputs[-1].kind is inspect.Parameter.VAR_POSITIONAL
+    if takes_any and not skip:
+        return inspect.Signature(inputs), names
     if len(names) > len(inputs):
         raise ArgumentError(
             f"{_name_of(function)} takes {len(inputs)} inputs, fewer than the parameters {names}; "
             "they follow its arguments"
         )
     return inspect.Signature(inputs[: len(inputs) - len(names)]), names
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    """A function's arguments; those of a ufunc or a builtin function by their number."""
+    count = getattr(function, "nin", None)
+    if count is None:
+        try:
+            return inspect.signature(function)
+        except ValueError:  # a builtin function that does not say
+            return inspect.Signature([inspect.Parameter("x", inspect.Parameter.VAR_POSITIONAL)])
+    names = ["x"] if count == 1 else [f"x{i}" for i in range(1, count + 1)]
+    return inspect.Signature(
+        [inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in names]
+    )
 
 
 def _name_of(function: Callable[..., Any]) -> str:
@@ -124,7 +167,7 @@ def _checked(given: Any, values: Sequence[Any], name: str) -> list[Any]:
         count = len(given) if isinstance(given, (tuple, list)) else given
         raise GradientShapeError(
             f"the gradient of {name} must be a tuple of {len(values)}, one for each input, "
-            f"got {count!r}"
+            f"got {brief(count)}"
         )
     checked = []
     for i, (g, value) in enumerate(zip(given, values, strict=True)):
@@ -233,6 +276,7 @@ class CustomRandom(GenerativeFunction):
         return f"<random function {self.__name__}({', '.join(self.argument_names)})>"
 
 
+@explained
 def custom_random(
     sample: Callable[..., Any] | None,
     log_prob: Callable[..., float],

@@ -7,13 +7,12 @@ choices and from what the edit brings.
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from genparams.dsl.execution import Rng, all_visited, choice_values, execute
+from genparams.dsl.execution import Rng, all_visited, choice_values, drawing, execute
 from genparams.dsl.gradients import held
 from genparams.dsl.interpreter import Run
 from genparams.errors import AddressConflict
 from genparams.trace.choices import ChoiceMap
+from genparams.trace.results import Regenerated, Updated
 from genparams.trace.selection import selection_of
 from genparams.trace.trace import Trace
 from genparams.types import Address, show
@@ -23,7 +22,7 @@ def update(
     trace: Trace, constraints: Mapping[Any, Any] | None, args: tuple[Any, ...] | None, rng: Rng
 ) -> tuple[Trace, float, ChoiceMap]:
     """The work of `Trace.update`."""
-    generator = np.random.default_rng(rng)
+    generator = drawing(rng)
     given, old = choice_values(constraints), trace.choices._values
     fresh: set[Address] = set()
 
@@ -33,7 +32,7 @@ def update(
         if address in old:
             return d.coerce(old[address], x, size)
         fresh.add(address)
-        return d.draw(generator, x, size)
+        return d.draw(generator(), x, size)
 
     visited = all_visited(given)
 
@@ -44,24 +43,26 @@ def update(
     new = execute(trace.gen_fn, trace.args if args is None else args, choose, check)
     kept = sum(lp for address, lp in new.log_probs.items() if address not in fresh)
     gone = {a: v for a, v in old.items() if a in given or a not in new.choices._values}
-    return new, float(kept - trace.log_prob), ChoiceMap.trusted(gone)
+    weight = float(kept - trace.log_prob)
+    return Updated((new, weight, ChoiceMap.trusted(gone)))  # type: ignore[return-value]
 
 
 def regenerate(
     trace: Trace, selection: Any, args: tuple[Any, ...] | None, rng: Rng
 ) -> tuple[Trace, float]:
     """The work of `Trace.regenerate`."""
-    generator = np.random.default_rng(rng)
+    generator = drawing(rng)
     selection = selection_of(selection, trace.choices._values)
     kept = {a: v for a, v in trace.choices.items() if a not in selection}
 
     def choose(address: Address, d: Any, x: list[Any], size: Any) -> Any:
-        return d.coerce(kept[address], x, size) if address in kept else d.draw(generator, x, size)
+        return d.coerce(kept[address], x, size) if address in kept else d.draw(generator(), x, size)
 
     args = trace.args if args is None else args
     new = execute(trace.gen_fn, args, choose, lambda run: _same_calls(trace, run))
     both = [address for address in kept if address in new.log_probs]
-    return new, float(sum(new.log_probs[a] - trace.log_probs[a] for a in both))
+    weight = float(sum(new.log_probs[a] - trace.log_probs[a] for a in both))
+    return Regenerated((new, weight))  # type: ignore[return-value]
 
 
 def project(trace: Trace, selection: Any) -> float:

@@ -10,9 +10,39 @@ from genparams.errors import ArgumentError, InvalidValue
 from genparams.params import Parameter
 from genparams.trace.choices import ChoiceMap
 from genparams.trace.trace import Trace
+from genparams.tree import brief
 from genparams.types import Address
 
 Rng = np.random.Generator | int | None
+
+
+def seeded(rng: Rng) -> np.random.Generator:
+    """The generator that `rng` is or stands for.
+
+    Raises:
+        InvalidValue: it is not a generator, a seed or None.
+    """
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError):
+        raise InvalidValue(
+            "rng is a numpy.random.Generator, a whole number of at least 0 as a seed, or None, got "
+            f"{brief(rng)}; write np.random.default_rng(seed)"
+        ) from None
+
+
+def drawing(rng: Rng) -> Callable[[], np.random.Generator]:
+    """The generator of a run, which is seeded when a choice is drawn and not before if `rng` is
+    None: seeding takes longer than a small run.
+    """
+    made = [] if rng is None else [seeded(rng)]
+
+    def generator() -> np.random.Generator:
+        if not made:
+            made.append(np.random.default_rng())
+        return made[0]
+
+    return generator
 
 
 def natural(parameter: Parameter) -> Any:
@@ -33,10 +63,7 @@ def execute(
         check: Looks at the run when it has ended; if it raises, the run has failed.
     """
     if not isinstance(args, tuple):
-        raise ArgumentError(
-            f"the arguments of {function.__name__} are one tuple and come first, got "
-            f"{type(args).__name__}; write ({', '.join(function.argument_names)},)"
-        )
+        raise ArgumentError(_not_a_tuple(function, args))
     call = function.complete(args)
     run = Run(choose, natural)
     retval = run.execute(call, check)
@@ -51,11 +78,46 @@ def execute(
     )
 
 
+def _not_a_tuple(function: Any, args: Any) -> str:
+    names = ", ".join(function.argument_names)
+    write = f"({names},)" if len(function.argument_names) == 1 else f"({names})"
+    swapped = (
+        "; choices come after them in generate(args, constraints) and assess(args, choices), and "
+        "before them in trace.update(constraints, args)"
+        if isinstance(args, Mapping)
+        else ""
+    )
+    return (
+        f"the arguments of {function.__name__} are one tuple and come first, got "
+        f"{type(args).__name__}; write {write}{swapped}"
+    )
+
+
 def choice_values(choices: Mapping[Any, Any] | None) -> dict[Address, Any]:
     """The values of a choice map, or of a dictionary by address, by path."""
     if choices is not None and not isinstance(choices, Mapping):
-        raise InvalidValue(f"choices are a dictionary by address or a ChoiceMap, got {choices!r}")
+        swapped = (
+            "; arguments come first in generate(args, constraints) and assess(args, choices), and "
+            "after the choices in trace.update(constraints, args)"
+            if isinstance(choices, tuple)
+            else ""
+        )
+        raise InvalidValue(
+            "choices are a dictionary by address or a ChoiceMap, such as {'y': 1.0}, got "
+            f"{brief(choices)}{swapped}"
+        )
     return (choices if isinstance(choices, ChoiceMap) else ChoiceMap(choices))._values
+
+
+def all_fit(given: Mapping[Address, Any]) -> Callable[[Run], None]:
+    """A check that what was given and never asked for could be asked for by another run."""
+
+    def check(run: Run) -> None:
+        for address in given:
+            if address not in run.values and run.leaves_no_room(address):
+                raise run.unvisited(address)
+
+    return check
 
 
 def all_visited(given: Mapping[Address, Any]) -> Callable[[Run], None]:

@@ -7,19 +7,61 @@ from collections.abc import Callable, Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any, cast, overload
 
-import numpy as np
-
 from genparams.dsl import edits, gradients
-from genparams.dsl.execution import Rng, all_visited, choice_values, execute
+from genparams.dsl.execution import (
+    Rng,
+    all_fit,
+    all_visited,
+    choice_values,
+    drawing,
+    execute,
+    seeded,
+)
 from genparams.dsl.interpreter import Call, Run, running
-from genparams.errors import ArgumentError, MissingChoice, nearest
+from genparams.dsl.source import Source
+from genparams.errors import (
+    ArgumentError,
+    InvalidValue,
+    MissingChoice,
+    UnaddressedChoice,
+    nearest,
+)
+from genparams.keywords import answering, explained, there
 from genparams.params import ParamStore
 from genparams.registry import live, register
 from genparams.trace.choices import ChoiceMap
+from genparams.trace.results import Assessed, Generated, Proposed
 from genparams.trace.trace import Operations, Trace
+from genparams.tree import brief
 from genparams.types import Address, global_name, show
 
+SHOWN = frozenset(
+    [
+        *("simulate", "generate", "propose", "assess", "inline"),
+        *("params", "with_params", "signature", "arg_grads"),
+        *("arguments", "log_prob", "log_probs", "sample", "support", "has_gradients"),
+    ]
+)
+"""The attributes of generative functions that `dir` shows."""
 
+
+_TRAIN = (
+    "write update = ParamUpdate(ADAM(0.01), f), then trace.accumulate_param_gradients() and "
+    "update.apply() in a loop"
+)
+
+
+@answering(
+    fit=_TRAIN,
+    train=_TRAIN,
+    learn=_TRAIN,
+    optimize=_TRAIN,
+    grad="write trace.accumulate_param_gradients() of one of its traces",
+    sample="write simulate(args), whose trace has the choices and retval",
+    log_prob="write assess(args, choices) for the log probability of all choices",
+    observe="write generate(args, {address: value})",
+    condition="write generate(args, {address: value})",
+)
 class GenerativeFunction(ABC):
     """A function that makes random choices at addresses.
 
@@ -57,9 +99,23 @@ class GenerativeFunction(ABC):
     def complete(self, args: tuple[Any, ...]) -> Call:
         """A call with these arguments, completed with defaults."""
 
+    def _not_called(self, *args: Any) -> Any:
+        call = f"{self.__name__}({', '.join(self.argument_names)})"
+        raise UnaddressedChoice(
+            f'{self.__name__} was used as a value before it was called; write {call} @ "name"'
+        )
+
+    __matmul__ = __rmatmul__ = __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = _not_called
+    __rmul__ = __truediv__ = __rtruediv__ = __pow__ = __neg__ = __float__ = _not_called
+
+    def __dir__(self) -> list[str]:
+        """What a user needs: not what the library asks of it."""
+        return [n for n in there(self) if n in SHOWN or n.startswith("__")]
+
     def __deepcopy__(self, memo: Any) -> "GenerativeFunction":
         return self  # as functions are: a copied trace is of the same function
 
+    @explained
     def simulate(self, args: tuple[Any, ...] = (), rng: Rng = None) -> Trace:
         """Draw every choice: t ~ p(.; x).
 
@@ -67,9 +123,10 @@ class GenerativeFunction(ABC):
             args: The arguments, as a tuple.
             rng: A generator, a seed, or None for fresh randomness. A seeded run repeats to the bit.
         """
-        generator = np.random.default_rng(rng)
+        generator = seeded(rng)
         return execute(self, args, lambda address, d, x, size: d.draw(generator, x, size))
 
+    @explained
     def generate(
         self,
         args: tuple[Any, ...] = (),
@@ -81,31 +138,36 @@ class GenerativeFunction(ABC):
 
         Args:
             constraints: A choice map, or a dictionary by key or path, flat or nested.
-            strict: Whether a constraint that the run never visits is an error.
+            strict: Whether a constraint that the run never visits is an error. A value at the
+                address of a call, or one nested under a choice, is always an error.
 
         Returns:
             The trace, and the weight log p(t; x) - log q(t; x) where q drew the open choices: the
             sum of the log probabilities of the constrained ones.
 
         Raises:
-            UnusedConstraint: a constraint was never visited, and `strict`.
+            UnusedConstraint: a constraint was never visited, and `strict`; or a choice can never be
+                at its address, whatever `strict` is.
         """
-        generator = np.random.default_rng(rng)
+        generator = drawing(rng)
         given = choice_values(constraints)
 
         def choose(address: Address, d: Any, x: list[Any], size: Any) -> Any:
             if address in given:
                 return d.coerce(given[address], x, size)
-            return d.draw(generator, x, size)
+            return d.draw(generator(), x, size)
 
-        trace = execute(self, args, choose, all_visited(given) if strict else None)
-        return trace, float(sum(trace.log_probs[a] for a in given if a in trace.log_probs))
+        trace = execute(self, args, choose, (all_visited if strict else all_fit)(given))
+        weight = float(sum(trace.log_probs[a] for a in given if a in trace.log_probs))
+        return Generated((trace, weight))  # type: ignore[return-value]
 
+    @explained
     def propose(self, args: tuple[Any, ...] = (), rng: Rng = None) -> tuple[ChoiceMap, float, Any]:
         """Draw every choice; returns the choices, their log p(t; x), and the return value."""
         trace = self.simulate(args, rng)
-        return trace.choices, trace.log_prob, trace.retval
+        return Proposed((trace.choices, trace.log_prob, trace.retval))  # type: ignore[return-value]
 
+    @explained
     def assess(self, args: tuple[Any, ...], choices: Mapping[Any, Any]) -> tuple[float, Any]:
         """log p(t; x) of a full set of choices, and the return value.
 
@@ -125,7 +187,7 @@ class GenerativeFunction(ABC):
             return d.coerce(given[address], x, size)
 
         trace = execute(self, args, choose, all_visited(given))
-        return trace.log_prob, trace.retval
+        return Assessed((trace.log_prob, trace.retval))  # type: ignore[return-value]
 
 
 class GenFunction(GenerativeFunction):
@@ -143,14 +205,18 @@ class GenFunction(GenerativeFunction):
     ):
         functools.update_wrapper(self, body)
         self.body = body
+        self._source = Source(body)
+        self._was_read = False
         self.params = ParamStore() if params is None else params
         if params is None:
             self.params.owner = self.__name__
+        if self.params.source is None:
+            self.params.source = self._source
         self.signature = inspect.signature(body)
         self.origin = self
         self.recipe: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]] | None = None
         self.seen: dict[tuple[ParamStore, str], None] = {}
-        self.arg_grads = tuple(arg_grads)
+        self.arg_grads = _names(arg_grads)
         self.argument_names = list(self.signature.parameters)
         positional = [
             n for n, p in self.signature.parameters.items() if p.kind <= p.POSITIONAL_OR_KEYWORD
@@ -169,12 +235,20 @@ class GenFunction(GenerativeFunction):
         """Run in the caller's own address space, reading this function's parameters."""
         return self._run(running(f"{self.__name__}.inline(...)"), args, kwargs, ())
 
+    @explained
     def with_params(self, params: ParamStore) -> "GenFunction":
         """The same function over another store: a teacher and its student, an ensemble, a test.
 
         While it runs, whoever calls the original by its name, in recursion or through a
         combinator, calls it with the same store.
+
+        Raises:
+            InvalidValue: `params` is not a store.
         """
+        if not isinstance(params, ParamStore):
+            raise InvalidValue(
+                f"with_params takes a store, got {brief(params)}; write ParamStore(name=value, ...)"
+            )
         other = GenFunction(self.body, self.arg_grads, params)
         other.origin = self.origin
         return other
@@ -184,6 +258,8 @@ class GenFunction(GenerativeFunction):
 
     def _run(self, run: Run, args: tuple, kwargs: dict[str, Any] | None, key: Address) -> Any:
         """Run the body, or that of the clone in whose run the original is called by name."""
+        if not self._was_read:
+            self._read()
         clones = run.clones
         if not clones and self.origin is self:
             return run.nested(self, args, kwargs, key)
@@ -193,6 +269,15 @@ class GenFunction(GenerativeFunction):
             return run.nested(function, args, kwargs, key)
         finally:
             run.clones = clones
+
+    def _read(self) -> None:
+        """Refuse a body that makes a call and never runs it."""
+        found = self._source.never_run()
+        if found is not None:
+            raise UnaddressedChoice(
+                f'{self.__name__}: {found} is never run; write call @ "name" where it is made'
+            )
+        self._was_read = True
 
     def complete(self, args: tuple[Any, ...]) -> Call:
         try:
@@ -233,6 +318,7 @@ class GenFunction(GenerativeFunction):
 def gen(function: Callable[..., Any]) -> GenFunction: ...
 @overload
 def gen(*, arg_grads: Iterable[str]) -> Callable[[Callable[..., Any]], GenFunction]: ...
+@explained
 def gen(function: Callable[..., Any] | None = None, *, arg_grads: Iterable[str] = ()) -> Any:
     """Make an ordinary function generative.
 
@@ -243,6 +329,10 @@ def gen(function: Callable[..., Any] | None = None, *, arg_grads: Iterable[str] 
         arg_grads: The arguments whose gradients `accumulate_param_gradients` returns when this
             function is at the top; inside another generative function gradients flow through
             arguments by themselves.
+
+    Raises:
+        ArgumentError: it is not a function, or a generator, asynchronous or a method; or
+            `arg_grads` names none of its arguments.
     """
     if function is None:
         return lambda f: gen_function(f, arg_grads)
@@ -251,20 +341,59 @@ def gen(function: Callable[..., Any] | None = None, *, arg_grads: Iterable[str] 
 
 def gen_function(function: Callable[..., Any], arg_grads: Iterable[str]) -> GenFunction:
     """A generative function known by its name, in place of an older one of the same module."""
-    if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
-        raise ArgumentError(
-            f"{function.__name__} is a generator or asynchronous; a generative function returns "
-            "its value"
-        )
-    if isinstance(arg_grads, str):
-        raise ArgumentError(
-            f"arg_grads is a tuple of names, got {arg_grads!r}; write ({arg_grads!r},)"
-        )
+    _refuse_other_than_functions(function)
     made = GenFunction(function, arg_grads)
     local = "<locals>" in made.__qualname__
     old = [] if local else [f for f in live(made.__name__) if _home(f) == _home(made)]
     register(made, replaces=old)
     return made
+
+
+def _refuse_other_than_functions(function: Any) -> None:
+    """Refuse what `gen` cannot make generative.
+
+    Raises:
+        ArgumentError: it says what to write.
+    """
+    if isinstance(function, GenerativeFunction):
+        raise ArgumentError(f"{function!r} is generative already; write @gen once")
+    if isinstance(function, staticmethod | classmethod):
+        kind = type(function).__name__
+        raise ArgumentError(f"@gen is given a {kind}; write @staticmethod above @gen")
+    if not inspect.isfunction(function):
+        raise ArgumentError(
+            f"@gen makes a function that is written with def or lambda generative, got "
+            f"{brief(function)}; write a function around it"
+        )
+    name = function.__name__
+    if (
+        inspect.isgeneratorfunction(function)
+        or inspect.iscoroutinefunction(function)
+        or inspect.isasyncgenfunction(function)
+    ):
+        raise ArgumentError(
+            f"{name} is a generator or asynchronous; a generative function returns its value: "
+            "write def without async, and return [...] in place of yield"
+        )
+    inside = function.__qualname__.rpartition(".")[0]
+    first = next(iter(inspect.signature(function).parameters), "")
+    if first in ("self", "cls") and inside and not inside.endswith("<locals>"):
+        raise ArgumentError(
+            f"{function.__qualname__} is a method, and parameters belong to functions; write "
+            f"{name} as a function outside the class, which takes what it needs of {first} as "
+            "arguments"
+        )
+
+
+def _names(arg_grads: Any) -> tuple[str, ...]:
+    """The names of arguments, if they are given as names."""
+    if isinstance(arg_grads, str):
+        raise ArgumentError(
+            f"arg_grads is a tuple of names, got {arg_grads!r}; write ({arg_grads!r},)"
+        )
+    if not isinstance(arg_grads, Iterable):
+        raise ArgumentError(f"arg_grads is a tuple of names, got {brief(arg_grads)}")
+    return tuple(arg_grads)
 
 
 def _clone(origin: GenFunction, params: ParamStore) -> GenFunction:

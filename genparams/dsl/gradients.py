@@ -23,10 +23,12 @@ from genparams.errors import (
     TracedValueError,
     UnusedConstraint,
 )
+from genparams.keywords import explained
 from genparams.params import Parameter, is_finite, labels, lock
 from genparams.trace.choices import ChoiceMap, frozen
 from genparams.trace.selection import selection_of
 from genparams.trace.trace import ArgGrads, Trace
+from genparams.tree import brief
 from genparams.types import Address, show
 
 
@@ -230,10 +232,11 @@ def _number(scale: Any) -> float:
         return scale
     value = np.asarray(scale)
     if value.ndim or value.dtype.kind not in "fiub":
-        raise InvalidValue(f"scale must be a number, got {scale!r}")
+        raise InvalidValue(f"scale must be a number, got {brief(scale)}")
     return float(value)
 
 
+@explained
 def accumulate_param_gradients(
     traces: Trace | Iterable[Trace], scale: float | Sequence[float] = 1.0
 ) -> list[tuple[float, ArgGrads]]:
@@ -249,10 +252,15 @@ def accumulate_param_gradients(
     Returns:
         For each trace what `Trace.accumulate_param_gradients` returns.
     """
+    if not isinstance(traces, Iterable) or isinstance(traces, Mapping):
+        traces = [traces]  # type: ignore[list-item]
     traces = [traces] if isinstance(traces, Trace) else list(traces)
     for trace in traces:
         if not isinstance(trace, Trace):
-            raise ArgumentError(f"expected a trace or several, got {trace!r}; make it by generate")
+            raise ArgumentError(
+                f"expected a trace or several, got {brief(trace)}; write trace, weight = "
+                "f.generate(args, constraints)"
+            )
     scales: Any = [scale] * len(traces) if np.ndim(scale) == 0 else scale
     if len(scales) != len(traces):
         raise ShapeError(f"{len(traces)} traces need one scale or {len(traces)}, got {len(scales)}")
@@ -357,14 +365,14 @@ def _pair(retval: Any, grad: Any, tape: Tape, where: str) -> list[tuple[Box, Any
     if isinstance(retval, Mapping):
         if not isinstance(grad, Mapping) or not set(grad) <= set(retval):
             raise ShapeError(
-                f"{where} is a dictionary with keys {list(retval)}; retval_grad gives {grad!r}"
+                f"{where} is a dictionary with keys {list(retval)}; retval_grad gives {brief(grad)}"
             )
         return [
             seed for k, g in grad.items() for seed in _pair(retval[k], g, tape, f"{where}[{k!r}]")
         ]
     if isinstance(retval, (tuple, list)):
         if not isinstance(grad, (tuple, list, np.ndarray)) or len(grad) != len(retval):
-            raise ShapeError(f"{where} has {len(retval)} parts; retval_grad gives {grad!r}")
+            raise ShapeError(f"{where} has {len(retval)} parts; retval_grad gives {brief(grad)}")
         return [
             seed
             for i, (r, g) in enumerate(zip(retval, grad, strict=True))
@@ -373,7 +381,7 @@ def _pair(retval: Any, grad: Any, tape: Tape, where: str) -> list[tuple[Box, Any
     try:
         retval, grad = operand(retval), operand(grad)
     except TypeError:
-        raise ShapeError(f"{where} is {retval!r}; retval_grad gives {grad!r}") from None
+        raise ShapeError(f"{where} is {brief(retval)}; retval_grad gives {brief(grad)}") from None
     if shape_of(grad) != shape_of(retval):
         raise ShapeError(
             f"{where} has shape {shape_of(retval)}; retval_grad has shape {shape_of(grad)}"

@@ -6,21 +6,25 @@ choice. Drawing, constraining and replaying differ in these two functions only; 
 what is recorded is here, once.
 """
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
+from opcode import opmap, opname
 from typing import Any, Protocol
 
-from genparams.autodiff import Box, operand
 from genparams.errors import (
     AddressConflict,
     AddressError,
+    ArgumentError,
+    GenParamsError,
     InvalidValue,
     NotRunning,
+    UnaddressedAttribute,
     UnaddressedChoice,
     UnusedConstraint,
     nearest,
 )
-from genparams.params import Parameter, ParamStore, lock, real
+from genparams.params import Parameter, ParamStore, lock
 from genparams.trace.address import path
 from genparams.types import Address, Constraint, show
 
@@ -49,7 +53,7 @@ _running: ContextVar["Run | None"] = ContextVar("genparams_run", default=None)
 class Call:
     """A generative function and its arguments, not yet run; `call @ address` runs it there."""
 
-    __slots__ = ("args", "fn", "options")
+    __slots__ = ("_was_run", "args", "fn", "options")
 
     def __init__(self, fn: Any, args: tuple[Any, ...], options: Any):
         self.fn = fn
@@ -67,7 +71,35 @@ class Call:
         key = (address,) if kind is str or kind is int else path(address)
         if not key:
             raise AddressError(f'{self!r} @ () has no address; write a key such as "y"')
+        self._was_run = True
         return self.fn.perform(run, self, key)
+
+    def __del__(self) -> None:
+        try:
+            self._was_run  # noqa: B018  (set as it is run, so that making a call costs nothing more)
+        except AttributeError:
+            _note_if_dropped(self)
+
+    def log_prob(self, x: Any) -> Any:
+        """log p(x) of a distribution's call, summed over the batch; -inf outside the support."""
+        return self._asked("log_prob_called", "assess(args, choices)")(x, self)
+
+    def log_probs(self, x: Any) -> Any:
+        """log p of each entry of the batch of a distribution's call."""
+        return self._asked("log_probs_called", "assess(args, choices)")(x, self)
+
+    def sample(self, size: Any = None, rng: Any = None) -> Any:
+        """Draw a value from a distribution's call; `rng` is a generator, a seed, or None."""
+        return self._asked("sample_called", "simulate(args)")(self, size, rng)
+
+    def _asked(self, method: str, instead: str) -> Callable[..., Any]:
+        found = getattr(self.fn, method, None)
+        if found is None:
+            name = self.fn.__name__
+            raise ArgumentError(
+                f"{self!r} calls a generative function, not a distribution; write {name}.{instead}"
+            )
+        return found
 
     def __repr__(self) -> str:
         return f"{self.fn.__name__}(...)"
@@ -77,7 +109,7 @@ class Call:
             f'{self!r} was used as a value before it was run; write {self!r} @ "name"'
         )
 
-    __hash__ = object.__hash__
+    __hash__ = None  # type: ignore[assignment]  # so that it is no address either
     __eq__ = __ne__ = __mod__ = __floordiv__ = __round__ = _used
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = (
         __pow__
@@ -90,6 +122,40 @@ class Call:
     ) = __array_function__ = _used
 
 
+def _note_if_dropped(call: Call) -> None:
+    """Note a call that goes as the value of a statement, which nothing can run any more.
+
+    A call that goes in another way, as one of several from which the model picks, is no mistake.
+    """
+    run = _running.get()
+    if run is None:
+        return
+    frame = sys._getframe(2)
+    code, at = frame.f_code, frame.f_lasti
+    if code.co_code[at] == _POP and opname[_before(code.co_code, at)].startswith(_A_VALUE):
+        lines = [line for start, _, line in code.co_lines() if start <= at and line is not None]
+        run.dropped.append(
+            f"{call!r} in line {lines[-1]} of {code.co_filename} was never run; write "
+            f'{call!r} @ "name"'
+        )
+
+
+_POP = opmap["POP_TOP"]
+_A_VALUE = ("CALL", "PRECALL", "LOAD", "BINARY_SUBSCR", "BUILD", "LIST_APPEND")
+"""What gives the value of a statement; a loop that ends early drops its iterator after others."""
+
+
+def _before(code: bytes, at: int) -> int:
+    """The operation before a place; what is cached between operations counts for nothing."""
+    at -= 2
+    while code[at] == _CACHE:
+        at -= 2
+    return code[at]
+
+
+_CACHE = opmap["CACHE"]
+
+
 class Run:
     """One execution: how its questions are answered, and what happened so far."""
 
@@ -99,6 +165,7 @@ class Run:
         "choose",
         "clones",
         "declared",
+        "dropped",
         "function",
         "log_probs",
         "prefix",
@@ -121,6 +188,7 @@ class Run:
         self.clones: dict[Any, Any] = {}  # by the function that a clone stands for while it runs
         self.reads: dict[Parameter, Owner] = {}
         self.declared: list[Parameter] = []
+        self.dropped: list[str] = []  # what to say of calls that were never run
 
     def execute(self, call: Call, check: Callable[["Run"], None] | None = None) -> Any:
         """Run a call at the root; if it or the check fails, what it declared is forgotten."""
@@ -150,21 +218,19 @@ class Run:
         address = self.prefix + key
         self._claim(address, len(key))
         try:
-            operands = (
-                list(args)
-                if distribution.verbatim
-                else [a if type(a) is float or type(a) is Box else operand(a) for a in args]
-            )
+            operands = list(args) if distribution.verbatim else distribution.operands(args)
             value = self.choose(address, distribution, operands, size)
             log_prob = distribution.log_prob_of(value, operands)
         except InvalidValue as error:
-            raise type(error)(f"{error} (at {show(address)})") from None
+            raise type(error)(f"at {show(address)}: {error}") from None
         except TypeError as error:
             for name, a in zip(distribution.arguments, args, strict=False):
                 if isinstance(a, Call):
                     raise UnaddressedChoice(
                         f'{name} of {distribution.__name__} is {a!r}; write {a!r} @ "name"'
                     ) from error
+            if type(error) is ArgumentError:
+                raise ArgumentError(f"at {show(address)}: {error}") from error
             raise
         self.values[address] = value
         self.log_probs[address] = log_prob
@@ -185,25 +251,36 @@ class Run:
         self.function, self.prefix = function, address
         try:
             retval = function.body(*args, **kwargs) if kwargs else function.body(*args)
-        except TypeError as error:
-            function.refuse_wrong_arguments(args, kwargs or {}, error)
+        except AttributeError as error:
+            call, name = error.obj, error.name
+            if type(call) is not Call or isinstance(error, GenParamsError):
+                raise
+            raise UnaddressedAttribute(
+                f"{call!r} was asked for .{name} before it was run; write "
+                f'({call!r} @ "name").{name}'
+            ) from error
+        except (TypeError, ValueError) as error:
+            if type(error) is TypeError:
+                function.refuse_wrong_arguments(args, kwargs or {}, error)
+            hint = _hint(error)
+            if hint is not None:
+                kind = ArgumentError if isinstance(error, TypeError) else InvalidValue
+                raise kind(f"{function.__name__}: {error}; {hint}") from error
             raise
         finally:
             self.function, self.prefix = outer
+        if self.dropped:
+            raise UnaddressedChoice(f"{function.__name__}: {self.dropped[0]}")
         kind = type(retval)
-        if kind is Call or kind is tuple or kind is list:
-            self._refuse_calls(function, retval)
+        if kind is Call or kind is tuple or kind is list or kind is dict:
+            for call in _calls_in(retval):
+                raise UnaddressedChoice(
+                    f"{function.__name__} returned {call!r} without running it; "
+                    f'write {call!r} @ "name"'
+                )
         if key:
             self.calls[address] = (function, retval)
         return retval
-
-    def _refuse_calls(self, function: Body, retval: Any) -> None:
-        for value in (retval,) if type(retval) is Call else retval:
-            if type(value) is Call:
-                raise UnaddressedChoice(
-                    f"{function.__name__} returned {value!r} without running it; "
-                    f'write {value!r} @ "name"'
-                )
 
     def parameter(self, function: Owner, name: str) -> Any:
         """Answer what a parameter of a function is."""
@@ -211,12 +288,17 @@ class Run:
         self.reads[parameter] = function
         return self.read(parameter)
 
-    def declare(self, name: str, init: Any, constraint: Constraint) -> None:
-        """Give a parameter of the running function its first value, if it has none."""
+    def declare(self, name: str, init: Any, constraint: Constraint | None) -> None:
+        """Give a parameter of the running function its first value, if it has none.
+
+        Raises:
+            ConstraintError: it has one already, and with another constraint that nobody asked for.
+        """
         store = self.function.params
         with lock:
-            if name not in store:
-                self.declared.append(store.init(name, init, constraint))
+            new = store.declare(name, init, constraint)
+            if new is not None:
+                self.declared.append(new)
 
     def _claim(self, address: Address, length: int) -> None:
         """Refuse an address that is taken, or lies below or above one that is.
@@ -251,21 +333,75 @@ class Run:
                 break
             self.branches.add(prefix)
 
+    def leaves_no_room(self, address: Address) -> bool:
+        """Whether no choice can be at an address: a call is there, or choices above or below."""
+        return (
+            address in self.calls
+            or address in self.branches
+            or any(address[:n] in self.values for n in range(1, len(address)))
+        )
+
     def unvisited(self, address: Address) -> UnusedConstraint:
         """The error for a value that was given and never asked for."""
+        above = [address[:n] for n in range(1, len(address)) if address[:n] in self.values]
+        rows = self._rows_of(address)
         if address in self.calls:
-            hint = f"{show(address)} is a call; give values for the choices below it"
+            hint = f"{show(address)} is a call; give values for the choices below it{rows}"
         elif address in self.branches:
             below = next(a for a in self.values if a[: len(address)] == address)
-            hint = f"choices such as {show(below)} lie below it; write {{{show(address)}: {{...}}}}"
+            nested = f"{{{show(address)}: {{...}}}}{rows}"
+            hint = f"choices such as {show(below)} lie below it; write {nested}"
+        elif rows:
+            hint = f"it is visited once for each call{rows}"
+        elif above:
+            at = show(above[0])
+            hint = f"{at} is a choice and has one value; write {{{at}: value}}"
         elif self.values:
             hint = nearest(show(address), map(show, self.values))
         else:
             hint = "it made no choices"
         return UnusedConstraint(f"{self.root.__name__} never visited {show(address)}; {hint}")
 
+    def _rows_of(self, address: Address) -> str:
+        """How to give what map_ or unfold visits once for each call, if the address is of those."""
+        words = [k for k in address if type(k) is not int]
+        for a in self.values:
+            numbers = [i for i, k in enumerate(a) if type(k) is int]
+            at = numbers[0] if numbers else 0
+            if numbers and ([k for k in a if type(k) is not int] == words or a[:at] == address):
+                rows = f"ChoiceMap.rows({{{show(a[at + 1 :])}: array}})"
+                return f"; for one array write {f'{{{show(a[:at])}: {rows}}}' if at else rows}"
+        return ""
+
     def _who(self) -> str:
         return self.function.__name__ if self.function else "a run"
+
+
+_HINTS = {
+    "operand type(s) for @": 'what stands before @ is a call, as in normal(mu, std) @ "name"',
+    "ufunc 'matmul' did not contain a loop": (
+        'what stands before @ is a call, as in normal(mu, std) @ "name"'
+    ),
+    "cannot be interpreted as an integer": (
+        "parameters and real choices are floats; take a count or an index from an argument"
+    ),
+    "multiply sequence by non-int of type 'float'": "write np.array([...]) for the list",
+    "assignment destination is read-only": (
+        "values of parameters, choices and data are not changed; write np.where, or np.stack([...])"
+    ),
+    "truth value of an array": (
+        "a condition takes one number; write np.where(condition, a, b) for one of each entry"
+    ),
+    "param() ": 'write param("name"), or param("name", value, constraint=positive)',
+}
+"""What to write where Python or numpy refuses what models often do by mistake."""
+
+
+def _hint(error: Exception) -> str | None:
+    if isinstance(error, GenParamsError):
+        return None
+    said = str(error)
+    return next((hint for part, hint in _HINTS.items() if part in said), None)
 
 
 def running(what: str) -> Run:
@@ -287,22 +423,41 @@ def running(what: str) -> Run:
 _NO_INIT: Any = object()
 
 
-def param(name: str, init: Any = _NO_INIT, constraint: Constraint = real) -> Any:
+def param(name: str, init: Any = _NO_INIT, constraint: Constraint | None = None) -> Any:
     """Read a parameter of the running function.
 
     Args:
-        name: Its name, within the function whose body this stands in.
+        name: Its name, within the function whose body calls `param`.
         init: Its value at the first run, if `init_param` gave none before.
-        constraint: Where its values lie; used with `init`.
+        constraint: Where its values lie; used with `init`. None stands for `real`, or for what
+            `init_param` asked for.
 
     Returns:
         The natural value: a float, or an array that cannot be written to.
 
     Raises:
         UninitializedParameter: it has no value and `init` is not given.
+        ConstraintError: `init` lies outside the constraint; or the parameter has another constraint
+            than the one here, and no call of `init_param` asked for that one.
+        ArgumentError: a constraint is given and `init` is not.
         NotRunning: no generative function is running.
     """
     run = running(f"param({name!r})")
     if init is not _NO_INIT:
         run.declare(name, init, constraint)
+    elif constraint is not None:
+        raise ArgumentError(
+            f"param({name!r}) has a constraint and no first value; write "
+            f"param({name!r}, value, constraint={constraint!r})"
+        )
     return run.parameter(run.function, name)
+
+
+def _calls_in(value: Any) -> Iterator[Call]:
+    """The calls in a returned value, not yet run."""
+    if type(value) is Call:
+        yield value
+    elif isinstance(value, (tuple, list, Mapping)):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            if type(part) is not float:
+                yield from _calls_in(part)

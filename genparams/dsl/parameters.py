@@ -5,7 +5,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from genparams.errors import UnknownFunction
-from genparams.params import ParamStore, real
+from genparams.keywords import explained
+from genparams.params import ParamStore
+from genparams.tree import brief
 from genparams.types import Constraint
 
 
@@ -19,29 +21,40 @@ class HasParams(Protocol):
 def _store(f: HasParams | ParamStore) -> ParamStore:
     store = f if isinstance(f, ParamStore) else getattr(f, "params", None)
     if not isinstance(store, ParamStore):
-        raise UnknownFunction(f"expected a generative function, got {f!r}; decorate it with @gen")
+        raise UnknownFunction(
+            f"expected a generative function, got {brief(f)}; decorate it with @gen, and give it "
+            "before the name of the parameter"
+        )
     return store
 
 
+@explained
 def init_param(
-    f: HasParams | ParamStore, name: str, value: Any, constraint: Constraint = real
+    f: HasParams | ParamStore, name: str, value: Any, constraint: Constraint | None = None
 ) -> None:
     """Give a parameter its first value, or start it anew, with an empty accumulator.
 
     Args:
         value: A number, a list or an array; kept as float64 (float32 if it is), copied.
         constraint: Where its values lie. Its gradient and its updates live in the constraint's
-            coordinates.
+            coordinates. None stands for the constraint that the parameter has; else for the one
+            that the body declares, `param(name, value, constraint=...)`; else for `real`. A
+            constraint given here counts for more than the body's.
 
     Raises:
-        ConstraintError: the value lies outside the constraint; nothing is changed.
+        ConstraintError: the value lies outside the constraint; nothing is changed. Or, at the first
+            run, the body declares another constraint, which could not be read before.
         InvalidValue: it is not made of numbers; nothing is changed.
     """
     _store(f).init(name, value, constraint)
 
 
+@explained
 def get_param(f: HasParams | ParamStore, name: str) -> Any:
     """The natural value, copied: a float or an array.
+
+    A parameter that the body declares with a constant, `param(name, 1.0)`, has that value before
+    the first run too.
 
     Raises:
         UnknownParameter: there is no parameter of that name.
@@ -49,6 +62,7 @@ def get_param(f: HasParams | ParamStore, name: str) -> Any:
     return _copied(_store(f)[name].value)
 
 
+@explained
 def set_param(f: HasParams | ParamStore, name: str, value: Any) -> None:
     """Replace the natural value by one of the same shape; the accumulator stays.
 
@@ -58,6 +72,7 @@ def set_param(f: HasParams | ParamStore, name: str, value: Any) -> None:
     _store(f)[name].set(value)
 
 
+@explained
 def get_param_grad(f: HasParams | ParamStore, name: str) -> Any:
     """The accumulated gradient by the unconstrained coordinates, copied.
 
@@ -67,6 +82,7 @@ def get_param_grad(f: HasParams | ParamStore, name: str) -> Any:
     return _store(f)[name].grad
 
 
+@explained
 def set_param_grad(f: HasParams | ParamStore, name: str, grad: Any) -> None:
     """Overwrite the accumulator.
 
@@ -76,6 +92,7 @@ def set_param_grad(f: HasParams | ParamStore, name: str, grad: Any) -> None:
     _store(f)[name].set_grad(grad)
 
 
+@explained
 def zero_param_grad(f: HasParams | ParamStore, name: str) -> None:
     """Empty the accumulator.
 
@@ -85,6 +102,7 @@ def zero_param_grad(f: HasParams | ParamStore, name: str) -> None:
     _store(f)[name].zero_grad()
 
 
+@explained
 def increment_param_grad(
     f: HasParams | ParamStore, name: str, grad: Any, scale: float = 1.0
 ) -> None:

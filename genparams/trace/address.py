@@ -7,6 +7,7 @@ An address is a path of keys. A key is anything hashable that is not a tuple; a 
 from typing import Any
 
 from genparams.errors import AddressError
+from genparams.tree import brief
 from genparams.types import Address
 
 
@@ -14,25 +15,29 @@ def path(address: Any) -> Address:
     """The path that an address stands for.
 
     Raises:
-        AddressError: it is not hashable.
+        AddressError: it is not hashable, or NaN.
     """
     if type(address) is tuple:
         for key in address:
             if type(key) is tuple:
                 raise AddressError(
-                    f"a path is a flat tuple of keys, got {address!r}; write {flatten(address)!r}"
+                    f"a path is a flat tuple of keys, got {brief(address)}; write "
+                    f"{brief(flatten(address))}"
                 )
-            if type(key).__hash__ is None:
-                raise AddressError(
-                    f"an address is made of hashable keys, got {key!r} in {address!r}"
-                )
+            _check_key(key, f"{brief(key)} in {brief(address)}")
         return address
-    if type(address).__hash__ is None:
-        raise AddressError(
-            f"an address is made of hashable keys, got {address!r}; "
-            "write a string, a number or a tuple of them"
-        )
+    _check_key(address, brief(address))
     return (address,)
+
+
+def _check_key(key: Any, shown: str) -> None:
+    if type(key).__hash__ is None:
+        raise AddressError(
+            f"an address is made of hashable keys, got {shown}; write a string, a number or a "
+            "tuple of them"
+        )
+    if isinstance(key, float) and key != key:
+        raise AddressError(f"an address equals itself, and NaN does not, got {shown}")
 
 
 def flatten(address: Any) -> Address:

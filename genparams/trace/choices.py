@@ -6,13 +6,35 @@ from typing import Any
 
 import numpy as np
 
-from genparams.errors import AddressConflict, InvalidValue, ShapeError, UnknownAddress, nearest
+from genparams.errors import (
+    AddressConflict,
+    AddressError,
+    ImmutableError,
+    InvalidValue,
+    ShapeError,
+    UnknownAddress,
+    nearest,
+)
+from genparams.keywords import answering, explained
 from genparams.trace.address import path
 from genparams.trace.selection import as_selection, selection_of
 from genparams.tree import Nested, brief, html_tree, text_tree
 from genparams.types import Address, show
 
+_UNCHANGING = "it does not change; write choices.merge(other) or choices.without(address)"
 
+
+@explained
+@answering(
+    clear=_UNCHANGING,
+    pop=_UNCHANGING,
+    popitem=_UNCHANGING,
+    setdefault=_UNCHANGING,
+    update=_UNCHANGING,
+    get_value="write choices[address]",
+    set_value=_UNCHANGING,
+    get_submap="write choices.view(address)",
+)
 class ChoiceMap(Mapping[Address, Any]):
     """Values at flat addresses, unchanging.
 
@@ -32,6 +54,11 @@ class ChoiceMap(Mapping[Address, Any]):
     def __init__(self, values: Mapping[Any, Any] | None = None):
         self._values: dict[Address, Any] = {}
         if values is not None:
+            if not isinstance(values, Mapping):
+                raise InvalidValue(
+                    "a choice map is made of a dictionary by address, such as {'y': 1.0}, got "
+                    f"{brief(values)}"
+                )
             self._take((), values)
             self._refuse_overlap()
 
@@ -41,6 +68,38 @@ class ChoiceMap(Mapping[Address, Any]):
         choices = cls()
         choices._values = values
         return choices
+
+    @classmethod
+    def rows(cls, values: Mapping[Any, Any]) -> "ChoiceMap":
+        """The choices of `map_` and `unfold`: entry i of each array, at its address below i.
+
+            model.generate((100,), {"steps": ChoiceMap.rows({"y": ys})})
+
+        gives `ys[i]` to the choice at `("steps", i, "y")`.
+
+        Args:
+            values: Arrays or lists of one length, by address within a call, nested or flat.
+
+        Raises:
+            ShapeError: they have different lengths, or one has none; or there are none.
+            InvalidValue: `values` is not a mapping.
+        """
+        columns = cls(values)._values
+        lengths = {a: np.shape(column)[:1] for a, column in columns.items()}
+        first = next(iter(lengths), None)
+        for a, length in lengths.items():
+            if not length:
+                raise ShapeError(
+                    f"rows takes one entry for each call, got {brief(columns[a])} for {show(a)}"
+                )
+            if first is not None and length != lengths[first]:
+                raise ShapeError(
+                    f"rows takes arrays of one length, got {length[0]} for {show(a)} and "
+                    f"{lengths[first][0]} for {show(first)}"
+                )
+        if first is None:
+            raise ShapeError('rows takes one array or several, such as rows({"y": ys})')
+        return cls({(i, *a): columns[a][i] for i in range(lengths[first][0]) for a in columns})
 
     def _take(self, prefix: Address, values: Mapping[Any, Any]) -> None:
         for key, value in values.items():
@@ -62,11 +121,17 @@ class ChoiceMap(Mapping[Address, Any]):
                     )
 
     def __getitem__(self, address: Any) -> Any:
-        address = path(address)
+        address = _path(address)
         if address in self._values:
             return self._values[address]
         view = self.view(address)
         if not view:
+            above = [address[:n] for n in range(1, len(address)) if address[:n] in self._values]
+            if above:
+                raise UnknownAddress(
+                    f"there is no choice at {show(address)}: {show(above[0])} is a choice, with "
+                    f"one value; write choices[{show(above[0])}] and index that"
+                )
             raise UnknownAddress(
                 f"there is no choice at {show(address)}; "
                 f"{nearest(show(address), map(show, self._values))}"
@@ -74,15 +139,42 @@ class ChoiceMap(Mapping[Address, Any]):
         return view
 
     def view(self, prefix: Any) -> "ChoiceMap":
-        """The choices below a prefix, by the rest of their addresses; empty if there are none."""
-        prefix = path(prefix)
+        """The choices below a prefix, by the rest of their addresses; empty if there are none.
+
+        Raises:
+            UnknownAddress: a choice is at the prefix, or above it, so that none can be below.
+        """
+        prefix = _path(prefix)
         n = len(prefix)
+        for length in range(n + 1):
+            if prefix[:length] in self._values:
+                raise UnknownAddress(
+                    f"nothing is below {show(prefix)}: {show(prefix[:length])} is a choice; write "
+                    f"choices[{show(prefix[:length])}] for its value"
+                )
         return ChoiceMap.trusted(
             {a[n:]: v for a, v in self._values.items() if len(a) > n and a[:n] == prefix}
         )
 
+    def get(self, address: Any, default: Any = None) -> Any:
+        """The value at an address, or the view below it; `default` if there is neither."""
+        try:
+            return self[address]
+        except UnknownAddress:
+            return default
+
     def __contains__(self, address: object) -> bool:
-        return path(address) in self._values
+        """Whether a choice is at an address."""
+        return _path(address) in self._values
+
+    def __setitem__(self, address: Any, value: Any) -> None:
+        raise ImmutableError(
+            "a choice map does not change; write choices.merge({address: value}), and "
+            "choices.without(address) before it to replace a value"
+        )
+
+    def __delitem__(self, address: Any) -> None:
+        raise ImmutableError("a choice map does not change; write choices.without(address)")
 
     def __iter__(self) -> Iterator[Address]:
         return iter(self._values)
@@ -193,6 +285,16 @@ class ChoiceMap(Mapping[Address, Any]):
 
     def _repr_html_(self) -> str:
         return html_tree(*self._tree())
+
+
+def _path(address: Any) -> Address:
+    """An address as a path whose keys are hashable by value too."""
+    address = path(address)
+    try:
+        hash(address)
+    except TypeError:
+        raise AddressError(f"{show(address)} is not hashable") from None
+    return address
 
 
 def frozen(value: Any) -> Any:

@@ -9,8 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from genparams.attributes import closed
 from genparams.errors import AddressError, InvalidValue, UnknownAddress, nearest
+from genparams.keywords import explained
 from genparams.trace.address import path
+from genparams.tree import brief
 from genparams.types import Address, show
 
 
@@ -60,6 +63,7 @@ class Selection(ABC):
         return _Pair("&", self, other) if isinstance(other, Selection) else NotImplemented
 
 
+@closed()
 @dataclass(frozen=True, slots=True, repr=False)
 class _Addresses(Selection):
     """Addresses, each with everything below it."""
@@ -81,6 +85,7 @@ class _Addresses(Selection):
         return f"select({', '.join([*map(show, self.addresses), *option])})"
 
 
+@closed()
 @dataclass(frozen=True, slots=True, repr=False)
 class _Complement(Selection):
     """What a selection leaves out."""
@@ -97,6 +102,7 @@ class _Complement(Selection):
         return f"~{_grouped(self.of)}"
 
 
+@closed()
 @dataclass(frozen=True, slots=True, repr=False)
 class _Pair(Selection):
     """What one of two selections has, or both have."""
@@ -120,6 +126,7 @@ def _grouped(selection: Selection) -> str:
     return f"({selection!r})" if isinstance(selection, _Pair) else repr(selection)
 
 
+@explained
 def select(*addresses: Any, missing: Literal["error", "ignore"] = "error") -> Selection:
     """The addresses given, each with everything below it.
 
@@ -137,7 +144,9 @@ def select(*addresses: Any, missing: Literal["error", "ignore"] = "error") -> Se
         raise InvalidValue(f'missing is "error" or "ignore", got {missing!r}')
     for address in addresses:
         if isinstance(address, Selection):
-            raise AddressError(f"select takes addresses, got {address!r}; join selections by |")
+            raise AddressError(
+                f"select takes addresses, got {brief(address)}; join selections by |"
+            )
     paths = tuple(dict.fromkeys(map(path, addresses)))
     return _Addresses(paths, frozenset(paths), missing)
 

@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from genparams.errors import UnknownAddress
+from genparams.attributes import closed
+from genparams.errors import ArgumentError, ImmutableError, UnknownAddress
+from genparams.keywords import answering, explained
 from genparams.trace.address import path
 from genparams.trace.choices import ChoiceMap, same
 from genparams.trace.selection import nothing
@@ -35,6 +37,26 @@ class Executable(Protocol):
     argument_names: list[str]
 
 
+def _advice(trace: "Trace", name: str) -> str:
+    return "a trace does not change: write trace.update({address: value}), which gives another"
+
+
+@closed(advice=_advice)
+@answering(
+    score="write trace.log_prob",
+    logp="write trace.log_prob",
+    get_score="write trace.log_prob",
+    get_retval="write trace.retval",
+    value="write trace.retval, or trace[address] for a choice",
+    output="write trace.retval",
+    get_choices="write trace.choices",
+    get_args="write trace.args",
+    backward="write trace.accumulate_param_gradients()",
+    grad="write trace.param_gradients()",
+    gradients="write trace.param_gradients()",
+    weight="write trace, weight = f.generate(args, constraints)",
+    params="write trace.parameters, or f.params for the parameters as they are now",
+)
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Trace:
     """One execution: arguments, choices, return value, and the log probability of the choices.
@@ -78,6 +100,22 @@ class Trace:
             )
         return found
 
+    def __contains__(self, address: Any) -> bool:
+        """Whether a choice or a call is at an address."""
+        return address in self.choices or path(address) in self.calls
+
+    def __iter__(self) -> Any:
+        raise ArgumentError(
+            f"a trace has no parts to unpack; write trace = {self.gen_fn.__name__}.simulate(args), "
+            "trace, weight = generate(...), and trace.choices to go through its choices"
+        )
+
+    def __setitem__(self, address: Any, value: Any) -> None:
+        raise ImmutableError(
+            "a trace does not change; write new, weight, discard = trace.update({address: value})"
+        )
+
+    @explained
     def accumulate_param_gradients(
         self, retval_grad: Any = None, scale: float = 1.0
     ) -> tuple[float, ArgGrads]:
@@ -100,10 +138,12 @@ class Trace:
         """
         return self.gen_fn.operations.accumulate([self], [retval_grad], [scale])[0]
 
+    @explained
     def param_gradients(self, retval_grad: Any = None) -> dict[str, dict[str, Any]]:
         """What `accumulate_param_gradients` would add, by function and parameter name."""
         return self.gen_fn.operations.param_gradients(self, retval_grad)
 
+    @explained
     def choice_gradients(
         self, selection: Any = nothing, retval_grad: Any = None
     ) -> tuple[ArgGrads, ChoiceMap, ChoiceMap]:
@@ -125,6 +165,7 @@ class Trace:
         """
         return self.gen_fn.operations.choice_gradients(self, selection, retval_grad)
 
+    @explained
     def update(
         self,
         constraints: Mapping[Any, Any] | None = None,
@@ -147,6 +188,7 @@ class Trace:
         """
         return self.gen_fn.operations.update(self, constraints, args, rng)
 
+    @explained
     def regenerate(
         self, selection: Any, args: tuple[Any, ...] | None = None, rng: Any = None
     ) -> tuple["Trace", float]:
@@ -162,6 +204,7 @@ class Trace:
         """
         return self.gen_fn.operations.regenerate(self, selection, args, rng)
 
+    @explained
     def project(self, selection: Any) -> float:
         """The sum of this trace's log probabilities over the selected choices.
 

@@ -6,7 +6,11 @@ holds in their place.
 
 t = 1, 2, ... counts the steps that a parameter took part in, so that one which joins late starts as
 it would have alone. `dtype` is the type in which the state is kept and the direction computed; None
-is that of each parameter.
+is that of each parameter. Types shorter than float32 are refused: the square of a gradient leaves
+their range.
+
+`epsilon` may be 0. A direction of 0 / 0, as for gradients that were all 0, is then 0, which is the
+limit for a small epsilon; torch and optax give NaN.
 """
 
 import math
@@ -15,7 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from genparams.keywords import explained
 from genparams.update.norm import norm
+from genparams.update.rule import AT_LEAST_0 as NOT_NEGATIVE
 from genparams.update.rule import Rule, Tree, elementwise, named, stateless
 from genparams.update.settings import (
     ABOVE_0,
@@ -47,25 +53,34 @@ def scale_by_adam(
     Axon's epsilon_root is 1e-15, GoMLX's epsilon 1e-7, and Flux 0.6 has its epsilon in the root.
 
     Raises:
-        InvalidValue: a beta is not in [0, 1), `epsilon` not above 0 or `epsilon_root` below 0.
+        InvalidValue: a beta is not in [0, 1), `epsilon` or `epsilon_root` is below 0.
 
     Reference: Kingma and Ba, 2014, https://arxiv.org/abs/1412.6980, algorithm 1.
     """
     beta1, beta2 = checked("scale_by_adam", SHARE, beta1=beta1, beta2=beta2)
-    (epsilon,) = checked("scale_by_adam", ABOVE_0, epsilon=epsilon)
+    (epsilon,) = checked("scale_by_adam", AT_LEAST_0, epsilon=epsilon)
     (epsilon_root,) = checked("scale_by_adam", AT_LEAST_0, epsilon_root=epsilon_root)
 
     def formula(g, theta, rate, floor, inside, m, v):
         m = beta1 * m + g
         v = beta2 * v + g * g
-        return m / (np.sqrt(v + inside if epsilon_root else v) + floor) * rate, m, v
+        root = np.sqrt(v + inside if epsilon_root else v)
+        return _over(m, root + floor, epsilon) * rate, m, v
 
     return elementwise(
         formula,
         {"m": 0.0, "v": 0.0},
         _corrections(beta1, beta2, epsilon, epsilon_root),
         dtype=dtype,
+        ranges={"v": NOT_NEGATIVE},
     )
+
+
+def _over(a: Any, b: Any, epsilon: float) -> Any:
+    """a / b; if epsilon is 0, the limit 0 where both are 0."""
+    if epsilon > 0.0:
+        return a / b
+    return a / np.where((a == 0.0) & (b == 0.0), 1.0, b)
 
 
 def _corrections(
@@ -101,24 +116,25 @@ def scale_by_amsgrad(
     correct no bias.
 
     Raises:
-        InvalidValue: a beta is not in [0, 1), or `epsilon` not above 0.
+        InvalidValue: a beta is not in [0, 1), or `epsilon` is below 0.
 
     Reference: Reddi, Kale and Kumar, 2018, https://arxiv.org/abs/1904.09237, algorithm 2.
     """
     beta1, beta2 = checked("scale_by_amsgrad", SHARE, beta1=beta1, beta2=beta2)
-    (epsilon,) = checked("scale_by_amsgrad", ABOVE_0, epsilon=epsilon)
+    (epsilon,) = checked("scale_by_amsgrad", AT_LEAST_0, epsilon=epsilon)
 
     def formula(g, theta, rate, floor, inside, m, v, top):
         m = beta1 * m + g
         v = beta2 * v + g * g
         top = np.maximum(top, v)
-        return m / (np.sqrt(top) + floor) * rate, m, v, top
+        return _over(m, np.sqrt(top) + floor, epsilon) * rate, m, v, top
 
     return elementwise(
         formula,
         {"m": 0.0, "v": 0.0, "top": 0.0},
         _corrections(beta1, beta2, epsilon),
         dtype=dtype,
+        ranges={"v": NOT_NEGATIVE, "top": NOT_NEGATIVE},
     )
 
 
@@ -142,25 +158,26 @@ def scale_by_belief(
     epsilons: its square is that of g.
 
     Raises:
-        InvalidValue: a beta is not in [0, 1), `epsilon` not above 0 or `epsilon_root` below 0.
+        InvalidValue: a beta is not in [0, 1), `epsilon` or `epsilon_root` is below 0.
 
     Reference: Zhuang et al., 2020, https://arxiv.org/abs/2010.07468, algorithm 2.
     """
     beta1, beta2 = checked("scale_by_belief", SHARE, beta1=beta1, beta2=beta2)
-    (epsilon,) = checked("scale_by_belief", ABOVE_0, epsilon=epsilon)
+    (epsilon,) = checked("scale_by_belief", AT_LEAST_0, epsilon=epsilon)
     (epsilon_root,) = checked("scale_by_belief", AT_LEAST_0, epsilon_root=epsilon_root)
 
     def formula(g, theta, rate, floor, inside, m, s):
         m = beta1 * m + g
         surprise = g - (1.0 - beta1) * m
         s = beta2 * s + (surprise * surprise + epsilon_root / (1.0 - beta2))
-        return m / (np.sqrt(s) + floor) * rate, m, s
+        return _over(m, np.sqrt(s) + floor, epsilon) * rate, m, s
 
     return elementwise(
         formula,
         {"m": 0.0, "s": 0.0},
         _corrections(beta1, beta2, epsilon),
         dtype=dtype,
+        ranges={"s": NOT_NEGATIVE},
     )
 
 
@@ -188,13 +205,13 @@ def scale_by_radam(
     and Polaris take last from beta1 and wait for 6889 steps.
 
     Raises:
-        InvalidValue: a beta is not in [0, 1), `epsilon` not above 0, `epsilon_root` below 0 or
-            `threshold` below 4.
+        InvalidValue: a beta is not in [0, 1), `epsilon` or `epsilon_root` is below 0, or
+            `threshold` is below 4.
 
     Reference: Liu et al., 2019, https://arxiv.org/abs/1908.03265, algorithm 2.
     """
     beta1, beta2 = checked("scale_by_radam", SHARE, beta1=beta1, beta2=beta2)
-    (epsilon,) = checked("scale_by_radam", ABOVE_0, epsilon=epsilon)
+    (epsilon,) = checked("scale_by_radam", AT_LEAST_0, epsilon=epsilon)
     (epsilon_root,) = checked("scale_by_radam", AT_LEAST_0, epsilon_root=epsilon_root)
     (threshold,) = checked("scale_by_radam", _THRESHOLD, threshold=threshold)
     corrections = _corrections(beta1, beta2, epsilon, epsilon_root)
@@ -212,9 +229,10 @@ def scale_by_radam(
         m = beta1 * m + g
         v = beta2 * v + g * g
         root = np.sqrt(v + inside if epsilon_root else v)
-        return m / (root * trusted + floor) * rate, m, v
+        return _over(m, root * trusted + floor, epsilon) * rate, m, v
 
-    return elementwise(formula, {"m": 0.0, "v": 0.0}, constants, dtype=dtype)
+    ranges = {"v": NOT_NEGATIVE}
+    return elementwise(formula, {"m": 0.0, "v": 0.0}, constants, dtype=dtype, ranges=ranges)
 
 
 @named
@@ -238,12 +256,12 @@ def scale_by_nadam(
     and torch's; that of optax and Flux is constant, `momentum_decay=None`.
 
     Raises:
-        InvalidValue: a beta is not in [0, 1), `epsilon` not above 0 or `momentum_decay` below 0.
+        InvalidValue: a beta is not in [0, 1), `epsilon` or `momentum_decay` is below 0.
 
     Reference: Dozat, 2016, https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ, algorithm 2.
     """
     beta1, beta2 = checked("scale_by_nadam", SHARE, beta1=beta1, beta2=beta2)
-    (epsilon,) = checked("scale_by_nadam", ABOVE_0, epsilon=epsilon)
+    (epsilon,) = checked("scale_by_nadam", AT_LEAST_0, epsilon=epsilon)
     if momentum_decay is not None:
         (momentum_decay,) = checked("scale_by_nadam", AT_LEAST_0, momentum_decay=momentum_decay)
     corrections = _corrections(beta1, beta2, epsilon)
@@ -258,7 +276,7 @@ def scale_by_nadam(
 
     def constants(t: int) -> tuple[float, float, float]:
         _, floor, _ = corrections(t)
-        root, before = floor / epsilon, product(t)
+        root, before = math.sqrt((1.0 - beta2**t) / (1.0 - beta2)), product(t)
         now = (1.0 - mu(t)) / (1.0 - before)
         then = (1.0 - beta1) * mu(t + 1) / (1.0 - before * mu(t + 1))
         return now * root, then * root, floor
@@ -266,9 +284,10 @@ def scale_by_nadam(
     def formula(g, theta, now, then, floor, m, v):
         m = beta1 * m + g
         v = beta2 * v + g * g
-        return (g * now + m * then) / (np.sqrt(v) + floor), m, v
+        return _over(g * now + m * then, np.sqrt(v) + floor, epsilon), m, v
 
-    return elementwise(formula, {"m": 0.0, "v": 0.0}, constants, dtype=dtype)
+    ranges = {"v": NOT_NEGATIVE}
+    return elementwise(formula, {"m": 0.0, "v": 0.0}, constants, dtype=dtype, ranges=ranges)
 
 
 @named
@@ -284,12 +303,12 @@ def scale_by_adamax(
     epsilon, and GoMLX and Flux add it to u in the direction.
 
     Raises:
-        InvalidValue: a beta is not in [0, 1), or `epsilon` not above 0.
+        InvalidValue: a beta is not in [0, 1), or `epsilon` is below 0.
 
     Reference: Kingma and Ba, 2014, https://arxiv.org/abs/1412.6980, algorithm 2.
     """
     beta1, beta2 = checked("scale_by_adamax", SHARE, beta1=beta1, beta2=beta2)
-    (epsilon,) = checked("scale_by_adamax", ABOVE_0, epsilon=epsilon)
+    (epsilon,) = checked("scale_by_adamax", AT_LEAST_0, epsilon=epsilon)
 
     def constants(t: int) -> tuple[float]:
         return ((1.0 - beta1) / (1.0 - beta1**t),)
@@ -297,9 +316,10 @@ def scale_by_adamax(
     def formula(g, theta, rate, m, u):
         m = beta1 * m + g
         u = np.maximum(beta2 * u, np.absolute(g) + epsilon)
-        return m / u * rate, m, u
+        return _over(m, u, epsilon) * rate, m, u
 
-    return elementwise(formula, {"m": 0.0, "u": 0.0}, constants, dtype=dtype)
+    ranges = {"u": NOT_NEGATIVE}
+    return elementwise(formula, {"m": 0.0, "u": 0.0}, constants, dtype=dtype, ranges=ranges)
 
 
 @named
@@ -322,12 +342,12 @@ def scale_by_yogi(
     paper corrects no bias.
 
     Raises:
-        InvalidValue: a beta is not in [0, 1), `epsilon` not above 0, or another number below 0.
+        InvalidValue: a beta is not in [0, 1), or another number is below 0.
 
     Reference: Zaheer et al., 2018, https://papers.nips.cc/paper/8186, algorithm 2.
     """
     beta1, beta2 = checked("scale_by_yogi", SHARE, beta1=beta1, beta2=beta2)
-    (epsilon,) = checked("scale_by_yogi", ABOVE_0, epsilon=epsilon)
+    (epsilon,) = checked("scale_by_yogi", AT_LEAST_0, epsilon=epsilon)
     epsilon_root, start = checked(
         "scale_by_yogi",
         AT_LEAST_0,
@@ -344,9 +364,11 @@ def scale_by_yogi(
         m = beta1 * m + g
         square = g * g
         v = v - np.sign(v - square) * square * (1.0 - beta2)
-        return m / (np.sqrt(v + inside if epsilon_root else v) + floor) * rate, m, v
+        root = np.sqrt(v + inside if epsilon_root else v)
+        return _over(m, root + floor, epsilon) * rate, m, v
 
-    return elementwise(formula, {"m": 0.0, "v": start}, constants, dtype=dtype)
+    ranges = {"v": NOT_NEGATIVE}
+    return elementwise(formula, {"m": 0.0, "v": start}, constants, dtype=dtype, ranges=ranges)
 
 
 @named
@@ -398,14 +420,14 @@ def scale_by_rms(
         bias_correction: Whether v and m are divided by 1 - decay^t.
 
     Raises:
-        InvalidValue: `decay` is not in [0, 1), `epsilon` not above 0 or `initial_scale` below 0.
+        InvalidValue: `decay` is not in [0, 1), `epsilon` or `initial_scale` is below 0.
 
     Reference: Tieleman and Hinton, 2012, Neural Networks for Machine Learning, lecture 6.5; the
     centred form is that of Graves, 2013, https://arxiv.org/abs/1308.0850, section 4.2.
     """
     decay, epsilon, start = (
         *checked("scale_by_rms", SHARE, decay=decay),
-        *checked("scale_by_rms", ABOVE_0, epsilon=epsilon),
+        *checked("scale_by_rms", AT_LEAST_0, epsilon=epsilon),
         *checked("scale_by_rms", AT_LEAST_0, initial_scale=initial_scale),
     )
     fields = {"v": start / (1.0 - decay), **({"m": 0.0} if centered else {})}
@@ -422,7 +444,7 @@ def scale_by_rms(
             m = decay * m + g
             spread, kept = np.maximum(v - share * m * m, 0.0), (m,)
         root = np.sqrt(spread + floor) if epsilon_in_root else np.sqrt(spread) + floor
-        return g / root * rate, v, *kept
+        return _over(g, root, epsilon) * rate, v, *kept
 
     def uncorrected(g, theta, *fields):
         return formula(g, theta, *constants(math.inf), *fields)
@@ -432,9 +454,11 @@ def scale_by_rms(
         fields,
         constants if bias_correction else None,
         dtype=dtype,
+        ranges={"v": NOT_NEGATIVE},
     )
 
 
+@explained
 def scale_by_stddev(
     decay: float = 0.9,
     epsilon: float = 1e-8,
@@ -457,7 +481,7 @@ def scale_by_stddev(
             torch's centred RMSprop.
 
     Raises:
-        InvalidValue: `decay` is not in [0, 1), `epsilon` not above 0 or `initial_scale` below 0.
+        InvalidValue: `decay` is not in [0, 1), `epsilon` or `initial_scale` is below 0.
 
     Reference: Graves, 2013, https://arxiv.org/abs/1308.0850, section 4.2.
     """
@@ -484,7 +508,7 @@ def scale_by_rss(
     Axon and optax. The paper and torch have sqrt(S) + epsilon, and S starts at 0.
 
     Raises:
-        InvalidValue: `epsilon` is not above 0, or `initial_accumulator_value` below 0.
+        InvalidValue: `epsilon` or `initial_accumulator_value` is below 0.
 
     Reference: Duchi, Hazan and Singer, 2011, https://jmlr.org/papers/v12/duchi11a.html, figure 1
     with the diagonal alone.
@@ -492,13 +516,13 @@ def scale_by_rss(
     (start,) = checked(
         "scale_by_rss", AT_LEAST_0, initial_accumulator_value=initial_accumulator_value
     )
-    (epsilon,) = checked("scale_by_rss", ABOVE_0, epsilon=epsilon)
+    (epsilon,) = checked("scale_by_rss", AT_LEAST_0, epsilon=epsilon)
 
     def formula(g, theta, S):
         S = S + g * g
-        return g / np.sqrt(S + epsilon), S
+        return _over(g, np.sqrt(S + epsilon), epsilon), S
 
-    return elementwise(formula, {"S": start}, dtype=dtype)
+    return elementwise(formula, {"S": start}, dtype=dtype, ranges={"S": NOT_NEGATIVE})
 
 
 @named
@@ -510,7 +534,7 @@ def scale_by_adadelta(rho: float = 0.9, epsilon: float = 1e-6, *, dtype: FloatTy
         u <- rho u + (1 - rho) direction^2
 
     The state holds v / (1 - rho) and u / (1 - rho). It is the form of the paper, torch, optax and
-    Flux.
+    Flux. `epsilon` cannot be 0: u starts at 0, and no direction would ever be another.
 
     Raises:
         InvalidValue: `rho` is not in [0, 1), or `epsilon` not above 0.
@@ -526,7 +550,8 @@ def scale_by_adadelta(rho: float = 0.9, epsilon: float = 1e-6, *, dtype: FloatTy
         direction = np.sqrt(u + floor) / np.sqrt(v + floor) * g
         return direction, v, rho * u + direction * direction
 
-    return elementwise(formula, {"v": 0.0, "u": 0.0}, dtype=dtype)
+    ranges = {"v": NOT_NEGATIVE, "u": NOT_NEGATIVE}
+    return elementwise(formula, {"v": 0.0, "u": 0.0}, dtype=dtype, ranges=ranges)
 
 
 @named

@@ -6,10 +6,20 @@ from typing import Any
 import numpy as np
 
 from genparams.update.norm import norm
-from genparams.update.rule import Rule, State, Tree, elementwise, stateful, stateless
+from genparams.update.rule import (
+    AT_LEAST_0,
+    Rule,
+    State,
+    Tree,
+    elementwise,
+    remembered,
+    stateful,
+    stateless,
+)
 from genparams.update.settings import ABOVE_0, number
 
 
+@remembered
 def clip(delta: float) -> Rule:
     """Bound every number: direction = min(max(g, -delta), delta).
 
@@ -22,6 +32,7 @@ def clip(delta: float) -> Rule:
     )
 
 
+@remembered
 def clip_by_norm(max_norm: float) -> Rule:
     """Bound the length of each parameter's direction.
 
@@ -40,6 +51,7 @@ def clip_by_norm(max_norm: float) -> Rule:
     return stateless(apply, "clip_by_norm", max_norm=max_norm)
 
 
+@remembered
 def clip_by_global_norm(max_norm: float) -> Rule:
     """Bound the length of the directions of all parameters together.
 
@@ -63,9 +75,11 @@ def clip_by_global_norm(max_norm: float) -> Rule:
         whole = math.hypot(*map(norm, g.values()))
         return {k: _shortened(d, whole, max_norm) for k, d in g.items()}, {"norm": whole}
 
-    return stateful(init, apply, "clip_by_global_norm", max_norm=max_norm)
+    ranges = {"norm": AT_LEAST_0}
+    return stateful(init, apply, "clip_by_global_norm", ranges, max_norm=max_norm)
 
 
+@remembered
 def centralize() -> Rule:
     """Subtract from each slice of an array, taken along its first axis, the mean of that slice.
 

@@ -13,7 +13,7 @@ What several of them take means the same in each:
   predicate; None for all) as the rule's docstring says, coupled or decoupled.
 - `backoff_steps=k` is GoMLX's: the first k calls move nothing, while the running means fill.
 - `clip_step=c` bounds every number of the step itself by -c and c, rate and weight decay included.
-- `dtype` is the type in which the running means are kept and computed.
+- `dtype` is the type in which the running means are kept and computed, "float32" or "float64".
 """
 
 from collections.abc import Callable

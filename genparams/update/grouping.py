@@ -19,7 +19,19 @@ from typing import Any
 import numpy as np
 
 from genparams.errors import UpdateError
-from genparams.update.rule import Pieces, Rule, State, Tree, chain, filled_like, identity, stateless
+from genparams.tree import brief
+from genparams.update.rule import (
+    Pieces,
+    Rule,
+    State,
+    Tree,
+    chain,
+    filled_like,
+    identity,
+    ranges_of,
+    remembered,
+    stateless,
+)
 from genparams.update.scaling import scale_by_schedule
 from genparams.update.settings import Kind, number
 
@@ -28,6 +40,7 @@ Where = str | Sequence[str] | Mapping[str, bool] | Callable[[Any], bool]
 _WHOLE = Kind("a whole number above 0", lambda v: 1 <= v < np.inf and v == int(v), "4", int)
 
 
+@remembered
 def only(rule: Rule, where: Where) -> Rule:
     """Apply a rule to some parameters; the directions of the others pass unchanged.
 
@@ -37,6 +50,7 @@ def only(rule: Rule, where: Where) -> Rule:
     return _routed([(where, rule), ("*", identity)], "only", rule=rule, where=where)
 
 
+@remembered
 def partition(rules: Mapping[Any, Rule]) -> Rule:
     """Send each parameter through the first rule whose `where` it matches.
 
@@ -52,7 +66,8 @@ def partition(rules: Mapping[Any, Rule]) -> Rule:
     """
     if not isinstance(rules, Mapping) or not rules:
         raise UpdateError(
-            f"a partition is a mapping such as {{'*bias': scale(0.1), '*': ADAM()}}, got {rules!r}"
+            "a partition is a mapping such as {'*bias': scale(0.1), '*': ADAM()}, got "
+            f"{brief(rules)}"
         )
     return _routed(list(rules.items()), "partition", rules=dict(rules))
 
@@ -61,7 +76,7 @@ def _routed(routes: list[tuple[Any, Rule]], name: str, **settings: Any) -> Rule:
     for where, rule in routes:
         if not isinstance(rule, Rule):
             raise UpdateError(
-                f"{name} takes rules such as scale(0.1), got {rule!r} for {_shown(where)}"
+                f"{name} takes rules such as scale(0.1), got {brief(rule)} for {_shown(where)}"
             )
     tests = {f"{i} {_shown(where)}": _test(where) for i, (where, _) in enumerate(routes)}
     rules = dict(zip(tests, [rule for _, rule in routes], strict=True))
@@ -104,9 +119,18 @@ def _routed(routes: list[tuple[Any, Rule]], name: str, **settings: Any) -> Rule:
     fast = len(makers) == len(rules)
     names = frozenset[str]().union(*(rule.names for rule in rules.values()))
     names = names.union(*(_literal(where) for where, _ in routes))
-    return Rule(init, apply, name, settings, pieces=pieces if fast else None, names=names)
+    return Rule(
+        init,
+        apply,
+        name,
+        settings,
+        pieces=pieces if fast else None,
+        names=names,
+        ranges=ranges_of(rules),
+    )
 
 
+@remembered
 def project(rule: Rule, projection: Callable[[Any], Any], where: Where | None = None) -> Rule:
     """Follow the step of a rule by a projection.
 
@@ -124,7 +148,9 @@ def project(rule: Rule, projection: Callable[[Any], Any], where: Where | None = 
         UpdateError: `where` cannot be read, or the projection gives another shape.
     """
     if not callable(projection):
-        raise UpdateError(f"a projection is a function from array to array, got {projection!r}")
+        raise UpdateError(
+            f"a projection is a function from array to array, got {brief(projection)}"
+        )
 
     def projected(k: Any, theta: Any, d: Any) -> Any:
         to = projection(np.asarray(theta + d))
@@ -149,18 +175,20 @@ def project(rule: Rule, projection: Callable[[Any], Any], where: Where | None = 
     )
 
 
+@remembered
 def with_schedule(rule: Rule, schedule: Callable[[int], float]) -> Rule:
     """Multiply a rule's directions by schedule(count), `chain(rule, scale_by_schedule(...))`.
 
     count = 0, 1, ... counts the calls.
     """
     if not callable(schedule):
-        raise UpdateError(f"a schedule is a function of the step, got {schedule!r}")
+        raise UpdateError(f"a schedule is a function of the step, got {brief(schedule)}")
     return chain(
         rule, scale_by_schedule(schedule), name="with_schedule", rule=rule, schedule=schedule
     )
 
 
+@remembered
 def accumulate(rule: Rule, k: int, mean: bool = True) -> Rule:
     """Apply a rule to every k gradients together.
 
@@ -181,7 +209,7 @@ def accumulate(rule: Rule, k: int, mean: bool = True) -> Rule:
     """
     k = number("accumulate", "k", k, _WHOLE)
     if not isinstance(rule, Rule):
-        raise UpdateError(f"accumulate takes a rule such as ADAM(0.01), got {rule!r}")
+        raise UpdateError(f"accumulate takes a rule such as ADAM(0.01), got {brief(rule)}")
     share = k if mean else 1
 
     def init(theta: Tree) -> State:
@@ -206,7 +234,8 @@ def accumulate(rule: Rule, k: int, mean: bool = True) -> Rule:
         return directions, after
 
     settings = {"rule": rule, "k": k, **({} if mean else {"mean": False})}
-    return Rule(init, apply, "accumulate", settings, names=rule.names)
+    ranges = {"calls": (0, k - 1), "given": (0, k - 1), **ranges_of({"rule": rule})}
+    return Rule(init, apply, "accumulate", settings, names=rule.names, ranges=ranges)
 
 
 # --- Which parameters
@@ -233,7 +262,7 @@ def _test(where: Any) -> Callable[[Any], bool]:
         return lambda key: any(test(key) for test in tests)
     raise UpdateError(
         "parameters are chosen by a name, a pattern such as '*bias', a tuple of these, a mapping "
-        f"from names to booleans or a predicate, got {where!r}"
+        f"from names to booleans or a predicate, got {brief(where)}"
     )
 
 

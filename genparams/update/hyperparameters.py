@@ -10,6 +10,8 @@ from types import NoneType
 from typing import Any, get_args
 
 from genparams.errors import InvalidValue, nearest
+from genparams.keywords import explained
+from genparams.tree import brief
 from genparams.update import configurations
 from genparams.update.rule import Rule
 
@@ -22,15 +24,17 @@ _MAKERS: dict[str, Callable[..., Rule]] = {
 }
 
 
-def known() -> tuple[str, ...]:
+@explained
+def known_rules() -> tuple[str, ...]:
     """The names that `by_name` takes.
 
-    >>> known()[:4]
+    >>> known_rules()[:4]
     ('adabelief', 'adadelta', 'adagrad', 'adam')
     """
     return tuple(sorted(_MAKERS))
 
 
+@explained
 def by_name(name: str, /, **settings: Any) -> Rule:
     """The rule of a name, in any case, with some of its settings.
 
@@ -45,7 +49,7 @@ def by_name(name: str, /, **settings: Any) -> Rule:
             cannot be read.
     """
     if not isinstance(name, str) or name.lower() not in _MAKERS:
-        raise InvalidValue(f"there is no update rule {name!r}; {nearest(str(name), known())}")
+        raise InvalidValue(f"there is no update rule {name!r}; {nearest(str(name), known_rules())}")
     make = _MAKERS[name.lower()]
     parameters = inspect.signature(make).parameters
     for setting in settings:
@@ -59,6 +63,7 @@ def by_name(name: str, /, **settings: Any) -> Rule:
     return make(**{k: _read(make, parameters[k], v) for k, v in settings.items()})
 
 
+@explained
 def from_hyperparameters(mapping: Mapping[str, Any]) -> Rule:
     """The rule that a mapping describes: "optimizer" is its name, the rest are its settings.
 
@@ -74,7 +79,7 @@ def from_hyperparameters(mapping: Mapping[str, Any]) -> Rule:
     if not isinstance(mapping, Mapping) or not all(isinstance(key, str) for key in mapping):
         raise InvalidValue(
             "hyperparameters are a dictionary such as {'optimizer': 'adamw', 'learning_rate': "
-            f"0.001}}, got {mapping!r}"
+            f"0.001}}, got {brief(mapping)}"
         )
     settings = {key: value for key, value in mapping.items() if key != "optimizer"}
     return by_name(mapping.get("optimizer", "adam"), **settings)
@@ -105,6 +110,6 @@ def _read(make: Callable[..., Rule], parameter: inspect.Parameter, value: Any) -
                 return read(text)
             except (ValueError, KeyError):
                 raise InvalidValue(
-                    f"{make.__name__}: {parameter.name} must be {words}, got {value!r}"
+                    f"{make.__name__}: {parameter.name} must be {words}, got {brief(value)}"
                 ) from None
     return value

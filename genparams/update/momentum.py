@@ -1,9 +1,10 @@
 """Momentum: directions that remember those before them."""
 
-from genparams.update.rule import Rule, elementwise
+from genparams.update.rule import Rule, elementwise, remembered
 from genparams.update.settings import SHARE, FloatType, checked
 
 
+@remembered
 def momentum_trace(decay: float = 0.9, nesterov: bool = False, *, dtype: FloatType = None) -> Rule:
     """Add to each direction a decaying sum of those before it.
 

@@ -1,22 +1,29 @@
 """Parameter updates: a rule bound to the parameters that it moves."""
 
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from genparams.attributes import closed
 from genparams.errors import (
+    GradientsWaiting,
     InvalidValue,
     NonFiniteGradient,
     NothingAccumulated,
+    ReplacedFunction,
     StateMismatch,
     UnknownParameter,
+    UntrainedParameter,
     UpdateError,
     nearest,
 )
+from genparams.keywords import answering, explained
 from genparams.params import Parameter, is_finite, labels, lock
+from genparams.registry import updates
 from genparams.update.engine import Engine, interrupts_later
-from genparams.update.rule import Rule, State, chain, split
+from genparams.update.rule import Rule, State, chain, out_of_range, split
 from genparams.update.settings import AT_LEAST_0, number
 from genparams.update.states import (
     differences,
@@ -32,8 +39,26 @@ from genparams.update.tracer import GradientTracer
 
 POLICIES = ("raise", "skip", "zero", "keep")
 OPTIONS = ("callees", "minimize", "on_nonfinite", "tracer")
+RATES = ("lr", "rate", "learning_rate", "step_size", "eta", "alpha", "step")
 
 
+def _advice(update: "ParamUpdate", name: str) -> str:
+    if name in (*OPTIONS, "rule"):
+        return "it is given to ParamUpdate(rule, ...) and stays: make another update"
+    near = nearest(name, ("tracer", *RATES))
+    if near.startswith("known"):
+        return "what can be set is update.learning_rate and update.tracer"
+    return near if "tracer" in near else "the rate is update.learning_rate"
+
+
+@explained
+@answering(
+    step="write update.apply()",
+    zero_grad="apply empties the accumulators that it used; write zero_param_grad(f, name) for one",
+    backward="write trace.accumulate_param_gradients()",
+    lr="write update.learning_rate",
+)
+@closed("rule", "minimize", "on_nonfinite", advice=_advice)
 class ParamUpdate:
     """Moves parameters along their accumulated gradients by a rule.
 
@@ -57,9 +82,35 @@ class ParamUpdate:
         tracer: Writes down what each step did.
         by_name: Lists of parameter names, by the name of a live function.
 
+    A copied update (`copy.copy`) moves the same parameters, from a state of its own. A pickled one
+    holds its rule, its targets and its state; functions go by their names.
+
     Raises:
         UnknownFunction, UnknownParameter: a name is not there, or two live functions have it.
+
+    Warns:
+        GradientsWaiting: its parameters have gradients from before it was made.
     """
+
+    rule: Rule
+    minimize: bool
+    on_nonfinite: str
+    tracer: GradientTracer | None
+    steps: int
+    skipped: int
+    _next: int
+    _chain: Rule
+    _head: dict[str, Rule]
+    _tail: Any
+    _targets: Targets
+    _state: dict[Any, Any] | None
+    _begun: set[Parameter]
+    _engine: Engine | None
+    _known: list[Parameter] | None
+    _moving: list[Parameter]
+    _look_at: float
+    _replaced: bool
+    _untrained: bool
 
     def __init__(
         self,
@@ -87,25 +138,101 @@ class ParamUpdate:
                 )
         if tracer is not None and not isinstance(tracer, GradientTracer):
             raise InvalidValue(f"tracer is a GradientTracer(), got {tracer!r}")
-        self.rule = rule
-        self.minimize = minimize
-        self.on_nonfinite = on_nonfinite
+        found = Targets([*targets, by_name] if by_name else targets, callees)
+        self._bind(rule, found, minimize, on_nonfinite, tracer)
+        waiting = [p for p in self._targets.parameters() if p.accumulated and not p.frozen]
+        if waiting:
+            warnings.warn(
+                f"gradients from before this update was made wait at {_listed(waiting)}, and its "
+                "first step will use them; if they are not meant, empty them with "
+                "zero_param_grad(f, name)",
+                GradientsWaiting,
+                stacklevel=3,
+            )
+
+    def _bind(
+        self,
+        rule: Rule,
+        targets: Targets,
+        minimize: bool,
+        on_nonfinite: str,
+        tracer: GradientTracer | None,
+    ) -> None:
+        fixed = {"rule": rule, "minimize": minimize, "on_nonfinite": on_nonfinite}
+        vars(self).update(fixed)
         self.tracer = tracer
         self.steps = 0
         self.skipped = 0
         self._next = 0  # the number of the step under way
         self._chain = rule if rule.parts else chain(rule)
         self._head, self._tail = split(self._chain)
-        self._targets = Targets([*targets, by_name] if by_name else targets, callees)
-        self._state: dict[Any, Any] | None = None
-        self._begun: set[Parameter] = set()  # those that the state knows
-        self._engine: Engine | None = None
-        self._known: list[Parameter] | None = None
-        self._moving: list[Parameter] = []
+        self._targets = targets
+        self._state = None
+        self._begun = set()  # those that the state knows
+        self._engine = None
+        self._known = None
+        self._moving = []
+        self._look_at = 0  # the number of steps at which to look for a likely mistake
+        self._replaced = False  # whether a function may have been defined again
+        self._untrained = False  # whether the warning was given
+        with lock:
+            updates.add(self)
+
+    def __reduce__(self) -> Any:
+        with lock:
+            made_with = self.rule, self._targets, self.minimize, self.on_nonfinite, self.tracer
+            return _restored, (*made_with, self.state_dict())
+
+    # --- What is likely a mistake
+
+    def look_again(self) -> None:
+        """Note that some function was defined again."""
+        self._replaced = True
+        self._look_at = 0
+
+    def _look(self, given: Any) -> None:
+        """Warn of what is likely a mistake: each thing once, and at some of the steps only."""
+        if self._replaced:
+            self._warn_of_replaced()
+        if not self._untrained and given is None:
+            self._warn_of_untrained()
+        self._look_at = 2 * self.steps + 1
+
+    def _warn_of_replaced(self) -> None:
+        for name in self._targets.replaced():
+            warnings.warn(
+                f"{name} was defined again since this update was made, which moves the parameters "
+                f"of the older one; initialise the parameters of the new {name}, and make its "
+                "traces and this update again",
+                ReplacedFunction,
+                stacklevel=4,
+            )
+        self._replaced = False
+
+    def _warn_of_untrained(self) -> None:
+        left = [p for p in self._targets.passed_over() if p.accumulated and not p.frozen]
+        if not left:
+            return
+        covered = {p for update in list(updates) for p in update.covers()}
+        left = [p for p in left if p not in covered]
+        if not left:
+            return
+        warnings.warn(
+            f"gradients wait at {_listed(left)}, which the runs read and no update moves; write "
+            "ParamUpdate(..., callees=True) to train them, or freeze them: "
+            f"f.params[{left[0].name!r}].freeze()",
+            UntrainedParameter,
+            stacklevel=4,
+        )
+        self._untrained = True
 
     def parameters(self) -> dict[tuple[str, str], Parameter]:
         """What `apply` would move now, by function and name; frozen parameters are left out."""
         return _by_name([p for p in self._targets.parameters() if not p.frozen])
+
+    def covers(self) -> list[Parameter]:
+        """The parameters of this update, frozen or not."""
+        return self._targets.parameters()
 
     # --- Taking a step
 
@@ -123,9 +250,17 @@ class ParamUpdate:
             UnknownParameter, ShapeError: `grads` does not fit.
             UpdateError: the rule gives a direction of another shape, or one without end.
 
+        Warns:
+            UntrainedParameter: gradients wait at parameters that the runs of functions given whole
+                read, that are not frozen, and that no update moves. Once for each update, and
+                looked for at steps 1, 2, 4, 8, ...
+            ReplacedFunction: a function was defined again since the update was made.
+
         If it raises, nothing has changed.
         """
         with lock:
+            if self.steps >= self._look_at:
+                self._look(grads)
             known = self._targets.parameters()
             if known is not self._known:
                 self._refuse_misspelt(known)
@@ -170,12 +305,12 @@ class ParamUpdate:
 
     def _step_whole(self, given: Mapping[Parameter, Any] | None) -> bool:
         """Take a step of a rule that is all formulas; False if a gradient is not finite."""
-        self._next = self.steps + 1
+        self.__dict__["_next"] = self.steps + 1  # a fifth of the time of setting an attribute
         return self._engine_of(self._moving if given is None else given).step(given, self._done)
 
     def _done(self) -> None:
         """Count a step that was taken; it may be called twice for one."""
-        self.steps = self._next
+        self.__dict__["steps"] = self._next
 
     def _step_by_parts(self, given: Mapping[Parameter, Any] | None) -> bool:
         """Let the parts of a rule that see whole parameters go first; False as above."""
@@ -317,24 +452,36 @@ class ParamUpdate:
         """What keeps a saved state from being loaded, a sentence each."""
         if not isinstance(saved, Mapping):
             return [f"a state is a dictionary, as state_dict gives it, and not {saved!r}"]
-        return differences({"steps": 0, "skipped": 0, **self._template()[1]}, saved)
+        wrong = differences(self.expected(), saved)
+        return wrong or out_of_range(self._chain.ranges, saved)
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Take up a state that `state_dict` gave.
+        """Restore a state that `state_dict` gave.
 
         Raises:
-            StateMismatch: names, shapes or kinds differ; the message lists each difference, and
-                nothing is changed.
+            StateMismatch: names, shapes or kinds differ, or a value is outside its range; the
+                message lists each difference, and nothing is changed.
         """
         wrong = self.differences(saved)
         if wrong:
             raise StateMismatch(f"the saved state does not fit {self!r}: " + "; ".join(wrong))
         with lock:
-            template, _, names = self._template()
-            self._state = filled(template, names, saved)
-            self._engine = None
-            self._begun = set(names)
-            self.steps, self.skipped = int(saved["steps"]), int(saved["skipped"])
+            vars(self).update(self.restored(saved))
+
+    def restored(self, saved: Mapping[str, Any]) -> dict[str, Any]:
+        """The attributes of this update in a saved state that fits; nothing is changed."""
+        template, _, names = self._template()
+        return {
+            "_state": filled(template, names, saved),
+            "_engine": None,
+            "_begun": set(names),
+            "steps": int(saved["steps"]),
+            "skipped": int(saved["skipped"]),
+        }
+
+    def expected(self) -> dict[str, Any]:
+        """What a saved state of this update holds, by name: numbers and arrays of its kinds."""
+        return {"steps": 0, "skipped": 0, **self._template()[1]}
 
     def _template(self) -> tuple[State, dict[str, Any], dict[Parameter, str]]:
         """A first state, its data by name, and the names of the parameters."""
@@ -399,6 +546,26 @@ class ParamUpdate:
         policy = "" if self.on_nonfinite == "raise" else f", on_nonfinite={self.on_nonfinite!r}"
         sign = ", minimize=True" if self.minimize else ""
         return f"ParamUpdate({self.rule!r}, {which}{sign}{policy})"
+
+
+def _restored(
+    rule: Rule,
+    targets: Targets,
+    minimize: bool,
+    on_nonfinite: str,
+    tracer: GradientTracer | None,
+    saved: Mapping[str, Any],
+) -> ParamUpdate:
+    """An update as it was pickled."""
+    update = ParamUpdate.__new__(ParamUpdate)
+    update._bind(rule, targets, minimize, on_nonfinite, tracer)
+    update.load_state_dict(saved)
+    return update
+
+
+def _listed(parameters: Iterable[Parameter]) -> str:
+    names = [f"{p.store.owner or 'theta'}.{p.name}" for p in parameters]
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _by_name(parameters: Iterable[Parameter]) -> dict[tuple[str, str], Parameter]:

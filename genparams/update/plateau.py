@@ -4,7 +4,10 @@ import math
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from genparams.attributes import closed
 from genparams.errors import InvalidValue, StateMismatch
+from genparams.keywords import explained
+from genparams.tree import brief
 from genparams.update.settings import AT_LEAST_0, COUNT, Kind, number
 
 _SHARE = Kind("above 0 and below 1", lambda v: 0 < v < 1, "0.1")
@@ -19,6 +22,8 @@ class HasLearningRates(Protocol):
     def set_learning_rates(self, rates: Mapping[str, float]) -> None: ...
 
 
+@explained
+@closed()
 class ReduceOnPlateau:
     """Reduces the learning rates of an update when a metric has stopped improving.
 
@@ -47,6 +52,18 @@ class ReduceOnPlateau:
         InvalidValue: an argument is out of its range, or `update` has no rate that can be set.
     """
 
+    update: HasLearningRates
+    factor: float
+    patience: int
+    threshold: float
+    relative: bool
+    cooldown: int
+    minimum: float
+    maximize: bool
+    best: float
+    bad: int
+    cooling: int
+
     def __init__(
         self,
         update: HasLearningRates,
@@ -61,7 +78,7 @@ class ReduceOnPlateau:
         if not getattr(update, "learning_rates", None):
             raise InvalidValue(
                 "ReduceOnPlateau takes an update whose learning rate is a number, such as "
-                f"ParamUpdate(ADAM(0.01), f), got {update!r}"
+                f"ParamUpdate(ADAM(0.01), f), got {brief(update)}"
             )
         self.update = update
         self.factor = number("ReduceOnPlateau", "factor", factor, _SHARE)
@@ -149,5 +166,5 @@ def _metric(value: Any) -> float:
         return float(value)
     except (TypeError, ValueError):
         raise InvalidValue(
-            f"ReduceOnPlateau.step takes one number, such as a mean loss, got {value!r}"
+            f"ReduceOnPlateau.step takes one number, such as a mean loss, got {brief(value)}"
         ) from None

@@ -16,10 +16,13 @@ from typing import Any
 import numpy as np
 
 from genparams.errors import InvalidValue, ShapeError
+from genparams.keywords import explained
+from genparams.tree import brief
 from genparams.types import Array
 from genparams.update.settings import ABOVE_0, FINITE, number
 
 
+@explained
 def project_box(x: Any, low: Any, high: Any) -> Any:
     """The nearest point between two bounds: min(max(x, low), high), entry by entry.
 
@@ -50,6 +53,7 @@ def project_box(x: Any, low: Any, high: Any) -> Any:
     return _like(x, np.minimum(np.maximum(at, low), high))
 
 
+@explained
 def project_ball(x: Any, radius: float, center: Any = 0.0) -> Any:
     """The nearest point of a ball, over all entries at once.
 
@@ -81,6 +85,7 @@ def project_ball(x: Any, radius: float, center: Any = 0.0) -> Any:
     return _like(x, at if size * length <= radius else center + unit * (radius / length))
 
 
+@explained
 def project_simplex(x: Any, axis: int = -1, total: float = 1.0) -> Array:
     """The nearest point of a simplex, for every slice along an axis.
 
@@ -112,6 +117,7 @@ def project_simplex(x: Any, axis: int = -1, total: float = 1.0) -> Array:
     return _like(x, np.moveaxis(y, -1, axis))
 
 
+@explained
 def project_monotonic(x: Any, margin: float = 0.0, axis: int = -1) -> Array:
     """The nearest sequence that rises by at least a margin, for every slice along an axis.
 
@@ -142,6 +148,7 @@ def project_monotonic(x: Any, margin: float = 0.0, axis: int = -1) -> Array:
     return _like(x, np.moveaxis(y, -1, axis))
 
 
+@explained
 def project_monotonic_approximately(x: Any, margin: float = 0.0, axis: int = -1) -> Array:
     """A near sequence that rises by at least a margin: GoMLX's MonotonicProjection, step by step.
 
@@ -188,8 +195,8 @@ def _numbers(function: str, name: str, x: Any) -> Array:
     found = np.asarray(x)
     if found.dtype.kind not in "fiu":
         raise InvalidValue(
-            f"{function}: {name} must be real numbers, got {x!r}; np.asarray(x, dtype=float) makes "
-            "an array of them"
+            f"{function}: {name} must be real numbers, got {brief(x)}; "
+            "np.asarray(x, dtype=float) makes an array of them"
         )
     return found.astype(np.promote_types(found.dtype, np.float64))
 

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 
 from genparams.update.grouping import Where, only
-from genparams.update.rule import Rule, State, Tree, elementwise, stateful
+from genparams.update.rule import Rule, State, Tree, elementwise, remembered, stateful
 from genparams.update.settings import AT_LEAST_0, COUNT, number
 
 
+@remembered
 def add_decayed_weights(decay: float, mask: Where | None = None) -> Rule:
     """Pull parameters towards zero: direction = g - decay * theta.
 
@@ -31,6 +32,7 @@ def add_decayed_weights(decay: float, mask: Where | None = None) -> Rule:
     return rule if mask is None else only(rule, mask)
 
 
+@remembered
 def add_noise(eta: float = 0.01, gamma: float = 0.55, seed: int | None = 0) -> Rule:
     """Add Gaussian noise that falls with the number of steps.
 
@@ -66,10 +68,12 @@ def add_noise(eta: float = 0.01, gamma: float = 0.55, seed: int | None = 0) -> R
             directions[k] = float(d + noise) if type(d) is float else d + noise.astype(d.dtype)
         return directions, {"count": state["count"] + 1, "generator": packed(bits)}
 
-    return stateful(init, apply, "add_noise", eta=eta, gamma=gamma, seed=seed)
+    ranges = {"generator": (np.zeros(6, np.uint64), _GREATEST)}
+    return stateful(init, apply, "add_noise", ranges, eta=eta, gamma=gamma, seed=seed)
 
 
 _WORD = 1 << 64
+_GREATEST = np.array([_WORD - 1] * 4 + [1, (1 << 32) - 1], np.uint64)
 
 
 def packed(bits: np.random.PCG64) -> np.ndarray:

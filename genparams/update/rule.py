@@ -18,15 +18,19 @@ which an update also makes the code that steps floats and blocks of arrays in pl
 """
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial, wraps
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, ParamSpec
 
 import numpy as np
 
+from genparams.attributes import closed
 from genparams.errors import UpdateError
+from genparams.keywords import explained
+from genparams.tree import brief
 from genparams.update.kernels import Elementwise
 from genparams.update.settings import float_type, plain
 
@@ -34,10 +38,21 @@ P = ParamSpec("P")
 
 Tree = Mapping[Any, Any]
 State = Mapping[Any, Any]
+Ranges = Mapping[str, tuple[Any, Any]]
+"""The least and the greatest value of parts of a state, by path, such as "0 scale_by_adam/v"."""
+AT_LEAST_0 = (0.0, math.inf)
+"""The range of squares, sizes and rates."""
 Pieces = list[tuple[tuple[str, ...], Elementwise]]
 """Formulas that run one after the other, each with the path of its state."""
 
 
+def _advice(rule: "Rule", name: str) -> str:
+    return (
+        "a rule does not change: make another, or set the rate of an update, update.learning_rate"
+    )
+
+
+@closed(advice=_advice)
 @dataclass(frozen=True, slots=True, eq=False)
 class Rule:
     """A pair of pure functions, and what it is called.
@@ -51,6 +66,10 @@ class Rule:
         pieces: From a parameter to the formulas that it goes through, or from None to all
             formulas, if every number is treated alike; None if that cannot be said.
         names: The parameters that it is for by name: an update without them is refused.
+        ranges: The least and the greatest value of parts of its state, by path, where they are
+            known. A saved state outside them is refused.
+
+    A rule that a function made is pickled as that function and its arguments.
     """
 
     init: Callable[[Tree], State]
@@ -60,6 +79,20 @@ class Rule:
     parts: Mapping[str, "Rule"] = field(default_factory=dict)
     pieces: Callable[[Any], Pieces] | None = None
     names: frozenset[str] = frozenset()
+    ranges: Ranges = field(default_factory=dict)
+    recipe: tuple[Any, ...] | None = field(default=None, init=False)
+    """The function that made it, and its arguments."""
+
+    def __copy__(self) -> "Rule":
+        return self  # a rule does not change
+
+    def __deepcopy__(self, memo: Any) -> "Rule":
+        return self
+
+    def __reduce__(self) -> Any:
+        if self.recipe is not None:
+            return _made_again, self.recipe
+        return Rule, tuple([getattr(self, f.name) for f in fields(self) if f.init])
 
     def __repr__(self) -> str:
         shown = [repr(part) for part in self.parts.values() if not self.settings]
@@ -82,6 +115,25 @@ def _shown(value: Any) -> str:
     return value.__qualname__ if is_function else repr(value)
 
 
+def _made_again(make: Callable[..., Rule], args: tuple[Any, ...], options: Any) -> Rule:
+    return make(*args, **options)
+
+
+def remembered(make: Callable[P, Rule]) -> Callable[P, Rule]:
+    """A maker of rules that are pickled as the maker and its arguments."""
+
+    explaining = explained(make)
+
+    @wraps(make)
+    def made(*args: P.args, **options: P.kwargs) -> Rule:
+        rule = replace(explaining(*args, **options))
+        object.__setattr__(rule, "recipe", (made, args, options))
+        return rule
+
+    return made
+
+
+@remembered
 def stateless(
     apply: Callable[[Tree, Tree], dict[Any, Any]], name: str = "stateless", **settings: Any
 ) -> Rule:
@@ -89,16 +141,24 @@ def stateless(
     return Rule(lambda theta: {}, lambda g, state, theta: (apply(g, theta), state), name, settings)
 
 
+@remembered
 def stateful(
     init: Callable[[Tree], State],
     apply: Callable[[Tree, State, Tree], tuple[dict[Any, Any], State]],
     name: str = "stateful",
+    ranges: Ranges | None = None,
     **settings: Any,
 ) -> Rule:
-    """A rule from `init(theta)` and `apply(directions, state, theta)`."""
-    return Rule(init, apply, name, settings)
+    """A rule from `init(theta)` and `apply(directions, state, theta)`.
+
+    Args:
+        ranges: The least and the greatest value of parts of the state, by name: a saved state
+            outside them is refused.
+    """
+    return Rule(init, apply, name, settings, ranges=ranges or {})
 
 
+@remembered
 def elementwise(
     formula: Callable[..., Any],
     fields: Mapping[str, float] | None = None,
@@ -107,6 +167,7 @@ def elementwise(
     advance: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
     name: str = "elementwise",
     dtype: Any = None,
+    ranges: Ranges | None = None,
     **settings: Any,
 ) -> Rule:
     """A rule that treats every number alike, which makes it fast.
@@ -124,8 +185,10 @@ def elementwise(
             that the parameter took part in; or `constants(shared)`, if there is any.
         shared: What is kept once for all parameters, by name.
         advance: From `shared` to that of the next step.
-        dtype: The type of floats in which fields are kept and the formula computed for arrays;
-            None for that of each parameter.
+        dtype: The type of floats in which fields are kept and the formula computed for arrays,
+            "float32" or "float64"; None for that of each parameter.
+        ranges: The least and the greatest value of what is kept, by name, such as
+            {"v": (0.0, np.inf)}: a saved state outside them is refused.
 
     Raises:
         UpdateError: a name is kept twice; or, at the first step, the formula is not elementwise.
@@ -165,7 +228,9 @@ def elementwise(
                 after[f][k] = v
         return directions, after
 
-    return Rule(init, apply, name, settings, pieces=lambda key: [((), one)])
+    return Rule(
+        init, apply, name, settings, pieces=lambda key: [((), one)], ranges=dict(ranges or {})
+    )
 
 
 def filled_like(x: Any, start: float, dtype: Any = None) -> Any:
@@ -184,9 +249,11 @@ def named(make: Callable[P, Rule]) -> Callable[P, Rule]:
     """
     signature = inspect.signature(make)
 
+    explaining = explained(make)
+
     @wraps(make)
     def made(*args: P.args, **options: P.kwargs) -> Rule:
-        rule = make(*args, **options)
+        rule = explaining(*args, **options)
         given = signature.bind(*args, **options)
         given.apply_defaults()
         shown = {
@@ -196,7 +263,7 @@ def named(make: Callable[P, Rule]) -> Callable[P, Rule]:
         }
         return replace(rule, name=make.__name__, settings=shown)
 
-    return made
+    return remembered(made)
 
 
 def _is_left_off(value: Any, default: Any) -> bool:
@@ -204,6 +271,7 @@ def _is_left_off(value: Any, default: Any) -> bool:
     return is_option and (value is default or (not callable(value) and value == default))
 
 
+@remembered
 def chain(*rules: Rule, name: str = "chain", **settings: Any) -> Rule:
     """Apply rules one after the other, each to the directions that the one before it gave.
 
@@ -211,7 +279,7 @@ def chain(*rules: Rule, name: str = "chain", **settings: Any) -> Rule:
     """
     for rule in rules:
         if not isinstance(rule, Rule):
-            raise UpdateError(f"a chain is made of rules such as scale(0.1), got {rule!r}")
+            raise UpdateError(f"a chain is made of rules such as scale(0.1), got {brief(rule)}")
     parts = {f"{i} {rule.name}": rule for i, rule in enumerate(rules)}
 
     def init(theta: Tree) -> State:
@@ -224,7 +292,27 @@ def chain(*rules: Rule, name: str = "chain", **settings: Any) -> Rule:
         return dict(g), after
 
     names = frozenset[str]().union(*(rule.names for rule in rules))
-    return Rule(init, apply, name, settings, parts, pieces_of(parts), names)
+    return Rule(init, apply, name, settings, parts, pieces_of(parts), names, ranges_of(parts))
+
+
+def ranges_of(parts: Mapping[str, Rule]) -> Ranges:
+    """The ranges of the states of several rules, by path."""
+    return {
+        f"{place}/{path}": bounds
+        for place, rule in parts.items()
+        for path, bounds in rule.ranges.items()
+    }
+
+
+def out_of_range(ranges: Ranges, saved: Mapping[str, Any]) -> list[str]:
+    """What lies outside its range in a saved state, a sentence each."""
+    return [
+        f"{name} is not between {least} and {greatest}"
+        for path, (least, greatest) in ranges.items()
+        for name, value in saved.items()
+        if name == path or name.startswith(path + "/")
+        if not np.all((np.asarray(value) >= least) & (np.asarray(value) <= greatest))
+    ]
 
 
 def pieces_of(parts: Mapping[str, Rule]) -> Callable[[Any], Pieces] | None:

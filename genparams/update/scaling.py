@@ -3,10 +3,12 @@
 from collections.abc import Callable
 
 from genparams.errors import InvalidValue
-from genparams.update.rule import Rule, elementwise
+from genparams.tree import brief
+from genparams.update.rule import AT_LEAST_0, Rule, elementwise, remembered
 from genparams.update.settings import FINITE, number
 
 
+@remembered
 def scale(factor: float) -> Rule:
     """Multiply by a fixed factor: direction = factor * g.
 
@@ -17,6 +19,7 @@ def scale(factor: float) -> Rule:
     return elementwise(lambda g, theta: g * factor, name="scale", factor=factor)
 
 
+@remembered
 def scale_by_state(factor: float) -> Rule:
     """Multiply by a factor that is part of the state: direction = factor * g.
 
@@ -30,11 +33,13 @@ def scale_by_state(factor: float) -> Rule:
         lambda g, theta, factor: g * factor,
         shared={"factor": factor},
         constants=lambda shared: (shared["factor"],),
+        ranges={"factor": AT_LEAST_0} if factor >= 0.0 else None,  # it can be set from 0 on
         name="scale_by_state",
         factor=factor,
     )
 
 
+@remembered
 def scale_by_schedule(schedule: Callable[[int], float]) -> Rule:
     """Multiply by a factor that depends on the step: direction = schedule(count) * g.
 
@@ -46,7 +51,7 @@ def scale_by_schedule(schedule: Callable[[int], float]) -> Rule:
     if not callable(schedule):
         raise InvalidValue(
             f"scale_by_schedule takes a function of the count of steps, such as "
-            f"exponential_decay(0.1, 0.9, 100), got {schedule!r}; a number goes into scale"
+            f"exponential_decay(0.1, 0.9, 100), got {brief(schedule)}; a number goes into scale"
         )
     return elementwise(
         lambda g, theta, factor: g * factor,
@@ -60,6 +65,7 @@ def scale_by_schedule(schedule: Callable[[int], float]) -> Rule:
     )
 
 
+@remembered
 def scale_by_inverse_time(step_size_init: float, step_size_beta: float) -> Rule:
     """Multiply by a step size that falls with the number of steps.
 

@@ -25,7 +25,10 @@ from dataclasses import KW_ONLY, dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from genparams.attributes import closed
 from genparams.errors import InvalidValue
+from genparams.keywords import explained
+from genparams.tree import brief
 from genparams.update.settings import ABOVE_0, AT_LEAST_0, COUNT, FINITE, Kind, number, plain
 
 Schedule = Callable[[int], float]
@@ -37,6 +40,11 @@ _CYCLES = Kind(
 )
 
 
+def _advice(schedule: Any, name: str) -> str:
+    kind = type(schedule).__name__
+    return f"a schedule does not change: make another {kind}, and an update with it"
+
+
 def _settle(schedule: Any, **asked: Kind) -> None:
     """Check the numbers of a new schedule, and make them plain."""
     for name, kind in asked.items():
@@ -44,6 +52,8 @@ def _settle(schedule: Any, **asked: Kind) -> None:
         object.__setattr__(schedule, name, value)
 
 
+@explained
+@closed(advice=_advice)
 @dataclass(frozen=True, slots=True)
 class constant_schedule:
     """The same factor at every step: value.
@@ -61,6 +71,8 @@ class constant_schedule:
         return self.value
 
 
+@explained
+@closed(advice=_advice)
 @dataclass(frozen=True, slots=True)
 class inverse_time_decay:
     """A factor that falls as one over the count.
@@ -86,6 +98,8 @@ class inverse_time_decay:
         return self.init / (1.0 + self.rate * count / self.steps)
 
 
+@explained
+@closed(advice=_advice)
 @dataclass(frozen=True, slots=True)
 class one_over_sqrt:
     """A factor that falls as one over the root of the number of steps.
@@ -107,6 +121,8 @@ class one_over_sqrt:
         return self.init / math.sqrt(count + 1)
 
 
+@explained
+@closed(advice=_advice)
 @dataclass(frozen=True, slots=True)
 class exponential_decay:
     """A factor that is multiplied by `rate` over every `steps` steps.
@@ -157,6 +173,8 @@ class exponential_decay:
         return max(factor, self.end) if self.rate < 1.0 else min(factor, self.end)
 
 
+@explained
+@closed(advice=_advice)
 @dataclass(frozen=True, slots=True)
 class polynomial_decay:
     """A factor that goes from `init` to `end` as a power of the share of the way that is left.
@@ -186,6 +204,8 @@ class polynomial_decay:
         return self.end + (self.init - self.end) * (1.0 - s) ** self.power
 
 
+@explained
+@closed(advice=_advice)
 @dataclass(frozen=True, slots=True)
 class cosine_decay:
     """A factor that falls from `init` to `end` along half a cosine, once or again and again.
@@ -249,6 +269,8 @@ class cosine_decay:
         return self.end + (self.init - self.end) * (0.5 * (1.0 + math.cos(math.pi * s)))
 
 
+@explained
+@closed(advice=_advice)
 @dataclass(frozen=True, slots=True)
 class piecewise_constant:
     """A factor that is multiplied by another at given counts, and stays between them.
@@ -271,7 +293,7 @@ class piecewise_constant:
         if not isinstance(self.factors, Mapping):
             raise InvalidValue(
                 "piecewise_constant: factors must be a dictionary from counts to factors, such as "
-                f"{{100: 0.5}}, got {self.factors!r}"
+                f"{{100: 0.5}}, got {brief(self.factors)}"
             )
         plain = {
             number("piecewise_constant", "a boundary", boundary, COUNT): number(
@@ -290,6 +312,8 @@ class piecewise_constant:
         return value
 
 
+@explained
+@closed(advice=_advice)
 @dataclass(frozen=True, slots=True)
 class join_schedules:
     """One schedule after the other, each counting from its own beginning.
@@ -318,7 +342,7 @@ class join_schedules:
             if not callable(schedule):
                 raise InvalidValue(
                     "join_schedules: a schedule is a function of a count, such as "
-                    f"constant_schedule(0.1), got {schedule!r}"
+                    f"constant_schedule(0.1), got {brief(schedule)}"
                 )
         if len(boundaries) != len(schedules) - 1:
             raise InvalidValue(

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from genparams.errors import InvalidValue
+from genparams.tree import brief
 
 FloatType = str | type | np.dtype | None
 """A type of floats, such as "float32" or np.float64; None for that of each parameter."""
@@ -40,7 +41,7 @@ def number(owner: str, name: str, value: Any, kind: Kind) -> Any:
     if isinstance(value, Real) and not isinstance(value, bool) and kind.holds(value):
         return kind.becomes(value)
     raise InvalidValue(
-        f"{owner}: {name} must be {kind.words}, got {value!r}; write {name}={kind.example}"
+        f"{owner}: {name} must be {kind.words}, got {brief(value)}; write {name}={kind.example}"
     )
 
 
@@ -64,7 +65,7 @@ def float_type(dtype: FloatType) -> np.dtype | None:
     """The type of floats that is meant.
 
     Raises:
-        InvalidValue: it is none.
+        InvalidValue: it is none, or has fewer digits and a smaller range than float32.
     """
     if dtype is None:
         return None
@@ -74,7 +75,12 @@ def float_type(dtype: FloatType) -> np.dtype | None:
         found = None
     if found is None or found.kind != "f":
         raise InvalidValue(
-            f"dtype must be a type of floats, got {dtype!r}; write dtype='float32' or "
+            f"dtype must be a type of floats, got {brief(dtype)}; write dtype='float32' or "
             "dtype='float64'"
+        )
+    if found.itemsize < 4:
+        raise InvalidValue(
+            f"dtype must be at least float32, got {found}: the squares of gradients, and epsilon, "
+            "leave its range; write dtype='float32'"
         )
     return found

@@ -1,11 +1,14 @@
 """Targets: which parameters an update moves."""
 
+import weakref
 from collections.abc import Iterable, Mapping
+from pickle import PicklingError
 from typing import Any
 
 from genparams.errors import NothingAccumulated, UnknownFunction, UpdateError
 from genparams.params import Parameter, ParamStore, changes, labels
-from genparams.registry import named
+from genparams.registry import named, replaced
+from genparams.tree import brief
 
 
 class Targets:
@@ -14,6 +17,7 @@ class Targets:
     def __init__(self, targets: Iterable[Any], callees: bool):
         self._wholes: list[Any] = []
         self._named: list[tuple[ParamStore, str]] = []
+        self._owners: list[tuple[weakref.ref[Any], list[str]]] = []
         self._callees = callees
         for target in targets:
             if isinstance(target, Mapping):
@@ -22,10 +26,10 @@ class Targets:
             elif isinstance(target, str):
                 raise UpdateError(
                     "functions are named together with their parameters, "
-                    f"ParamUpdate(rule, {target}=[...]), or given themselves; got {target!r}"
+                    f"ParamUpdate(rule, {target}=[...]), or given themselves; got {brief(target)}"
                 )
             elif callees and not hasattr(target, "seen"):
-                raise UpdateError(f"callees=True needs generative functions, got {target!r}")
+                raise UpdateError(f"callees=True needs generative functions, got {brief(target)}")
             else:
                 store_of(target)
                 self._wholes.append(target)
@@ -39,12 +43,36 @@ class Targets:
         self._seen: list[int] | None = None
 
     def _name(self, owner: Any, names: Iterable[str]) -> None:
-        store = _owner_store(owner)
+        owner = named(owner) if isinstance(owner, str) else owner
+        store = store_of(owner)
         if isinstance(names, str):
             raise UpdateError(
                 f"the parameters of an update are a list of names, got {names!r}; write [{names!r}]"
             )
-        self._named += [(store, store[name].name) for name in names]
+        names = [store[name].name for name in names]
+        self._named += [(store, name) for name in names]
+        self._owners.append((weakref.ref(owner), names))
+
+    def __reduce__(self) -> Any:
+        owned: list[Any] = [({ref(): names}, ref()) for ref, names in self._owners]
+        if any(owner is None for _, owner in owned):
+            raise PicklingError(
+                "the function whose parameters this update moves is gone; keep it, or make the "
+                "update with the function itself"
+            )
+        return Targets, ([*self._wholes, *(target for target, _ in owned)], self._callees)
+
+    def passed_over(self) -> list[Parameter]:
+        """What the runs of functions given whole have read, beside the parameters meant."""
+        known = {*self.parameters()}
+        read = [store[n] for f in self._wholes for store, n in _seen_by(f) if n in store]
+        return [p for p in read if p not in known]
+
+    def replaced(self) -> list[str]:
+        """The names of the functions that were defined again since."""
+        stores = [*map(store_of, self._wholes), *(store for store, _ in self._named)]
+        origins = [store_of(getattr(whole, "origin", whole)) for whole in self._wholes]
+        return list(dict.fromkeys(s.owner for s in (*stores, *origins) if replaced(s)))
 
     def parameters(self) -> list[Parameter]:
         """Every parameter meant, frozen or not: the same list as long as nothing has changed."""
@@ -70,7 +98,7 @@ class Targets:
         """The end of a sentence that says why no parameter can be moved."""
         if self._found:
             return "all of its parameters are frozen"
-        seen = {store.owner for whole in self._wholes for store, _ in getattr(whole, "seen", ())}
+        seen = {store.owner for whole in self._wholes for store, _ in _seen_by(whole)}
         if seen:
             return f"its runs read parameters of {', '.join(sorted(seen))} only; write callees=True"
         return "none of its parameters is initialised"
@@ -79,7 +107,7 @@ class Targets:
         """A user's gradients, by parameter or by function and then by parameter, checked."""
         if not isinstance(grads, Mapping):
             raise UpdateError(
-                f"grads are a dictionary by parameter, such as {{'a': 1.0}}, got {grads!r}"
+                f"grads are a dictionary by parameter, such as {{'a': 1.0}}, got {brief(grads)}"
             )
         known = dict.fromkeys(self.parameters())
         names = labels(p.store for p in known)
@@ -115,6 +143,11 @@ class Targets:
         return found
 
 
+def _seen_by(whole: Any) -> Iterable[tuple[ParamStore, str]]:
+    """What a function's runs have read; nothing for a store."""
+    return tuple(getattr(whole, "seen", ()))
+
+
 def _owner_store(owner: Any) -> ParamStore:
     return store_of(named(owner) if isinstance(owner, str) else owner)
 
@@ -123,5 +156,5 @@ def store_of(owner: Any) -> ParamStore:
     """The store that a target stands for."""
     store = owner if isinstance(owner, ParamStore) else getattr(owner, "params", None)
     if not isinstance(store, ParamStore):
-        raise UnknownFunction(f"expected a generative function or a ParamStore, got {owner!r}")
+        raise UnknownFunction(f"expected a generative function or a ParamStore, got {brief(owner)}")
     return store

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from genparams.attributes import closed
+from genparams.keywords import explained
 from genparams.params import Parameter
 from genparams.update.norm import norm
 from genparams.update.settings import COUNT, number
@@ -37,6 +39,8 @@ class Step:
         return self.step_norm / self.value_norm
 
 
+@explained
+@closed()
 class GradientTracer:
     """Writes down, for each step and parameter, the gradient's norm and what the step did.
 
@@ -54,9 +58,12 @@ class GradientTracer:
         InvalidValue: `limit` is not a count.
     """
 
+    limit: int | None
+    records: list[Step]
+
     def __init__(self, limit: int | None = None):
         self.limit = None if limit is None else number("GradientTracer", "limit", limit, COUNT)
-        self.records: list[Step] = []
+        self.records = []
 
     def global_norm(self, step: int) -> float:
         """The norm of all gradients of one step together, before the rule.

@@ -1,11 +1,14 @@
 """Combinators: what they run, what they return, and the gradients that flow through them."""
 
+import pickle
+
 import numpy as np
 import pytest
 from scipy.stats import norm
 
 from genparams import (
     ADAM,
+    ChoiceMap,
     FixedStepGradientDescent,
     GenerativeFunction,
     ParamUpdate,
@@ -614,3 +617,98 @@ def test_discrete_states_carry_no_gradient():
     trace, _ = unfold(flip).generate((3, False), {i: {"s": i > 0} for i in range(3)})
     trace.accumulate_param_gradients()
     assert flip.params["p"].grad == pytest.approx(-1.0 / 0.8 + 1.0 / 0.2)
+
+
+# --- Gradients by arguments, and arrays of choices
+
+
+@gen
+def pulled(x, pull):
+    return normal(pull * x, 1.0) @ "x"
+
+
+@gen
+def pushed(x, push):
+    return normal(push + x, 1.0) @ "x"
+
+
+@gen
+def drifting(step, state, drift):
+    return normal(state + drift * step, 1.0) @ "x"
+
+
+@gen
+def grown(x):
+    return x, [x - 1.0] if x > 0.5 else []
+
+
+@gen
+def gathered(value, results):
+    return normal(value + sum(results), 1.0) @ "x"
+
+
+BY_ARGUMENTS = {
+    "map_": (map_(pulled, arg_grads=("x", "pull")), (np.array([1.0, 2.0]), [0.5, 0.25]), (0, 1)),
+    "map_ of a distribution": (map_(normal, arg_grads=("mu",)), ([1.0, 2.0], [0.5, 0.25]), (0,)),
+    "unfold": (unfold(drifting, arg_grads=("state", "drift")), (3, 0.5, 0.25), (1, 2)),
+    "switch": (switch(pulled, pushed, arg_grads=("x",)), (1, 0.5, 0.25), (1,)),
+    "switch of one kind": (switch(pulled, arg_grads=("pull",)), (0, 0.5, 0.25), (2,)),
+    "mask": (mask(pulled, arg_grads=("pull",)), (True, 0.5, 0.25), (2,)),
+    "recurse": (recurse(grown, gathered, arg_grads=("x",)), (1.25,), (0,)),
+}
+
+
+@pytest.mark.parametrize("name", BY_ARGUMENTS)
+def test_a_combinator_gives_the_gradients_by_arguments_that_are_named(name):
+    f, args, places = BY_ARGUMENTS[name]
+    assert check_gradients(f, args).error < 1e-6
+    _, arg_grads = f.simulate(args, rng=0).accumulate_param_gradients()
+    assert [i for i, g in enumerate(arg_grads) if g is not None] == list(places)
+
+
+def test_a_combinator_with_gradients_by_arguments_pickles():
+    f = unfold(drifting, arg_grads=("drift",))
+    assert pickle.loads(pickle.dumps(f)) is f
+    assert f is not unfold(drifting)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: switch(pulled, pushed, arg_grads=("pull",)),
+        lambda: unfold(drifting, arg_grads=("step",)),
+        lambda: mask(pulled, arg_grads=("y",)),
+        lambda: recurse(grown, gathered, arg_grads=("value",)),
+        lambda: map_(pulled, arg_grads="x"),
+    ],
+)
+def test_a_name_that_is_no_argument_of_the_combination_is_refused(make):
+    with pytest.raises(ArgumentError, match=r"has no argument|write \('x',\)"):
+        make()
+
+
+def test_an_argument_of_a_kernel_may_be_given_by_name():
+    @gen
+    def f():
+        unfold(drifting)(2, 0.0, drift=0.5) @ "steps"
+        mask(pulled)(True, 1.0, pull=2.0) @ "masked"
+        return switch(pulled, pushed)(1, 1.0, push=2.0) @ "switched"
+
+    assert len(f.simulate().choices) == 4
+
+
+def test_rows_give_an_array_to_a_map_and_to_an_unfolding():
+    @gen
+    def f(xs):
+        map_(pulled, shared=("pull",))(xs, 2.0) @ "points"
+        return unfold(drifting)(len(xs), 0.0, 0.5) @ "steps"
+
+    xs = np.array([1.0, 2.0, 3.0])
+    rows = ChoiceMap.rows({"x": xs})
+    trace, weight = f.generate((xs,), {"points": rows, "steps": rows})
+    assert weight == trace.log_prob
+    assert [trace["points", i, "x"] for i in range(3)] == xs.tolist()
+    assert rows == ChoiceMap({(i, "x"): x for i, x in enumerate(xs)})
+    assert ChoiceMap.rows({"a": {"b": xs}, "c": np.ones((3, 2))})[1, "c"].tolist() == [1.0, 1.0]
+    trace, weight = map_(normal).generate((xs, xs), ChoiceMap.rows({(): xs}))
+    assert weight == trace.log_prob

@@ -9,7 +9,7 @@ import pytest
 from genparams.errors import InvalidValue
 from genparams.update import configurations
 from genparams.update.configurations import ADAM, SGD, AdamW, NAdam, RMSProp
-from genparams.update.hyperparameters import by_name, from_hyperparameters, known
+from genparams.update.hyperparameters import by_name, from_hyperparameters, known_rules
 from genparams.update.rule import Rule
 from genparams.update.schedules import one_over_sqrt
 
@@ -17,7 +17,7 @@ NEEDED = {
     "fixedstepgradientdescent": {"step_size": 0.1},
     "gradientdescent": {"step_size_init": 0.1, "step_size_beta": 1.0},
 }
-each_name = pytest.mark.parametrize("name", known())
+each_name = pytest.mark.parametrize("name", known_rules())
 
 
 def maker(name):
@@ -33,9 +33,9 @@ def test_every_configuration_is_known():
         and inspect.signature(make).return_annotation is Rule
         and name[0].isupper()
     }
-    assert set(known()) == public
-    assert known() == tuple(sorted(known()))
-    assert len(known()) == 19
+    assert set(known_rules()) == public
+    assert known_rules() == tuple(sorted(known_rules()))
+    assert len(known_rules()) == 19
 
 
 @each_name

@@ -646,7 +646,7 @@ LOOSE: Any = ADAM
         (lambda: ADAM(math.inf), "learning_rate must be above 0, or a schedule, got inf"),
         (lambda: ADAM(beta1=1.0), "beta1 must be at least 0 and below 1, got 1.0; write beta1=0.9"),
         (lambda: ADAM(beta2=math.nan), "beta2 must be at least 0 and below 1, got nan"),
-        (lambda: ADAM(epsilon=0.0), "epsilon must be above 0 and finite, got 0.0"),
+        (lambda: ADAM(epsilon=-1.0), "epsilon must be at least 0 and finite, got -1.0"),
         (lambda: ADAM(decay=-1.0), "ADAM: decay must be at least 0 and finite, got -1.0"),
         (lambda: LOOSE(backoff_steps=1.5), "ADAM: backoff_steps must be a whole number from 0 on"),
         (lambda: ADAM(backoff_steps=-1), "backoff_steps must be a whole number from 0 on, got -1"),

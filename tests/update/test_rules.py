@@ -193,7 +193,7 @@ def test_the_text_of_a_rule_shows_its_numbers():
         (lambda: ADAM(-0.1), "learning_rate must be above 0"),
         (lambda: ADAM(beta1=1.0), "beta1 must be at least 0 and below 1, got 1.0"),
         (lambda: ADAM(beta2=-0.1), "beta2 must be at least 0 and below 1"),
-        (lambda: ADAM(epsilon=0.0), "epsilon must be above 0"),
+        (lambda: ADAM(epsilon=-1.0), "epsilon must be at least 0"),
     ],
 )
 def test_a_setting_outside_its_range_is_refused(make, message):

@@ -24,14 +24,13 @@ import functools
 import math
 import operator
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
 from genparams.autodiff import (
     Box,
     np,
-    operand,
     paired,
     raw,
     scatter,
@@ -40,11 +39,18 @@ from genparams.autodiff import (
     sum_to,
     total,
 )
-from genparams.dsl.distributions.domains import Domain, Kind, real_number
-from genparams.dsl.execution import Rng
+from genparams.dsl.distributions.domains import Domain, Kind, place, real_number, shown, taken
+from genparams.dsl.execution import Rng, seeded
 from genparams.dsl.gen import GenerativeFunction
 from genparams.dsl.interpreter import Call, Run
-from genparams.errors import ArgumentError, DistributionError, ShapeError, nearest
+from genparams.errors import (
+    ArgumentError,
+    DistributionError,
+    InvalidValue,
+    ShapeError,
+    nearest,
+)
+from genparams.keywords import answering
 from genparams.numeric import arrays, scalars
 from genparams.types import Address, global_name
 
@@ -68,6 +74,11 @@ def once(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return remembered
 
 
+def plain(x: Any) -> Any:
+    """A value, or a tuple of them, without boxes."""
+    return tuple(map(plain, x)) if type(x) is tuple else raw(x)
+
+
 def made_of_parts(make: Callable[..., Any]) -> Callable[..., Any]:
     """Make one distribution of the same parts as long as it lives; it pickles as them.
 
@@ -87,6 +98,16 @@ def made_of_parts(make: Callable[..., Any]) -> Callable[..., Any]:
     return made
 
 
+_OF_ARRAYS = "write log_prob(x, *args), its logarithm, or log_probs for one of each entry"
+
+
+@answering(
+    pdf=_OF_ARRAYS,
+    logpdf=_OF_ARRAYS,
+    pmf=_OF_ARRAYS,
+    logpmf=_OF_ARRAYS,
+    rvs="write sample(*args, rng=...)",
+)
 class SingleChoice(GenerativeFunction):
     """A generative function with one choice, its value: a distribution, or a product of several."""
 
@@ -113,8 +134,25 @@ class SingleChoice(GenerativeFunction):
         """
 
     @abstractmethod
+    def fitted(self, x: Any, args: Sequence[Any], size: Any) -> Any:
+        """A value outside a model, broadcast with the arguments unless there is a size.
+
+        Raises:
+            ShapeError: they do not broadcast.
+        """
+
+    @abstractmethod
     def log_prob_of(self, x: Any, args: Sequence[Any]) -> Any:
         """log p(x), summed over the batch: a float, or one node on the tape of its boxes."""
+
+    @abstractmethod
+    def log_probs_of(self, x: Any, args: Sequence[Any]) -> Any:
+        """log p of each entry of the batch: an array, or one node on the tape of its boxes."""
+
+    @property
+    @abstractmethod
+    def support(self) -> str:
+        """The values that have a density, in words."""
 
     def perform(self, run: Run, call: Call, key: Address) -> Any:
         return run.choice(self, call.args, call.options, key)
@@ -122,19 +160,78 @@ class SingleChoice(GenerativeFunction):
     def complete(self, args: tuple[Any, ...]) -> Call:
         return self(*args) if len(args) < len(self.arguments) else self._whole(args)
 
-    def log_prob(self, x: Any, *args: Any, **named: Any) -> float:
-        """log p(x), summed over the batch; -inf outside the support."""
-        call = self(*args, **named)
-        operands = [operand(a) for a in call.args]
-        value = x if type(x) is Box else call.fn.coerce(x, operands, call.options)
-        return call.fn.log_prob_of(value, operands)
+    def operands(self, args: Sequence[Any]) -> list[Any]:
+        """Arguments from outside as floats, arrays of floats and boxes.
+
+        Raises:
+            DistributionError: one is a masked array.
+            ArgumentError: one does not consist of numbers.
+        """
+        for a in args:
+            if type(a) is not float and type(a) is not Box:
+                break
+        else:
+            return list(args)
+        name = self.__name__
+        return [taken(name, n, a) for n, a in zip(self.arguments, args, strict=True)]
+
+    @property
+    def has_gradients(self) -> Mapping[str, bool]:
+        """Whether the log density has a gradient by the value, `x`, and by each argument."""
+        each = {name: domain.smooth for name, domain in self.arguments.items()}
+        return {"x": self.kind.continuous, **each}
+
+    def log_prob(self, x: Any, *args: Any, **named: Any) -> Any:
+        """log p(x), summed over the batch; -inf outside the support.
+
+        The value and the arguments broadcast. The gradient flows through all that are traced.
+        """
+        return self(*args, **named).log_prob(x)
+
+    def log_probs(self, x: Any, *args: Any, **named: Any) -> Any:
+        """log p of each entry of the batch, in the shape of the batch."""
+        return self(*args, **named).log_probs(x)
 
     def sample(self, *args: Any, size: Size = None, rng: Rng = None, **named: Any) -> Any:
-        """Draw a value."""
-        call = self(*args, size=size, **named)
-        return call.fn.draw(
-            np.random.default_rng(rng), [operand(a) for a in call.args], call.options
-        )
+        """Draw a value; `rng` is a generator, a seed, or None for fresh randomness."""
+        return self(*args, size=size, **named).sample(rng=rng)
+
+    def log_prob_called(self, x: Any, call: Call) -> Any:
+        """The work of `Call.log_prob`."""
+        operands = self.operands(call.args)
+        return self.log_prob_of(self.fitted(x, operands, call.options), operands)
+
+    def log_probs_called(self, x: Any, call: Call) -> Any:
+        """The work of `Call.log_probs`."""
+        operands = self.operands(call.args)
+        return self.log_probs_of(self.fitted(x, operands, call.options), operands)
+
+    def sample_called(self, call: Call, size: Size, rng: Rng) -> Any:
+        """The work of `Call.sample`."""
+        if size is not None and call.options is not None:
+            raise ArgumentError(f"{call!r} has size {call.options!r} already; give one of the two")
+        size = call.options if size is None else size
+        return self.draw(seeded(rng), self.operands(call.args), size)
+
+    def why_impossible(self, x: Any, args: Sequence[Any]) -> str:
+        """Why log p(x) is not finite: how many entries, the first of them, and the support."""
+        x, args = plain(x), [raw(a) for a in args]
+        log_probs = np.asarray(self.log_probs_of(x, args))
+        bad = np.argwhere(~np.isfinite(log_probs))
+        about = f"the support of {self.__name__} is {self.support}"
+        if not len(bad):
+            return f"every entry has a finite log probability, but their sum overflows; {about}"
+        at = tuple(int(i) for i in bad[0])
+        said = self.entry_in_words(x, args, at, len(bad))
+        levels = " or ".join(sorted({repr(float(v)) for v in log_probs[~np.isfinite(log_probs)]}))
+        if not log_probs.ndim:
+            return f"{said}, and its log probability is {levels}; {about}"
+        have = "entry has" if len(bad) == 1 else "entries have"
+        return f"{len(bad)} of {log_probs.size} {have} log probability {levels}: {said}; {about}"
+
+    def entry_in_words(self, x: Any, args: Sequence[Any], at: tuple[int, ...], count: int) -> str:
+        """What the entry of a value at an index of the batch is: the first of `count`."""
+        return f"the value is {x!r}" if not at else f"the first is{place(at)}"
 
     def __reduce__(self) -> Any:
         """Pickled by what it was made of, or by its name in the module of its functions."""
@@ -177,6 +274,9 @@ class Distribution(SingleChoice):
         defaults: dict[str, Any] | None = None,
         doc: str | None = None,
         note: str = "",
+        within: str = "",
+        fault: Callable[..., str] | None = None,
+        single: bool = False,
     ):
         self.__name__ = name
         self.__module__ = draw.__module__
@@ -192,12 +292,16 @@ class Distribution(SingleChoice):
         self._draw = draw
         self.terms = terms  # also what a mixture asks of its components
         self.density = density
-        self.support = support
+        self.inside = support  # tells where the density is not zero; None if it never is
+        self._within = within or kind.words
+        self.fault = fault  # what is wrong with one value, given its arguments
+        self.single = single  # whether the sampler takes size=None for one number
         self._keywords = keywords or {}
         self._positional = len(arguments) if positional is None else positional
         self.joint = joint
         self._complete = self._positional if self._positional == len(arguments) else -1
         self._tests = [(i + 1, d.test) for i, _, d in self._domains if d.test]
+        self._all_tests = [(i, d.test) for i, _, d in places if d.test]
         self.width = width  # how many numbers a temporary holds for each entry of the value
         self._event = event or (lambda args: shape_of(args[0])[-1:])  # the shape of one value
         self._defaults = defaults or {}
@@ -230,17 +334,101 @@ class Distribution(SingleChoice):
 
     # --- what the interpreter asks
 
+    @property
+    def support(self) -> str:
+        """The values that have a density, in words."""
+        return self._within
+
     def draw(self, rng: Any, args: Sequence[Any], size: Any) -> Any:
-        """A value that cannot be written to, given arguments in order."""
+        """A value that cannot be written to, given arguments in order.
+
+        Raises:
+            DistributionError: an argument is outside its domain, or the draw is no finite number.
+        """
+        if size is None and self.single:
+            for a in args:
+                if type(a) is not float:
+                    break
+            else:
+                return self._draw_one(rng, args)
         args = [raw(a) for a in args]
+        batch = self.batch_shape(args, size)
         with np.errstate(all="ignore"):
             self._check(args)
             self._check_late(args)
-        value = self._draw(rng, *args, size=self.batch_shape(args, size))
-        if isinstance(value, np.ndarray) and value.ndim:
-            value.setflags(write=False)
-            return value
-        return self.kind.convert(value)
+            value = self._drawn(rng, args, batch)
+            if isinstance(value, np.ndarray) and value.ndim:
+                if value.dtype.kind == "f" and not math.isfinite(value.sum()):
+                    self._refuse_overflow(value, args)
+                value.setflags(write=False)
+                return value
+        value = self.kind.convert(value)
+        if value - value != 0:
+            self._refuse_overflow(value, args)
+        return value
+
+    def _draw_one(self, rng: Any, args: Sequence[Any]) -> Any:
+        """`draw` of a single number by single numbers, without numpy's arrays."""
+        for i, test in self._all_tests:
+            if not test(args[i]):
+                self._check(args)
+                self._check_late(args)
+        if self.joint is not None:
+            self.joint(*args)
+        value = self._drawn(rng, args, None)
+        if type(value) is not float or self.kind is not real_number:
+            value = self.kind.convert(value)
+        if value - value != 0:
+            self._refuse_overflow(value, args)
+        return value
+
+    def _drawn(self, rng: Any, args: Sequence[Any], size: Any) -> Any:
+        try:
+            return self._draw(rng, *args, size=size)
+        except InvalidValue:
+            raise
+        except (ValueError, ArithmeticError) as error:
+            raise DistributionError(
+                f"{self.__name__} cannot be drawn{self._given(args, ())}: {error}"
+            ) from None
+
+    def _refuse_overflow(self, value: Any, args: Sequence[Any]) -> None:
+        """Raise where a draw is no finite number."""
+        value = np.asarray(value)
+        bad = np.argwhere(~np.isfinite(value))
+        if len(bad):
+            at = tuple(int(i) for i in bad[0])
+            here = at[: value.ndim - self.kind.rank]
+            raise DistributionError(
+                f"a draw of {self.__name__} is {float(value[at])}{place(at)}"
+                f"{self._given(args, here)}: its range is larger than that of floats"
+            )
+
+    def _given(self, args: Sequence[Any], at: tuple[int, ...]) -> str:
+        """The first few arguments at an index of the batch, as the end of a clause."""
+        parts = []
+        for a, (name, domain) in zip(args, self.arguments.items(), strict=True):
+            shape = np.shape(a)
+            batch = shape[: len(shape) - domain.rank]
+            own = at[len(at) - len(batch) :] if batch else ()
+            own = tuple(0 if n == 1 else i for i, n in zip(own, batch, strict=False))
+            if len(own) == len(batch) and domain.rank < 2:
+                parts.append(f"{name} = {shown(np.asarray(a)[own])}")
+        return f", where {', '.join(parts[:4])}" if parts else ""
+
+    def entry_in_words(self, x: Any, args: Sequence[Any], at: tuple[int, ...], count: int) -> str:
+        """What the entry of a value at an index of the batch is: the first of `count`."""
+        shape = np.shape(x)
+        batch = shape[: len(shape) - self.kind.rank]
+        one = np.asarray(x)[at[len(at) - len(batch) :]]
+        if self.fault is None:
+            subject = "the first" if at else "the value"
+            return f"{subject} is {shown(one)}{place(at)}{self._given(args, at)}"
+        subject = "the value"
+        if at:
+            subject = f"row {at[0]}" if len(at) == 1 else f"the entry{place(at)}"
+        subject = f"the first, {subject}," if count > 1 else subject
+        return f"{subject} {self.fault(one)}{self._given(args, at)}"
 
     def coerce(self, value: Any, args: Sequence[Any], size: Any) -> Any:
         """A value given from outside, in this distribution's type and shape.
@@ -270,6 +458,29 @@ class Distribution(SingleChoice):
             value.setflags(write=False)
         return value
 
+    def fitted(self, x: Any, args: Sequence[Any], size: Any) -> Any:
+        """A value outside a model, broadcast with the arguments unless there is a size."""
+        if type(x) is not Box and (
+            size is not None or (isinstance(x, (int, float)) and not any(map(shape_of, args)))
+        ):
+            return self.coerce(x, args, size)
+        value = x if type(x) is Box else self.kind.convert(x)
+        shape, event = shape_of(value), self.event_shape(args)
+        batch = self.batch_shape(args, size)
+        front = shape[: len(shape) - len(event)]
+        try:
+            if shape[len(front) :] != event:
+                raise ValueError
+            full = np.broadcast_shapes(batch, front) + event
+            if size is not None and full != batch + event:
+                raise ValueError
+        except ValueError:
+            raise ShapeError(
+                f"a value of {self.__name__} has shape {batch + event} here, got {shape}, "
+                "which does not broadcast"
+            ) from None
+        return value if shape == full else np.broadcast_to(value, full)
+
     def event_shape(self, args: Sequence[Any]) -> tuple[int, ...]:
         """The shape of one value, without the axes of the batch."""
         return self._event(args) if self.kind.rank else ()
@@ -277,8 +488,10 @@ class Distribution(SingleChoice):
     def batch_shape(self, args: Sequence[Any], size: Any) -> tuple[int, ...]:
         """The shape of a draw, less the axes of one value."""
         shapes = []
-        for a, domain in zip(args, self.arguments.values(), strict=True):
+        for a, (name, domain) in zip(args, self.arguments.items(), strict=True):
             shape = shape_of(a)
+            if len(shape) < domain.rank:
+                domain.check(self.__name__, name, a)
             if shape:
                 shapes.append(shape[: len(shape) - domain.rank])
         try:
@@ -314,6 +527,31 @@ class Distribution(SingleChoice):
         with np.errstate(all="ignore"):  # what is not finite is found by looking at the results
             self._check(values[1:])
             return self._of_arrays(operands, tape, values)
+
+    def log_probs_of(self, x: Any, args: Sequence[Any]) -> Any:
+        """log p of each entry of the batch: an array, or one node on the tape of its boxes."""
+        operands = (x, *args)
+        if self.density is not None and not any(map(shape_of, operands)):
+            return self.log_prob_of(x, args)
+        tape, values = strip(operands)
+        with np.errstate(all="ignore"):
+            self._check(values[1:])
+            log_density, pullbacks = self.terms(*values)
+            self._refuse_misfit(values, log_density)
+            if not np.all(np.isfinite(raw(log_density))):
+                self._check_late(values[1:])
+        if not shape_of(log_density) and type(log_density) is not Box:
+            log_density = float(log_density)
+        if tape is None:
+            return log_density
+        edges = []
+        for i, o in enumerate(operands):
+            if type(o) is Box and o.tape is tape:
+                pull = pullbacks[i]
+                if pull is None:
+                    raise self._no_derivative(i)
+                edges.append((o, lambda g, pull=pull: pull(g)))
+        return tape.record(log_density, edges)
 
     def _of_arrays(self, operands: Sequence[Any], tape: Any, values: Sequence[Any]) -> Any:
         """`log_prob_of` for a batch or for vectors."""
@@ -391,7 +629,7 @@ class Distribution(SingleChoice):
                 self._check(values[1:])
         if self.joint is not None:
             self.joint(*values[1:])
-        if self.support is None or self.support(*values):
+        if self.inside is None or self.inside(*values):
             log_prob, partials = density(scalars, *values)
         else:
             log_prob, partials = -math.inf, [lambda: 0.0] * len(values)
@@ -412,7 +650,8 @@ class Distribution(SingleChoice):
     def _no_derivative(self, place: int) -> DistributionError:
         name = ("the value", *self.arguments)[place]
         return DistributionError(
-            f"{self.__name__} has no derivative by {name}, which depends on a parameter here"
+            f"{self.__name__} has no derivative by {name}, which depends here on a parameter, on "
+            "an argument whose gradient is wanted, or on a choice"
         )
 
     def _check(self, args: Sequence[Any]) -> None:
@@ -446,17 +685,19 @@ def elementwise(
     positional: int | None = None,
     joint: Callable[..., None] | None = None,
     name: str | None = None,
+    within: str = "",
     **arguments: Domain,
 ) -> Callable[[Callable], Distribution]:
     """Make a distribution of one formula, `density(m, x, *args)`, that applies to every entry.
 
     Args:
-        draw: `draw(rng, *args, size)` gives an array of that shape.
+        draw: `draw(rng, *args, size)` gives an array of that shape; one number if size is None.
         support: `support(x, *args)` tells where the density is not zero; None if it never is.
         kind: What a value is.
         keywords: Other parametrisations: a keyword, and the function that makes the call.
         positional: How many arguments may be given by position; all, unless said.
         joint: Raises unless the arguments fit together.
+        within: The support in words; that of the kind, unless said.
         arguments: The domain of each argument, in order.
     """
 
@@ -473,6 +714,8 @@ def elementwise(
             positional,
             joint,
             doc=density.__doc__,
+            within=within,
+            single=True,
         )
 
     return make

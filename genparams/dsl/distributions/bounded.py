@@ -11,11 +11,13 @@ from genparams.dsl.distributions.domains import (
     above_zero,
     anything,
     at_least_zero,
+    finite,
+    in_order,
     probability,
     real_number,
     weights,
 )
-from genparams.errors import DistributionError, ShapeError
+from genparams.errors import ShapeError
 from genparams.numeric import HALF_LOG_TWO_PI
 
 # --- Normal, cut off
@@ -29,8 +31,7 @@ _NODES = [(float(t), float(w)) for t, w in zip(*np.polynomial.legendre.leggauss(
 
 
 def _bounds_in_order(mu, std, low, high):
-    if not np.all(np.asarray(low) < high):
-        raise DistributionError(f"truncated_normal needs low below high, got {low!r} and {high!r}")
+    in_order("truncated_normal", low, high, low < high)
 
 
 def _draw_truncated_normal(rng, mu, std, low, high, size):
@@ -77,13 +78,18 @@ def _mass_over_peak(m, a, b, width):
     return mass, m.where(upper, a, m.where(lower, b, 0.0))
 
 
+def _near(m, z):
+    return m.where(z > _DISTANT, _DISTANT, m.where(z < -_DISTANT, -_DISTANT, z))
+
+
 @elementwise(
-    mu=anything,
+    mu=finite,
     std=above_zero,
     low=Domain("a number", lambda v: v == v),
     high=Domain("a number", lambda v: v == v),
     joint=_bounds_in_order,
     support=lambda x, mu, std, low, high: (x >= low) & (x <= high) & (abs(x) < math.inf),
+    within="the finite numbers from low to high",
     draw=_draw_truncated_normal,
 )
 def truncated_normal(m, x, mu, std, low, high):
@@ -96,9 +102,9 @@ def truncated_normal(m, x, mu, std, low, high):
     """
     from_low, to_high = low > -math.inf, high < math.inf
     start, end = m.where(from_low, low, x), m.where(to_high, high, x)
-    z = (x - mu) / std
-    a = m.where(from_low, (start - mu) / std, -_DISTANT)
-    b = m.where(to_high, (end - mu) / std, _DISTANT)
+    z = _near(m, (x - mu) / std)
+    a = _near(m, m.where(from_low, (start - mu) / std, -_DISTANT))
+    b = _near(m, m.where(to_high, (end - mu) / std, _DISTANT))
     width = m.where(from_low & to_high, (end - start) / std, _DISTANT)
     mass, peak = _mass_over_peak(m, a, b, width)
     off = m.where(a > 0.0, x - start, m.where(b < 0.0, x - end, x - mu)) / std  # z - peak
@@ -147,6 +153,7 @@ def _one_less_mean_cosine(m, kappa):
     mu=anything,
     kappa=at_least_zero,
     support=lambda x, mu, kappa: (x >= -math.pi) & (x <= math.pi),
+    within="the angles from -pi to pi",
     draw=_draw_von_mises,
 )
 def von_mises(m, x, mu, kappa):
@@ -174,6 +181,7 @@ def von_mises(m, x, mu, kappa):
     alpha=above_zero,
     beta=above_zero,
     support=lambda x, theta, alpha, beta: (x >= 0.0) & (x <= 1.0),
+    within="the numbers from 0 to 1",
     draw=lambda rng, theta, alpha, beta, size: np.where(
         rng.random(size) < theta, rng.beta(alpha, beta, size), rng.random(size)
     ),
@@ -265,8 +273,9 @@ piecewise_uniform = Distribution(
     {
         "bounds": Domain(
             "finite and increasing along the last axis",
-            lambda v: np.all(np.isfinite(v)) and np.all(v[..., 1:] > v[..., :-1]),
+            finite.test,
             rank=1,
+            member=lambda v: np.all(v[..., 1:] > v[..., :-1], axis=-1),
         ),
         "probs": weights,
     },
@@ -274,6 +283,7 @@ piecewise_uniform = Distribution(
     _draw_piecewise_uniform,
     _piecewise_uniform_terms,
     joint=_pieces_fit,
+    within="the numbers between the first of bounds and the last",
     doc="""Uniform between neighbours of K + 1 increasing `bounds`, in piece k with probability
     probs[k].
 

@@ -1,5 +1,6 @@
 """Distributions made of others: products, and discrete ones with more zeros."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, final
 
@@ -11,15 +12,18 @@ from genparams.dsl.distributions.base import (
     Terms,
     base_of,
     made_of_parts,
+    plain,
     with_arguments,
 )
 from genparams.dsl.distributions.domains import Domain, Kind, probability
 from genparams.dsl.interpreter import Call
 from genparams.errors import ArgumentError, ShapeError
+from genparams.keywords import explained
 
 # --- Products
 
 
+@explained
 def product(parts: Sequence[Call], size: Size = None) -> Call:
     """Independent parts as one choice; its value is a tuple with one entry for each.
 
@@ -68,6 +72,11 @@ def kind_of_several(kinds: Sequence[Kind]) -> Kind:
     return Kind(0, tuple, all(kind.continuous for kind in kinds), all(kind.free for kind in kinds))
 
 
+def tuple_in_words(supports: Sequence[str]) -> str:
+    """The support of a tuple."""
+    return f"tuples of {'; '.join(supports)}"
+
+
 def entries_of(choice: Several, value: Any, count: int) -> Sequence[Any]:
     """A value, if it has that many entries.
 
@@ -110,16 +119,49 @@ class Product(Several):
             )
         )
 
+    def fitted(self, x: Any, args: Sequence[Any], size: Any) -> Any:
+        entries = entries_of(self, x, len(self.parts))
+        return tuple(
+            part.fitted(v, own, size)
+            for v, (part, own) in zip(entries, with_arguments(self.parts, args), strict=True)
+        )
+
     def log_prob_of(self, x: Any, args: Sequence[Any]) -> Any:
         return sum(
             part.log_prob_of(x[i], own)
             for i, (part, own) in enumerate(with_arguments(self.parts, args))
         )
 
+    def log_probs_of(self, x: Any, args: Sequence[Any]) -> Any:
+        each = [
+            part.log_probs_of(x[i], own)
+            for i, (part, own) in enumerate(with_arguments(self.parts, args))
+        ]
+        shapes = list(map(shape_of, each))
+        if len(set(shapes)) > 1:
+            raise ShapeError(
+                f"the entries of {self.__name__} have batches of different shapes {shapes}, so "
+                "that there is no log probability for each; write log_prob for their sum"
+            )
+        return sum(each[1:], each[0])
+
+    def why_impossible(self, x: Any, args: Sequence[Any]) -> str:
+        args = [raw(a) for a in args]
+        told = []
+        for i, (part, own) in enumerate(with_arguments(self.parts, args)):
+            if not math.isfinite(raw(part.log_prob_of(plain(x[i]), own))):
+                told.append(f"entry {i} of the tuple: {part.why_impossible(x[i], own)}")
+        return "; ".join(told) or "every entry has a finite log probability, but the sum overflows"
+
+    @property
+    def support(self) -> str:
+        return tuple_in_words([part.support for part in self.parts])
+
 
 # --- More zeros
 
 
+@explained
 def zero_inflated(prob_zero: Any, base: Call, size: Size = None) -> Call:
     """0 with probability `prob_zero`, else a draw of a discrete distribution.
 
@@ -148,7 +190,8 @@ def zero_inflated(prob_zero: Any, base: Call, size: Size = None) -> Call:
 def _zero_inflated(base: Distribution) -> Distribution:
     arguments = {"prob_zero": probability}
     for name, domain in base.arguments.items():
-        arguments[f"{name} of {base.__name__}" if name in arguments else name] = domain
+        label = f"{name} of {base.__name__}" if name in arguments else name
+        arguments[label] = domain.within()
 
     def terms(x: Any, prob_zero: Any, *args: Any) -> Terms:
         log_f, pulls = base.terms(x, *args)
@@ -195,6 +238,7 @@ def _zero_inflated(base: Distribution) -> Distribution:
         joint=lambda prob_zero, *args: base.check_joint(args),
         width=base.width,
         doc=zero_inflated.__doc__,
+        within=f"0, and {base.support}",
     )
 
 

@@ -5,8 +5,7 @@ import sys
 
 from genparams.autodiff import np
 from genparams.dsl.distributions.base import elementwise, per
-from genparams.dsl.distributions.domains import above_zero, anything
-from genparams.errors import DistributionError
+from genparams.dsl.distributions.domains import above_zero, anything, in_order
 from genparams.numeric import (
     FEW,
     HALF_LOG_TWO_PI,
@@ -18,6 +17,8 @@ from genparams.numeric import (
 )
 
 LARGEST = sys.float_info.max
+ABOVE_ZERO, AT_LEAST_ZERO = "the finite numbers above 0", "the finite numbers of at least 0"
+LOG_TWO = math.log(2.0)
 HALF_LOG_HALF_PI = 0.5 * math.log(0.5 * math.pi)
 _ZERO = 1e-290
 """Below it products are rounded to fewer digits."""
@@ -40,6 +41,7 @@ def normal(m, x, mu, std):
     mu=anything,
     sigma=above_zero,
     support=lambda x, mu, sigma: (x > 0.0) & (x < math.inf),
+    within=ABOVE_ZERO,
     draw=lambda rng, mu, sigma, size: rng.lognormal(mu, sigma, size),
 )
 def lognormal(m, x, mu, sigma):
@@ -55,18 +57,20 @@ def lognormal(m, x, mu, sigma):
     )
 
 
-def _half_step(m, a):
-    """log Gamma(a + 1/2) - log Gamma(a) - log(a) / 2, and its derivative.
+def _half_step(m, df):
+    """log Gamma(a + 1/2) - log Gamma(a) - log(a) / 2 for a = df / 2, and its derivative by a.
 
     For large a the difference would lose every digit; there the first terms of its expansion in
     1 / a are exact to float64.
     """
+    a = 0.5 * df
     large = a > 50.0
     b = 1.0 / m.where(large, a, 50.0)
     c = b * b
     near = m.where(large, 50.0, a)
     series = b * (-1.0 / 8.0 + c * (1.0 / 192.0 + c * (-1.0 / 640.0 + c * 17.0 / 14336.0)))
-    exact = m.gammaln(near + 0.5) - m.gammaln(near) - 0.5 * m.log(near)
+    half_log = 0.5 * (m.log(m.where(large, 100.0, df)) - LOG_TWO)
+    exact = m.gammaln(near + 0.5) - m.gammaln(near + 1.0) + half_log
 
     def slope():
         by_series = c * (1.0 / 8.0 + c * (-1.0 / 64.0 + c * (1.0 / 128.0 - c * 17.0 / 2048.0)))
@@ -93,7 +97,7 @@ def student_t(m, x, df, loc, scale):
     u = z * z / df
     log_u = m.log1p(u)
     pull = (df + 1.0) * z / (df * (1.0 + u))  # minus the derivative by z
-    rise, slope = _half_step(m, 0.5 * df)
+    rise, slope = _half_step(m, df)
     return (
         -0.5 * (df + 1.0) * log_u - m.log(scale) - HALF_LOG_TWO_PI + rise,
         (
@@ -156,6 +160,7 @@ def cauchy(m, x, loc, scale):
 @elementwise(
     scale=above_zero,
     support=lambda x, scale: x >= 0.0,
+    within=AT_LEAST_ZERO,
     draw=lambda rng, scale, size: scale * np.abs(rng.standard_cauchy(size)),
 )
 def half_cauchy(m, x, scale):
@@ -174,6 +179,7 @@ def half_cauchy(m, x, scale):
 @elementwise(
     scale=above_zero,
     support=lambda x, scale: x >= 0.0,
+    within=AT_LEAST_ZERO,
     draw=lambda rng, scale, size: np.abs(rng.normal(0.0, scale, size)),
 )
 def half_normal(m, x, scale):
@@ -210,8 +216,7 @@ def logistic(m, x, loc, scale):
 
 
 def _low_below_high(low, high):
-    if not np.all(np.asarray(low) < high):
-        raise DistributionError(f"uniform needs low below high, got {low!r} and {high!r}")
+    in_order("uniform", low, high, low < high)
 
 
 @elementwise(
@@ -219,6 +224,7 @@ def _low_below_high(low, high):
     high=anything,
     joint=_low_below_high,
     support=lambda x, low, high: (x >= low) & (x <= high),
+    within="the numbers from low to high",
     draw=lambda rng, low, high, size: rng.uniform(low, high, size),
 )
 def uniform(m, x, low, high):
@@ -233,6 +239,7 @@ def uniform(m, x, low, high):
 @elementwise(
     rate=above_zero,
     support=lambda x, rate: (x >= 0.0) & (x < math.inf),
+    within=AT_LEAST_ZERO,
     draw=lambda rng, rate, size: rng.exponential(1.0 / rate, size),
 )
 def exponential(m, x, rate):
@@ -267,6 +274,7 @@ def _lost_by_division(m, x, y, ratio):
     rate=above_zero,
     positional=1,
     support=lambda x, shape, rate: (x >= 0.0) & (x < math.inf) & (x * rate < math.inf),
+    within=AT_LEAST_ZERO,
     draw=lambda rng, shape, rate, size: rng.gamma(shape, 1.0 / rate, size),
 )
 def _gamma_by_rate(m, x, shape, rate):
@@ -287,6 +295,7 @@ def _gamma_by_rate(m, x, shape, rate):
     scale=above_zero,
     positional=1,
     keywords={"rate": _gamma_by_rate},
+    within=AT_LEAST_ZERO,
     support=lambda x, shape, scale: (x >= 0.0) & (x < math.inf) & (x < LARGEST * scale),
     draw=lambda rng, shape, scale, size: rng.gamma(shape, scale, size),
 )
@@ -311,6 +320,7 @@ def gamma(m, x, shape, scale):
     shape=above_zero,
     scale=above_zero,
     support=lambda x, shape, scale: (x * LARGEST > scale) & (x < math.inf),
+    within=ABOVE_ZERO,
     draw=lambda rng, shape, scale, size: scale / rng.standard_gamma(shape, size),
 )
 def inv_gamma(m, x, shape, scale):
@@ -333,6 +343,7 @@ def inv_gamma(m, x, shape, scale):
     shape=above_zero,
     scale=above_zero,
     support=lambda x, shape, scale: (x >= 0.0) & (x < math.inf) & (x < LARGEST * scale),
+    within=AT_LEAST_ZERO,
     draw=lambda rng, shape, scale, size: scale * rng.weibull(shape, size),
 )
 def weibull(m, x, shape, scale):
@@ -380,6 +391,7 @@ def log_beta_density(m, x, alpha, beta):
     alpha=above_zero,
     beta=above_zero,
     support=lambda x, alpha, beta: (x >= 0.0) & (x <= 1.0),
+    within="the numbers from 0 to 1",
     draw=lambda rng, alpha, beta, size: rng.beta(alpha, beta, size),
 )
 def beta(m, x, alpha, beta):

@@ -1,20 +1,19 @@
 """Distributions over whole numbers and truth values."""
 
-from genparams.autodiff import np, raw, shape_of, special, sum_to
-from genparams.dsl.distributions.base import Distribution, elementwise, per
+from genparams.autodiff import np, special
+from genparams.dsl.distributions.base import elementwise, per
 from genparams.dsl.distributions.domains import (
     Domain,
     above_zero,
-    anything,
     at_least_zero,
     boolean,
     count,
+    finite,
+    in_order,
     probability,
-    vector,
-    weights,
     whole,
+    whole_number,
 )
-from genparams.errors import DistributionError
 from genparams.numeric import (
     FEW,
     binomial_excess,
@@ -23,9 +22,10 @@ from genparams.numeric import (
     log_beta,
     log_binomial,
     psi_less_log,
-    scalars,
     stirling,
 )
+
+FROM_ZERO, UP_TO_N = "the whole numbers from 0 on", "the whole numbers from 0 to n"
 
 
 def _is_bit(x, p):
@@ -34,7 +34,7 @@ def _is_bit(x, p):
 
 @elementwise(
     name="bernoulli",
-    logits=anything,
+    logits=finite,
     kind=boolean,
     support=_is_bit,
     draw=lambda rng, logits, size: rng.random(size) < special.expit(logits),
@@ -64,12 +64,12 @@ def bernoulli(m, x, probs):
     )
 
 
-def _is_whole(x):
+def is_whole(x):
     return type(x) is int or (np.floor(x) == x) & (x < np.inf)
 
 
 def _within(x, n, p):
-    return (x >= 0) & (x <= n) & _is_whole(x)
+    return (x >= 0) & (x <= n) & is_whole(x)
 
 
 def _log_choose(m, n, x):
@@ -98,9 +98,10 @@ def _many_by_logits(m, x, n, logits):
 @elementwise(
     name="binomial",
     n=count,
-    logits=anything,
+    logits=finite,
     kind=whole,
     support=_within,
+    within=UP_TO_N,
     draw=lambda rng, n, logits, size: rng.binomial(
         np.asarray(n, dtype=np.int64), special.expit(logits), size
     ),
@@ -126,6 +127,7 @@ def _binomial_logits(m, x, n, logits):
     kind=whole,
     support=_within,
     keywords={"logits": _binomial_logits},
+    within=UP_TO_N,
     draw=lambda rng, n, probs, size: rng.binomial(np.asarray(n, dtype=np.int64), probs, size),
 )
 def binomial(m, x, n, probs):
@@ -148,7 +150,8 @@ def binomial(m, x, n, probs):
 @elementwise(
     rate=at_least_zero,
     kind=whole,
-    support=lambda x, rate: (x >= 0) & _is_whole(x),
+    support=lambda x, rate: (x >= 0) & is_whole(x),
+    within=FROM_ZERO,
     draw=lambda rng, rate, size: rng.poisson(rate, size),
 )
 def poisson(m, x, rate):
@@ -169,11 +172,19 @@ def poisson(m, x, rate):
 _chance = Domain("above 0 and at most 1", lambda v: (v > 0.0) & (v <= 1.0))
 
 
+def _draw_geometric(rng, probs, size):
+    x = rng.geometric(probs, size) - 1
+    if np.any(x >= 2**62):  # where numpy's sampler ends
+        raise ValueError("a draw is larger than a whole number of 64 bits")
+    return x
+
+
 @elementwise(
     probs=_chance,
     kind=whole,
-    support=lambda x, probs: (x >= 0) & _is_whole(x),
-    draw=lambda rng, probs, size: rng.geometric(probs, size) - 1,
+    support=lambda x, probs: (x >= 0) & is_whole(x),
+    within=FROM_ZERO,
+    draw=_draw_geometric,
 )
 def geometric(m, x, probs):
     """The number of failures before the first success, each trial's of probability `probs`.
@@ -198,7 +209,8 @@ def _log_near(m, excess, near, log_ratio):
     r=above_zero,
     probs=_chance,
     kind=whole,
-    support=lambda x, r, probs: (x >= 0) & _is_whole(x),
+    support=lambda x, r, probs: (x >= 0) & is_whole(x),
+    within=FROM_ZERO,
     draw=lambda rng, r, probs, size: rng.negative_binomial(r, probs, size),
 )
 def neg_binomial(m, x, r, probs):
@@ -241,7 +253,8 @@ def neg_binomial(m, x, r, probs):
     alpha=above_zero,
     beta=above_zero,
     kind=whole,
-    support=lambda x, n, alpha, beta: (x >= 0) & (x <= n) & _is_whole(x),
+    support=lambda x, n, alpha, beta: (x >= 0) & (x <= n) & is_whole(x),
+    within=UP_TO_N,
     draw=lambda rng, n, alpha, beta, size: rng.binomial(
         np.asarray(n, dtype=np.int64), rng.beta(alpha, beta, size)
     ),
@@ -306,24 +319,13 @@ def beta_binomial(m, x, n, alpha, beta):
     )
 
 
-_whole_number = Domain(
-    "a whole number", lambda v: (v == np.floor(v)) & (v < np.inf) & (v > -np.inf)
-)
-
-
-def _low_to_high(low, high):
-    if not np.all(np.asarray(low) <= high):
-        raise DistributionError(
-            f"uniform_discrete needs low at most high, got {low!r} and {high!r}"
-        )
-
-
 @elementwise(
-    low=_whole_number,
-    high=_whole_number,
+    low=whole_number,
+    high=whole_number,
     kind=whole,
-    joint=_low_to_high,
-    support=lambda x, low, high: (x >= low) & (x <= high) & _is_whole(x),
+    joint=lambda low, high: in_order("uniform_discrete", low, high, low <= high, "at most"),
+    within="the whole numbers from low to high",
+    support=lambda x, low, high: (x >= low) & (x <= high) & is_whole(x),
     draw=lambda rng, low, high, size: rng.integers(
         np.asarray(low, dtype=np.int64), np.asarray(high, dtype=np.int64), size, endpoint=True
     ),
@@ -334,94 +336,3 @@ def uniform_discrete(m, x, low, high):
     log p(x) = -log(high - low + 1)
     """
     return -m.log(high - low + 1.0) + 0.0 * x, (None, None, None)
-
-
-def _pick(x, table):
-    """The entry that each of `x` names on the last axis of `table`, and where it stands."""
-    x = np.asarray(x)
-    k = shape_of(table)[-1]
-    inside = (x >= 0) & (x < k) & _is_whole(x)
-    batch = np.broadcast_shapes(x.shape, shape_of(table)[:-1])
-    index = np.broadcast_to(np.where(inside, x, 0).astype(np.int64), batch)
-    chosen = index[..., None] == np.arange(k)
-    if len(shape_of(table)) == 1:
-        return table[index if batch else int(index)], chosen, inside
-    return np.sum(np.where(chosen, table, 0.0), axis=-1), chosen, inside
-
-
-def _one_of(x, probs):
-    """`_categorical_terms` of one choice from one table: a Markov chain makes thousands."""
-    p = float(probs[x]) if 0 <= x < len(probs) else 0.0
-
-    def pull(g):
-        by_probs = np.zeros(len(probs))
-        if 0 <= x < len(probs):
-            by_probs[x] = scalars.ratio(float(g), p)
-        return by_probs
-
-    return scalars.log(p), (None, pull)
-
-
-def _categorical_terms(x, probs):
-    if type(x) is int and type(probs) is np.ndarray and probs.ndim == 1:
-        return _one_of(x, probs)
-    p, chosen, inside = _pick(x, probs)
-
-    def pull(g):
-        spread = np.reshape(g, (*shape_of(g), 1)) if shape_of(g) else g
-        there = np.where(chosen & np.asarray(inside)[..., None], 1.0, 0.0)
-        return sum_to(spread * there / np.where(there > 0.0, probs, 1.0), shape_of(probs))
-
-    return np.where(inside, np.log(p), -np.inf), (None, pull)
-
-
-def _categorical_logits_terms(x, logits):
-    shifted = logits - np.max(raw(logits), axis=-1, keepdims=True)
-    scale = np.sum(np.exp(shifted), axis=-1, keepdims=True)
-    value, chosen, inside = _pick(x, shifted - np.log(scale))
-
-    def pull(g):
-        spread = np.reshape(g, (*shape_of(g), 1)) if shape_of(g) else g
-        there = np.where(np.asarray(inside)[..., None], 1.0, 0.0)
-        return sum_to(
-            spread * there * (np.where(chosen, 1.0, 0.0) - np.exp(shifted) / scale),
-            shape_of(logits),
-        )
-
-    return np.where(inside, value, -np.inf), (None, pull)
-
-
-def _draw_categorical(rng, probs, size):
-    edges = np.cumsum(probs, axis=-1)
-    if not size and edges.ndim == 1:
-        return int(np.searchsorted(edges, rng.random() * edges[-1], side="right"))
-    u = rng.random(size)[..., None] if size else rng.random()
-    return np.sum(u * edges[..., -1:] >= edges, axis=-1)
-
-
-_categorical_logits = Distribution(
-    "categorical",
-    {"logits": vector},
-    whole,
-    lambda rng, logits, size: _draw_categorical(
-        rng, np.exp(logits - special.logsumexp(logits, axis=-1, keepdims=True)), size
-    ),
-    _categorical_logits_terms,
-    doc="`categorical` by log weights: log p(x) = logits[x] - log sum_k exp(logits[k]).",
-)
-
-categorical = Distribution(
-    "categorical",
-    {"probs": weights},
-    whole,
-    _draw_categorical,
-    _categorical_terms,
-    keywords={"logits": _categorical_logits},
-    doc="""One of 0, 1, ..., K - 1, by `probs` along their last axis, or by log weights `logits=`.
-
-    log p(x) = log probs[x]
-
-    The gradient by `probs` is that of free entries, 1 / probs[x] at x: a parameter with the
-    constraint `simplex` or `logits=` carries it to coordinates that sum to one.
-    """,
-)

@@ -1,26 +1,47 @@
-"""What arguments and values of distributions are: where they lie, their ranks and their types."""
+"""What arguments and values of distributions are: their domains, their ranks and their types."""
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from genparams.autodiff import np, raw, shape_of
-from genparams.errors import DistributionError, ShapeError
+from genparams.autodiff import Box, np, operand, raw, shape_of
+from genparams.errors import ArgumentError, DistributionError, GenParamsError, ShapeError
+from genparams.tree import brief, offence
+
+LARGEST_WHOLE = 2.0**53
+"""Up to here every whole number is a float."""
 
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """Where an argument may lie: a description, and a test that works on floats and arrays."""
+    """Where an argument may lie: a description, and tests that work on floats and arrays."""
 
     rule: str
     test: Callable[..., Any] | None
+    """Whether each number is inside."""
     rank: int = 0
     """The axes of one member of a batch: 0 for a number, 1 for a vector, 2 for a matrix."""
     late: bool = False
     """Whether an argument outside makes the log density non-finite, and is looked for only then."""
+    smooth: bool = True
+    """Whether the log density has a derivative by the argument."""
+    member: Callable[[Any], Any] | None = None
+    """Whether each vector or matrix is inside, given that its numbers are."""
+    fault: Callable[[Any], str] = lambda one: shown(one)
+    """What is wrong with a vector or matrix, in a few words."""
+
+    def within(self, rank: int = 0) -> "Domain":
+        """The same domain for members with so many more axes, looked at before the log density."""
+        return replace(self, rank=self.rank + rank, late=False)
 
     def check(self, distribution: str, name: str, value: Any) -> None:
+        """Raise unless the value is inside.
+
+        Raises:
+            ShapeError: it has too few axes.
+            DistributionError: it is outside; the message has the first index and value.
+        """
         if self.rank and len(shape_of(value)) < self.rank:
             raise ShapeError(
                 f"{name} of {distribution} needs at least {self.rank} axes, got shape "
@@ -29,22 +50,93 @@ class Domain:
         if self.test is None:
             return
         value = raw(value)
-        if not (self.test(value) if type(value) is float else np.all(self.test(value))):
-            raise DistributionError(f"{name} of {distribution} must be {self.rule}, got {value!r}")
+        good = self.test(value)
+        if good is True or np.all(good):
+            if self.member is None:
+                return
+            good = self.member(value)
+            if np.all(good):
+                return
+            found = first_of(value, good, self.fault)
+        else:
+            found = first_of(value, good)
+        raise DistributionError(f"{name} of {distribution} must be {self.rule}, got {found}")
 
 
-anything = Domain("finite", lambda v: v - v == 0.0, late=True)
+def first_of(value: Any, good: Any, fault: Callable[[Any], str] | None = None) -> str:
+    """The first of the entries that are not good: its value, its index, how many there are."""
+    good = np.broadcast_to(good, np.shape(good))
+    bad = np.argwhere(~good)
+    at = tuple(int(i) for i in bad[0])
+    one = np.broadcast_to(value, good.shape)[at] if fault is None else np.asarray(value)[at]
+    told = shown(one) if fault is None else fault(one)
+    more = f", the first of {len(bad)}" if len(bad) > 1 else ""
+    return f"{told}{place(at)}{more}"
+
+
+def place(index: tuple[int, ...]) -> str:
+    """An index in a sentence."""
+    return f" at [{', '.join(map(str, index))}]" if index else ""
+
+
+def shown(value: Any) -> str:
+    """A number or a short array, in a sentence."""
+    value = np.asarray(value)
+    if value.ndim:
+        return np.array2string(value, separator=", ", threshold=6, edgeitems=2).replace("\n", "")
+    return repr(value.item())
+
+
+def in_order(name: str, low: Any, high: Any, good: Any, order: str = "below") -> None:
+    """Raise unless every entry of `good` holds, which says that `low` is below `high`."""
+    if good is True or np.all(good):
+        return
+    low, high = np.broadcast_arrays(low, high)
+    bad = np.argwhere(~np.broadcast_to(good, low.shape))
+    at = tuple(int(i) for i in bad[0])
+    raise DistributionError(
+        f"{name} needs low {order} high, got {shown(low[at])} and {shown(high[at])}{place(at)}"
+    )
+
+
+def _finite(v: Any) -> Any:
+    """Whether numbers are finite; of an array by its sum, if that shows it."""
+    if type(v) is not np.ndarray:
+        return v - v == 0.0
+    return True if math.isfinite(v.sum()) else np.isfinite(v)
+
+
+def _sums_to_one(v: Any) -> Any:
+    return np.abs(v.sum(axis=-1) - 1.0) < 1e-8
+
+
+def total_of(row: Any) -> str:
+    """What the entries of a row sum to."""
+    return f"{shown(row)}, which sums to {float(np.sum(row)):.10g}"
+
+
+anything = Domain("finite", _finite, late=True)
+finite = Domain("finite", _finite)
 above_zero = Domain("above 0 and finite", lambda v: (v > 0.0) & (v < math.inf))
 at_least_zero = Domain("at least 0 and finite", lambda v: (v >= 0.0) & (v < math.inf))
 probability = Domain("between 0 and 1", lambda v: (v >= 0.0) & (v <= 1.0))
 count = Domain(
-    "a whole number, at least 0", lambda v: (v >= 0.0) & (v < math.inf) & (v == np.floor(v))
+    "a whole number, at least 0 and at most 2^53",
+    lambda v: (v >= 0.0) & (v <= LARGEST_WHOLE) & (v == np.floor(v)),
+    smooth=False,
 )
-vector = Domain("a vector", None, rank=1)
+whole_number = Domain(
+    "a whole number between -2^53 and 2^53",
+    lambda v: (v == np.floor(v)) & (abs(v) <= LARGEST_WHOLE),
+    smooth=False,
+)
+any_vector = Domain("finite", _finite, rank=1, late=True)
 weights = Domain(
     "at least 0 and sum to 1 along the last axis",
-    lambda v: v.min(initial=0.0) >= 0.0 and np.abs(v.sum(axis=-1) - 1.0).max(initial=0.0) < 1e-8,
+    lambda v: (v >= 0.0) & (v < math.inf),
     rank=1,
+    member=_sums_to_one,
+    fault=total_of,
 )
 
 
@@ -56,17 +148,53 @@ class Kind:
     convert: Callable[[Any], Any]
     continuous: bool = False
     free: bool = True
-    """Whether every entry can move alone, so that the density is one over all of them."""
+    """Whether the entries of a value move independently, so that the density is one over all."""
+    words: str = "the finite numbers"
+
+
+# --- Arguments and values from outside
+
+
+def taken(distribution: str, name: str, value: Any) -> Any:
+    """An argument as a float, an array of floats or a box.
+
+    Raises:
+        DistributionError: it is, or holds, a masked array.
+        ArgumentError: it does not consist of numbers.
+    """
+    kind = type(value)
+    if kind is float or kind is Box:
+        return value
+    if is_masked(value):
+        raise DistributionError(
+            f"{name} of {distribution} is a masked array; leave out what is masked, or fill it"
+        )
+    try:
+        return operand(value)
+    except GenParamsError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"{name} of {distribution}: {error}") from error
+
+
+def is_masked(value: Any) -> bool:
+    """Whether a value is a masked array, or a list that holds one."""
+    if isinstance(value, (list, tuple)):
+        return any(is_masked(v) for v in value if isinstance(v, (list, tuple, np.ma.MaskedArray)))
+    return isinstance(value, np.ma.MaskedArray)
 
 
 def _to_float(value: Any) -> Any:
-    if isinstance(value, np.ma.MaskedArray):
+    if is_masked(value):
         raise DistributionError("the value is a masked array; leave out what is masked")
     value = np.asarray(value)
     if value.dtype.kind not in "fiub":
-        raise DistributionError(f"expected numbers, got {value!r}")
+        raise DistributionError(f"expected numbers, got {brief(value)}")
     if value.dtype.kind == "f" and np.any(np.isnan(value)):
-        raise DistributionError("the value contains NaN; leave missing data out, or draw it")
+        raise DistributionError(
+            f"the value contains NaN: {offence(value, ~np.isnan(value))}; leave missing data out, "
+            "or draw it"
+        )
     return value.astype(np.float64) if value.ndim else float(value)
 
 
@@ -78,7 +206,7 @@ def _to_whole(value: Any) -> Any:
     if (
         not np.all(np.isfinite(value))
         or np.any(value != np.floor(value))
-        or np.any(np.abs(value) > 2.0**53)
+        or np.any(np.abs(value) > LARGEST_WHOLE)
     ):
         return value if value.ndim else float(value)
     return value.astype(np.int64) if value.ndim else int(value)
@@ -94,8 +222,8 @@ def _to_bool(value: Any) -> Any:
 
 
 real_number = Kind(0, _to_float, continuous=True)
-real_vector = Kind(1, _to_float, continuous=True)
-bound_vector = Kind(1, _to_float, continuous=True, free=False)
-bound_matrix = Kind(2, _to_float, continuous=True, free=False)
-whole = Kind(0, _to_whole)
-boolean = Kind(0, _to_bool)
+real_vector = Kind(1, _to_float, continuous=True, words="vectors of finite numbers")
+bound_vector = Kind(1, _to_float, continuous=True, free=False, words="vectors")
+bound_matrix = Kind(2, _to_float, continuous=True, free=False, words="matrices")
+whole = Kind(0, _to_whole, words="whole numbers")
+boolean = Kind(0, _to_bool, words="0 and 1")

@@ -20,7 +20,9 @@ from genparams.dsl.distributions.base import (
     made_of_parts,
     terms_of,
 )
-from genparams.dsl.distributions.domains import Domain
+from genparams.dsl.distributions.bounded import truncated_normal
+from genparams.dsl.distributions.continuous import normal
+from genparams.dsl.distributions.domains import Domain, in_order, place, shown
 from genparams.dsl.distributions.families import FAMILIES
 from genparams.dsl.distributions.listed import (
     LISTED,
@@ -32,6 +34,7 @@ from genparams.dsl.distributions.listed import (
 from genparams.dsl.distributions.tails import Slope
 from genparams.dsl.interpreter import Call
 from genparams.errors import ArgumentError, DistributionError
+from genparams.keywords import explained
 from genparams.numeric import arrays
 
 Formula = Callable[..., tuple[Any, Sequence[Slope | None]]]
@@ -126,13 +129,13 @@ def _refuse_unordered(what: str, fn: SingleChoice) -> None:
 
 
 _number = Domain("a number, or infinite", lambda v: v == v)
-_whole_number = Domain("a whole number, or infinite", lambda v: v == np.floor(v))
+_whole_number = Domain("a whole number, or infinite", lambda v: v == np.floor(v), smooth=False)
 
 
 def _arguments(base: Distribution) -> dict[str, Any]:
     """The base's arguments, and the two limits."""
     mine = {
-        f"{n} of {base.__name__}" if n in ("low", "high") else n: d
+        f"{n} of {base.__name__}" if n in ("low", "high") else n: d.within()
         for n, d in base.arguments.items()
     }
     limit = _number if base.kind.continuous else _whole_number
@@ -143,10 +146,10 @@ def _check_limits(name: str, base: Distribution) -> Callable[..., None]:
     def check(*args: Any) -> None:
         *own, low, high = args
         base.check_joint(own)
-        discrete = not base.kind.continuous
-        if not np.all((np.asarray(low) < high) | (discrete & np.equal(low, high))):
-            order = "at most" if discrete else "below"
-            raise DistributionError(f"{name} needs low {order} high, got {low!r} and {high!r}")
+        if base.kind.continuous:
+            in_order(name, low, high, low < high)
+        else:
+            in_order(name, low, high, low <= high, "at most")
 
     return check
 
@@ -157,15 +160,36 @@ def _still(base: Distribution) -> Slope | None:
 
 
 def _refuse_no_mass(base: Distribution, some: Any, low: Any, high: Any) -> None:
-    if not np.all(some):
-        raise DistributionError(
-            f"{base.__name__} has no mass between low {low!r} and high {high!r}"
-        )
+    if some is True or np.all(some):
+        return
+    some = np.asarray(some)
+    at = tuple(int(i) for i in np.argwhere(~some)[0])
+    low, high = (np.broadcast_to(v, some.shape)[at] for v in (low, high))
+    raise DistributionError(
+        f"{base.__name__} has no mass between low {shown(low)} and high {shown(high)}{place(at)}"
+    )
+
+
+def _refuse_small_mass(name: str, log_mass: Any) -> None:
+    """Raise where the log density, a difference from the log mass, would lose its digits."""
+    some = log_mass > SMALLEST
+    if some is True or np.all(some):
+        return
+    found = np.min(np.where(np.isnan(log_mass), -np.inf, log_mass))
+    raise DistributionError(
+        f"{name} has too little mass between its limits: the log of the mass is {float(found)}; "
+        "move the limits or the distribution"
+    )
 
 
 # --- Truncated
 
 
+SMALLEST = -1e8
+"""The least log mass of a truncated distribution, whose log density then has 8 digits."""
+
+
+@explained
 def truncated(base: Call, low: Any = None, high: Any = None, size: Size = None) -> Call:
     """A distribution kept to the closed interval from `low` to `high`; None is no limit.
 
@@ -192,6 +216,8 @@ def truncated(base: Call, low: Any = None, high: Any = None, size: Size = None) 
 
 @made_of_parts
 def _truncated(base: Distribution) -> Distribution:
+    if base is normal:
+        return truncated_normal
     if base in LISTED:
         return _truncated_list(base)
     family = FAMILIES[base]
@@ -205,19 +231,20 @@ def _truncated(base: Distribution) -> Distribution:
         *own, low, high = args
         bottom, top = family.edges(*own)
         if base.kind.continuous:
-            some = (np.asarray(low) < top) & (np.asarray(high) > bottom)
+            some = (low < top) & (high > bottom)
         else:
-            some = (np.asarray(low) <= top) & (np.asarray(high) >= bottom)
+            some = (low <= top) & (high >= bottom)
         _refuse_no_mass(base, some, low, high)
 
     def outside(m: Any, x: Any, *args: Any) -> Any:
         *own, low, high = args
-        there = True if base.support is None else base.support(x, *own)
-        return np.logical_not((x >= low) & (x <= high) & there)
+        there = True if base.inside is None else base.inside(x, *own)
+        return m.negate((x >= low) & (x <= high) & there)
 
     def given(m: Any, x: Any, own: Any, mass: Any, falls: Sequence[Any]) -> Any:
         """log f - mass, and its derivatives by x and the base's arguments."""
         log_f, by = f(m, x, *own)
+        _refuse_small_mass(name, raw(mass))
         mine = [
             d and fall and (lambda d=d, fall=fall: d() - fall())
             for d, fall in zip(by[1:], falls, strict=True)
@@ -281,7 +308,9 @@ def _truncated(base: Distribution) -> Distribution:
         density,
         joint=check,
         width=WIDTH,
+        single=True,
         doc=truncated.__doc__,
+        within=f"{base.support}, from low to high",
     )
 
 
@@ -304,6 +333,7 @@ def _truncated_list(base: Distribution) -> Distribution:
         partial(truncated_terms, base),
         joint=check,
         doc=truncated.__doc__,
+        within=f"{base.support}, from low to high",
     )
 
 
@@ -314,6 +344,7 @@ WIDTH = 16
 # --- Censored
 
 
+@explained
 def censored(base: Call, low: Any = None, high: Any = None, size: Size = None) -> Call:
     """A distribution seen through a meter that ends at `low` and `high`; None is no limit.
 
@@ -373,7 +404,7 @@ def _censored(base: Distribution) -> Distribution:
         return family.edges(*args[:-2])
 
     def supported(m: Any, x: Any, *args: Any) -> Any:
-        return np.isfinite(x) if base.support is None else base.support(x, *args[:-2])
+        return np.isfinite(x) if base.inside is None else base.inside(x, *args[:-2])
 
     density, terms = by_cases(
         [
@@ -398,13 +429,17 @@ def _censored(base: Distribution) -> Distribution:
         density,
         joint=_check_limits(name, base),
         width=WIDTH,
+        single=base.single,
         doc=censored.__doc__,
+        within=f"{base.support}; a limit is for all at and beyond it",
     )
 
 
 def _clipped(base: Distribution) -> Callable[..., Any]:
     def draw(rng: Any, *args: Any, size: tuple[int, ...]) -> Any:
         drawn = base.draw(rng, args[:-2], size or None)
+        if size is None:
+            return min(max(drawn, args[-2]), args[-1])
         return base.kind.convert(np.clip(drawn, *args[-2:]))
 
     return draw
@@ -420,4 +455,5 @@ def _censored_list(base: Distribution) -> Distribution:
         partial(censored_terms, base),
         joint=_check_limits(name, base),
         doc=censored.__doc__,
+        within=f"{base.support}; a limit is for all at and beyond it",
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 from genparams.autodiff import np, raw, shape_of, sum_to
 from genparams.dsl.distributions.base import Distribution, Terms
-from genparams.dsl.distributions.discrete import categorical
+from genparams.dsl.distributions.categorical import categorical
 from genparams.dsl.distributions.tails import Slope
 
 LogSum = Callable[[Any, Any], tuple[Any, Slope]]

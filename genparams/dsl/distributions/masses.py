@@ -66,6 +66,13 @@ class Family:
 
     def log_mass(self, m: Any, low: Any, high: Any, args: Sequence[Any]) -> tuple[Any, list]:
         """log P(low <= X <= high), and its derivatives by the args."""
+        if m is scalars and self.tails is not None:
+            with np.errstate(all="ignore"):
+                found = self.tails.log_between(low, high, args) or _log_stretch(
+                    self, low, high, args
+                )
+            if found is not None:
+                return found
         value, slopes = _log_mass(self, low, high, args)
         return _plain(m, value), [d and (lambda d=d: _plain(m, d())) for d in slopes]
 
@@ -101,7 +108,19 @@ class Family:
         return _plain(m, value), [None if self.step else by_limit, *slopes]
 
     def draw(self, rng: Any, low: Any, high: Any, args: Sequence[Any], size: Any) -> Any:
-        """Values between the limits, an array of that shape."""
+        """Values between the limits, an array of that shape; of numbers one, if it is None."""
+        if size is None:
+            if self.tails is not None:
+                with np.errstate(all="ignore"):
+                    x = self.tails.draw_one(rng, low, high, args, self.edges(*args))
+                if x is not None:
+                    return x
+            size = ()
+        if self.tails is not None:
+            with np.errstate(all="ignore"):
+                x = self.tails.draw(rng, low, high, args, self.edges(*args), size)
+            if x is not None:
+                return x
         batch = np.broadcast_shapes(*map(np.shape, (low, high, *args)))
         low, high, *args = (np.ravel(np.broadcast_to(v, batch)) for v in (low, high, *args))
         row = np.arange(math.prod(batch)).reshape(batch)
@@ -234,6 +253,37 @@ def _all_counted(counts: Any) -> tuple[Any, Any]:
     return np.stack([n for n, _ in padded])[which], np.stack([w for _, w in padded])[which]
 
 
+_FEW_T, _FEW_W = (0.5 * v for v in np.polynomial.legendre.leggauss(NODES))
+_FEW_T = _FEW_T + 0.5
+
+
+def _log_stretch(
+    family: Family, low: float, high: float, args: Sequence[float]
+) -> tuple[float, list[Slope]] | None:
+    """`Family.log_mass` between two close limits, by one panel; None if a turn is between them.
+
+    Along x if the limits are so close that their distance in y would lose digits.
+    """
+    start, end = float(family.to(low, *args)), float(family.to(high, *args))
+    if any(start < turn < end for turn in family.turns(*args)) or not end - start < 8.0:
+        return None
+    if end - start < 0.5:
+        width = high - low
+        f: Any = family.base.density
+        log_f, (_, *partials) = f(arrays, low + width * _FEW_T, *args)
+    else:
+        width = end - start
+        log_f, partials = family.along(start + width * _FEW_T, *args)
+    peak = float(log_f.max())
+    share = np.exp(log_f - peak) * _FEW_W
+    mass = float(share.sum())
+
+    def mean(partial: Slope) -> Slope:
+        return lambda: float(np.sum(partial() * share)) / mass
+
+    return peak + math.log(mass * width), [d and mean(d) for d in partials]
+
+
 def _log_mass(family: Family, low: Any, high: Any, args: Sequence[Any]) -> tuple[Any, list]:
     """`Family.log_mass` by arrays."""
     with np.errstate(all="ignore"):
@@ -300,9 +350,13 @@ def _draw(family: Family, rng: Any, low: Any, high: Any, args: Sequence[Any], ro
     level = family.along(at_top, *columns)[0] + np.log(width)
     level = np.where(width > 0.0, level, -np.inf)
     below = np.cumsum(np.exp(level - np.max(level, axis=-1, keepdims=True)), axis=-1)
+    if not np.all(below[..., -1] > 0.0):
+        raise ValueError("the mass between its limits is too small, or no number")
     y = np.empty(row.shape)
     left = np.arange(row.size)
-    while left.size:
+    for _ in range(1000):  # one draw in three is accepted
+        if not left.size:
+            return y
         at = row[left]
         u = rng.random(left.size) * below[at, -1]
         panel = np.sum(u[:, None] >= below[at], axis=-1)
@@ -312,4 +366,4 @@ def _draw(family: Family, rng: Any, low: Any, high: Any, args: Sequence[Any], ro
         height = family.along(y[left], *(a[at] for a in args))[0] + np.log(width[at, panel])
         accepted = np.log1p(-rng.random(left.size)) <= height - level[at, panel]
         left = left[~accepted]
-    return y
+    raise ValueError("the density between its limits is not that of a falling stretch")

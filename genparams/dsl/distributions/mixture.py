@@ -10,7 +10,7 @@ from functools import reduce
 from operator import add
 from typing import Any, final
 
-from genparams.autodiff import Box, np, operand, raw, shape_of, sum_to
+from genparams.autodiff import Box, np, raw, shape_of, sum_to
 from genparams.dsl.distributions.base import (
     Distribution,
     Size,
@@ -25,16 +25,19 @@ from genparams.dsl.distributions.composite import (
     Several,
     entries_of,
     kind_of_several,
+    tuple_in_words,
 )
 from genparams.dsl.distributions.domains import Domain, Kind, weights
 from genparams.dsl.interpreter import Call
 from genparams.errors import ArgumentError, ShapeError
+from genparams.keywords import explained
 
 WIDTH = 4  # a guess at the number of components, to size blocks
 
 Row = tuple[Distribution, ...]
 
 
+@explained
 def mixture(weights: Any, components: Call | Sequence[Call], size: Size = None) -> Call:
     """A mixture: the component k is drawn with probability weights[k], then the value from it.
 
@@ -52,7 +55,7 @@ def mixture(weights: Any, components: Call | Sequence[Call], size: Size = None) 
     together = isinstance(components, Call)
     calls: Sequence[Call] = [components] if isinstance(components, Call) else list(components)
     rows = _rows(calls)
-    args = [operand(a) for call in calls for a in call.args]
+    args = [a for call in calls for a in call.fn.operands(call.args)]
     if together:
         ranks = [domain.rank for domain in calls[0].fn.arguments.values()]
         shapes = map(shape_of, args)
@@ -100,7 +103,7 @@ def _arguments(rows: Sequence[Row], together: bool) -> dict[str, Domain]:
                 label = f"{name} of part {i}" if len(row) > 1 else name
                 label = label if together else f"{label} of component {k}"
                 label = f"{label} of {part.__name__}" if label in arguments else label
-                arguments[label] = Domain(domain.rule, domain.test, domain.rank + together)
+                arguments[label] = domain.within(together)
     return arguments
 
 
@@ -124,7 +127,19 @@ def _mixture_of(rows: tuple[Row, ...], together: bool) -> Distribution:
         width=WIDTH,
         event=lambda args: rows[0][0].event_shape(args[1 : 1 + len(rows[0][0].arguments)]),
         doc=mixture.__doc__,
+        within=_support([part for (part,) in rows]),
+        fault=_fault([part for (part,) in rows]),
     )
+
+
+def _support(column: Sequence[Distribution]) -> str:
+    """The values that any of the components has, in words."""
+    return ", or ".join(dict.fromkeys(part.support for part in column))
+
+
+def _fault(column: Sequence[Distribution]) -> Any:
+    """What is wrong with a vector, as the first component says it."""
+    return column[0].fault
 
 
 @made_of_parts
@@ -148,7 +163,7 @@ class JointMixture(Several):
         self.kind = kind_of_several(kinds)
         # The density is that of a distribution over the first entry with the others as arguments.
         others = {f"entry {i}": Domain("", None, k.rank) for i, k in enumerate(kinds) if i}
-        self._others = (0.0,) * len(others)
+        self._others = tuple(np.zeros((1,) * kind.rank) for kind in kinds[1:])
         check = _check_counts(rows, together)
         self._density = Distribution(
             self.__name__,
@@ -158,6 +173,7 @@ class JointMixture(Several):
             _terms(rows, together),
             joint=lambda *args: check(*args[len(others) :]),
             width=WIDTH,
+            event=lambda args: self._events(args[len(others) + 1 :])[0],
         )
 
     def draw(self, rng: Any, args: Sequence[Any], size: Any) -> Any:
@@ -179,8 +195,50 @@ class JointMixture(Several):
     def _batch(self, args: Sequence[Any], size: Any) -> tuple[int, ...]:
         return self._density.batch_shape((*self._others, *args), size)
 
+    def fitted(self, x: Any, args: Sequence[Any], size: Any) -> Any:
+        events = self._events(args[1:])
+        if size is not None:
+            return self.coerce(x, args, size)
+        entries = [
+            v if type(v) is Box else column[0].kind.convert(v)
+            for v, column in zip(
+                entries_of(self, x, len(events)), zip(*self._rows, strict=True), strict=True
+            )
+        ]
+        fronts = []
+        for i, (v, event) in enumerate(zip(entries, events, strict=True)):
+            shape = shape_of(v)
+            fronts.append(shape[: len(shape) - len(event)])
+            if shape[len(fronts[-1]) :] != event:
+                raise ShapeError(
+                    f"entry {i} of a value of {self.__name__} has shape {event} here, got {shape}"
+                )
+        try:
+            batch = np.broadcast_shapes(self._batch(args, None), *fronts)
+        except ValueError:
+            raise ShapeError(
+                f"the entries of a value of {self.__name__} do not broadcast with its arguments: "
+                f"shapes {fronts} and {self._batch(args, None)}"
+            ) from None
+        return tuple(
+            np.broadcast_to(v, batch + event) if shape_of(v) != batch + event else v
+            for v, event in zip(entries, events, strict=True)
+        )
+
+    def _events(self, args: Sequence[Any]) -> list[tuple[int, ...]]:
+        """The shape of each entry of one value."""
+        first = _components(self._rows, self._together, [raw(a) for a in args], 1)[0]
+        return [part.event_shape(own) for part, own in first]
+
     def log_prob_of(self, x: Any, args: Sequence[Any]) -> Any:
         return self._density.log_prob_of(x[0], (*x[1:], *args))
+
+    def log_probs_of(self, x: Any, args: Sequence[Any]) -> Any:
+        return self._density.log_probs_of(x[0], (*x[1:], *args))
+
+    @property
+    def support(self) -> str:
+        return tuple_in_words([_support(column) for column in zip(*self._rows, strict=True)])
 
 
 # --- What all mixtures share

@@ -11,9 +11,13 @@ from genparams.dsl.distributions.domains import (
     Domain,
     Kind,
     above_zero,
+    any_vector,
     bound_vector,
     count,
+    finite,
+    first_of,
     real_vector,
+    shown,
     weights,
     whole,
 )
@@ -136,12 +140,11 @@ def _whiten_any(x: Any, mean: Any, factor: Any) -> _Whitened:
 
 def _factor(cov: Any) -> Any:
     try:
-        if not np.allclose(raw(cov), _swap(raw(cov)), rtol=1e-10, atol=0.0):
-            raise DistributionError(f"cov of mvnormal must be symmetric, got {raw(cov)!r}")
         return np.linalg.cholesky(cov)
     except np.linalg.LinAlgError:
+        good = np.linalg.eigvalsh(raw(cov))[..., 0] > 0.0
         raise DistributionError(
-            f"cov of mvnormal must be positive definite, got {raw(cov)!r}"
+            f"cov of mvnormal must be positive definite, got {first_of(raw(cov), good, shown)}"
         ) from None
 
 
@@ -159,6 +162,25 @@ def _same_size(name: str) -> Callable[..., None]:
     return check
 
 
+def _where_finite(terms: Callable[..., Terms]) -> Callable[..., Terms]:
+    """Terms whose log density is -inf, and whose gradient is 0, for what is too far for floats."""
+
+    def guarded(x: Any, mean: Any, matrix: Any) -> Terms:
+        log_density, pulls = terms(x, mean, matrix)
+        good = np.isfinite(raw(log_density))
+        if np.all(good):
+            return log_density, pulls
+        log_density, pulls = terms(np.where(good[..., None], x, raw(mean)), mean, matrix)
+
+        def kept(pull: Pullback) -> Pullback:
+            return lambda g: pull(np.where(good, 1.0, 0.0) * g)
+
+        return np.where(good, log_density, -np.inf), [kept(pull) for pull in pulls if pull]
+
+    return guarded
+
+
+@_where_finite
 def _mvnormal_terms(x: Any, mean: Any, cov: Any) -> Terms:
     white = _whiten(x, mean, _factor(cov))
 
@@ -169,6 +191,7 @@ def _mvnormal_terms(x: Any, mean: Any, cov: Any) -> Terms:
     return white.log_density, (lambda g: -white.each(g), white.first, by_cov)
 
 
+@_where_finite
 def _mvnormal_tril_terms(x: Any, mean: Any, scale_tril: Any) -> Terms:
     white = _whiten(x, mean, scale_tril)
 
@@ -189,17 +212,27 @@ def _draw_mvnormal_tril(rng: Any, mean: Any, scale_tril: Any, size: tuple[int, .
     return mean + np.sum(scale_tril * z[..., None, :], axis=-1)
 
 
-_vector = Domain("a vector", None, rank=1)
-_square = Domain("a square matrix", None, rank=2)
+_square = Domain(
+    "finite and symmetric",
+    finite.test,
+    rank=2,
+    member=lambda v: (
+        v.shape[-1] == v.shape[-2] and np.all(np.isclose(v, _swap(v), 1e-10, 0.0), axis=(-2, -1))
+    ),
+)
 _factor_domain = Domain(
     "lower triangular with a positive diagonal",
-    lambda v: np.all(np.tril(v) == v) and np.all(np.diagonal(v, axis1=-2, axis2=-1) > 0.0),
+    finite.test,
     rank=2,
+    member=lambda v: (
+        np.all(np.tril(v) == v, axis=(-2, -1))
+        & np.all(np.diagonal(v, axis1=-2, axis2=-1) > 0.0, axis=-1)
+    ),
 )
 
 _mvnormal_tril = Distribution(
     "mvnormal",
-    {"mean": _vector, "scale_tril": _factor_domain},
+    {"mean": any_vector, "scale_tril": _factor_domain},
     real_vector,
     _draw_mvnormal_tril,
     _mvnormal_tril_terms,
@@ -209,7 +242,7 @@ _mvnormal_tril = Distribution(
 
 mvnormal = Distribution(
     "mvnormal",
-    {"mean": _vector, "cov": _square},
+    {"mean": any_vector, "cov": _square},
     real_vector,
     _draw_mvnormal,
     _mvnormal_terms,
@@ -319,12 +352,28 @@ def _draw_dirichlet(rng: Any, alpha: Any, size: tuple[int, ...]) -> Any:
     return parts / np.sum(parts, axis=-1, keepdims=True)
 
 
+def _off_the_simplex(row: Any) -> str:
+    low = np.min(row)
+    return f"has an entry {float(low)!r}" if low < 0.0 else _sum_in_words(row)
+
+
+def _sum_in_words(row: Any) -> str:
+    return f"sums to {float(np.sum(row)):.10g}"
+
+
+def _no_counts(row: Any) -> str:
+    bad = row[(row < 0) | (row != np.floor(row)) | ~np.isfinite(row)]
+    return f"has an entry {bad[0].item()!r}" if bad.size else _sum_in_words(row)
+
+
 dirichlet = Distribution(
     "dirichlet",
-    {"alpha": Domain(above_zero.rule, above_zero.test, rank=1)},
+    {"alpha": above_zero.within(1)},
     bound_vector,
     _draw_dirichlet,
     _dirichlet_terms,
+    within="vectors of numbers of at least 0 that sum to 1",
+    fault=_off_the_simplex,
     doc="""The Dirichlet distribution over vectors of positive numbers that sum to 1; `alpha` has
     shape (..., K).
 
@@ -368,6 +417,8 @@ multinomial = Distribution(
     Kind(1, whole.convert),
     _draw_multinomial,
     _multinomial_terms,
+    within="vectors of whole numbers from 0 on that sum to n",
+    fault=_no_counts,
     event=lambda args: shape_of(args[1])[-1:],
     doc="""How often each of K outcomes came up in `n` trials; `probs` has shape (..., K).
 

@@ -9,6 +9,7 @@ from genparams.autodiff import Box, Tape, np, raw, shape_of, strip, sum_to
 from genparams.dsl.distributions.base import Distribution, Terms, once
 from genparams.dsl.distributions.domains import Domain, real_number, whole
 from genparams.errors import ArgumentError, DistributionError, ShapeError
+from genparams.keywords import explained
 
 STEP = float(np.finfo(float).eps) ** (1.0 / 3.0)
 """The step of a central difference, relative to what is moved."""
@@ -17,6 +18,7 @@ _any = Domain("a number", None)
 _GIVE_GRADIENTS = "give gradients=, written in functions of numpy"
 
 
+@explained
 def distribution(
     sample: Callable[..., Any],
     log_prob: Callable[..., Any] | None = None,
@@ -90,6 +92,7 @@ def _arguments(log_prob: Callable[..., Any]) -> dict[str, Any]:
     return {p.name: p.default for p in places[1:]}
 
 
+@explained
 def from_scipy(
     family: Any, *, gradients: Callable[..., Sequence[Any]] | None = None
 ) -> Distribution:
@@ -178,7 +181,17 @@ def _made(
 
     drawn.__module__ = module
     kind = whole if discrete else real_number
-    return Distribution(name, arguments, kind, drawn, terms, defaults=defaults, doc=doc, note=note)
+    return Distribution(
+        name,
+        arguments,
+        kind,
+        drawn,
+        terms,
+        defaults=defaults,
+        doc=doc,
+        note=note,
+        within=f"{kind.words} to which its log_prob gives a density",
+    )
 
 
 def _named(names: Sequence[str], values: Sequence[Any]) -> str:
@@ -285,8 +298,9 @@ def _by_hand(
                 d = d() if callable(d) else d
                 if d is None:
                     raise DistributionError(
-                        f"{name} has no derivative by {names[i]}, which depends on a parameter "
-                        "here; gradients gives None for it"
+                        f"{name} has no derivative by {names[i]}, which depends here on a "
+                        "parameter, on an argument whose gradient is wanted, or on a choice; "
+                        "gradients gives None for it"
                     )
                 each = g * d
                 each = np.broadcast_to(each, batch) if shape_of(each) != batch else each

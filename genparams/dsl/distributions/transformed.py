@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
-from genparams.autodiff import Box, Tape, np, operand, raw, shape_of, sum_to
+from genparams.autodiff import Box, Tape, np, raw, shape_of, sum_to
 from genparams.dsl.distributions.base import (
     Distribution,
     Size,
@@ -23,9 +23,11 @@ from genparams.dsl.distributions.domains import (
     bound_matrix,
     bound_vector,
     real_vector,
+    taken,
 )
 from genparams.dsl.interpreter import Call
 from genparams.errors import ArgumentError, ShapeError
+from genparams.keywords import explained
 
 Shape = tuple[int, ...]
 
@@ -76,6 +78,7 @@ class Affine:
     scale: Any
 
 
+@explained
 def affine(loc: Any, scale: Any) -> Affine:
     """The bijection x = loc + scale y, for `transformed`; both may be parameters."""
     return Affine(loc, scale)
@@ -112,6 +115,7 @@ AFFINE = _Affine()
 not_zero = Domain("finite and not 0", lambda v: (v != 0.0) & (abs(v) < math.inf))
 
 
+@explained
 def transformed(base: Call, bijection: Bijection | Affine, size: Size = None) -> Call:
     """The distribution of `bijection.natural(y)` for y drawn from a continuous distribution.
 
@@ -144,6 +148,7 @@ def transformed(base: Call, bijection: Bijection | Affine, size: Size = None) ->
     rule: Any = bijection
     if isinstance(bijection, Affine):
         extra, rule = (bijection.loc, bijection.scale), AFFINE
+        extra = tuple(taken("affine", n, v) for n, v in zip(("loc", "scale"), extra, strict=True))
     elif not hasattr(bijection, "log_det_jacobian"):
         raise ArgumentError(
             "transformed takes positive, unit_interval, interval(low, high), simplex, ordered, "
@@ -156,10 +161,10 @@ def transformed(base: Call, bijection: Bijection | Affine, size: Size = None) ->
             f"transformed keeps what it makes by its bijection, and {rule!r} is not hashable; "
             "write @dataclass(frozen=True), with eq=False where it holds arrays"
         ) from None
-    args = list(base.args)
+    args = fn.operands(base.args)
     if rule.coordinate_rank > fn.kind.rank:
         ranks = [domain.rank for domain in fn.arguments.values()]
-        if all(len(shape_of(operand(a))) == r for a, r in zip(args, ranks, strict=True)):
+        if all(len(shape_of(a)) == r for a, r in zip(args, ranks, strict=True)):
             raise ShapeError(
                 f"{rule.name} takes vectors of coordinates; give {base!r} arguments that "
                 "run over them on their last axis"
@@ -172,9 +177,7 @@ def transformed(base: Call, bijection: Bijection | Affine, size: Size = None) ->
 @made_of_parts
 def _in_vectors(base: Distribution) -> Distribution:
     """Independent draws along the last axis of the batch, taken as one vector."""
-    arguments = {
-        name: Domain(d.rule, d.test, d.rank + 1, d.late) for name, d in base.arguments.items()
-    }
+    arguments = {name: replace(d, rank=d.rank + 1) for name, d in base.arguments.items()}
     places = [-1 - domain.rank for domain in base.arguments.values()]
 
     def event(args: Sequence[Any]) -> Shape:
@@ -224,7 +227,7 @@ def _transformed(base: Distribution, bijection: Any) -> Distribution:
         for label, domain in (("loc", anything), ("scale", not_zero)):
             while label in arguments:
                 label += " of affine"
-            arguments[label] = Domain(domain.rule, domain.test, rank, domain.late)
+            arguments[label] = domain.within(rank)
     events = tuple(range(-kind.rank, 0)) if not bijection.rank else ()
 
     def inside(x: Any) -> Any:
@@ -281,5 +284,6 @@ def _transformed(base: Distribution, bijection: Any) -> Distribution:
         joint=lambda *args: base.check_joint(args[:count]),
         width=base.width,
         event=lambda args: bijection.value_shape(base.event_shape(args[:count])),
+        within=f"the values of {bijection.name} at which {base.__name__} has a density",
         doc=transformed.__doc__,
     )

@@ -809,14 +809,14 @@ def test_a_bijection_of_vectors_refuses_single_numbers():
 
 def test_an_argument_outside_its_domain_is_refused_by_name():
     for call, x, name in [
-        (truncated(normal(0.0, -1.0), low=0.0), 1.0, "std of truncated normal"),
+        (truncated(normal(0.0, -1.0), low=0.0), 1.0, "std of truncated_normal"),
         (transformed(normal(0.0, -1.0), positive), 1.0, "std of normal through positive"),
         (transformed(normal(0.0, 1.0), affine(0.0, 0.0)), 1.0, "scale of normal through affine"),
         (zero_inflated(1.5, poisson(1.0)), 1, "prob_zero of zero_inflated poisson"),
         (truncated(normal(0.0, 1.0), 2.0, 1.0), 1.5, "needs low below high"),
         (truncated(uniform(2.0, 1.0), 0.0, 3.0), 1.5, "uniform needs low below high"),
         (truncated(uniform(0.0, 1.0), 2.0, 3.0), 2.5, "no mass between"),
-        (truncated(normal(0.0, 1.0), low=math.nan), 2.5, "low of truncated normal"),
+        (truncated(normal(0.0, 1.0), low=math.nan), 2.5, "low of truncated_normal"),
     ]:
         with pytest.raises(DistributionError, match=name):
             log_prob(x, call)

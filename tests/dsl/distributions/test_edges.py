@@ -677,10 +677,20 @@ def test_what_is_not_a_number_is_refused_as_a_value(call, value):
         log_prob(value, call)
 
 
+def given(value, call):
+    """A trace of one choice, whose value is given."""
+
+    @gen
+    def model():
+        return call @ "x"
+
+    return model.generate((), {"x": value})
+
+
 @every_scalar
 def test_an_array_for_a_single_choice_is_refused_and_told_of_size(call):
     with pytest.raises(ShapeError, match=re.escape("has shape () here, got (3,)")) as caught:
-        log_prob(np.ones(3), call)
+        given(np.ones(3), call)
     assert "size=(3,)" in str(caught.value)
 
 
@@ -696,7 +706,7 @@ def test_a_value_of_another_shape_than_the_arguments_is_refused():
     with pytest.raises(ShapeError, match=re.escape("has shape (2,) here, got (3,)")):
         mvnormal.log_prob(np.zeros(3), np.zeros(2), EYE)
     with pytest.raises(ShapeError, match=re.escape("got (5, 2)")) as caught:
-        mvnormal.log_prob(np.zeros((5, 2)), np.zeros(2), EYE)
+        given(np.zeros((5, 2)), mvnormal(np.zeros(2), EYE))
     assert "size=(5,)" in str(caught.value)
 
 
