@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -448,11 +448,13 @@ class ParamUpdate:
                 raise UpdateError(f"a state holds numbers and arrays of them; {k} is {v!r}")
         return found
 
-    def differences(self, saved: Mapping[str, Any]) -> list[str]:
+    def differences(
+        self, saved: Mapping[str, Any], template: "Template | None" = None
+    ) -> list[str]:
         """What keeps a saved state from being loaded, a sentence each."""
         if not isinstance(saved, Mapping):
             return [f"a state is a dictionary, as state_dict gives it, and not {saved!r}"]
-        wrong = differences(self.expected(), saved)
+        wrong = differences((template or self.template()).expected, saved)
         return wrong or out_of_range(self._chain.ranges, saved)
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
@@ -462,33 +464,29 @@ class ParamUpdate:
             StateMismatch: names, shapes or kinds differ, or a value is outside its range; the
                 message lists each difference, and nothing is changed.
         """
-        wrong = self.differences(saved)
-        if wrong:
-            raise StateMismatch(f"the saved state does not fit {self!r}: " + "; ".join(wrong))
         with lock:
-            vars(self).update(self.restored(saved))
+            template = self.template()
+            wrong = self.differences(saved, template)
+            if wrong:
+                raise StateMismatch(f"the saved state does not fit {self!r}: " + "; ".join(wrong))
+            vars(self).update(self.restored(saved, template))
 
-    def restored(self, saved: Mapping[str, Any]) -> dict[str, Any]:
+    def restored(self, saved: Mapping[str, Any], template: "Template") -> dict[str, Any]:
         """The attributes of this update in a saved state that fits; nothing is changed."""
-        template, _, names = self._template()
         return {
-            "_state": filled(template, names, saved),
+            "_state": filled(template.state, template.names, saved),
             "_engine": None,
-            "_begun": set(names),
+            "_begun": set(template.names),
             "steps": int(saved["steps"]),
             "skipped": int(saved["skipped"]),
         }
 
-    def expected(self) -> dict[str, Any]:
-        """What a saved state of this update holds, by name: numbers and arrays of its kinds."""
-        return {"steps": 0, "skipped": 0, **self._template()[1]}
-
-    def _template(self) -> tuple[State, dict[str, Any], dict[Parameter, str]]:
-        """A first state, its data by name, and the names of the parameters."""
+    def template(self) -> "Template":
+        """A first state, which says what a saved one looks like."""
         known = self._targets.parameters()
         names = _paths(known)
-        template = self._chain.init({p: p.coordinates for p in known})
-        return template, leaves(template, names), names
+        state = self._chain.init({p: p.coordinates for p in known})
+        return Template(state, {"steps": 0, "skipped": 0, **leaves(state, names)}, names)
 
     # --- The rate
 
@@ -546,6 +544,14 @@ class ParamUpdate:
         policy = "" if self.on_nonfinite == "raise" else f", on_nonfinite={self.on_nonfinite!r}"
         sign = ", minimize=True" if self.minimize else ""
         return f"ParamUpdate({self.rule!r}, {which}{sign}{policy})"
+
+
+class Template(NamedTuple):
+    """A first state of an update, its data by name, and the names of the parameters."""
+
+    state: State
+    expected: dict[str, Any]
+    names: dict[Parameter, str]
 
 
 def _restored(

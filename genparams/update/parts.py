@@ -16,7 +16,7 @@ import numpy as np
 from genparams.errors import GenParamsError, InvalidValue, UnknownFunction
 from genparams.params import Parameter, ParamStore, Real, changes
 from genparams.update.archive import Arrays, Form
-from genparams.update.param_update import ParamUpdate
+from genparams.update.param_update import ParamUpdate, Template
 from genparams.update.targets import store_of
 
 Swap = Callable[[], Any]
@@ -47,7 +47,7 @@ def kind_of(part: Any, name: str) -> tuple[str, Any]:
     if isinstance(part, np.random.Generator):
         return "generator", part
     if isinstance(part, ParamUpdate):
-        return "update", part
+        return "update", _Stateful(part, part.template())
     if hasattr(part, "state_dict") and hasattr(part, "load_state_dict"):
         return "state", Own(part, name)
     try:
@@ -112,6 +112,13 @@ def _arrays_of(p: Parameter) -> Arrays:
     return {"theta": theta, "value": value, "grad": np.array(p.grad)}
 
 
+def _forms_of(p: Parameter) -> dict[str, Form]:
+    """The forms of what is kept of a parameter."""
+    dtype = p.dtype.newbyteorder("<").str
+    grad = dtype if p.shape else "<f8"
+    return {"theta": (dtype, p.shape), "value": (dtype, np.shape(p.value)), "grad": (grad, p.shape)}
+
+
 def _described_store(described: dict[str, Any], names: set[str]) -> list[str]:
     if not _has(described, kind=str, parameters=dict):
         return ["it does not say what its parameters are"]
@@ -129,7 +136,7 @@ def _store_mismatches(
     wrong = [f"there is no parameter {name!r} here" for name in unknown]
     wrong += [f"the file has no parameter {name!r}" for name in store if name not in described]
     for name, p in [(name, p) for name, p in store.items() if name in described]:
-        here = {what: _form_of(a) for what, a in _arrays_of(p).items()}
+        here = _forms_of(p)
         there = {what: forms[f"{what}/{name}"] for what in _OF_PARAMETER}
         wrong += [
             f"{name!r} has {what} {of_file} in the file, {mine} here"
@@ -217,8 +224,16 @@ def _kept(array: np.ndarray, dtype: np.dtype) -> Any:
 # --- Updates
 
 
-def _saved_update(part: ParamUpdate) -> tuple[dict[str, Any], Arrays]:
-    return {"rule": repr(part.rule)}, part.state_dict()
+@dataclass(frozen=True, slots=True)
+class _Stateful:
+    """An update, and what its saved state looks like."""
+
+    update: ParamUpdate
+    template: Template
+
+
+def _saved_update(part: _Stateful) -> tuple[dict[str, Any], Arrays]:
+    return {"rule": repr(part.update.rule)}, part.update.state_dict()
 
 
 def _described_update(described: dict[str, Any], names: set[str]) -> list[str]:
@@ -227,22 +242,21 @@ def _described_update(described: dict[str, Any], names: set[str]) -> list[str]:
     return [f"{name!r} is missing" for name in {"steps", "skipped"} - names]
 
 
-def _update_mismatches(
-    part: ParamUpdate, saved: dict[str, Any], forms: dict[str, Form]
-) -> list[str]:
+def _update_mismatches(part: _Stateful, saved: dict[str, Any], forms: dict[str, Form]) -> list[str]:
     wrong = []
-    if saved["rule"] != repr(part.rule):
-        wrong.append(f"its rule is {saved['rule']} in the file and {part.rule!r} here")
-    here = {name: _form_of(value) for name, value in part.expected().items()}
+    if saved["rule"] != repr(part.update.rule):
+        wrong.append(f"its rule is {saved['rule']} in the file and {part.update.rule!r} here")
+    here = {name: _form_of(value) for name, value in part.template.expected.items()}
     return wrong + _differences(here, forms, "update")
 
 
-def _update_meaning(part: ParamUpdate, saved: dict[str, Any], arrays: Arrays) -> list[str]:
-    return part.differences(arrays)
+def _update_meaning(part: _Stateful, saved: dict[str, Any], arrays: Arrays) -> list[str]:
+    return part.update.differences(arrays, part.template)
 
 
-def _update_swaps(part: ParamUpdate, saved: dict[str, Any], arrays: Arrays) -> list[Swap]:
-    return [partial(vars(part).update, part.restored(arrays))]
+def _update_swaps(part: _Stateful, saved: dict[str, Any], arrays: Arrays) -> list[Swap]:
+    new = part.update.restored(arrays, part.template)
+    return [partial(vars(part.update).update, new)]
 
 
 # --- Objects with a state of their own

@@ -435,8 +435,9 @@ def test_its_parameters_are_trained_by_any_rule():
 
 def test_it_is_known_by_its_name():
     f = a_line()
+    update = ParamUpdate(FixedStepGradientDescent(0.1), line_by_hand=["slope"])
     f.generate((B,), {(): YS})[0].accumulate_param_gradients()
-    ParamUpdate(FixedStepGradientDescent(0.1), line_by_hand=["slope"]).apply()
+    update.apply()
     assert get_param(f, "slope") != 0.5
     assert get_param(f, "std") == pytest.approx(2.0)
 

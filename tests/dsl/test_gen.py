@@ -506,10 +506,11 @@ def test_with_params_reads_another_store_and_leaves_the_first_alone():
     xs = np.array([1.0])
     assert teacher.generate((xs,), {"ys": [1.0]})[1] != student.generate((xs,), {"ys": [1.0]})[1]
     trace, _ = student.generate((xs,), {"ys": [1.0]})
+    update = ParamUpdate(FixedStepGradientDescent(0.1), student)
     trace.accumulate_param_gradients()
     assert student.params["slope"].grad == pytest.approx(4.0)
     assert teacher.params["slope"].grad == 0.0
-    ParamUpdate(FixedStepGradientDescent(0.1), student).apply()
+    update.apply()
     assert student.params["slope"].value == pytest.approx(0.4)
     assert teacher.params["slope"].value == 2.0
 

@@ -273,9 +273,10 @@ def test_gradients_include_those_of_the_return_value(make):
 def test_an_old_trace_is_differentiated_at_todays_parameters(make):
     f, args, owners = make()
     old = f.simulate(args, rng=6)
+    updates = [ParamUpdate(ADAM(0.1), owner) for owner in owners]
     old.accumulate_param_gradients()
-    for owner in owners:
-        ParamUpdate(ADAM(0.1), owner).apply()
+    for update in updates:
+        update.apply()
     fresh, _ = f.generate(args, old.choices)
     assert old.param_gradients().keys() == fresh.param_gradients().keys()
     for owner, grads in old.param_gradients().items():
@@ -307,8 +308,8 @@ def test_after_an_update_an_old_trace_never_mixes_old_and_new_values():
         return normal(y * z, 1.0) @ "out"
 
     old = top.simulate((), rng=3)
-    old.accumulate_param_gradients()
     update = ParamUpdate(FixedStepGradientDescent(0.05), top, scaled, doubly_nested)
+    old.accumulate_param_gradients()
     update.apply()
     factor = scaled.params["factor"]
     found = old.param_gradients()["scaled"]["factor"]
@@ -501,9 +502,10 @@ def test_a_frozen_parameter_gets_no_gradient_and_does_not_move():
     f = two_parameters()
     f.params["a"].freeze()
     trace = f.simulate((1.0,))
+    update = ParamUpdate(ADAM(0.1), f)
     assert set(trace.param_gradients()["f"]) == {"b"}
     trace.accumulate_param_gradients()
-    ParamUpdate(ADAM(0.1), f).apply()
+    update.apply()
     assert (f.params["a"].value, f.params["a"].grad) == (1.0, 0.0)
     assert f.params["b"].value.tolist() != [0.0, 1.0]
     f.params["a"].thaw()

@@ -10,6 +10,7 @@ import sys
 import tracemalloc
 import zipfile
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -581,7 +582,8 @@ def a_name_that_is_too_long(path):
 
 
 def parts_whose_names_meet(path):
-    save_checkpoint(path, **{"a/b": ParamStore(x=1.0)})
+    parts: dict[str, Any] = {"a/b": ParamStore(x=1.0)}
+    save_checkpoint(path, **parts)
 
 
 def metadata_that_are_a_list(path):

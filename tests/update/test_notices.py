@@ -193,8 +193,8 @@ def notebook():
 def test_an_update_of_a_function_that_was_defined_again_says_so_once(notebook, by_name):
     old = notebook(0.0)
     trace, _ = old.generate((), {"x": 1.0})
-    target = {"of_a_notebook": ["mu"]} if by_name else {}
-    update = ParamUpdate(ADAM(0.1), *([] if by_name else [old]), **target)
+    target = {"of_a_notebook": ["mu"]} if by_name else old
+    update = ParamUpdate(ADAM(0.1), target)
     trace.accumulate_param_gradients()
     update.apply()
     assert not replaced(old)
