@@ -1,0 +1,784 @@
+"""The forms of call that the law of numpy tries, made by walking numpy and scipy.special.
+
+Every public function is found in its module; lines that call it are made from its name and its
+signature, and numpy itself says which of them are calls (the others are dropped). Functions that
+need particular arguments have lines of their own in `SPECIAL`, and so have idioms in `IDIOMS`.
+`numpy_law` tells how a line is read.
+"""
+
+import inspect
+import itertools
+import math
+import operator
+import re
+import warnings
+from collections.abc import Iterable, Iterator
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy_law import Form, accepts, finite, plain
+from scipy import special
+
+MODULES = {
+    "np": np,
+    "np.linalg": np.linalg,
+    "np.fft": np.fft,
+    "np.emath": np.emath,
+    "special": special,
+    "math": math,
+}
+FULL_NAMES = {"np": "numpy", "special": "scipy.special", "math": "math"}
+
+# They read or write files, or change or report numpy's own settings.
+NOT_CALLS = set(
+    [
+        "save",
+        "savez",
+        "savez_compressed",
+        "savetxt",
+        "load",
+        "loadtxt",
+        "fromfile",
+        "genfromtxt",
+        "fromregex",
+        "show_config",
+        "show_runtime",
+        "test",
+        "info",
+        "seterr",
+        "geterr",
+        "seterrcall",
+        "geterrcall",
+        "setbufsize",
+        "getbufsize",
+        "set_printoptions",
+        "get_printoptions",
+        "printoptions",
+        "get_include",
+        "add_docstring",
+        "add_newdoc",
+    ]
+)
+
+
+def full_name(name: str) -> str:
+    head, _, tail = name.partition(".")
+    return f"{FULL_NAMES.get(head, head)}.{tail}"
+
+
+@cache
+def functions() -> dict[str, tuple[Any, tuple[str, ...]]]:
+    """Each public function by the name under which the forms call it, with its other names."""
+    names: dict[int, list[str]] = {}
+    found: dict[int, Any] = {}
+    for prefix, module in MODULES.items():
+        for name in dir(module):
+            function = getattr(module, name)
+            if name.startswith("_") or not callable(function) or isinstance(function, type):
+                continue
+            if name not in NOT_CALLS:
+                found[id(function)] = function
+                names.setdefault(id(function), []).append(f"{prefix}.{name}")
+    return {_best(names[key], found[key]): (found[key], tuple(names[key])) for key in found}
+
+
+def _best(names: list[str], function: Any) -> str:
+    own = getattr(function, "__name__", "")
+    return next((n for n in names if n.rpartition(".")[2] == own), names[0])
+
+
+# --- Ufuncs
+
+
+def takes_floats(ufunc: np.ufunc) -> bool:
+    return any(set("dfg") & set(types.split("->")[0]) for types in ufunc.types)
+
+
+UNARY = [
+    "{f}(S{r})",
+    "{f}(V{r})",
+    "{f}(M{r})",
+    "{f}(C{r})",
+    "{f}(V{r}[1:])",
+    "{f}(M{r}.T)",
+    "{f}([V{r}[0], V{r}[2]])",
+    "{f}([V{r}[0], {low}[1]])",
+    "{f}([V{r}, W{r}])",
+    "{f}(np.array([V{r}[0], V{r}[2]]))",
+    "{f}(np.array([V{r}[0], {low}[1]]))",
+]
+UNARY_OPTIONS = {
+    "empty": ["{f}(E)"],
+    "where": ["{f}(V{r}, where=mask3)", "{f}(V{r}, where=mask3, out=b3)"],
+    "out": ["{f}(V{r}, out=b3)", "{f}(V{r}, b3)", "{f}(V{r}, out=(b3,))", "{f}({low}, out=V{r})"],
+    "dtype": ["{f}(V{r}, dtype=np.float32)", "{f}(V{r}, dtype=float)", "{f}(V{r}, dtype=complex)"],
+    "order": ["{f}(M{r}, order='F')"],
+    "casting": ["{f}(V{r}, casting='unsafe')"],
+    "subok": ["{f}(V{r}, subok=False)"],
+    "at": ["{f}.at(V{r}, [0, 2])"],
+}
+BINARY = [
+    "{f}(S{a}, Y{b})",
+    "{f}(V{a}, W{b})",
+    "{f}(M{a}, V{b})",
+    "{f}(V{a}, M{b})",
+    "{f}(S{a}, V{b})",
+    "{f}(V{a}, S{b})",
+    "{f}(V{a}[:, None], W{b})",
+    "{f}([V{a}[0], V{a}[1], V{a}[2]], W{b})",
+    "{f}([V{a}[0], v{a}[1], V{a}[2]], W{b})",
+    "{f}(V{a}, [W{b}[0], w{b}[1], W{b}[2]])",
+    "{f}(np.array([V{a}[0], v{a}[1], V{a}[2]]), W{b})",
+    "{f}(V{a}, np.array([W{b}[0], w{b}[1], W{b}[2]]))",
+    "{f}([V{a}, W{a}], W{b})",
+    "{f}(V{a}, 2)",
+    "{f}(V{a}, 1.4)",
+    "{f}(2, V{b})",
+    "{f}(V{a}, [1, 2, 3])",
+]
+BINARY_OPTIONS = {
+    "empty": ["{f}(E, E)", "{f}(E, S{b})"],
+    "where": ["{f}(V{a}, W{b}, where=mask3)"],
+    "out": ["{f}(V{a}, W{b}, out=b3)", "{f}(V{a}, w{b}, b3)", "{f}(v{a}, w{b}, out=V{a})"],
+    "dtype": ["{f}(V{a}, W{b}, dtype=np.float32)", "{f}(V{a}, W{b}, dtype=float)"],
+    "order": ["{f}(M{a}, J{b}, order='F')"],
+    "casting": ["{f}(V{a}, W{b}, casting='unsafe')"],
+}
+UFUNC_METHODS = {
+    "reduce": [
+        "{f}.reduce(V{a})",
+        "{f}.reduce(M{a})",
+        "{f}.reduce(M{a}, axis=1)",
+        "{f}.reduce(M{a}, axis=-1, keepdims=True)",
+        "{f}.reduce(M{a}, axis=None)",
+        "{f}.reduce(M{a}, axis=(0, 1))",
+        "{f}.reduce(C{a}, (0, 2))",
+        "{f}.reduce([V{a}[0], V{a}[1], 1.3])",
+        "{f}.reduce([V{a}, W{a}])",
+        "{f}.reduce(np.array([V{a}[0], 1.3, V{a}[2]]))",
+    ],
+    "accumulate": [
+        "{f}.accumulate(V{a})",
+        "{f}.accumulate(M{a}, axis=1)",
+        "{f}.accumulate([V{a}[0], 1.3, V{a}[2]])",
+    ],
+    "reduceat": ["{f}.reduceat(V{a}, [0, 2])", "{f}.reduceat(M{a}, [0, 1], axis=1)"],
+    "outer": [
+        "{f}.outer(V{a}, W{b})",
+        "{f}.outer(M{a}, W{b})",
+        "{f}.outer(S{a}, W{b})",
+        "{f}.outer([V{a}[0], 1.3], W{b})",
+    ],
+    "at": [
+        "{f}.at(V{a}, [0, 2], 1.3)",
+        "{f}.at(V{a}, [0, 0], W{b}[:2])",
+        "{f}.at(b3, [0, 2], S{b})",
+    ],
+}
+REDUCE_OPTIONS = {
+    "initial": ["{f}.reduce(M{a}, initial=0.37)", "{f}.reduce(V{a}, initial=S{b})"],
+    "where": ["{f}.reduce(M{a}, axis=1, where=mask23, initial=1.1)"],
+    "out": ["{f}.reduce(M{a}, out=b3)"],
+    "dtype": ["{f}.reduce(M{a}, dtype=np.float32)"],
+}
+
+
+def ufunc_forms(name: str, ufunc: np.ufunc) -> Iterator[Form]:
+    if not takes_floats(ufunc):
+        return
+    if ufunc.signature is not None:
+        yield from plain_forms(name, ufunc)
+    elif ufunc.nin == 1:
+        yield from _unary_forms(name, ufunc)
+    elif ufunc.nin == 2:
+        yield from _binary_forms(name, ufunc)
+    else:
+        yield from _many_forms(name, ufunc.nin)
+
+
+def _safe(name: str, options: dict[str, list[str]]) -> Iterator[tuple[str, list[str]]]:
+    """The options that may be tried: with `where` some ufuncs of scipy write outside their memory,
+    and so do those of complex or of several results with any option.
+    """
+    for option, lines in options.items():
+        if option != "where" or not name.startswith("special."):
+            yield option, lines
+
+
+def _unary_forms(name: str, ufunc: np.ufunc) -> Iterator[Form]:
+    ranges = [r for r in ("u", "p", "") if finite(Form(name, f"{name}(v{r})"))]
+    for r in ranges[1:]:
+        yield from _made(name, UNARY[:3], r=r, low=f"v{r}")
+    for r in ranges[:1]:
+        yield from _made(name, UNARY, r=r, low=f"v{r}")
+        for option, lines in _safe(name, UNARY_OPTIONS) if ufunc.nout == 1 else ():
+            yield from _made(name, lines, option, r=r, low=f"v{r}")
+
+
+INTEGER_FIRST = ["{f}(2, S{b})", "{f}(2, V{b})", "{f}([0, 1, 2], V{b})", "{f}(3, [V{b}[0], 1.2])"]
+
+
+def _binary_forms(name: str, ufunc: np.ufunc) -> Iterator[Form]:
+    sides = [("p", "u"), ("u", "u"), ("", "p"), ("u", "p"), ("p", "p"), ("", "")]
+    sides = [(a, b) for a, b in sides if finite(Form(name, f"{name}(v{a}, w{b})"))]
+    for a, b in sides[1:3]:
+        yield from _made(name, BINARY[:3], a=a, b=b)
+    for a, b in sides[:1]:
+        yield from _made(name, BINARY, a=a, b=b)
+        if {"dd->d", "dd->?"} & set(ufunc.types):
+            for option, lines in _safe(name, BINARY_OPTIONS | UFUNC_METHODS):
+                yield from _made(name, lines, option, a=a, b=b)
+            for option, lines in _safe(name, REDUCE_OPTIONS):
+                yield from _made(name, lines, f"reduce {option}", a=a, b=b)
+    if not sides:
+        for b in ("u", "p", ""):
+            yield from _made(name, INTEGER_FIRST, b=b)
+
+
+def _many_forms(name: str, count: int) -> Iterator[Form]:
+    """Three and more arguments: numbers, arrays, whole numbers first, and lists."""
+    starts = [0, 1, 2] if count < 5 else [1, 2, 3]
+    made = 0
+    for ranges in itertools.product(("u", "p", ""), repeat=count if count < 4 else 2):
+        ranges = (*ranges, *(ranges[-1],) * (count - len(ranges)))
+        for whole in [(), *([(2,), (2, 1)] if count > 2 else [])]:
+            letters = [
+                "VWMJ"[i % 4 if i < 4 else 0] if False else "VW"[i % 2] for i in range(count)
+            ]
+            parts = [
+                str(whole[i]) if i < len(whole) else f"{letters[i]}{ranges[i]}"
+                for i in range(count)
+            ]
+            line = f"{name}({', '.join(parts)})"
+            if not finite(Form(name, line.lower())):
+                continue
+            yield from split(Form(name, line))
+            numbers = line.replace("V", "S").replace("W", "Y")
+            yield from split(Form(name, numbers))
+            mixed = ", ".join([*parts[:-1], f"[{parts[-1]}[0], 1.1, {parts[-1]}[2]]"])
+            if len(whole) < count:
+                yield from split(Form(name, f"{name}({mixed})"))
+                yield from split(Form(name, line[:-1] + ", out=b3)", "out"))
+            made += 1
+            if made == len(starts) - 1:
+                return
+
+
+# --- Plain functions
+
+# What a function with so many positional arguments may take.
+POSITIONAL = {
+    1: [
+        "V",
+        "M",
+        "Q",
+        "P",
+        "C",
+        "S",
+        "K",
+        "Vu",
+        "Mp",
+        "E",
+        "EM",
+        "[V[0], V[1], 1.2]",
+        "np.array([V[0], 1.2, V[2]])",
+        "[V, W]",
+        "(V, w)",
+        "[[S, 1.2], [Y, S]]",
+        "np.array([[P[0, 0], 0.2], [0.2, P[1, 1]]])",
+        "[M, J]",
+        "(S, Y)",
+        "V, W",
+        "2",
+        "(2, 3)",
+    ],
+    2: [
+        "V, W",
+        "M, J",
+        "S, Y",
+        "Q, R",
+        "P, V",
+        "P, Q",
+        "K, Q",
+        "K, O",
+        "M, V",
+        "V, S",
+        "S, V",
+        "C, M[0]",
+        "[V[0], 1.2, V[2]], W",
+        "V, [W[0], 1.2, W[2]]",
+        "np.array([V[0], 1.2, V[2]]), W",
+        "V, np.array([W[0], 1.2, W[2]])",
+        "Q, [V[0], 1.2, V[2]]",
+        "Vp, Wp",
+        "V, 1",
+        "M, 1",
+        "V, [0, 2]",
+        "M, [0, 1]",
+        "M, (3, 2)",
+        "V, (2, 3)",
+        "V, index3",
+        "P, 2",
+        "C, 2",
+        "[V[0], V[1], 1.2], 1",
+        "[V, W], 0",
+        "1, V",
+        "2, S",
+        "2, Vu",
+        "3, Sp",
+        "2, Vp",
+        "(2, 3), S",
+        "mask3, V",
+        "[mask3, ~mask3], [V, W]",
+        "E, E",
+        "S, 3",
+    ],
+    3: [
+        "V, W, V",
+        "M, J, M",
+        "S, Y, S",
+        "S, Y, 4",
+        "V, S, Y",
+        "V, -0.2, 0.3",
+        "mask3, V, W",
+        "mask23, M, V",
+        "mask3, S, 1.2",
+        "mask3, [V[0], 1.2, V[2]], W",
+        "V, [0, 2], S",
+        "V, 1, S",
+        "M, [0], V",
+        "V, 0, 1",
+        "M, 0, 1",
+        "C, 0, 2",
+        "V, mask3, W",
+        "2, 1, Su",
+        "2, 1, Vu",
+        "2, 1, Sp",
+        "1, S, Y",
+        "Su, [0.0, 1.0], V[:2]",
+        "2, Vp, Wp",
+        "2, Sp, Yp",
+        "np.sum, 0, M",
+        "np.sum, M, [0]",
+        "Sp, Yp, 2",
+        "3, 1.4, Su",
+    ],
+    4: ["V, W, Vp, Wp", "S, Y, Sp, Yp", "2, 1, Su, Yu", "1, 2, Sp, Yp", "Vp, Wp, Sp, Yp"],
+    5: ["S, Y, Sp, Yp, S", "2, 1, Sp, Yp, Su", "Sp, Yp, 2, 1, 3"],
+    6: ["Sp, Yp, 1, 1, 2, 1", "S, Y, S, Y, S, Y"],
+}
+
+KEYWORDS: dict[str, list[str]] = {
+    "axis": ["0", "-1", "None", "(0, 1)", "1", "(-1, -2)"],
+    "axes": ["(1, 0)", "(0,)", "1", "0", "(0, 1)"],
+    "axis1": ["1"],
+    "axis2": ["-1"],
+    "keepdims": ["True"],
+    "ddof": ["1"],
+    "correction": ["1", "0.5"],
+    "initial": ["0.37", "9.5"],
+    "where": ["mask3", "np.array([[True], [False]])", "mask23"],
+    "dtype": ["float", "np.float32", "int", "complex", "bool"],
+    "like": ["None"],
+    "order": ["'C'", "'F'", "'A'", "'K'"],
+    "ord": ["1", "2", "-2", "inf", "-inf", "'fro'", "'nuc'", "3", "0", "-1"],
+    "mode": ["'valid'", "'same'", "'full'", "'wrap'", "'clip'", "'reduced'", "'complete'", "'r'",
+             "'constant'", "'edge'", "'reflect'", "'linear_ramp'", "'mean'", "'maximum'",
+             "'symmetric'", "'minimum'", "'median'", "'empty'"],
+    "casting": ["'unsafe'", "'same_kind'"],
+    "subok": ["True", "False"],
+    "copy": ["True", "False", "None"],
+    "k": ["1", "-1"],
+    "m": ["1"],
+    "offset": ["1", "-1"],
+    "n": ["2", "4", "1"],
+    "N": ["2", "4"],
+    "deg": ["1"],
+    "decimals": ["1", "0", "-1"],
+    "bins": ["3", "[-2.0, 0.0, 2.0]"],
+    "range": ["(-2.0, 2.0)"],
+    "density": ["True"],
+    "weights": [],
+    "rowvar": ["False"],
+    "bias": ["True"],
+    "side": ["'right'"],
+    "sorter": ["index3"],
+    "method": ["'linear'", "'nearest'", "'lower'", "'higher'", "'midpoint'", "'hazen'",
+               "'inverted_cdf'", "'weibull'", "'averaged_inverted_cdf'", "'median_unbiased'"],
+    "overwrite_input": ["True"],
+    "equal_nan": ["True"],
+    "nan": ["0.5"],
+    "posinf": ["2.5"],
+    "neginf": ["-2.5"],
+    "period": ["4.0"],
+    "return_index": ["True"],
+    "return_inverse": ["True"],
+    "return_counts": ["True"],
+    "returned": ["True"],
+    "kind": ["'stable'", "'heapsort'"],
+    "stable": ["True"],
+    "descending": ["True"],
+    "indexing": ["'ij'"],
+    "sparse": ["True"],
+    "compute_uv": ["False"],
+    "full_matrices": ["False"],
+    "hermitian": ["True"],
+    "UPLO": ["'U'"],
+    "upper": ["True"],
+    "rcond": ["1e-10", "None"],
+    "rtol": ["1e-8"],
+    "atol": ["1e-8"],
+    "tol": ["1e-8"],
+    "optimize": ["True"],
+    "assume_unique": ["True"],
+    "invert": ["True"],
+    "norm": ["'ortho'", "'forward'"],
+    "s": ["(2, 4)"],
+    "return_sign": ["True"],
+    "include_initial": ["True"],
+    "edge_order": ["2"],
+    "dx": ["0.5"],
+    "shape": ["(2, 3)", "(3,)", "3", "(3, 2)", "(2, 2)"],
+    "newshape": ["(3, 2)"],
+    "shift": ["1", "(1, 2)"],
+    "repeats": ["2", "[1, 0, 2]"],
+    "trim": ["'f'"],
+    "increasing": ["True"],
+    "endpoint": ["False"],
+    "retstep": ["True"],
+    "num": ["4"],
+    "base": ["2.0"],
+    "num_integer": ["2"],
+    "exact": ["False", "True"],
+    "repetition": ["True"],
+    "derivative": ["True"],
+    "extend": ["True"],
+    "discont": ["2.0"],
+    "full": ["True"],
+    "cov": ["True"],
+    "ndmin": ["2"],
+    "ndim": ["2"],
+    "start": ["1"],
+    "step": ["2"],
+    "diff_n": ["1"],
+    "branch_cut": ["2"],
+    "z": ["0.3"],
+    "mu": ["0.3"],
+}  # fmt: skip
+
+# Traced values for an optional argument of any name.
+TRACED_OPTIONS = ["Sp", "Vp", "Mp"]
+COMBINED = [
+    ("axis=1", "keepdims=True"),
+    ("axis=(0, 1)", "keepdims=True"),
+    ("axis=1", "ddof=1"),
+    ("axis=0", "correction=1"),
+    ("axis=1", "ord=1"),
+    ("axis=1", "ord=inf"),
+    ("axis=(0, 1)", "ord='fro'"),
+    ("axis=1", "initial=0.37"),
+    ("axis=1", "where=mask23"),
+    ("axis=1", "mode='clip'"),
+]
+
+
+def keywords_of(function: Any) -> list[str] | None:
+    """The optional arguments of a function; None where it has no signature."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [p.name for p in parameters if p.kind in named and p.default is not p.empty]
+
+
+def required(function: Any) -> list[int]:
+    """How many positional arguments to try."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return [1, 2, 3]
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    least = sum(p.kind in positional and p.default is p.empty for p in parameters)
+    most = sum(p.kind in positional for p in parameters)
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return sorted({max(least, 1), least + 1, 3})
+    return sorted({max(least, 1), min(least + 1, max(most, 1))})
+
+
+def plain_forms(name: str, function: Any) -> Iterator[Form]:
+    """Forms of a function that is no elementwise ufunc."""
+    bases: list[str] = []
+    for count in required(function):
+        for arguments in POSITIONAL.get(count, []):
+            form = Form(name, f"{name}({arguments})", "empty" if "E" in arguments else "")
+            if form.traced and accepts(_untraced(form)):
+                bases.append(arguments)
+                yield from split(form)
+    names = keywords_of(function)
+    wide = [a for a in bases if a in ("V", "M", "V, W", "M, J", "Q", "P", "M, 1", "V, W, V")]
+    chosen = (wide or bases)[:2]
+    for keyword in KEYWORDS if names is None else names:
+        yield from _keyword_forms(name, keyword, chosen)
+    if names is None or "axis" in names:
+        for one, two in COMBINED:
+            if names is None or two.partition("=")[0] in names:
+                for arguments in chosen:
+                    option = two.partition("=")[0]
+                    yield from _accepted(Form(name, f"{name}({arguments}, {one}, {two})", option))
+
+
+def _keyword_forms(name: str, keyword: str, bases: Iterable[str]) -> Iterator[Form]:
+    values = KEYWORDS.get(keyword, ["True", "1", "0.4"])
+    for arguments in bases:
+        for value in _buffers(f"{name}({arguments})") if keyword == "out" else values:
+            yield from _accepted(Form(name, f"{name}({arguments}, {keyword}={value})", keyword))
+        # Numpy writes outside an `out=` of another shape than it expects.
+        for value in TRACED_OPTIONS if keyword != "out" else ():
+            line = f"{name}({arguments}, {keyword}={value})"
+            yield from _accepted(Form(name, line, keyword))
+            yield from _accepted(
+                Form(name, f"{name}({arguments.lower()}, {keyword}={value})", keyword)
+            )
+
+
+def _buffers(line: str) -> list[str]:
+    """The name of an array to write the result of a call into, of its shape."""
+    found = list(plain(_untraced(Form("", line))).leaves)
+    shape = found[0].value.shape if found else None
+    return [{(): "b", (2,): "b2", (3,): "b3", (2, 3): "b23", (3, 3): "b33"}.get(shape, "None")]
+
+
+# --- Methods and attributes of arrays, operators, the math module
+
+METHOD_ARGUMENTS = [
+    "",
+    "0",
+    "1",
+    "(1, 0)",
+    "3, 2",
+    "(3, 2)",
+    "[0, 1]",
+    "W",
+    "0, 1",
+    "0.1, 0.6",
+    "S, None",
+    "mask23",
+    "mask3",
+    "2, 4.5",
+    "(0, 1), 4.5",
+    "float",
+    "np.float32",
+    "int",
+    "'C'",
+    "'F'",
+    "[0, 1], [M, M * 2.0]",
+    "J.T",
+    "np.ndarray",
+]
+METHOD_OPTIONS = {
+    "axis": ["0", "-1", "(0, 1)"],
+    "keepdims": ["True"],
+    "where": ["mask23"],
+    "dtype": ["np.float32"],
+    "initial": ["0.37"],
+    "ddof": ["1"],
+    "correction": ["1"],
+    "order": ["'F'"],
+    "mode": ["'clip'"],
+    "mean": ["0.3"],
+    "copy": ["False"],
+}
+
+
+UNTRIED_METHODS = {"dump", "tofile", "setflags", "setfield", "resize"}  # they write files or memory
+
+
+def methods() -> list[str]:
+    """The public methods and attributes of an array."""
+    names = [name for name in dir(np.ndarray) if not name.startswith("_")]
+    return [f"ndarray.{name}" for name in names if name not in UNTRIED_METHODS]
+
+
+def method_forms(subject: str) -> Iterator[Form]:
+    name = subject.removeprefix("ndarray.")
+    if not callable(getattr(np.ndarray, name)):
+        for letter in ("V", "M", "S", "C"):
+            yield from _accepted(Form(subject, f"{letter}.{name}"))
+        return
+    for letter in ("M", "V", "S", "C", "Q", "E"):
+        option = "empty" if letter == "E" else ""
+        for arguments in METHOD_ARGUMENTS if letter in "MV" else METHOD_ARGUMENTS[:3]:
+            yield from _accepted(Form(subject, f"{letter}.{name}({arguments})", option))
+    for letter, (keyword, values) in itertools.product("MV", METHOD_OPTIONS.items()):
+        for value in values:
+            yield from _accepted(Form(subject, f"{letter}.{name}({keyword}={value})", keyword))
+    for arguments in METHOD_ARGUMENTS[:2]:
+        call = f"M.{name}({arguments})"
+        if hasattr(np, name) and accepts(Form(subject, call)):
+            out = f"out={_buffers(call)[0]})"
+            line = f"{call[:-1]}, {out}" if arguments else f"{call[:-1]}{out}"
+            yield from _accepted(Form(subject, line, "out"))
+
+
+PAIRS = ["M, J", "V, W", "M, V", "S, Y", "V, S", "S, V", "V, 2", "2, V", "S, 2", "2, S", "S, 1.3", "1.3, S",
+         "V, [1.1, 1.2, 1.3]", "[1.1, 1.2, 1.3], V", "V, [S, 1.2, Y]", "[S, 1.2, Y], V", "P, Q", "Q, V", "M, W",
+         "V, np.array([S, 1.2, Y])", "np.array([S, 1.2, Y]), V", "np.array([S, 1.2, Y]), w",
+         "M, (V[0], V[1], 1.2)", "K, O", "E, E", "V, np.float64(1.3)", "np.float64(1.3), V",
+         "V, np.array(1.3)", "V, True", "S, np.int64(2)"]  # fmt: skip
+
+
+UNTRIED_OPERATORS = {
+    "call",
+    "attrgetter",
+    "itemgetter",
+    "methodcaller",
+    "length_hint",
+    "setitem",
+    "delitem",
+}
+BUILTINS = """abs round float int complex bool sum min max sorted list tuple reversed enumerate len
+    all any hash repr str format set iter divmod pow""".split()
+
+
+def operators() -> list[str]:
+    """The operators of Python, those in place included, and the builtins that take numbers."""
+    names = [name for name in operator.__all__ if name not in UNTRIED_OPERATORS]
+    return [*(f"operator.{name}" for name in names), *(f"builtins.{name}" for name in BUILTINS)]
+
+
+def operator_forms(subject: str) -> Iterator[Form]:
+    name = subject.removeprefix("builtins.")
+    for arguments in ["S", "V", "M", "Vp", "[S, Y]", "V, S", "S, 1", "V[:1]"]:
+        yield from _accepted(Form(subject, f"{name}({arguments})"))
+    for arguments in PAIRS:
+        yield from _accepted(Form(subject, f"{name}({arguments})"))
+        raised = re.sub(r"\b([VMSWYJ])\b", r"\1p", arguments)
+        yield from _accepted(Form(subject, f"{name}({raised})"))
+
+
+INDEX = ["0", "-1", "1:", "::-1", "..., 0", "None", "[0, 1]", "[1, 1, 0]", "mask3", "()", "...", "index3",
+         "0, 1", ":, 0", "0, ...", "[0, 1], [1, 2]", "mask23", "np.array([[0, 1], [1, 0]])", "1:1",
+         ":, None", "[True, False, True]", "np.int64(1)", "np.array(1)", "[]", "slice(0, 2)"]  # fmt: skip
+
+
+STORES = [
+    "operator.setitem(b3, 1, S)",
+    "operator.setitem(b3, slice(1, 3), V[1:])",
+    "operator.setitem(b3, mask3, S)",
+    "operator.setitem(b23, 0, V)",
+    "operator.setitem(b23, (0, 1), S)",
+    "operator.setitem(b3, ..., V)",
+]
+
+
+def index_forms(subject: str) -> Iterator[Form]:
+    """Reading `x[index]`, and writing to it."""
+    read = subject == "ndarray.__getitem__"
+    for letter, index in itertools.product(("V", "M", "C", "S"), INDEX):
+        if read:
+            yield from _accepted(Form(subject, f"{letter}[{index}]"))
+        else:
+            for value in ("1.3", "S", "Y"):
+                line = f"operator.setitem({letter}, {_as_object(index)}, {value})"
+                yield from _accepted(Form(subject, line))
+    for line in () if read else STORES:
+        yield from _accepted(Form(subject, line))
+
+
+def _as_object(index: str) -> str:
+    """An index as an expression: slices and ellipses by name."""
+    parts = []
+    for part in re.split(r",\s*(?![^\[\(]*[\]\)])", index):
+        if re.fullmatch(r"-?\d*:-?\d*(:-?\d*)?", part):
+            ends = [end or "None" for end in part.split(":")]
+            part = f"slice({', '.join(ends)})"
+        parts.append(part)
+    return parts[0] if len(parts) == 1 else f"({', '.join(parts)})"
+
+
+def math_forms(name: str) -> Iterator[Form]:
+    for arguments in (
+        "S",
+        "Su",
+        "Sp",
+        "S, Y",
+        "Sp, Yp",
+        "S, 2",
+        "Sp, 2",
+        "[S, Y, 1.2]",
+        "[S, Y], [1.2, S]",
+        "V",
+        "V, W",
+        "S, Y, 1.1",
+    ):
+        yield from _accepted(Form(name, f"{name}({arguments})"))
+
+
+# --- Together
+
+
+def _made(name: str, lines: Iterable[str], option: str = "", **parts: str) -> Iterator[Form]:
+    for line in lines:
+        yield from _accepted(Form(name, line.format(f=name, **parts), option))
+
+
+def _untraced(form: Form) -> Form:
+    return Form(form.subject, lowered(form.text, form.traced), form.option)
+
+
+def _accepted(form: Form) -> Iterator[Form]:
+    if accepts(form):
+        yield from split(form)
+
+
+def lowered(text: str, names: Iterable[str]) -> str:
+    for name in names:
+        text = re.sub(rf"(?<![\w'.]){name}(?![\w'])", name.lower(), text)
+    return text
+
+
+def split(form: Form) -> Iterator[Form]:
+    """The form, and where it traces several values each of these alone."""
+    if form.traced:
+        yield form
+    if len(form.traced) > 1:
+        for name in form.traced:
+            others = [other for other in form.traced if other != name]
+            alone = Form(form.subject, lowered(form.text, others), form.option)
+            if alone.traced == (name,):
+                yield alone
+
+
+@cache
+def subjects() -> tuple[str, ...]:
+    """What the forms call: every public function, method and operator."""
+    items = ["ndarray.__getitem__", "ndarray.__setitem__"]
+    return (*sorted(functions()), *methods(), *items, *operators())
+
+
+@cache
+def forms_of(subject: str) -> tuple[Form, ...]:
+    """Every form of a function; none where it takes no floats."""
+    made: dict[str, Form] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for form in _forms_of(subject):
+            made.setdefault(form.text, form)
+    return tuple(made.values())
+
+
+def _forms_of(subject: str) -> Iterator[Form]:
+    if subject.startswith("math."):
+        return math_forms(subject)
+    if subject.startswith("ndarray.__"):
+        return index_forms(subject)
+    if subject.startswith("ndarray."):
+        return method_forms(subject)
+    if subject.startswith(("operator.", "builtins.")):
+        return operator_forms(subject)
+    function = functions()[subject][0]
+    if isinstance(function, np.ufunc):
+        return ufunc_forms(subject, function)
+    return plain_forms(subject, function)
