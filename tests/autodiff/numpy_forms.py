@@ -58,6 +58,8 @@ NOT_CALLS = set(
         "get_include",
         "add_docstring",
         "add_newdoc",
+        "empty",  # its numbers are not set
+        "empty_like",
     ]
 )
 
@@ -259,7 +261,7 @@ def _many_forms(name: str, count: int) -> Iterator[Form]:
             mixed = ", ".join([*parts[:-1], f"[{parts[-1]}[0], 1.1, {parts[-1]}[2]]"])
             if len(whole) < count:
                 yield from split(Form(name, f"{name}({mixed})"))
-                yield from split(Form(name, line[:-1] + ", out=b3)", "out"))
+                yield from _accepted(Form(name, line[:-1] + ", out=b3)", "out"))
             made += 1
             if made == len(starts) - 1:
                 return
@@ -637,9 +639,11 @@ UNTRIED_OPERATORS = {
     "length_hint",
     "setitem",
     "delitem",
+    "is_",
+    "is_not",
 }
 BUILTINS = """abs round float int complex bool sum min max sorted list tuple reversed enumerate len
-    all any hash repr str format set iter divmod pow""".split()
+    all any repr str format set iter divmod pow""".split()
 
 
 def operators() -> list[str]:
@@ -743,7 +747,7 @@ def split(form: Form) -> Iterator[Form]:
     """The form, and where it traces several values each of these alone."""
     if form.traced:
         yield form
-    if len(form.traced) > 1:
+    if len(form.traced) > 1 and not form.option:
         for name in form.traced:
             others = [other for other in form.traced if other != name]
             alone = Form(form.subject, lowered(form.text, others), form.option)

@@ -1,4 +1,4 @@
-"""What a form of call does to a traced value: `classify` says works, flat, refused, or what is wrong.
+"""What a form of call does to a traced value: it works, is flat, is refused, or what is wrong.
 
 A form is one line of Python. A capital letter in it names a traced value, the small letter the
 same numbers untraced:
@@ -21,6 +21,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
+from traceback import walk_tb
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,7 @@ def _points() -> dict[str, Any]:
 
 
 POINTS = _points()
+SYMMETRIC = {"P", "O", "K", "L"}
 
 # Names of one call each that forms may use besides numpy's.
 HELP = {
@@ -182,8 +184,10 @@ def weights(leaf: int, shape: tuple[int, ...]) -> Any:
 
 def direction(name: str, turn: float) -> Any:
     shape = np.shape(POINTS[name])
-    v = np.sin(turn + sum(map(ord, name)) + 2.0 * np.arange(math.prod(shape)))
-    return v.reshape(shape) if shape else float(v[0])
+    v = np.sin(turn + sum(map(ord, name)) + 2.0 * np.arange(math.prod(shape))).reshape(shape)
+    if name in SYMMETRIC:  # entries that are equal stay equal, so that a maximum has a derivative
+        v = v + np.swapaxes(v, -1, -2)
+    return v if shape else float(v)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +247,7 @@ class Broken(Exception):
 
 def classify(form: Form) -> str:
     """Either "works", "flat" (the gradient is zero, and so is the difference), "refused",
-    "unknown" (right in value; numpy's own is not finite there), or what is wrong.
+    "refused by numpy" (which makes an array of objects of a list by itself), "unknown" (right in value; numpy's own is not finite there), or what is wrong.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -257,12 +261,10 @@ def _classify(form: Form) -> str:
     said = plain(form)
     try:
         slope = _first(form, said, None)
-    except TracedValueError:
-        return "refused"
     except Broken:
         raise
     except Exception as error:
-        raise Broken(f"raises {type(error).__name__}: {error}") from error
+        return _refusal(error)
     if not all(np.all(np.isfinite(leaf.value)) for leaf in said.leaves if _numbers(leaf)):
         return "unknown"
     low = any(
@@ -279,17 +281,33 @@ def _classify(form: Form) -> str:
     return "works"
 
 
+def _refusal(error: Exception, what: str = "") -> str:
+    """An error of ours, or of numpy, from a call that never showed the traced value to us: numpy
+    makes an array of a list by itself, and its ufuncs know no arrays of objects.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, TracedValueError):
+            return "refused"
+        cause = cause.__cause__ or cause.__context__
+    frames = {
+        f.f_globals.get("__name__", "").split(".")[0] for f, _ in walk_tb(error.__traceback__)
+    }
+    if frames & {"genparams", "autograd"} or not isinstance(error, (TypeError, ValueError)):
+        raise Broken(f"{what}raises {type(error).__name__}: {error}") from error
+    return "refused by numpy"
+
+
 def _check_second(form: Form, said: Plain) -> None:
     try:
         slope = _second(form, said)
         along = lambda h: _first(form, said, h)  # noqa: E731
         how = _agrees(slope, along, SECOND, low=False)
-    except TracedValueError:
-        return
     except Broken:
         raise
     except Exception as error:
-        raise Broken(f"its second derivative raises {type(error).__name__}: {error}") from error
+        _refusal(error, "its second derivative ")
+        return
     if how is not None:
         raise Broken(f"the second derivative is {slope:.10g}, the difference {how:.10g}")
 
