@@ -247,7 +247,8 @@ class Broken(Exception):
 
 def classify(form: Form) -> str:
     """Either "works", "flat" (the gradient is zero, and so is the difference), "refused",
-    "refused by numpy" (which makes an array of objects of a list by itself), "unknown" (right in value; numpy's own is not finite there), or what is wrong.
+    "refused by numpy" (which makes an array of objects of a list by itself), "unknown" (right in
+    value where numpy's own is not finite), or what is wrong.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -282,18 +283,17 @@ def _classify(form: Form) -> str:
 
 
 def _refusal(error: Exception, what: str = "") -> str:
-    """An error of ours, or of numpy, from a call that never showed the traced value to us: numpy
-    makes an array of a list by itself, and its ufuncs know no arrays of objects.
+    """Whose refusal an error is: ours, or numpy's in a call that never showed us the traced value,
+    since numpy makes an array of objects of a list by itself, and its ufuncs take none.
     """
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, TracedValueError):
             return "refused"
         cause = cause.__cause__ or cause.__context__
-    frames = {
-        f.f_globals.get("__name__", "").split(".")[0] for f, _ in walk_tb(error.__traceback__)
-    }
-    if frames & {"genparams", "autograd"} or not isinstance(error, (TypeError, ValueError)):
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    packages = {frame.f_globals.get("__name__", "").split(".")[0] for frame in frames}
+    if packages & {"genparams", "autograd"} or not isinstance(error, (TypeError, ValueError)):
         raise Broken(f"{what}raises {type(error).__name__}: {error}") from error
     return "refused by numpy"
 

@@ -4,9 +4,12 @@ The forms of call are made by walking numpy, numpy.linalg, numpy.fft and scipy.s
 new version is tested by itself. See `numpy_law` and `numpy_forms`.
 """
 
+import numpy as np
 import pytest
+import scipy
 from numpy_forms import forms_of, subjects
 from numpy_law import verdict
+from numpy_page import PAGE, page, written
 
 GOOD = {"works", "flat", "refused", "refused by numpy", "unknown"}
 
@@ -16,3 +19,13 @@ def test_a_function_of_a_traced_value_is_right_or_refused(subject):
     found = {form.text: verdict(form) for form in forms_of(subject)}
     wrong = [f"{text}: {said}" for text, said in found.items() if said not in GOOD]
     assert not wrong, f"{len(wrong)} of {len(found)} forms\n" + "\n".join(wrong)
+
+
+def test_the_page_of_the_docs_is_what_the_law_says():
+    committed, generated = PAGE.read_text(encoding="utf-8"), page()
+    if f"numpy {np.__version__} and scipy {scipy.__version__}." in committed:
+        assert committed == generated, "run python tests/autodiff/numpy_page.py"
+    had, have = written(committed), written(generated)
+    assert had
+    moved = {name for name in had.keys() & have.keys() if had[name] != have[name]}
+    assert not moved
