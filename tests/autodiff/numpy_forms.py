@@ -6,6 +6,7 @@ need particular arguments have lines of their own in `SPECIAL`, and so have idio
 `numpy_law` tells how a line is read.
 """
 
+import ast
 import inspect
 import itertools
 import math
@@ -567,7 +568,7 @@ def plain_forms(name: str, function: Any) -> Iterator[Form]:
                     yield from _accepted(Form(name, f"{name}({arguments}, {one}, {two})", option))
 
 
-def _keyword_forms(name: str, keyword: str, bases: Iterable[str]) -> Iterator[Form]:
+def _keyword_forms(name: str, keyword: str, bases: list[str]) -> Iterator[Form]:
     values = KEYWORDS.get(keyword, ["True", "1", "0.4"])
     everywhere = keyword in EVERYWHERE
     for arguments in bases if everywhere else bases[:1]:
@@ -1277,6 +1278,14 @@ def split(form: Form) -> Iterator[Form]:
                 yield alone
 
 
+def calls(line: str, subject: str) -> bool:
+    """Whether a line is one call of that function and nothing else."""
+    if not line.startswith(f"{subject}("):
+        return False
+    expression = ast.parse(line, mode="eval").body
+    return isinstance(expression, ast.Call) and ast.unparse(expression.func) == subject
+
+
 @cache
 def subjects() -> tuple[str, ...]:
     """What the forms call: every public function, method and operator."""
@@ -1291,7 +1300,7 @@ def forms_of(subject: str) -> tuple[Form, ...]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for line in WANTED:
-            if line.startswith(f"{subject}(") and accepts(Form(subject, line)):
+            if calls(line, subject) and accepts(Form(subject, line)):
                 made[line] = Form(subject, line)
         for form in _forms_of(subject):
             made.setdefault(form.text, form)

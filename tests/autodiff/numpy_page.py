@@ -26,7 +26,8 @@ of three outcomes.
 - It is **refused**: `TracedValueError` names your line and says what to write instead. Nothing is
   computed with a gradient that may be wrong.
 
-A function that works may refuse some of its keywords; they are in brackets. A list such as
+A function that works may refuse some of its keywords; they are in brackets. Elementwise functions
+have the same keywords and methods, which have a list below. A list such as
 `[a, 1.0]` or an array of it, `np.array([a, 1.0])`, is a vector wherever a function with a traced
 array beside it takes one. Alone in a call, `np.stack([a, 1.0])` is the form that always works:
 numpy turns a list into an array of objects by itself, and most of its functions take none.
@@ -55,15 +56,27 @@ SECTIONS = {
 }
 
 
-def status(subject: str) -> tuple[str, list[str]]:
-    """What a function does, and the keywords that it refuses."""
+def outcomes(subject: str) -> dict[str, set[str]]:
+    """What the forms of a function give, by the keyword or method that is special about them."""
     said: dict[str, set[str]] = {}
     for form in forms_of(subject):
         said.setdefault(form.option, set()).add(verdict(form))
+    return said
+
+
+def elementwise(subject: str) -> bool:
+    return subject in functions() and isinstance(functions()[subject][0], np.ufunc)
+
+
+def status(subject: str) -> tuple[str, list[str]]:
+    """What a function does, and the keywords that it refuses."""
+    said = outcomes(subject)
     plain = said.get("") or set().union(*said.values())
     known = [s for s in ("works", "flat") if s in plain]
     if not known:
         return ("refused" if plain - {"unknown"} else "no floats"), []
+    if elementwise(subject):
+        return known[0], []
     refused = [o for o, s in said.items() if o not in ("", "empty") and not s & {"works", "flat"}]
     return known[0], sorted(refused)
 
@@ -87,28 +100,57 @@ def page() -> str:
             chosen = {n: refused for n, (s, refused) in sorted(names.items()) if s == kind}
             if chosen:
                 parts.append(f"**{title}:**\n{wrapped(chosen.items())}\n")
+        if section == "np":
+            parts.append(of_elementwise())
     return "\n".join(parts)
 
 
-def wrapped(names: Iterable[tuple[str, list[str]]]) -> str:
+OPTIONS = {
+    "out": "`out=`",
+    "where": "`where=`",
+    "dtype": "`dtype=`",
+    "casting": "`casting=`",
+    "order": "`order=`",
+    "reduce": "`reduce`, as in `np.add.reduce(x, axis=1)`",
+    "reduce initial": "`reduce` with `initial=`",
+    "reduce where": "`reduce` with `where=`",
+    "accumulate": "`accumulate`",
+    "outer": "`outer`",
+    "reduceat": "`reduceat`",
+    "at": "`at`",
+}
+
+
+def of_elementwise() -> str:
+    """The keywords and methods of elementwise functions, and which functions of numpy have them."""
+    parts = ["### Keywords and methods of elementwise functions\n"]
+    ufuncs = [name for name in functions() if name.startswith("np.") and elementwise(name)]
+    for option, title in OPTIONS.items():
+        known = [n for n in ufuncs if outcomes(n).get(option, set()) & {"works", "flat"}]
+        names = [(name.removeprefix("np."), []) for name in sorted(known)]
+        parts.append(f"- {title}: " + (wrapped(names, "  ").lstrip() if names else "refused."))
+    return "\n".join(parts) + "\n"
+
+
+def wrapped(names: Iterable[tuple[str, list[str]]], indent: str = "") -> str:
     """The names in lines of at most 100 columns."""
     words = []
     for name, refused in names:
         without = f" (not `{'`, `'.join(refused)}`)" if refused else ""
         words += f"`{name}`{without},".split(" ")
     words[-1] = words[-1].removesuffix(",") + "."
-    lines = [""]
+    lines = [indent]
     for word in words:
         if len(lines[-1]) + len(word) > 99:
-            lines.append("")
-        lines[-1] += (" " if lines[-1] else "") + word
+            lines.append(indent)
+        lines[-1] += (" " if lines[-1].strip() else "") + word
     return "\n".join(lines)
 
 
 def written(text: str) -> dict[tuple[str, str], str]:
     """The status of each section's names, read from a page."""
     found = {}
-    for section, body in re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE):
+    for section, body in re.findall(r"^## (.*?)\n(.*?)(?=^##|\Z)", text, re.DOTALL | re.MULTILINE):
         for title, names in re.findall(r"\*\*(.*?):\*\*\n(.*?)(?=\n\n|\Z)", body, re.DOTALL):
             for name in re.findall(r"`(\w+)`", re.sub(r"\(.*?\)", "", names, flags=re.DOTALL)):
                 found[section, name] = title
