@@ -30,7 +30,10 @@ A function that works may refuse some of its keywords; they are in brackets. Ele
 have the same keywords and methods, which have a list below. A list such as
 `[a, 1.0]` or an array of it, `np.array([a, 1.0])`, is a vector wherever a function with a traced
 array beside it takes one. Alone in a call, `np.stack([a, 1.0])` is the form that always works:
-numpy turns a list into an array of objects by itself, and most of its functions take none.
+numpy turns a list into an array of objects by itself, and most of its functions take none. Of such
+a list alone `np.logical_and` and `np.logical_or` give what `and` and `or` give, the folds
+`np.power.reduce` and `np.arctan2.reduce` run in another order, and `np.frombuffer` reads addresses;
+`np.isscalar` of a traced number is False.
 
 This page is written by `python tests/autodiff/numpy_page.py` from tests that call every public
 function in several forms and compare each gradient with a difference. It was written with
