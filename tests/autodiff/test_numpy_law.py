@@ -7,8 +7,8 @@ new version is tested by itself. See `numpy_law` and `numpy_forms`.
 import numpy as np
 import pytest
 import scipy
-from numpy_forms import forms_of, subjects
-from numpy_law import verdict
+from numpy_forms import SPECIAL, WANTED, forms_of, functions, subjects
+from numpy_law import Form, accepts, verdict
 from numpy_page import PAGE, page, written
 
 GOOD = {"works", "flat", "refused", "refused by numpy", "unknown"}
@@ -19,6 +19,14 @@ def test_a_function_of_a_traced_value_is_right_or_refused(subject):
     found = {form.text: verdict(form) for form in forms_of(subject)}
     wrong = [f"{text}: {said}" for text, said in found.items() if said not in GOOD]
     assert not wrong, f"{len(wrong)} of {len(found)} forms\n" + "\n".join(wrong)
+
+
+@pytest.mark.parametrize("line", [*WANTED, *SPECIAL])
+def test_a_line_written_by_hand_is_a_call_that_numpy_takes(line):
+    name = line.split("(")[0]
+    if name.startswith(("np.", "special.")) and name not in functions():
+        return  # of another version
+    assert accepts(Form("by hand", line))
 
 
 def test_the_page_of_the_docs_is_what_the_law_says():
