@@ -532,8 +532,25 @@ def keywords_of(function: Any) -> list[str] | None:
     return [p.name for p in parameters if p.kind in named and p.default is not p.empty]
 
 
-# Arguments that no number is given for.
-NOT_NUMBERS = {"copy", "dtype", "order", "ord", "full_matrices", "overwrite_input", "keepdims"}
+# Arguments that no traced value is given for: flags, and `out`, of another shape than which numpy
+# writes outside its memory.
+NOT_NUMBERS = {
+    "complex",
+    "copy",
+    "derivative",
+    "diff_n",
+    "dtype",
+    "exact",
+    "full_matrices",
+    "keepdims",
+    "like",
+    "monic",
+    "mu",
+    "order",
+    "ord",
+    "out",
+    "overwrite_input",
+}
 
 
 def required(function: Any) -> list[int]:
@@ -549,7 +566,7 @@ def required(function: Any) -> list[int]:
         return sorted({max(least, 1), least + 1, 3})
     names = [p.name for p in parameters if p.kind in positional]
     counts = range(max(least, 1), min(most, max(least + 1, 3), 6) + 1)
-    return [n for n in counts if not NOT_NUMBERS & set(names[least:n])] or [1]
+    return [n for n in counts if not NOT_NUMBERS - {"out"} & set(names[least:n])] or [1]
 
 
 def plain_forms(name: str, function: Any) -> Iterator[Form]:
@@ -584,8 +601,7 @@ def _keyword_forms(name: str, keyword: str, bases: list[str]) -> Iterator[Form]:
     for arguments in bases if everywhere else bases[:1]:
         for value in _buffers(f"{name}({arguments})") if keyword == "out" else values:
             yield from _accepted(Form(name, f"{name}({arguments}, {keyword}={value})", keyword))
-        # Numpy writes outside an `out=` of another shape than it expects.
-        for value in TRACED_OPTIONS if keyword not in ("out", "dtype", "like") else ():
+        for value in TRACED_OPTIONS if keyword not in NOT_NUMBERS else ():
             line = f"{name}({arguments}, {keyword}={value})"
             if accepts(Form(name, line)):
                 yield from split(Form(name, line, keyword))
@@ -705,6 +721,12 @@ PAIRS = [
     "V, np.array(1.3)",
     "V, True",
     "S, np.int64(2)",
+    "V, index3",
+    "index3, V",
+    "V, mask3",
+    "V, w.astype(np.float32)",
+    "M, [[1, 2, 3]]",
+    "V, nan",
 ]
 
 
@@ -758,6 +780,8 @@ def operator_forms(subject: str) -> Iterator[Form]:
     for arguments in ["S", "V", "M", "Vp", "[S, Y]", "V, S", "S, 1", "V[:1]"]:
         yield from _accepted(Form(subject, f"{name}({arguments})"))
     for arguments in PAIRS:
+        if name == "sum" and "float32" in arguments:
+            continue  # numbers added one by one: a traced number counts as a float of Python
         yield from _accepted(Form(subject, f"{name}({arguments})"))
         if "pow" in name or "mod" in name:
             raised = re.sub(r"\b([VMSWYJ])\b", r"\1p", arguments)

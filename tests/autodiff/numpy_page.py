@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy
-from numpy_forms import forms_of, functions, subjects
+from numpy_forms import forms_of, functions, of_objects_alone, subjects
 from numpy_law import verdict
 
 PAGE = Path(__file__).parents[2] / "docs" / "numpy.md"
@@ -72,16 +72,20 @@ def elementwise(subject: str) -> bool:
 
 
 def status(subject: str) -> tuple[str, list[str]]:
-    """What a function does, and the keywords that it refuses."""
+    """What a function does in most of its forms, and the keywords that it refuses."""
     said = outcomes(subject)
-    plain = said.get("") or set().union(*said.values())
-    known = [s for s in ("works", "flat") if s in plain]
-    if not known:
-        return ("refused" if plain - {"unknown"} else "no floats"), []
+    # Of a list alone numpy makes an array of objects, on which more works than on arrays.
+    direct = [f for f in forms_of(subject) if not f.option and not of_objects_alone(f)]
+    plain = [s for s in map(verdict, direct or forms_of(subject)) if s != "unknown"]
+    if not plain:
+        return "no floats", []
+    kind = "works" if "works" in plain else "flat"
+    if kind == "flat" and plain.count("flat") * 2 <= len(plain):
+        return "refused", []
     if elementwise(subject):
-        return known[0], []
+        return kind, []
     refused = [o for o, s in said.items() if o not in ("", "empty") and not s & {"works", "flat"}]
-    return known[0], sorted(refused)
+    return kind, sorted(refused)
 
 
 def statuses() -> dict[str, dict[str, tuple[str, list[str]]]]:
@@ -131,7 +135,7 @@ def of_elementwise() -> str:
     for option, title in OPTIONS.items():
         known = [n for n in ufuncs if outcomes(n).get(option, set()) & {"works", "flat"}]
         names = [(name.removeprefix("np."), []) for name in sorted(known)]
-        parts.append(f"- {title}: " + (wrapped(names, "  ").lstrip() if names else "refused."))
+        parts.append(f"- {title}:\n{wrapped(names, '  ')}" if names else f"- {title}: refused.")
     return "\n".join(parts) + "\n"
 
 
