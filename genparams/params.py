@@ -11,9 +11,11 @@ an update writes in place only where nobody else holds the array, and else repla
 
 import sys
 import threading
+from collections import deque
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, starmap
+from operator import call
 from typing import Any
 
 import numpy as np
@@ -262,24 +264,28 @@ class Parameter:
             raise InvalidValue(f"scale must be a number, got {scale!r}")
         g = scale * self.checked_grad(grad)
         with lock:
-            self.add_grad(g)
+            all_at_once(added([(self, g, None)]))
 
-    def add_grad(self, g: Any) -> None:
-        """Add a gradient that is known to fit, under the lock."""
+    def plus(self, old: Any, g: Any) -> Any:
+        """The accumulator with a gradient added, in its precision; `old` is None if it is empty."""
         if type(self._grad) is float:
-            self._grad += float(g)
-        elif self.accumulated:
-            self._grad += g
-        else:
-            self._grad[...] = g
-        self.accumulated = True
+            return (0.0 if old is None else old) + float(g)
+        total = np.asarray(g) if old is None else np.add(old, g)
+        return total.astype(self.dtype, copy=False)
 
     def set_grad(self, grad: Any) -> None:
         """Overwrite the accumulator."""
         g = self.checked_grad(grad)
         with lock:
-            self.zero_grad()
-            self.add_grad(g)
+            all_at_once([*self._filled(g), (setattr, self, "fault", None)])
+
+    def _filled(self, total: Any) -> Iterator[tuple[Any, ...]]:
+        """The calls into C that make `total` what is accumulated."""
+        if type(total) is float:
+            yield setattr, self, "_grad", total
+        else:
+            yield np.copyto, self._grad, total
+        yield setattr, self, "accumulated", True
 
     def zero_grad(self) -> None:
         """Empty the accumulator."""
@@ -307,6 +313,34 @@ class Parameter:
     def __repr__(self) -> str:
         kind = "" if self.constraint == real else f", constraint={self.constraint!r}"
         return f"Parameter({self.name!r}, {self.value!r}{kind}{', frozen' if self.frozen else ''})"
+
+
+def added(
+    grads: Iterable[tuple[Parameter, Any, str | None]],
+) -> list[tuple[Any, ...]]:
+    """The calls for `all_at_once` that add gradients, known to fit, with their faults.
+
+    The sums are computed here, aside, one gradient after the other; the lock must be held.
+    """
+    sums: dict[Parameter, Any] = {}
+    faults: dict[Parameter, str] = {}
+    with np.errstate(over="ignore", invalid="ignore"):  # an update finds what is not finite
+        for p, g, fault in grads:
+            old = sums.get(p)
+            sums[p] = p.plus(p._grad if old is None and p.accumulated else old, g)
+            if fault is not None:
+                faults.setdefault(p, fault)
+    calls = [call for p, total in sums.items() for call in p._filled(total)]
+    return calls + [(setattr, p, "fault", fault) for p, fault in faults.items() if not p.fault]
+
+
+def all_at_once(calls: Iterable[tuple[Any, ...]]) -> None:
+    """Make calls of functions written in C, `(function, *arguments)`, all of them or none.
+
+    They are made by one call into C. Python handles signals and traces lines between its own
+    instructions only, so that neither Ctrl-C nor another interruption comes between two of them.
+    """
+    deque(starmap(call, list(calls)), maxlen=0)
 
 
 class Buffer:
@@ -382,11 +416,15 @@ class ParamStore:
             ConstraintError, InvalidValue: the value cannot be taken; nothing is changed.
         """
         parameter = Parameter(name, value, constraint, self)
-        with lock:
-            self._release(name)
-            self._parameters[name] = parameter
-            self._changed()
+        self.add(parameter)
         return parameter
+
+    def add(self, parameter: Parameter) -> None:
+        """Take a parameter that was made for this store, in place of one of its name."""
+        with lock:
+            self._release(parameter.name)
+            self._parameters[parameter.name] = parameter
+            self._changed()
 
     def _release(self, name: str) -> None:
         """Let the parameter of that name, if there is one, go on alone."""

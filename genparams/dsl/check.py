@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from genparams.dsl.execution import Rng, natural
-from genparams.dsl.gradients import choice_gradients, differentiate, log_prob_of_run, replay
+from genparams.dsl.gradients import choice_gradients, differentiate, log_prob_of_run
+from genparams.dsl.replay import replay
 from genparams.errors import WrongGradient
 from genparams.params import Parameter
 from genparams.trace.trace import Trace

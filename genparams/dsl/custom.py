@@ -20,6 +20,7 @@ from genparams.errors import ArgumentError, DistributionError, GradientShapeErro
 from genparams.params import ParamStore
 from genparams.registry import register
 from genparams.trace.choices import frozen
+from genparams.tree import brief
 from genparams.types import Address, global_name
 
 
@@ -215,6 +216,10 @@ class CustomRandom(GenerativeFunction):
             if g is not None and type(v) is Box and v.tape is tape
         ]
         return tape.record(log_prob, edges)
+
+    def why_impossible(self, x: Any, args: Sequence[Any]) -> str:
+        """What the user's log probability says of a value."""
+        return f"log_prob of {self.__name__} is {self.log_prob_of(x, args)} for {brief(x)}"
 
     def _number(self, log_prob: Any) -> float:
         log_prob = operand(log_prob)

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from genparams.dsl.execution import Rng, all_visited, choice_values, execute
-from genparams.dsl.gradients import held
 from genparams.dsl.interpreter import Run
-from genparams.errors import AddressConflict
-from genparams.trace.choices import ChoiceMap
+from genparams.dsl.replay import held, refuse_foreign
+from genparams.errors import AddressConflict, ConstraintError, ShapeError
+from genparams.params import Parameter, lock, real
+from genparams.trace.choices import ChoiceMap, same
 from genparams.trace.selection import selection_of
-from genparams.trace.trace import Trace
+from genparams.trace.trace import Trace, origin_of, settle
 from genparams.types import Address, show
 
 
@@ -23,6 +24,7 @@ def update(
     trace: Trace, constraints: Mapping[Any, Any] | None, args: tuple[Any, ...] | None, rng: Rng
 ) -> tuple[Trace, float, ChoiceMap]:
     """The work of `Trace.update`."""
+    refuse_foreign(trace)
     generator = np.random.default_rng(rng)
     given, old = choice_values(constraints), trace.choices._values
     fresh: set[Address] = set()
@@ -39,7 +41,7 @@ def update(
 
     def check(run: Run) -> None:
         visited(run)
-        _same_calls(trace, run)
+        _continues(trace, run)
 
     new = execute(trace.gen_fn, trace.args if args is None else args, choose, check)
     kept = sum(lp for address, lp in new.log_probs.items() if address not in fresh)
@@ -51,6 +53,7 @@ def regenerate(
     trace: Trace, selection: Any, args: tuple[Any, ...] | None, rng: Rng
 ) -> tuple[Trace, float]:
     """The work of `Trace.regenerate`."""
+    refuse_foreign(trace)
     generator = np.random.default_rng(rng)
     selection = selection_of(selection, trace.choices._values)
     kept = {a: v for a, v in trace.choices.items() if a not in selection}
@@ -59,7 +62,7 @@ def regenerate(
         return d.coerce(kept[address], x, size) if address in kept else d.draw(generator, x, size)
 
     args = trace.args if args is None else args
-    new = execute(trace.gen_fn, args, choose, lambda run: _same_calls(trace, run))
+    new = execute(trace.gen_fn, args, choose, lambda run: _continues(trace, run))
     both = [address for address in kept if address in new.log_probs]
     return new, float(sum(new.log_probs[a] - trace.log_probs[a] for a in both))
 
@@ -75,8 +78,44 @@ def rescored(trace: Trace) -> Trace:
     return execute(trace.gen_fn, trace.args, held(trace), all_visited(trace.choices._values))
 
 
-def _same_calls(trace: Trace, run: Run) -> None:
+def restore_parameters(trace: Trace) -> None:
+    """The work of `Trace.restore_parameters`."""
+    origin = origin_of(trace)
+    with lock:
+        there = {(f, name): f.params[name] for f, name in trace.parameters if name in f.params}
+        constraints = {key: parameter.constraint for key, parameter in there.items()}
+        for key, wanted in (origin.constraints if origin else {}).items():
+            if constraints.setdefault(key, wanted) != wanted:
+                raise ConstraintError(
+                    f"parameter {key[1]!r} of {key[0].__name__} is {constraints[key]!r} here and "
+                    f"was {wanted!r} in the run of the trace"
+                )
+        values = {key: v for key, v in trace.parameters.items() if not _has(there.get(key), v)}
+        fresh = {
+            key: Parameter(key[1], value, constraints.get(key, real), key[0].params)
+            for key, value in values.items()
+        }
+        for key, parameter in fresh.items():
+            if key in there and parameter.shape != there[key].shape:
+                raise ShapeError(
+                    f"parameter {key[1]!r} of {key[0].__name__} has shape "
+                    f"{np.shape(there[key].value)} here and {np.shape(values[key])} in the trace"
+                )
+        for key, value in values.items():
+            if key in there:
+                there[key].set(value)
+            else:
+                key[0].params.init(key[1], value, constraints.get(key, real))
+    settle(trace)
+
+
+def _has(parameter: Parameter | None, value: Any) -> bool:
+    return parameter is not None and same(parameter.value, value)
+
+
+def _continues(trace: Trace, run: Run) -> None:
     """Refuse another function at the address of a call: its choices continue nothing."""
+    refuse_foreign(trace, ended=True)
     for address, (function, _) in run.calls.items():
         if address in trace.calls and not _same(trace.calls[address][0], function):
             raise AddressConflict(

@@ -34,7 +34,7 @@ from genparams import (
     unit_interval,
 )
 from genparams.autodiff import hessian
-from genparams.dsl.gradients import replay
+from genparams.dsl.replay import replay
 from genparams.errors import (
     DistributionError,
     MissingChoice,

@@ -46,6 +46,7 @@ from genparams.dsl.gen import GenerativeFunction
 from genparams.dsl.interpreter import Call, Run
 from genparams.errors import ArgumentError, DistributionError, ShapeError, nearest
 from genparams.numeric import arrays, scalars
+from genparams.tree import brief
 from genparams.types import Address, global_name
 
 BLOCK = 32768
@@ -115,6 +116,10 @@ class SingleChoice(GenerativeFunction):
     @abstractmethod
     def log_prob_of(self, x: Any, args: Sequence[Any]) -> Any:
         """log p(x), summed over the batch: a float, or one node on the tape of its boxes."""
+
+    def why_impossible(self, x: Any, args: Sequence[Any]) -> str:
+        """Which entries of a value have a log probability that is not finite."""
+        return f"{self.__name__} has log probability {self.log_prob_of(x, args)} for {brief(x)}"
 
     def perform(self, run: Run, call: Call, key: Address) -> Any:
         return run.choice(self, call.args, call.options, key)
