@@ -269,9 +269,10 @@ class Parameter:
     def plus(self, old: Any, g: Any) -> Any:
         """The accumulator with a gradient added, in its precision; `old` is None if it is empty."""
         if type(self._grad) is float:
-            return (0.0 if old is None else old) + float(g)
-        total = np.asarray(g) if old is None else np.add(old, g)
-        return total.astype(self.dtype, copy=False)
+            return float(g) if old is None else old + float(g)
+        with np.errstate(over="ignore", invalid="ignore"):  # an update finds what is not finite
+            total = np.asarray(g) if old is None else np.add(old, g)
+            return total.astype(self.dtype, copy=False)
 
     def set_grad(self, grad: Any) -> None:
         """Overwrite the accumulator."""
@@ -279,13 +280,11 @@ class Parameter:
         with lock:
             all_at_once([*self._filled(g), (setattr, self, "fault", None)])
 
-    def _filled(self, total: Any) -> Iterator[tuple[Any, ...]]:
+    def _filled(self, total: Any) -> tuple[tuple[Any, ...], ...]:
         """The calls into C that make `total` what is accumulated."""
         if type(total) is float:
-            yield setattr, self, "_grad", total
-        else:
-            yield np.copyto, self._grad, total
-        yield setattr, self, "accumulated", True
+            return (setattr, self, "_grad", total), (setattr, self, "accumulated", True)
+        return (np.copyto, self._grad, total), (setattr, self, "accumulated", True)
 
     def zero_grad(self) -> None:
         """Empty the accumulator."""
@@ -324,12 +323,11 @@ def added(
     """
     sums: dict[Parameter, Any] = {}
     faults: dict[Parameter, str] = {}
-    with np.errstate(over="ignore", invalid="ignore"):  # an update finds what is not finite
-        for p, g, fault in grads:
-            old = sums.get(p)
-            sums[p] = p.plus(p._grad if old is None and p.accumulated else old, g)
-            if fault is not None:
-                faults.setdefault(p, fault)
+    for p, g, fault in grads:
+        old = sums.get(p)
+        sums[p] = p.plus(p._grad if old is None and p.accumulated else old, g)
+        if fault is not None:
+            faults.setdefault(p, fault)
     calls = [call for p, total in sums.items() for call in p._filled(total)]
     return calls + [(setattr, p, "fault", fault) for p, fault in faults.items() if not p.fault]
 

@@ -15,7 +15,7 @@ A larger difference is an error. `ROUNDING` is that of single precision, as a mo
 with float32 numbers.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,7 +68,9 @@ class _Difference:
 
     @property
     def size(self) -> float:
-        return abs(float(self.now) - float(self.then))
+        if isinstance(self.now, str):  # of another structure
+            return float("inf")
+        return abs(self.now - self.then)
 
 
 def confirm(trace: Trace, done: Replayed, with_retval: bool) -> float:
@@ -101,29 +103,29 @@ def _is_power_of_four(n: int) -> bool:
 
 def _has_moved(trace: Trace, done: Replayed) -> bool:
     """Whether a parameter had another value in the replay than in the run."""
-    found = _recorded(trace, done.run)
-    return any(not _same_value(found(p, value), value) for p, value in done.values.items())
+    for parameter, value in done.values.items():
+        then = _value_in_run(trace, done.run, parameter)
+        if then is not None and not _same_value(then, value):
+            return True
+    return False
 
 
-def _recorded(trace: Trace, run: Run) -> Callable[[Parameter, Any], Any]:
-    """What gives the value that a parameter had in the run of the trace, or else `value`."""
-
-    def find(parameter: Parameter, value: Any) -> Any:
-        known = trace.parameters
-        key = run.reads[parameter], parameter.name
-        if key in known:
-            return known[key]
-        for (function, name), then in known.items():  # a clone of the run, made anew by the body
+def _value_in_run(trace: Trace, run: Run, parameter: Parameter) -> Any:
+    """The value that a parameter had in the run of the trace; None if that run did not read it."""
+    known = trace.parameters
+    then = known.get((run.reads[parameter], parameter.name))
+    if then is None:
+        for (function, name), value in known.items():  # of a clone that the body makes anew
             if name == parameter.name and function.params is parameter.store:
-                return then
-        return value
-
-    return find
+                return value
+    return then
 
 
 def _same_value(a: Any, b: Any) -> bool:
-    if a is b or type(a) is float or type(b) is float:
-        return a is b or (type(a) is type(b) and a == b)
+    if type(a) is float or type(b) is float:
+        return a == b if type(a) is type(b) else False
+    if a is b:
+        return True
     return a.shape == b.shape and (not a.size or a.flat[0] == b.flat[0]) and bool(np.all(a == b))
 
 
@@ -136,7 +138,8 @@ def _compare_at_run(trace: Trace, with_retval: bool) -> None:
 
     def read(parameter: Parameter) -> Any:
         if parameter not in values:
-            value = values[parameter] = _recorded(trace, runs[0])(parameter, parameter.value)
+            then = _value_in_run(trace, runs[0], parameter)
+            value = values[parameter] = parameter.value if then is None else then
             if not parameter.frozen:
                 leaves[parameter] = tape.leaf(value)
         return leaves[parameter] if parameter in leaves else values[parameter]
@@ -201,6 +204,9 @@ def _of_values(then: Any, now: Any) -> Iterator[_Difference]:
 
 
 def _of_numbers(then: Any, now: Any) -> Iterator[_Difference]:
+    if (then is None) != (now is None):
+        yield _Difference(None, brief(then), brief(now), None)
+        return
     try:
         a, b = np.asarray(then, dtype=float), np.asarray(raw(now), dtype=float)
     except (TypeError, ValueError):
@@ -228,7 +234,8 @@ def _plainly_the_same(trace: Trace, with_retval: bool) -> bool:
     runs: list[Run] = []
 
     def read(parameter: Parameter) -> Any:
-        return _recorded(trace, runs[0])(parameter, parameter.value)
+        then = _value_in_run(trace, runs[0], parameter)
+        return parameter.value if then is None else then
 
     try:
         run, retval = replay(trace, read, trace.args, runs=runs, at_run=True)

@@ -98,7 +98,10 @@ def _differentiate(trace: Trace, retval_grad: Any, runs: list[Run]) -> Different
     done = Replayed(run, retval, tape, values, sources)
     log_prob = confirm(trace, done, retval_grad is not None)
     found = _backward(done, retval_grad)
-    grads = {p: _checked(p, g) for p, g in zip(leaves, found, strict=False)}
+    grads = {
+        p: g if type(g) is float and type(leaf.value) is float else _checked(p, g)
+        for (p, (leaf, _)), g in zip(leaves.items(), found, strict=False)
+    }
     return Differentiated(
         log_prob=log_prob,
         read={parameter: leaf.value for parameter, (leaf, _) in leaves.items()},
@@ -121,8 +124,6 @@ def _checked(parameter: Parameter, g: Any) -> Any:
     Raises:
         GradientShapeError: it is not, by a rule that gave another shape than its argument has.
     """
-    if type(g) is float and not parameter.shape:
-        return g
     shape, kind = np.shape(g), np.asarray(g).dtype.kind
     if shape != parameter.shape or kind not in "fiub":
         raise GradientShapeError(
