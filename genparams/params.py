@@ -266,10 +266,8 @@ class Parameter:
         with lock:
             all_at_once(added([(self, g, None)]))
 
-    def plus(self, old: Any, g: Any) -> Any:
-        """The accumulator with a gradient added, in its precision; `old` is None if it is empty."""
-        if type(self._grad) is float:
-            return float(g) if old is None else old + float(g)
+    def plus(self, old: Any, g: Any) -> np.ndarray:
+        """An accumulated array with a gradient added, in its precision; None if it is empty."""
         with np.errstate(over="ignore", invalid="ignore"):  # an update finds what is not finite
             total = np.asarray(g) if old is None else np.add(old, g)
             return total.astype(self.dtype, copy=False)
@@ -278,13 +276,14 @@ class Parameter:
         """Overwrite the accumulator."""
         g = self.checked_grad(grad)
         with lock:
-            all_at_once([*self._filled(g), (setattr, self, "fault", None)])
+            marks = [(setattr, self, "accumulated", True), (setattr, self, "fault", None)]
+            all_at_once([self.filled(g), *marks])
 
-    def _filled(self, total: Any) -> tuple[tuple[Any, ...], ...]:
-        """The calls into C that make `total` what is accumulated."""
+    def filled(self, total: Any) -> tuple[Any, ...]:
+        """The call for `all_at_once` that makes `total` the sum in the accumulator."""
         if type(total) is float:
-            return (setattr, self, "_grad", total), (setattr, self, "accumulated", True)
-        return (np.copyto, self._grad, total), (setattr, self, "accumulated", True)
+            return setattr, self, "_grad", total
+        return np.copyto, self._grad, total
 
     def zero_grad(self) -> None:
         """Empty the accumulator."""
@@ -322,14 +321,21 @@ def added(
     The sums are computed here, aside, one gradient after the other; the lock must be held.
     """
     sums: dict[Parameter, Any] = {}
-    faults: dict[Parameter, str] = {}
+    calls: list[tuple[Any, ...]] = []
     for p, g, fault in grads:
-        old = sums.get(p)
-        sums[p] = p.plus(p._grad if old is None and p.accumulated else old, g)
-        if fault is not None:
-            faults.setdefault(p, fault)
-    calls = [call for p, total in sums.items() for call in p._filled(total)]
-    return calls + [(setattr, p, "fault", fault) for p, fault in faults.items() if not p.fault]
+        old = sums.get(p, p._grad)
+        if type(old) is float:
+            sums[p] = old + float(g)
+        else:
+            sums[p] = p.plus(old if p in sums or p.accumulated else None, g)
+        if fault is not None and p.fault is None:
+            calls.append((setattr, p, "fault", fault))
+    calls.reverse()  # the first fault of a parameter is the one that stays
+    for p, total in sums.items():
+        calls.append(p.filled(total))
+        if not p.accumulated:
+            calls.append((setattr, p, "accumulated", True))
+    return calls
 
 
 def all_at_once(calls: Iterable[tuple[Any, ...]]) -> None:

@@ -50,7 +50,7 @@ class Replayed:
     retval: Any
     tape: Tape
     values: dict[Parameter, Any]
-    """The value that each parameter had in the replay."""
+    """The value that each parameter had in the replay, traced or not."""
     sources: Sequence[Box]
     """The leaves of the tape."""
 
@@ -89,7 +89,7 @@ def confirm(trace: Trace, done: Replayed, with_retval: bool) -> float:
     if with_retval or log_probs != list(trace.log_probs.values()):
         if not _has_moved(trace, done):
             _compare(trace, done, with_retval)
-        elif _is_power_of_four(count):
+        elif count & (count - 1) == 0 and count.bit_length() & 1:  # a power of four
             _compare_at_run(trace, with_retval)
     total = float(sum(log_probs))
     if total - total != 0.0:
@@ -97,15 +97,11 @@ def confirm(trace: Trace, done: Replayed, with_retval: bool) -> float:
     return total
 
 
-def _is_power_of_four(n: int) -> bool:
-    return n & (n - 1) == 0 and n.bit_length() % 2 == 1
-
-
 def _has_moved(trace: Trace, done: Replayed) -> bool:
     """Whether a parameter had another value in the replay than in the run."""
     for parameter, value in done.values.items():
         then = _value_in_run(trace, done.run, parameter)
-        if then is not None and not _same_value(then, value):
+        if then is not None and not _same_value(then, raw(value)):
             return True
     return False
 
@@ -295,7 +291,7 @@ def _why_impossible(trace: Trace, address: Address, values: dict[Parameter, Any]
         return given[at]
 
     try:
-        replay(trace, lambda p: values.get(p, p.value), trace.args, choose, runs)
+        replay(trace, lambda p: raw(values.get(p, p.value)), trace.args, choose, runs)
     finally:
         for run in runs:
             run.forget()

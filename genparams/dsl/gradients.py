@@ -76,46 +76,39 @@ def kept() -> Iterator[list[Run]]:
 
 def _differentiate(trace: Trace, retval_grad: Any, runs: list[Run]) -> Differentiated:
     tape = Tape()
-    leaves: dict[Parameter, tuple[Box, Any]] = {}
+    leaves: dict[Parameter, Box] = {}
     values: dict[Parameter, Any] = {}
 
     def read(parameter: Parameter) -> Any:
-        known = leaves.get(parameter)
-        if known is not None:
-            return known[1]
-        if parameter not in values:
-            values[parameter] = parameter.value
-            if not parameter.frozen:  # boxed once, as it is first read
-                leaf = tape.leaf(parameter.coordinates)
-                box = _exactly(parameter.constraint.natural(leaf), leaf, values[parameter])
-                leaves[parameter] = leaf, box
-                return box
-        return values[parameter]
+        value = values.get(parameter)
+        if value is None:  # boxed once, as it is first read
+            if parameter.frozen:
+                value = parameter.value
+            else:
+                leaf = leaves[parameter] = tape.leaf(parameter.coordinates)
+                value = parameter.constraint.natural(leaf)
+                if value is not leaf:
+                    value.value = parameter.value  # as a run reads it, without a rounding
+            values[parameter] = value
+        return value
 
     args = _boxed_args(trace, tape)
     run, retval = replay(trace, read, args, runs=runs)
-    sources = [leaf for leaf, _ in leaves.values()] + _arg_leaves(trace, args)
+    sources = [*leaves.values(), *_arg_leaves(trace, args)]
     done = Replayed(run, retval, tape, values, sources)
     log_prob = confirm(trace, done, retval_grad is not None)
     found = _backward(done, retval_grad)
     grads = {
         p: g if type(g) is float and type(leaf.value) is float else _checked(p, g)
-        for (p, (leaf, _)), g in zip(leaves.items(), found, strict=False)
+        for (p, leaf), g in zip(leaves.items(), found, strict=False)
     }
     return Differentiated(
         log_prob=log_prob,
-        read={parameter: leaf.value for parameter, (leaf, _) in leaves.items()},
+        read={parameter: leaf.value for parameter, leaf in leaves.items()},
         grads=grads,
         arg_grads=_arg_grads(trace, args, found[len(leaves) :]),
-        faults={p: _fault(tape, leaves[p][0], run) for p, g in grads.items() if not is_finite(g)},
+        faults={p: _fault(tape, leaves[p], run) for p, g in grads.items() if not is_finite(g)},
     )
-
-
-def _exactly(natural: Any, leaf: Box, value: Any) -> Any:
-    """The natural value of a leaf with the very number that a run reads, without a rounding."""
-    if natural is not leaf and type(natural) is Box:
-        natural.value = value
-    return natural
 
 
 def _checked(parameter: Parameter, g: Any) -> Any:

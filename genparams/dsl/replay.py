@@ -60,7 +60,7 @@ def all_held(trace: Trace, at_run: bool = False) -> Callable[[Run], None]:
     """A check that a replay visits every choice of the trace."""
 
     def check(run: Run) -> None:
-        if not at_run:
+        if trace._origin is not None and not at_run:
             refuse_foreign(trace, ended=True)
         if len(run.values) == len(trace.choices):
             return
@@ -96,7 +96,7 @@ def replay(
         ReplayDiffers: it does so under the parameters of the trace's run.
         ForeignParameters: the trace comes from a process where parameters had other values.
     """
-    if not at_run:
+    if trace._origin is not None and not at_run:
         refuse_foreign(trace)
     run = Run(choose or held(trace, at_run), read)
     if runs is not None:
