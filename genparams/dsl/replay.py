@@ -1,6 +1,8 @@
 """Replays: a trace's function run again on the choices of the trace."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from traceback import walk_tb
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -120,27 +122,23 @@ def _clearer(trace: Trace, error: Exception, run: Run) -> Exception:
     """An error of a model under differentiation; one about a traced value says where it was."""
     said = str(error)
     if isinstance(error, UninitializedParameter) and origin_of(trace) is not None:
-        return _foreign(trace, ended=True) or error
+        return _foreign_parameter(trace, ended=True) or error
     if isinstance(error, GenParamsError) and not isinstance(error, TracedValueError):
         return error
-    if isinstance(error, (TypeError, ValueError)) and "array element" in said:
+    about_arrays = isinstance(error, (TypeError, ValueError))
+    foreign = [] if isinstance(error, TracedValueError) else _foreign_arguments(trace, error)
+    if foreign:
+        what = f"an object of {foreign[0][1]}"
+        instead = "numpy arrays: " + " or ".join(way for way, _ in foreign)
+        said = str(refusal(what, instead, _line_of_the_model(error, foreign[0][1])))
+    elif about_arrays and "array element" in said:
         said = str(refusal("assignment into an array", "np.where or np.stack", error.__traceback__))
-    elif isinstance(error, (TypeError, ValueError)) and any(c in said for c in _OF_OBJECTS):
+    elif about_arrays and any(complaint in said for complaint in _OF_OBJECTS):
         what = "a function that turns its arguments into arrays"
         instead = "it in functions of numpy, and np.stack([...]) in place of np.array([...])"
         said = str(refusal(what, instead, error.__traceback__))
     elif not isinstance(error, TracedValueError):
-        package = _package_of(error)
-        foreign = [
-            f"{name} ({of})"
-            for name, of in foreign_arguments(trace)
-            if of == package or "Box" in said
-        ]
-        if not foreign:
-            return error
-        what = f"an object of another package ({type(error).__name__}: {said[:200]})"
-        instead = f"a numpy array for the argument {' and '.join(foreign)}, such as x.to_numpy()"
-        said = str(refusal(what, instead, error.__traceback__))
+        return error
     where = (
         f"after the choice {show(next(reversed(run.values)))}"
         if run.values
@@ -160,14 +158,14 @@ def refuse_foreign(trace: Trace, ended: bool = False) -> None:
     """
     if origin_of(trace) is None:
         return
-    error = _foreign(trace, ended)
+    error = _foreign_parameter(trace, ended)
     if error is not None:
         raise error
     if ended:
         settle(trace)
 
 
-def _foreign(trace: Trace, ended: bool) -> ForeignParameters | None:
+def _foreign_parameter(trace: Trace, ended: bool) -> ForeignParameters | None:
     origin = origin_of(trace)
     for (function, name), then in trace.parameters.items():
         store = function.params
@@ -188,32 +186,50 @@ def _foreign(trace: Trace, ended: bool) -> ForeignParameters | None:
 # --- Arguments of other packages
 
 
-def foreign_arguments(trace: Trace) -> list[tuple[str, str]]:
-    """The arguments that are arrays or tables of another package than numpy: names and packages."""
+def _foreign_arguments(trace: Trace, error: Exception) -> list[tuple[str, str]]:
+    """The arguments of other packages than numpy that an error is about.
+
+    For each, how to make an array of it, and its package. The error is about them if it was raised
+    inside their package, or if it speaks of a traced value.
+    """
     names = trace.gen_fn.argument_names
-    named = zip(names + names[-1:] * (len(trace.args) - len(names)), trace.args, strict=False)
-    return [(name, of) for name, a in named for of in _packages(a)]
+    names = names + names[-1:] * (len(trace.args) - len(names))
+    found = [pair for name, a in zip(names, trace.args, strict=False) for pair in _foreign(name, a)]
+    if "Box" in str(error) or "traced" in str(error):
+        return found
+    packages = {_top(f.f_globals.get("__name__", "")) for f, _ in walk_tb(error.__traceback__)}
+    return [(way, package) for way, package in found if package in packages]
 
 
-def _packages(value: Any) -> list[str]:
+def _foreign(name: str, value: Any) -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping):
-        return [of for v in value.values() for of in _packages(v)]
-    if isinstance(value, (list, tuple)):
-        return [of for v in value for of in _packages(v)]
-    package = _top(type(value).__module__)
-    is_array = hasattr(value, "__array__") or hasattr(value, "toarray")
-    return [package] if is_array and not isinstance(value, (np.ndarray, np.generic)) else []
+        for key, part in value.items():
+            yield from _foreign(f"{name}[{key!r}]", part)
+    elif isinstance(value, (list, tuple)):
+        for i, part in enumerate(value):
+            yield from _foreign(f"{name}[{i}]", part)
+    elif not isinstance(value, (np.ndarray, np.generic)):
+        column = '["column"]' if hasattr(value, "columns") else ""
+        package = _top(type(value).__module__)
+        if hasattr(value, "to_numpy"):
+            yield f"{name}{column}.to_numpy()", package
+        elif hasattr(value, "toarray"):
+            yield f"{name}.toarray()", package
+        elif hasattr(value, "__array__"):
+            yield f"np.asarray({name})", package
 
 
-def _package_of(error: Exception) -> str:
-    """The package of the innermost frame of an error, below the model."""
-    trail = error.__traceback__
-    package = ""
+def _line_of_the_model(error: Exception, package: str) -> TracebackType | None:
+    """The innermost place of a traceback that is outside a package and what it calls."""
+    found, trail = None, error.__traceback__
     while trail is not None:
-        found = _top(trail.tb_frame.f_globals.get("__name__", ""))
-        package = found if found not in ("numpy", "genparams", "autograd") else package
+        module = _top(trail.tb_frame.f_globals.get("__name__", ""))
+        if module == package:
+            break
+        if module not in ("numpy", "scipy", "genparams", "autograd"):
+            found = TracebackType(None, trail.tb_frame, trail.tb_lasti, trail.tb_lineno)
         trail = trail.tb_next
-    return package
+    return found or error.__traceback__
 
 
 def _top(module: str) -> str:
