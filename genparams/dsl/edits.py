@@ -4,15 +4,20 @@ Each runs the function again, at today's parameters, and answers what a choice i
 choices and from what the edit brings.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from genparams.dsl.execution import Rng, all_visited, choice_values, execute
-from genparams.dsl.interpreter import Run
+from genparams.dsl.interpreter import Choose, Run
 from genparams.dsl.replay import held, refuse_foreign
-from genparams.errors import AddressConflict, ConstraintError, ShapeError
+from genparams.errors import (
+    AddressConflict,
+    ConstraintError,
+    ShapeError,
+    UninitializedParameter,
+)
 from genparams.params import Parameter, lock, real
 from genparams.trace.choices import ChoiceMap, same
 from genparams.trace.selection import selection_of
@@ -24,7 +29,6 @@ def update(
     trace: Trace, constraints: Mapping[Any, Any] | None, args: tuple[Any, ...] | None, rng: Rng
 ) -> tuple[Trace, float, ChoiceMap]:
     """The work of `Trace.update`."""
-    refuse_foreign(trace)
     generator = np.random.default_rng(rng)
     given, old = choice_values(constraints), trace.choices._values
     fresh: set[Address] = set()
@@ -37,13 +41,7 @@ def update(
         fresh.add(address)
         return d.draw(generator, x, size)
 
-    visited = all_visited(given)
-
-    def check(run: Run) -> None:
-        visited(run)
-        _continues(trace, run)
-
-    new = execute(trace.gen_fn, trace.args if args is None else args, choose, check)
+    new = _continued(trace, args, choose, all_visited(given))
     kept = sum(lp for address, lp in new.log_probs.items() if address not in fresh)
     gone = {a: v for a, v in old.items() if a in given or a not in new.choices._values}
     return new, float(kept - trace.log_prob), ChoiceMap.trusted(gone)
@@ -53,7 +51,6 @@ def regenerate(
     trace: Trace, selection: Any, args: tuple[Any, ...] | None, rng: Rng
 ) -> tuple[Trace, float]:
     """The work of `Trace.regenerate`."""
-    refuse_foreign(trace)
     generator = np.random.default_rng(rng)
     selection = selection_of(selection, trace.choices._values)
     kept = {a: v for a, v in trace.choices.items() if a not in selection}
@@ -61,8 +58,7 @@ def regenerate(
     def choose(address: Address, d: Any, x: list[Any], size: Any) -> Any:
         return d.coerce(kept[address], x, size) if address in kept else d.draw(generator, x, size)
 
-    args = trace.args if args is None else args
-    new = execute(trace.gen_fn, args, choose, lambda run: _continues(trace, run))
+    new = _continued(trace, args, choose, lambda run: None)
     both = [address for address in kept if address in new.log_probs]
     return new, float(sum(new.log_probs[a] - trace.log_probs[a] for a in both))
 
@@ -113,9 +109,26 @@ def _has(parameter: Parameter | None, value: Any) -> bool:
     return parameter is not None and same(parameter.value, value)
 
 
-def _continues(trace: Trace, run: Run) -> None:
+def _continued(
+    trace: Trace, args: tuple[Any, ...] | None, choose: Choose, check: Callable[[Run], None]
+) -> Trace:
+    """The trace of a run that continues another one, with its calls and its parameters."""
+
+    def both(run: Run) -> None:
+        refuse_foreign(trace, ended=True)
+        check(run)
+        _same_calls(trace, run)
+
+    refuse_foreign(trace)
+    try:
+        return execute(trace.gen_fn, trace.args if args is None else args, choose, both)
+    except UninitializedParameter:
+        refuse_foreign(trace, ended=True)
+        raise
+
+
+def _same_calls(trace: Trace, run: Run) -> None:
     """Refuse another function at the address of a call: its choices continue nothing."""
-    refuse_foreign(trace, ended=True)
     for address, (function, _) in run.calls.items():
         if address in trace.calls and not _same(trace.calls[address][0], function):
             raise AddressConflict(

@@ -239,8 +239,8 @@ class Run:
         """Keep a parameter that no run has kept yet from being forgotten; whether it is there."""
         with lock:
             if parameter in _undecided:
-                _undecided[parameter].add(self)
                 self.held[parameter] = None
+                _undecided[parameter].add(self)
             store, name = parameter.store, parameter.name
             return name in store and store[name] is parameter
 

@@ -198,6 +198,7 @@ def _foreign_arguments(trace: Trace, error: Exception) -> list[tuple[str, str]]:
     if "Box" in str(error) or "traced" in str(error):
         return found
     packages = {_top(f.f_globals.get("__name__", "")) for f, _ in walk_tb(error.__traceback__)}
+    packages.discard(_top(getattr(trace.gen_fn, "__module__", "")))  # the model itself
     return [(way, package) for way, package in found if package in packages]
 
 
