@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from genparams.autodiff import Box, Tape, raw, shape_of
+from genparams.autodiff import Box, Tape, operand, raw, shape_of
 from genparams.dsl.interpreter import Run
 from genparams.dsl.replay import NOT_A_FUNCTION, NOT_TRACED, replay
 from genparams.errors import (
@@ -186,33 +186,40 @@ def _differences(trace: Trace, run: Run, retval: Any, with_retval: bool) -> Iter
 
 
 def _of_values(then: Any, now: Any) -> Iterator[_Difference]:
-    """Where the numbers in two return values differ."""
-    if isinstance(then, dict) and isinstance(now, dict) and then.keys() == now.keys():
+    """Where the numbers in two return values differ, or the structures that hold them."""
+    if _structure(then) != _structure(now):
+        yield _Difference(None, _structure(then), _structure(now), None)
+    elif isinstance(then, dict):
         for k, v in then.items():
             yield from _of_values(v, now[k])
-    elif isinstance(then, (tuple, list)) and isinstance(now, (tuple, list)):
-        if len(then) != len(now):
-            yield _Difference(None, f"{len(then)} parts", f"{len(now)} parts", None)
-        for a, b in zip(then, now, strict=False):
+    elif isinstance(then, (tuple, list)):
+        for a, b in zip(then, now, strict=True):
             yield from _of_values(a, b)
     else:
         yield from _of_numbers(then, now)
 
 
+def _structure(value: Any) -> str:
+    """What kind of structure a value is, in words; for all single values and arrays the same."""
+    if isinstance(value, dict):
+        return f"a dictionary with keys {list(value)}"
+    if isinstance(value, (tuple, list)):
+        return f"a {type(value).__name__} of {len(value)}"
+    return "None" if value is None else "a value"
+
+
 def _of_numbers(then: Any, now: Any) -> Iterator[_Difference]:
-    if (then is None) != (now is None):
-        yield _Difference(None, brief(then), brief(now), None)
-        return
     try:
-        a, b = np.asarray(then, dtype=float), np.asarray(raw(now), dtype=float)
+        a, box = np.asarray(operand(then)), operand(now)
     except (TypeError, ValueError):
         return  # no numbers, which have no gradient
+    b = np.asarray(raw(box))
     if a.shape != b.shape:
         yield _Difference(None, f"of shape {a.shape}", f"of shape {b.shape}", None)
         return
     for place in np.argwhere(~_close(b, a))[:1].tolist():
         entry = tuple(place)
-        yield _Difference(None, float(a[entry]), float(b[entry]), now, entry)
+        yield _Difference(None, float(a[entry]), float(b[entry]), box, entry)
 
 
 def _close(now: Any, then: Any) -> Any:
