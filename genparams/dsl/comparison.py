@@ -11,13 +11,15 @@ by `ROUNDING * (1 + |theta|)` moves a log probability by at most
 
     ROUNDING * sum_theta |d log p / d theta| (1 + |theta|)
 
-A larger difference is an error. `ROUNDING` is that of single precision, as a model may compute
-with float32 numbers.
+This derivative vanishes at a maximum, where the roundings of single entries do not cancel. So what
+moving each entry of each argument of the distribution by a random factor of at most `1 + ROUNDING`
+does to its log probability is added. A larger difference is an error. `ROUNDING` is that of single
+precision, as a model may compute with float32 numbers.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -35,6 +37,8 @@ from genparams.params import Parameter
 from genparams.trace.trace import Trace, count_gradient
 from genparams.tree import brief
 from genparams.types import Address, show
+
+T = TypeVar("T")
 
 EXACT = 1e-10
 """Relative differences that are accepted without a second look."""
@@ -164,7 +168,7 @@ def _compare(trace: Trace, done: Replayed, with_retval: bool) -> None:
     if not _plainly_the_same(trace, with_retval):
         raise _differs(trace, first, NOT_A_FUNCTION)
     for difference in (first, max(differences, key=lambda d: d.size)):
-        if not difference.size <= _rounding(difference, done):
+        if not difference.size <= _rounding(trace, difference, done):
             raise _differs(trace, difference, NOT_TRACED)
 
 
@@ -250,8 +254,8 @@ def _plainly_the_same(trace: Trace, with_retval: bool) -> bool:
             run.forget()
 
 
-def _rounding(difference: _Difference, done: Replayed) -> float:
-    """How far roundings of the leaves of the tape move the number that differs."""
+def _rounding(trace: Trace, difference: _Difference, done: Replayed) -> float:
+    """How far roundings may move the number that differs."""
     box = difference.box
     if type(box) is not Box or box.tape is not done.tape or not np.isfinite(difference.size):
         return 0.0
@@ -266,7 +270,57 @@ def _rounding(difference: _Difference, done: Replayed) -> float:
             for g, leaf in zip(grads, done.sources, strict=True)
             if g is not None
         )
-    return ROUNDING * reach if reach == reach else np.inf
+    if reach != reach:
+        return np.inf
+    if difference.address is None:
+        return ROUNDING * reach
+    return ROUNDING * reach + _jitter(trace, difference.address, done.values)
+
+
+def _jitter(trace: Trace, address: Address, values: dict[Parameter, Any]) -> float:
+    """How far a log probability moves as entries of its arguments move by random factors."""
+    rng = np.random.default_rng(0)
+
+    def moved(x: Any) -> Any:
+        factor = 1.0 + ROUNDING * rng.uniform(-1.0, 1.0, shape_of(x))
+        return x * factor if shape_of(x) else float(x * factor)
+
+    def reach(distribution: Any, x: Any, operands: list[Any]) -> float:
+        at, found = distribution.log_prob_of(x, operands), 0.0
+        for i, arg in enumerate(operands):
+            try:
+                others = [[*operands[:i], moved(arg), *operands[i + 1 :]] for _ in range(4)]
+                found += max(abs(distribution.log_prob_of(x, given) - at) for given in others)
+            except (TypeError, ValueError):
+                continue  # an argument that is no number, or cannot move
+        return found if np.isfinite(found) else 0.0
+
+    return sum(_asked(trace, address, values, reach))
+
+
+def _asked(
+    trace: Trace,
+    address: Address,
+    values: dict[Parameter, Any],
+    ask: Callable[[Any, Any, list[Any]], T],
+) -> list[T]:
+    """What the distribution at an address answers of its value and arguments, without a tape."""
+    given, runs = trace.choices._values, []
+    found: list[T] = []
+
+    def choose(at: Address, distribution: Any, operands: list[Any], size: Any) -> Any:
+        if at == address:
+            found.append(ask(distribution, given[at], [raw(x) for x in operands]))
+        return given[at]
+
+    try:
+        replay(trace, lambda p: raw(values.get(p, p.value)), trace.args, choose, runs, at_run=True)
+    except AddressError:
+        pass  # it is not visited then
+    finally:
+        for run in runs:
+            run.forget()
+    return found
 
 
 # --- Log probabilities that are not finite
@@ -279,27 +333,10 @@ def _impossible(trace: Trace, done: Replayed) -> ImpossibleTrace:
         (a for a, lp in log_probs.items() if lp - lp != 0.0),
         max(log_probs, key=lambda a: abs(log_probs[a])),  # finite each, and not their sum
     )
+    why = _asked(trace, address, done.values, lambda d, x, args: d.why_impossible(x, args))
     return ImpossibleTrace(
         trace.gen_fn.__name__,
         show(address),
         log_probs[address],
-        _why_impossible(trace, address, done.values),
+        why[0] if why else f"its value is {brief(trace.choices[address])}",
     )
-
-
-def _why_impossible(trace: Trace, address: Address, values: dict[Parameter, Any]) -> str:
-    """What the distribution at an address says of its value, in a run at these parameters."""
-    given, runs = trace.choices._values, []
-    found: list[str] = []
-
-    def choose(at: Address, distribution: Any, operands: list[Any], size: Any) -> Any:
-        if at == address:
-            found.append(distribution.why_impossible(given[at], [raw(x) for x in operands]))
-        return given[at]
-
-    try:
-        replay(trace, lambda p: raw(values.get(p, p.value)), trace.args, choose, runs)
-    finally:
-        for run in runs:
-            run.forget()
-    return found[0] if found else f"the value is {brief(given[address])}"

@@ -443,6 +443,25 @@ def test_an_ill_conditioned_model_is_not_refused_for_rounding():
             f.simulate((std,), rng=seed).param_gradients()
 
 
+def test_single_precision_is_not_refused_at_a_maximum_where_the_gradient_vanishes():
+    xs = np.linspace(-1.0, 1.0, 500).astype(np.float32)
+    for std in (1.0, 1e-2, 1e-4):
+        for seed in range(5):
+
+            @gen
+            def f(xs, std):
+                mean = np.exp(param("a", 0.0)) * xs + np.sum(xs * np.exp(param("b", 0.0)))
+                return normal(mean, std) @ "y"
+
+            noise = std * np.random.default_rng(seed).standard_normal(500)
+            for direction in (xs, np.ones(500)):
+                noise -= direction * (noise @ direction) / (direction @ direction)
+            trace, _ = f.generate((xs, std), {"y": np.exp(0.0) * xs + np.sum(xs) + noise})
+            f.params["a"].set(0.1)
+            trace, _ = f.generate((xs, std), {"y": np.exp(0.1) * xs + np.sum(xs) + noise})
+            trace.param_gradients()
+
+
 def test_a_chaotic_model_is_not_refused_for_rounding():
     @gen
     def f(x):
