@@ -338,13 +338,13 @@ def added(
     return calls
 
 
-def all_at_once(calls: Iterable[tuple[Any, ...]]) -> None:
+def all_at_once(calls: list[tuple[Any, ...]]) -> None:
     """Make calls of functions written in C, `(function, *arguments)`, all of them or none.
 
     They are made by one call into C. Python handles signals and traces lines between its own
     instructions only, so that neither Ctrl-C nor another interruption comes between two of them.
     """
-    deque(starmap(call, list(calls)), maxlen=0)
+    deque(starmap(call, calls), maxlen=0)
 
 
 class Buffer:

@@ -103,8 +103,11 @@ def confirm(trace: Trace, done: Replayed, with_retval: bool) -> float:
 
 def _has_moved(trace: Trace, done: Replayed) -> bool:
     """Whether a parameter had another value in the replay than in the run."""
+    known, reads = trace.parameters, done.run.reads
     for parameter, value in done.values.items():
-        then = _value_in_run(trace, done.run, parameter)
+        then = known.get((reads[parameter], parameter.name))
+        if then is None:
+            then = _value_in_run(trace, done.run, parameter)
         if then is not None and not _same_value(then, raw(value)):
             return True
     return False

@@ -225,7 +225,7 @@ def accumulate(
             for parameter, g in one.grads.items()
         ]
         with lock:
-            all_at_once([*added(scaled), *keeping(runs)])
+            all_at_once(added(scaled) + keeping(runs))
     except BaseException:
         for run in runs:
             run.forget()

@@ -317,7 +317,7 @@ When the last of these runs fails, the parameter is forgotten; when the first en
 
 def keeping(runs: Iterable[Run]) -> list[tuple[Any, ...]]:
     """The calls for `all_at_once` that keep what runs have declared."""
-    return [(_undecided.pop, parameter, None) for run in runs for parameter in run.held]
+    return [(_undecided.pop, p, None) for run in runs if run.held for p in run.held]
 
 
 def _deep(error: RecursionError) -> RecursionError:
