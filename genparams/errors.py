@@ -24,6 +24,11 @@
     |  |- UnknownParameter         no parameter of that name
     |  |- UninitializedParameter   read before it was given a value
     |  `- UnknownFunction          no live function of that name, or two
+    |- TraceError (RuntimeError)
+    |  |- ReplayDiffers            a replay does not find what the run of the trace found
+    |  |- ImpossibleTrace          a gradient of a log probability that is not finite
+    |  `- ForeignParameters        a trace of another process, where parameters have other values
+    |- DeepRecursion (RecursionError)    a model that calls itself deeper than Python allows
     |- UpdateError (RuntimeError)
     |  |- NothingAccumulated       `apply` without a gradient
     |  |- NonFiniteGradient        a gradient with a NaN or an infinity
@@ -165,6 +170,73 @@ class UninitializedParameter(ParameterError):
 
 class UnknownFunction(ParameterError):
     """There is no live function of that name, or there are two."""
+
+
+class TraceError(GenParamsError, RuntimeError):
+    """A trace cannot be used as it was asked."""
+
+
+class ReplayDiffers(TraceError):
+    """A replay at the parameters of a trace's run does not find what the run found.
+
+    `address` is the first choice that differs, None for the return value; `then` and `now` are the
+    log probabilities there (for the return value, the values) in the run and in the replay, None
+    where the choice was not visited.
+    """
+
+    def __init__(self, function: str, address: str | None, then: object, now: object, cause: str):
+        self.function, self.address, self.then, self.now = function, address, then, now
+        what = f"at {address} " if address else ""
+        if then is None:
+            found = f"the replay visits {address}, which the run did not visit"
+        elif now is None:
+            found = f"the run visited {address}, which the replay does not visit"
+        elif address:
+            found = (
+                f"{what}the log probability was {then!r} in the run and is {now!r} in the replay"
+            )
+        else:
+            found = f"the return value was {then} in the run and is {now} in the replay"
+        super().__init__(
+            f"a gradient runs {function} again on the choices of its trace, and this replay is not "
+            f"the run: {found}. {cause}"
+        )
+
+
+class ImpossibleTrace(TraceError):
+    """A gradient was asked of a trace whose log probability is not finite."""
+
+    def __init__(self, function: str, address: str, log_prob: float, why: str):
+        self.function, self.address, self.log_prob = function, address, log_prob
+        super().__init__(
+            f"{address} of {function} has log probability {log_prob} at today's parameters, which "
+            f"has no gradient: {why}. Correct or leave out the data, or take a distribution whose "
+            "support holds them"
+        )
+
+
+class ForeignParameters(TraceError):
+    """A trace of another process is used where its parameters have other values than in its run."""
+
+    def __init__(self, function: str, parameter: str, then: object, now: str):
+        self.function, self.parameter, self.then = function, parameter, then
+        super().__init__(
+            f"this trace was made in another process, where parameter {parameter!r} of {function} "
+            f"was {then}; here it {now}. Write trace.restore_parameters() to give the parameters "
+            "the values of that run, or trace.rescored() for a trace at the values here"
+        )
+
+
+class DeepRecursion(GenParamsError, RecursionError):
+    """A generative function calls itself deeper than Python's stack allows."""
+
+    def __init__(self, function: str, depth: int, limit: int):
+        self.function, self.depth, self.limit = function, depth, limit
+        super().__init__(
+            f"{function} was {depth} calls deep when Python's limit of {limit} frames was reached; "
+            "write the recursion as a loop, unfold(kernel)(length, state), or raise the limit by "
+            "sys.setrecursionlimit(...)"
+        )
 
 
 class UpdateError(GenParamsError, RuntimeError):

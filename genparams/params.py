@@ -11,9 +11,11 @@ an update writes in place only where nobody else holds the array, and else repla
 
 import sys
 import threading
+from collections import deque
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, starmap
+from operator import call
 from typing import Any, Protocol
 
 import numpy as np
@@ -288,24 +290,26 @@ class Parameter:
             raise InvalidValue(f"scale must be a number, got {brief(scale)}")
         g = scale * self.checked_grad(grad)
         with lock:
-            self.add_grad(g)
+            all_at_once(added([(self, g, None)]))
 
-    def add_grad(self, g: Any) -> None:
-        """Add a gradient that is known to fit, under the lock."""
-        if type(self._grad) is float:
-            self._grad += float(g)
-        elif self.accumulated:
-            self._grad += g
-        else:
-            self._grad[...] = g
-        self.accumulated = True
+    def plus(self, old: Any, g: Any) -> np.ndarray:
+        """An accumulated array with a gradient added, in its precision; None if it is empty."""
+        with np.errstate(over="ignore", invalid="ignore"):  # an update finds what is not finite
+            total = np.asarray(g) if old is None else np.add(old, g)
+            return total.astype(self.dtype, copy=False)
 
     def set_grad(self, grad: Any) -> None:
         """Overwrite the accumulator."""
         g = self.checked_grad(grad)
         with lock:
-            self.zero_grad()
-            self.add_grad(g)
+            marks = [(setattr, self, "accumulated", True), (setattr, self, "fault", None)]
+            all_at_once([self.filled(g), *marks])
+
+    def filled(self, total: Any) -> tuple[Any, ...]:
+        """The call for `all_at_once` that makes `total` the sum in the accumulator."""
+        if type(total) is float:
+            return setattr, self, "_grad", total
+        return np.copyto, self._grad, total
 
     def zero_grad(self) -> None:
         """Empty the accumulator."""
@@ -343,6 +347,40 @@ class Source(Protocol):
     def constraint(self, name: str) -> Constraint | None: ...
 
     def declares(self, name: str) -> bool: ...
+
+
+def added(
+    grads: Iterable[tuple[Parameter, Any, str | None]],
+) -> list[tuple[Any, ...]]:
+    """The calls for `all_at_once` that add gradients, known to fit, with their faults.
+
+    The sums are computed here, aside, one gradient after the other; the lock must be held.
+    """
+    sums: dict[Parameter, Any] = {}
+    calls: list[tuple[Any, ...]] = []
+    for p, g, fault in grads:
+        old = sums.get(p, p._grad)
+        if type(old) is float:
+            sums[p] = old + float(g)
+        else:
+            sums[p] = p.plus(old if p in sums or p.accumulated else None, g)
+        if fault is not None and p.fault is None:
+            calls.append((setattr, p, "fault", fault))
+    calls.reverse()  # the first fault of a parameter is the one that stays
+    for p, total in sums.items():
+        calls.append(p.filled(total))
+        if not p.accumulated:
+            calls.append((setattr, p, "accumulated", True))
+    return calls
+
+
+def all_at_once(calls: list[tuple[Any, ...]]) -> None:
+    """Make calls of functions written in C, `(function, *arguments)`, all of them or none.
+
+    They are made by one call into C. Python handles signals and traces lines between its own
+    instructions only, so that neither Ctrl-C nor another interruption comes between two of them.
+    """
+    deque(starmap(call, calls), maxlen=0)
 
 
 class Buffer:
@@ -443,7 +481,7 @@ class ParamStore:
         """
         with lock:
             meant = self._constraint_of(name) if constraint is None else constraint
-            parameter = self._init(Parameter(name, value, meant, self))
+            parameter = self.add(Parameter(name, value, meant, self))
             if constraint is not None:
                 self._stated.add(name)
         return parameter
@@ -455,17 +493,16 @@ class ParamStore:
         declared = None if self.source is None else self.source.constraint(name)
         return declared or real
 
-    def _init(self, parameter: Parameter) -> Parameter:
-        self._release(parameter.name)
-        self._parameters[parameter.name] = parameter
-        self._changed()
+    def add(self, parameter: Parameter) -> Parameter:
+        """Take a parameter that was made for this store, in place of one of its name."""
+        with lock:
+            self._release(parameter.name)
+            self._parameters[parameter.name] = parameter
+            self._changed()
         return parameter
 
-    def declare(self, name: str, value: Any, constraint: Constraint | None) -> Parameter | None:
+    def declare(self, name: str, value: Any, constraint: Constraint | None) -> Parameter:
         """Give a parameter the value and the constraint of a model, unless it has some.
-
-        Returns:
-            The parameter, if it is new.
 
         Raises:
             ConstraintError: the value cannot be taken; or the parameter has another constraint,
@@ -473,7 +510,7 @@ class ParamStore:
         """
         known = self._parameters.get(name)
         if known is None:
-            return self._init(Parameter(name, value, constraint or real, self))
+            return self.add(Parameter(name, value, constraint or real, self))
         if constraint not in (None, known.constraint) and name not in self._stated:
             of = self.owner or "theta"
             raise ConstraintError(
@@ -481,7 +518,7 @@ class ParamStore:
                 f"declares {constraint!r}; write init_param({of}, {name!r}, value, "
                 f"constraint={constraint!r}), or declare it alike everywhere"
             )
-        return None
+        return known
 
     def find(self, name: str) -> Parameter | None:
         """The parameter of that name, declared now if its model says how; None if there is none."""
@@ -490,8 +527,7 @@ class ParamStore:
             declared = self.source.declaration(name)
             if declared is not None:
                 with lock:
-                    self.declare(name, *declared)
-                    known = self._parameters[name]
+                    known = self.declare(name, *declared)
         return known
 
     def _release(self, name: str) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 
 from genparams.attributes import closed
 from genparams.dsl.execution import Rng, natural, seeded
-from genparams.dsl.gradients import choice_gradients, differentiate, log_prob_of_run, replay
+from genparams.dsl.gradients import choice_gradients, differentiate, log_prob_of_run
+from genparams.dsl.replay import replay
 from genparams.errors import ArgumentError, WrongGradient
 from genparams.keywords import explained
 from genparams.params import Parameter

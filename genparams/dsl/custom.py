@@ -259,6 +259,10 @@ class CustomRandom(GenerativeFunction):
         ]
         return tape.record(log_prob, edges)
 
+    def why_impossible(self, x: Any, args: Sequence[Any]) -> str:
+        """What the user's log probability says of a value."""
+        return f"log_prob of {self.__name__} is {self.log_prob_of(x, args)} for {brief(x)}"
+
     def _number(self, log_prob: Any) -> float:
         log_prob = operand(log_prob)
         if shape_of(log_prob):

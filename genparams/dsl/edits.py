@@ -4,17 +4,25 @@ Each runs the function again, at today's parameters, and answers what a choice i
 choices and from what the edit brings.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from genparams.dsl.execution import Rng, all_visited, choice_values, drawing, execute
-from genparams.dsl.gradients import held
-from genparams.dsl.interpreter import Run
-from genparams.errors import AddressConflict
-from genparams.trace.choices import ChoiceMap
+from genparams.dsl.interpreter import Choose, Run
+from genparams.dsl.replay import held, refuse_foreign
+from genparams.errors import (
+    AddressConflict,
+    ConstraintError,
+    ShapeError,
+    UninitializedParameter,
+)
+from genparams.params import Parameter, lock, real
+from genparams.trace.choices import ChoiceMap, same
 from genparams.trace.results import Regenerated, Updated
 from genparams.trace.selection import selection_of
-from genparams.trace.trace import Trace
+from genparams.trace.trace import Trace, origin_of, settle
 from genparams.types import Address, show
 
 
@@ -34,13 +42,7 @@ def update(
         fresh.add(address)
         return d.draw(generator(), x, size)
 
-    visited = all_visited(given)
-
-    def check(run: Run) -> None:
-        visited(run)
-        _same_calls(trace, run)
-
-    new = execute(trace.gen_fn, trace.args if args is None else args, choose, check)
+    new = _continued(trace, args, choose, all_visited(given))
     kept = sum(lp for address, lp in new.log_probs.items() if address not in fresh)
     gone = {a: v for a, v in old.items() if a in given or a not in new.choices._values}
     weight = float(kept - trace.log_prob)
@@ -58,8 +60,7 @@ def regenerate(
     def choose(address: Address, d: Any, x: list[Any], size: Any) -> Any:
         return d.coerce(kept[address], x, size) if address in kept else d.draw(generator(), x, size)
 
-    args = trace.args if args is None else args
-    new = execute(trace.gen_fn, args, choose, lambda run: _same_calls(trace, run))
+    new = _continued(trace, args, choose, lambda run: None)
     both = [address for address in kept if address in new.log_probs]
     weight = float(sum(new.log_probs[a] - trace.log_probs[a] for a in both))
     return Regenerated((new, weight))  # type: ignore[return-value]
@@ -74,6 +75,59 @@ def project(trace: Trace, selection: Any) -> float:
 def rescored(trace: Trace) -> Trace:
     """The work of `Trace.rescored`."""
     return execute(trace.gen_fn, trace.args, held(trace), all_visited(trace.choices._values))
+
+
+def restore_parameters(trace: Trace) -> None:
+    """The work of `Trace.restore_parameters`."""
+    origin = origin_of(trace)
+    with lock:
+        there = {(f, name): f.params[name] for f, name in trace.parameters if name in f.params}
+        constraints = {key: parameter.constraint for key, parameter in there.items()}
+        for key, wanted in (origin.constraints if origin else {}).items():
+            if constraints.setdefault(key, wanted) != wanted:
+                raise ConstraintError(
+                    f"parameter {key[1]!r} of {key[0].__name__} is {constraints[key]!r} here and "
+                    f"was {wanted!r} in the run of the trace"
+                )
+        values = {key: v for key, v in trace.parameters.items() if not _has(there.get(key), v)}
+        fresh = {
+            key: Parameter(key[1], value, constraints.get(key, real), key[0].params)
+            for key, value in values.items()
+        }
+        for key, parameter in fresh.items():
+            if key in there and parameter.shape != there[key].shape:
+                raise ShapeError(
+                    f"parameter {key[1]!r} of {key[0].__name__} has shape "
+                    f"{np.shape(there[key].value)} here and {np.shape(values[key])} in the trace"
+                )
+        for key, value in values.items():
+            if key in there:
+                there[key].set(value)
+            else:
+                key[0].params.init(key[1], value, constraints.get(key, real))
+    settle(trace)
+
+
+def _has(parameter: Parameter | None, value: Any) -> bool:
+    return parameter is not None and same(parameter.value, value)
+
+
+def _continued(
+    trace: Trace, args: tuple[Any, ...] | None, choose: Choose, check: Callable[[Run], None]
+) -> Trace:
+    """The trace of a run that continues another one, with its calls and its parameters."""
+
+    def both(run: Run) -> None:
+        refuse_foreign(trace, ended=True)
+        check(run)
+        _same_calls(trace, run)
+
+    refuse_foreign(trace)
+    try:
+        return execute(trace.gen_fn, trace.args if args is None else args, choose, both)
+    except UninitializedParameter:
+        refuse_foreign(trace, ended=True)
+        raise
 
 
 def _same_calls(trace: Trace, run: Run) -> None:

@@ -1,11 +1,11 @@
 """Executions that leave a trace."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from genparams.dsl.interpreter import Choose, Run
+from genparams.dsl.interpreter import Choose, Read, Run
 from genparams.errors import ArgumentError, InvalidValue
 from genparams.params import Parameter
 from genparams.trace.choices import ChoiceMap
@@ -50,6 +50,48 @@ def natural(parameter: Parameter) -> Any:
     return parameter.value
 
 
+def recorder() -> tuple[Read, dict[Parameter, Any]]:
+    """The answer to what a parameter is, the same one throughout a run; and the answers given."""
+    values: dict[Parameter, Any] = {}
+
+    def read(parameter: Parameter) -> Any:
+        value = values.get(parameter)
+        if value is None:
+            value = values[parameter] = parameter.value
+        return value
+
+    return read, values
+
+
+_PLAIN = {float, int, bool, str, np.ndarray, type(None), np.float64, np.int64}
+
+
+def refuse_masked(names: Sequence[str], args: Iterable[Any]) -> None:
+    """Refuse masked arrays among arguments, whose hidden entries a model would read.
+
+    Raises:
+        InvalidValue: naming the argument.
+    """
+    for i, a in enumerate(args):
+        if type(a) not in _PLAIN and _is_masked(a):
+            name = names[min(i, len(names) - 1)]
+            raise InvalidValue(
+                f"argument {name} is a masked array, whose hidden entries would be read; write "
+                f"{name}.compressed() for the entries that are not hidden, or {name}.filled(value)"
+            )
+
+
+def _is_masked(value: Any) -> bool:
+    """Whether a value is a masked array or holds one."""
+    if type(value) in _PLAIN:
+        return False
+    if isinstance(value, Mapping):
+        return any(map(_is_masked, value.values()))
+    if isinstance(value, (list, tuple)):
+        return any(map(_is_masked, value))
+    return isinstance(value, np.ma.MaskedArray)
+
+
 def execute(
     function: Any,
     args: tuple[Any, ...],
@@ -65,7 +107,9 @@ def execute(
     if not isinstance(args, tuple):
         raise ArgumentError(_not_a_tuple(function, args))
     call = function.complete(args)
-    run = Run(choose, natural)
+    refuse_masked(function.argument_names, call.args)
+    read, values = recorder()
+    run = Run(choose, read)
     retval = run.execute(call, check)
     return Trace(
         gen_fn=function,
@@ -74,7 +118,7 @@ def execute(
         choices=ChoiceMap.trusted(run.values),
         log_probs=run.log_probs,
         calls=run.calls,
-        parameters={(f, p.name): p.value for p, f in run.reads.items()},
+        parameters={(f, p.name): values[p] for p, f in run.reads.items()},
     )
 
 

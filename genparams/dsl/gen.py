@@ -80,6 +80,7 @@ class GenerativeFunction(ABC):
             regenerate=edits.regenerate,
             project=edits.project,
             rescored=edits.rescored,
+            restore_parameters=edits.restore_parameters,
         ),
     )
     """What its traces can do, which `Trace` names."""

@@ -4,27 +4,27 @@ A trace is run again with every choice held fixed and today's parameters on a ta
 all nested calls, so that old and new values never mix.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from genparams.autodiff import Box, Tape, operand, raw, refusal, shape_of
-from genparams.dsl.execution import natural
-from genparams.dsl.interpreter import Call, Choose, Read, Run
+from genparams.autodiff import Box, Tape, operand, raw, shape_of
+from genparams.dsl.comparison import Replayed, confirm
+from genparams.dsl.execution import recorder
+from genparams.dsl.interpreter import Run, keeping
+from genparams.dsl.replay import held, replay
 from genparams.errors import (
     ArgumentError,
     DistributionError,
-    GenParamsError,
+    GradientShapeError,
     InvalidValue,
-    MissingChoice,
     ShapeError,
-    TracedValueError,
-    UnusedConstraint,
 )
 from genparams.keywords import explained
-from genparams.params import Parameter, is_finite, labels, lock
+from genparams.params import Parameter, added, all_at_once, is_finite, labels, lock
 from genparams.trace.choices import ChoiceMap, frozen
 from genparams.trace.selection import selection_of
 from genparams.trace.trace import ArgGrads, Trace
@@ -45,90 +45,88 @@ class Differentiated:
     """For gradients that are not finite, the address that made them, if one did."""
 
 
-def held(trace: Trace) -> Choose:
-    """The answer to what a choice is when every choice is held as the trace has it."""
-    given = trace.choices._values
+def differentiate(
+    trace: Trace, retval_grad: Any = None, runs: list[Run] | None = None
+) -> Differentiated:
+    """Differentiate log p(t; x) + <retval_grad, r> by the parameters read and arguments named.
 
-    def choose(address: Address, distribution: Any, operands: list[Any], size: Any) -> Any:
-        try:
-            return given[address]
-        except KeyError:
-            raise MissingChoice(
-                f"at today's parameters {trace.gen_fn.__name__} visits {show(address)}, "
-                "which this trace does not have; make a new trace with generate or update"
-            ) from None
-
-    return choose
-
-
-def _all_there(trace: Trace) -> Callable[[Run], None]:
-    """A check that a replay visits every choice of the trace."""
-
-    def check(run: Run) -> None:
-        if len(run.values) < len(trace.choices):
-            gone = next(a for a in trace.choices if a not in run.values)
-            raise UnusedConstraint(
-                f"at today's parameters {trace.gen_fn.__name__} no longer visits {show(gone)}; "
-                "make a new trace with generate or update"
-            )
-
-    return check
-
-
-def replay(
-    trace: Trace, read: Read, args: tuple[Any, ...], choose: Choose | None = None
-) -> tuple[Run, Any]:
-    """Run a trace's function again, its choices held unless `choose` answers otherwise.
-
-    Raises:
-        MissingChoice, UnusedConstraint: under these parameters the function makes other choices
-        than the trace has.
+    Args:
+        runs: Where the runs are noted, by a caller who keeps or forgets what they declare.
     """
-    run = Run(choose or held(trace), read)
-    try:
-        retval = run.execute(Call(trace.gen_fn, args, None), _all_there(trace))
-    except (TypeError, ValueError) as error:
-        told = _told_again(trace, error, run)
-        if told is error:
-            raise
-        raise told from error
-    return run, retval
-
-
-def differentiate(trace: Trace, retval_grad: Any = None) -> Differentiated:
-    """Differentiate log p(t; x) + <retval_grad, r> by the parameters read and arguments named."""
-    done = _differentiate(trace, retval_grad)
+    if runs is None:
+        with kept() as runs:
+            return differentiate(trace, retval_grad, runs)
+    done = _differentiate(trace, retval_grad, runs)
     if not all(parameter.stands_at(at) for parameter, at in done.read.items()):
-        with lock:  # another thread moved them under way: once more, while they stand still
-            done = _differentiate(trace, retval_grad)
+        with lock:  # another thread moved them under way: once more, while they are held
+            done = _differentiate(trace, retval_grad, runs)
     return done
 
 
-def _differentiate(trace: Trace, retval_grad: Any) -> Differentiated:
+@contextmanager
+def kept() -> Iterator[list[Run]]:
+    """A list for runs: what they declare is kept at the end, and forgotten after an error."""
+    runs: list[Run] = []
+    try:
+        yield runs
+        all_at_once(keeping(runs))
+    except BaseException:
+        for run in runs:
+            run.forget()
+        raise
+
+
+def _differentiate(trace: Trace, retval_grad: Any, runs: list[Run]) -> Differentiated:
     tape = Tape()
-    leaves: dict[Parameter, tuple[Box, Any]] = {}
+    leaves: dict[Parameter, Box] = {}
+    values: dict[Parameter, Any] = {}
 
     def read(parameter: Parameter) -> Any:
-        if parameter.frozen:
-            return parameter.value
-        known = leaves.get(parameter)
-        if known is None:  # boxed once, as it is first read
-            leaf = tape.leaf(parameter.coordinates)
-            known = leaves[parameter] = leaf, parameter.constraint.natural(leaf)
-        return known[1]
+        value = values.get(parameter)
+        if value is None:  # boxed once, as it is first read
+            if parameter.frozen:
+                value = parameter.value
+            else:
+                leaf = leaves[parameter] = tape.leaf(parameter.coordinates)
+                value = parameter.constraint.natural(leaf)
+                if value is not leaf:
+                    value.value = parameter.value  # as a run reads it, without a rounding
+            values[parameter] = value
+        return value
 
     args = _boxed_args(trace, tape)
-    run, retval = replay(trace, read, args)
-    sources = [leaf for leaf, _ in leaves.values()]
-    found = _backward(tape, run, retval, retval_grad, sources + _arg_leaves(trace, args))
-    grads = dict(zip(leaves, found, strict=False))
+    run, retval = replay(trace, read, args, runs=runs)
+    sources = [*leaves.values(), *_arg_leaves(trace, args)]
+    done = Replayed(run, retval, tape, values, sources)
+    log_prob = confirm(trace, done, retval_grad is not None)
+    found = _backward(done, retval_grad)
+    grads = {
+        p: g if type(g) is float and type(leaf.value) is float else _checked(p, g)
+        for (p, leaf), g in zip(leaves.items(), found, strict=False)
+    }
     return Differentiated(
-        log_prob=log_prob_of_run(run),
-        read={parameter: leaf.value for parameter, (leaf, _) in leaves.items()},
+        log_prob=log_prob,
+        read={parameter: leaf.value for parameter, leaf in leaves.items()},
         grads=grads,
         arg_grads=_arg_grads(trace, args, found[len(leaves) :]),
-        faults={p: _fault(tape, leaves[p][0], run) for p, g in grads.items() if not is_finite(g)},
+        faults={p: _fault(tape, leaves[p], run) for p, g in grads.items() if not is_finite(g)},
     )
+
+
+def _checked(parameter: Parameter, g: Any) -> Any:
+    """A gradient of the shape of a parameter's coordinates, made of real numbers.
+
+    Raises:
+        GradientShapeError: it is not, by a rule that gave another shape than its argument has.
+    """
+    shape, kind = np.shape(g), np.asarray(g).dtype.kind
+    if shape != parameter.shape or kind not in "fiub":
+        raise GradientShapeError(
+            f"the gradient by parameter {parameter.name!r} of {parameter.store.owner or 'theta'} "
+            f"has shape {shape} and dtype {np.asarray(g).dtype}, where its coordinates have shape "
+            f"{parameter.shape}; check the gradients given by hand in this model"
+        )
+    return g
 
 
 def log_prob_of_run(run: Run) -> float:
@@ -140,6 +138,13 @@ def choice_gradients(
     trace: Trace, selection: Any, retval_grad: Any
 ) -> tuple[ArgGrads, ChoiceMap, ChoiceMap]:
     """The work of `Trace.choice_gradients`."""
+    with kept() as runs:
+        return _choice_gradients(trace, selection, retval_grad, runs)
+
+
+def _choice_gradients(
+    trace: Trace, selection: Any, retval_grad: Any, runs: list[Run]
+) -> tuple[ArgGrads, ChoiceMap, ChoiceMap]:
     selection = selection_of(selection, trace.choices._values)
     tape, answer = Tape(), held(trace)
     chosen: dict[Address, Any] = {}
@@ -157,10 +162,13 @@ def choice_gradients(
         return chosen[address]
 
     args = _boxed_args(trace, tape)
-    run, retval = replay(trace, natural, args, choose)
+    read, values = recorder()
+    run, retval = replay(trace, read, args, choose, runs)
     of_args = _arg_leaves(trace, args)
     of_choices = _leaves(list(chosen.values()))
-    found = _backward(tape, run, retval, retval_grad, of_args + of_choices)
+    done = Replayed(run, retval, tape, values, of_args + of_choices)
+    confirm(trace, done, retval_grad is not None)
+    found = _backward(done, retval_grad)
     rest = iter(found[len(of_args) :])
     grads = {a: frozen(_map(lambda _: next(rest), tree)) for a, tree in chosen.items()}
     values = {a: trace.choices._values[a] for a in chosen}
@@ -193,20 +201,15 @@ def _arg_grads(trace: Trace, args: tuple[Any, ...], found: Sequence[Any]) -> Arg
     return tuple([_map(gradient, a) if i in places else None for i, a in enumerate(args)])
 
 
-def _backward(
-    tape: Tape, run: Run, retval: Any, retval_grad: Any, sources: Sequence[Box]
-) -> list[Any]:
-    """The gradients of log p(t; x) + <retval_grad, r> by leaves of the tape."""
+def _backward(done: Replayed, retval_grad: Any) -> list[Any]:
+    """The gradients of log p(t; x) + <retval_grad, r> by the leaves of the tape."""
+    tape = done.tape
     # Every log probability is summed at once: each is seeded with 1 on the way back.
-    seeds = [(lp, 1.0) for lp in run.log_probs.values() if type(lp) is Box and lp.tape is tape]
+    seeds = [(lp, 1.0) for lp in done.run.log_probs.values() if type(lp) is Box and lp.tape is tape]
     if retval_grad is not None:
-        try:
-            seeds += _pair(retval, retval_grad, tape, "the return value")
-        except ShapeError:
-            run.forget()
-            raise
-    found = tape.gradients(seeds, sources)
-    return [_dense(g, leaf) for g, leaf in zip(found, sources, strict=True)]
+        seeds += _pair(done.retval, retval_grad, tape, "the return value")
+    found = tape.gradients(seeds, done.sources)
+    return [_dense(g, leaf) for g, leaf in zip(found, done.sources, strict=True)]
 
 
 def accumulate(
@@ -214,17 +217,22 @@ def accumulate(
 ) -> list[tuple[float, ArgGrads]]:
     """Differentiate each trace, then add everything to the accumulators: all of it, or nothing."""
     scales = [_number(scale) for scale in scales]
-    done = [differentiate(trace, g) for trace, g in zip(traces, retval_grads, strict=True)]
-    scaled = [
-        (parameter, g if scale == 1.0 else scale * g, one.faults.get(parameter))
-        for one, scale in zip(done, scales, strict=True)
-        for parameter, g in one.grads.items()
-    ]
-    with lock:
-        for parameter, g, fault in scaled:
-            parameter.add_grad(g)
-            parameter.fault = parameter.fault or fault
-    return [(one.log_prob, one.arg_grads) for one in done]
+    runs: list[Run] = []
+    try:
+        done = [differentiate(t, g, runs) for t, g in zip(traces, retval_grads, strict=True)]
+        result = [(one.log_prob, one.arg_grads) for one in done]
+        scaled = [
+            (parameter, g if scale == 1.0 else scale * g, one.faults.get(parameter))
+            for one, scale in zip(done, scales, strict=True)
+            for parameter, g in one.grads.items()
+        ]
+        with lock:
+            all_at_once(added(scaled) + keeping(runs))
+    except BaseException:
+        for run in runs:
+            run.forget()
+        raise
+    return result
 
 
 def _number(scale: Any) -> float:
@@ -303,31 +311,6 @@ def _fault(tape: Tape, leaf: Box, run: Run) -> str | None:
         middle = (low + high) // 2
         low, high = (low, middle) if bad(middle) else (middle, high)
     return show(sites[high - 1][0])
-
-
-_OF_OBJECTS = ("does not support argument", "unsupported in linalg", "not supported for the input")
-"""What numpy and scipy say of an array whose entries are traced values."""
-
-
-def _told_again(trace: Trace, error: Exception, run: Run) -> Exception:
-    """An error of a model under differentiation; one about a traced value says where it stood."""
-    said = str(error)
-    if isinstance(error, GenParamsError) and not isinstance(error, TracedValueError):
-        return error
-    if "array element" in said:
-        said = str(refusal("assignment into an array", "np.where or np.stack", error.__traceback__))
-    elif any(complaint in said for complaint in _OF_OBJECTS):
-        what = "a function that turns its arguments into arrays"
-        instead = "it in functions of numpy, and np.stack([...]) in place of np.array([...])"
-        said = str(refusal(what, instead, error.__traceback__))
-    elif not isinstance(error, TracedValueError):
-        return error
-    where = (
-        f"after the choice {show(next(reversed(run.values)))}"
-        if run.values
-        else "before its first choice"
-    )
-    return TracedValueError(f"{said}, in {trace.gen_fn.__name__} {where}")
 
 
 # --- Values with structure: numbers and arrays, or tuples, lists and dictionaries of them

@@ -7,7 +7,7 @@ what is recorded is here, once.
 """
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from opcode import opmap, opname
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ from genparams.errors import (
     AddressConflict,
     AddressError,
     ArgumentError,
+    DeepRecursion,
     GenParamsError,
     InvalidValue,
     NotRunning,
@@ -24,7 +25,7 @@ from genparams.errors import (
     UnusedConstraint,
     nearest,
 )
-from genparams.params import Parameter, ParamStore, lock
+from genparams.params import Parameter, ParamStore, all_at_once, lock
 from genparams.trace.address import path
 from genparams.types import Address, Constraint, show
 
@@ -164,9 +165,9 @@ class Run:
         "calls",
         "choose",
         "clones",
-        "declared",
         "dropped",
         "function",
+        "held",
         "log_probs",
         "prefix",
         "read",
@@ -187,31 +188,51 @@ class Run:
         self.branches: set[Address] = set()  # every proper prefix of an address in use
         self.clones: dict[Any, Any] = {}  # by the function that a clone stands for while it runs
         self.reads: dict[Parameter, Owner] = {}
-        self.declared: list[Parameter] = []
         self.dropped: list[str] = []  # what to say of calls that were never run
+        self.held: dict[Parameter, None] = {}  # read or declared while no run had kept them yet
 
-    def execute(self, call: Call, check: Callable[["Run"], None] | None = None) -> Any:
-        """Run a call at the root; if it or the check fails, what it declared is forgotten."""
-        token = _running.set(self)
+    def execute(
+        self, call: Call, check: Callable[["Run"], None] | None = None, keep: bool = True
+    ) -> Any:
+        """Run a call at the root; if it or the check fails, what it declared is forgotten.
+
+        Args:
+            keep: Whether what it declares is kept when it ends; else the caller says so later, by
+                `keeping` or `forget`.
+        """
         self.root = call.fn
+        token = _running.set(self)
         try:
             retval = call.fn.perform(self, call, ())
             if check is not None:
                 check(self)
+            for parameter, function in self.reads.items():
+                call.fn.seen[function.params, parameter.name] = None  # for `callees=True`
+            if keep and self.held:
+                all_at_once(keeping([self]))
+        except RecursionError as error:
+            self.forget()
+            raise _deep(error) from None
         except BaseException:
             self.forget()
             raise
         finally:
             _running.reset(token)
-        for parameter, function in self.reads.items():
-            call.fn.seen[function.params, parameter.name] = None  # what `callees=True` trains
         return retval
 
     def forget(self) -> None:
-        """Undo the declarations of parameters."""
-        for p in self.declared:
-            if p.name in p.store and p.store[p.name] is p:
-                p.store.discard(p.name)
+        """Undo the declarations of parameters that no other run has read."""
+        with lock:
+            for parameter in self.held:
+                holders = _undecided.get(parameter)
+                if holders is None:
+                    continue
+                holders.discard(self)
+                if not holders:
+                    store = parameter.store
+                    if parameter.name in store and store[parameter.name] is parameter:
+                        store.discard(parameter.name)
+                    _undecided.pop(parameter, None)
 
     def choice(self, distribution: Any, args: tuple[Any, ...], size: Any, key: Address) -> Any:
         """Answer what the choice at `key` is, and record it with its log probability."""
@@ -285,8 +306,19 @@ class Run:
     def parameter(self, function: Owner, name: str) -> Any:
         """Answer what a parameter of a function is."""
         parameter = function.params.lookup(name)
+        if _undecided and not self._hold(parameter):
+            parameter = function.params.lookup(name)  # forgotten since, by the run that declared it
         self.reads[parameter] = function
         return self.read(parameter)
+
+    def _hold(self, parameter: Parameter) -> bool:
+        """Keep a parameter that no run has kept yet from being forgotten; whether it is there."""
+        with lock:
+            if parameter in _undecided:
+                self.held[parameter] = None
+                _undecided[parameter].add(self)
+            store, name = parameter.store, parameter.name
+            return name in store and store[name] is parameter
 
     def declare(self, name: str, init: Any, constraint: Constraint | None) -> None:
         """Give a parameter of the running function its first value, if it has none.
@@ -295,10 +327,16 @@ class Run:
             ConstraintError: it has one already, and with another constraint that nobody asked for.
         """
         store = self.function.params
+        if constraint is None and name in store and not _undecided:
+            return
         with lock:
-            new = store.declare(name, init, constraint)
-            if new is not None:
-                self.declared.append(new)
+            known = name in store
+            parameter = store.declare(name, init, constraint)
+            if known:
+                self._hold(parameter)
+            else:
+                self.held[parameter] = None
+                _undecided[parameter] = {self}
 
     def _claim(self, address: Address, length: int) -> None:
         """Refuse an address that is taken, or lies below or above one that is.
@@ -402,6 +440,31 @@ def _hint(error: Exception) -> str | None:
         return None
     said = str(error)
     return next((hint for part, hint in _HINTS.items() if part in said), None)
+
+
+_undecided: dict[Parameter, set[Run]] = {}
+"""Parameters that a run declared and none has kept yet, with the runs in progress that read them.
+
+When the last of these runs fails, the parameter is forgotten; when the first ends, it is kept.
+"""
+
+
+def keeping(runs: Iterable[Run]) -> list[tuple[Any, ...]]:
+    """The calls for `all_at_once` that keep what runs have declared."""
+    return [(_undecided.pop, p, None) for run in runs if run.held for p in run.held]
+
+
+def _deep(error: RecursionError) -> RecursionError:
+    """The error of a generative function that calls itself too deeply, or `error` itself."""
+    frames, names, trail = 0, [], error.__traceback__
+    while trail is not None:
+        frames += 1
+        if trail.tb_frame.f_code is Run.nested.__code__:
+            names.append(trail.tb_frame.f_locals["function"].__name__)
+        trail = trail.tb_next
+    if len(names) * 12 < frames:
+        return error  # of a function of Python's that calls itself
+    return DeepRecursion(names[-1], len(names), sys.getrecursionlimit())
 
 
 def running(what: str) -> Run:

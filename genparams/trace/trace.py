@@ -1,6 +1,7 @@
 """Traces: the record of one execution of a generative function."""
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -26,6 +27,7 @@ class Operations(Protocol):
     regenerate: Callable[..., tuple["Trace", float]]
     project: Callable[..., float]
     rescored: Callable[["Trace"], "Trace"]
+    restore_parameters: Callable[["Trace"], None]
 
 
 class Executable(Protocol):
@@ -35,6 +37,14 @@ class Executable(Protocol):
     operations: Operations
     grad_places: list[int]
     argument_names: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The process that made a trace, and the constraints that its parameters had there."""
+
+    process: tuple[int, bytes]
+    constraints: Mapping[tuple[Any, str], Any]
 
 
 def _advice(trace: "Trace", name: str) -> str:
@@ -61,8 +71,20 @@ def _advice(trace: "Trace", name: str) -> str:
 class Trace:
     """One execution: arguments, choices, return value, and the log probability of the choices.
 
-    A trace does not change, and does not follow the parameters: `log_prob` is that of the
-    parameters of its day, while its gradients are always taken at the parameters as they are now.
+    A trace does not change, and does not follow the parameters: `log_prob` is the one at the
+    parameters at the time of the run, while gradients are taken at the parameters as they are now.
+
+    A gradient runs the function again, and this replay is compared with the run: at the parameter
+    values of the run it must find the same choices with the same log probabilities, and the same
+    return value where a gradient by it is given. While the parameters are at those values, every
+    gradient is compared. After they have moved, the replay at those values takes a second run,
+    which is made at the first gradient of the trace, at the fourth, the sixteenth and so on.
+
+    A pickled trace carries the parameter values of its run, and the functions by name. Unpickled
+    in another process it can be read at once; its gradients, `update` and `regenerate` are refused
+    (`ForeignParameters`) until the functions there have the parameters at the values and
+    constraints of its run: load the same checkpoint, or write `trace.restore_parameters()`.
+    `trace.rescored()` is a trace at the values there.
     """
 
     gen_fn: Executable
@@ -75,7 +97,15 @@ class Trace:
     calls: dict[Address, tuple[Any, Any]] = field()
     """The generative function called at an address, and what it returned."""
     parameters: dict[tuple[Any, str], Any] = field()
-    """The values of the parameters that the run read, by function and name."""
+    """The values of the parameters as the run read them, by function and name."""
+    _gradients: int = field(default=0, init=False)
+    """How many gradients were taken."""
+    _origin: "Origin | None" = field(default=None, init=False)
+    """Where it comes from, for a trace of another process that was not used here yet."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        origin = self._origin or Origin(_process(), _constraints(self.parameters))
+        return _unpickled, (origin, *[getattr(self, name) for name in _RECORD])
 
     @property
     def log_prob(self) -> float:
@@ -126,6 +156,11 @@ class Trace:
         at today's parameters, with every choice held fixed; parameters of nested calls are
         included, frozen ones are constants. If anything fails, nothing is added.
 
+        Raises:
+            ImpossibleTrace: the log probability is -inf, inf or NaN at today's parameters.
+            ReplayDiffers: the function run again is not the run; see `Trace`.
+            ForeignParameters: the trace comes from a process where parameters had other values.
+
         Args:
             retval_grad: The gradient of some function of the return value r by r: a number, an
                 array, or tuples, lists and dictionaries of them, shaped as r. None stands for no
@@ -162,6 +197,7 @@ class Trace:
         Raises:
             DistributionError: a selected choice is discrete.
             UnknownAddress: a selected address is not in the trace.
+            ImpossibleTrace, ReplayDiffers, ForeignParameters: as `accumulate_param_gradients`.
         """
         return self.gen_fn.operations.choice_gradients(self, selection, retval_grad)
 
@@ -217,6 +253,19 @@ class Trace:
         """The same choices under today's parameters."""
         return self.gen_fn.operations.rescored(self)
 
+    def restore_parameters(self) -> None:
+        """Give every parameter that the run read the value that it had in the run.
+
+        One that is not there is initialised, with the constraint that it had; the accumulators of
+        the others stay. For a trace that another process made: its gradients are then the gradients
+        at the values of that process.
+
+        Raises:
+            ShapeError, ConstraintError: a parameter has another shape or constraint here; nothing
+            is changed.
+        """
+        self.gen_fn.operations.restore_parameters(self)
+
     @property
     def is_stale(self) -> bool:
         """Whether a parameter that the run read has another value now."""
@@ -263,3 +312,40 @@ class Trace:
             return (self.calls[address][0].__name__, below) if address in self.calls else below
 
         return labelled(self.choices.to_dict(), ())
+
+
+_RECORD = ("gen_fn", "args", "retval", "choices", "log_probs", "calls", "parameters")
+_TOKEN = os.urandom(8)
+
+
+def _process() -> tuple[int, bytes]:
+    """What tells this process from others, also from one that it was forked from."""
+    return os.getpid(), _TOKEN
+
+
+def _constraints(parameters: Iterable[tuple[Any, str]]) -> dict[tuple[Any, str], Any]:
+    return {(f, name): f.params[name].constraint for f, name in parameters if name in f.params}
+
+
+def _unpickled(origin: Origin, *record: Any) -> Trace:
+    """A trace that was pickled; one of another process remembers where it comes from."""
+    trace = Trace(*record)
+    if origin.process != _process():
+        object.__setattr__(trace, "_origin", origin)
+    return trace
+
+
+def origin_of(trace: Trace) -> Origin | None:
+    """Where a trace comes from, if another process made it and it was not used here yet."""
+    return trace._origin
+
+
+def settle(trace: Trace) -> None:
+    """Note that the parameters of a trace were here as they were in its run."""
+    object.__setattr__(trace, "_origin", None)
+
+
+def count_gradient(trace: Trace) -> int:
+    """Note one more gradient of a trace; returns how many were taken."""
+    object.__setattr__(trace, "_gradients", trace._gradients + 1)
+    return trace._gradients

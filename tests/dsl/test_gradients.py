@@ -34,7 +34,7 @@ from genparams import (
     unit_interval,
 )
 from genparams.autodiff import hessian
-from genparams.dsl.gradients import replay
+from genparams.dsl.replay import replay
 from genparams.errors import (
     DistributionError,
     MissingChoice,
@@ -837,8 +837,8 @@ def test_an_infinite_derivative_of_a_number_is_one_as_it_is_of_an_array(f):
         y = f(param("a", 1.0)) if x else 0.0
         return normal(0.0, 1.0) @ "x", y
 
-    old = model.simulate((False,))
-    trace = Trace(model, (True,), None, old.choices, old.log_probs, old.calls, old.parameters)
+    model.simulate((False,))
+    trace = model.simulate((True,))
     init_param(model, "a", np.zeros(1))
     with np.errstate(divide="ignore"):
         trace.accumulate_param_gradients(retval_grad=(None, np.ones(1)))

@@ -52,6 +52,7 @@ from genparams.errors import (
 )
 from genparams.keywords import answering
 from genparams.numeric import arrays, scalars
+from genparams.tree import brief
 from genparams.types import Address, global_name
 
 BLOCK = 32768
