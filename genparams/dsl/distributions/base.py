@@ -454,7 +454,7 @@ class Distribution(SingleChoice):
     def fitted(self, x: Any, args: Sequence[Any], size: Any) -> Any:
         """A value outside a model, broadcast with the arguments unless there is a size."""
         if type(x) is not Box and (
-            size is not None or isinstance(x, (int, float)) and not any(map(shape_of, args))
+            size is not None or (isinstance(x, (int, float)) and not any(map(shape_of, args)))
         ):
             return self.coerce(x, args, size)
         value = x if type(x) is Box else self.kind.convert(x)

@@ -6,7 +6,15 @@ from typing import Any, final
 from genparams.autodiff import np, raw, shape_of, special, sum_to
 from genparams.dsl.distributions.base import Distribution, SingleChoice, Size, made_of_parts
 from genparams.dsl.distributions.discrete import is_whole
-from genparams.dsl.distributions.domains import Domain, Kind, is_masked, place, shown, weights, whole
+from genparams.dsl.distributions.domains import (
+    Domain,
+    Kind,
+    is_masked,
+    place,
+    shown,
+    weights,
+    whole,
+)
 from genparams.dsl.interpreter import Call
 from genparams.errors import ArgumentError, DistributionError, ShapeError, nearest
 from genparams.numeric import scalars

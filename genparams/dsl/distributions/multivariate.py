@@ -16,8 +16,8 @@ from genparams.dsl.distributions.domains import (
     count,
     finite,
     first_of,
-    shown,
     real_vector,
+    shown,
     weights,
     whole,
 )
