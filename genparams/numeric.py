@@ -183,7 +183,9 @@ def log_near(m: Any, excess: Any, near: Any, log_of_ratio: Callable[[], Any]) ->
     """log(1 + excess / near); `log_of_ratio()` is the same where that is far from 0."""
     close = m.abs(excess) < 0.5 * near
     return m.choose(
-        close, lambda: m.log1p(m.where(close, excess, 0.0) / near), lambda: 0.0 * near + log_of_ratio()
+        close,
+        lambda: m.log1p(m.where(close, excess, 0.0) / near),
+        lambda: 0.0 * near + log_of_ratio(),
     )
 
 

@@ -171,11 +171,7 @@ class Run:
         address = self.prefix + key
         self._claim(address, len(key))
         try:
-            operands = (
-                list(args)
-                if distribution.verbatim
-                else distribution.operands(args)
-            )
+            operands = list(args) if distribution.verbatim else distribution.operands(args)
             value = self.choose(address, distribution, operands, size)
             log_prob = distribution.log_prob_of(value, operands)
         except InvalidValue as error:

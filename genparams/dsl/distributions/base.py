@@ -39,7 +39,14 @@ from genparams.autodiff import (
     sum_to,
     total,
 )
-from genparams.dsl.distributions.domains import Domain, Kind, place, real_number, shown, taken
+from genparams.dsl.distributions.domains import (
+    Domain,
+    Kind,
+    at_index,
+    real_number,
+    shown,
+    taken,
+)
 from genparams.dsl.execution import Rng
 from genparams.dsl.gen import GenerativeFunction
 from genparams.dsl.interpreter import Call, Run
@@ -215,14 +222,12 @@ class SingleChoice(GenerativeFunction):
         levels = " or ".join(sorted({repr(float(v)) for v in log_probs[~np.isfinite(log_probs)]}))
         if not log_probs.ndim:
             return f"{said}, and its log probability is {levels}; {about}"
-        have = "entry has" if len(bad) == 1 else "entries have"
+        have = "entries has" if len(bad) == 1 else "entries have"
         return f"{len(bad)} of {log_probs.size} {have} log probability {levels}: {said}; {about}"
 
-    def entry_in_words(
-        self, x: Any, args: Sequence[Any], at: tuple[int, ...], count: int
-    ) -> str:
+    def entry_in_words(self, x: Any, args: Sequence[Any], at: tuple[int, ...], count: int) -> str:
         """What the entry of a value at an index of the batch is: the first of `count`."""
-        return f"the value is {x!r}" if not at else f"the first is{place(at)}"
+        return f"the value is {x!r}" if not at else f"the first is{at_index(at)}"
 
     def __reduce__(self) -> Any:
         """Pickled by what it was made of, or by its name in the module of its functions."""
@@ -391,7 +396,7 @@ class Distribution(SingleChoice):
             at = tuple(int(i) for i in bad[0])
             here = at[: value.ndim - self.kind.rank]
             raise DistributionError(
-                f"a draw of {self.__name__} is {float(value[at])}{place(at)}"
+                f"a draw of {self.__name__} is {float(value[at])}{at_index(at)}"
                 f"{self._given(args, here)}: its range is larger than that of floats"
             )
 
@@ -407,19 +412,17 @@ class Distribution(SingleChoice):
                 parts.append(f"{name} = {shown(np.asarray(a)[own])}")
         return f", where {', '.join(parts[:4])}" if parts else ""
 
-    def entry_in_words(
-        self, x: Any, args: Sequence[Any], at: tuple[int, ...], count: int
-    ) -> str:
+    def entry_in_words(self, x: Any, args: Sequence[Any], at: tuple[int, ...], count: int) -> str:
         """What the entry of a value at an index of the batch is: the first of `count`."""
         shape = np.shape(x)
         batch = shape[: len(shape) - self.kind.rank]
         one = np.asarray(x)[at[len(at) - len(batch) :]]
         if self.fault is None:
             subject = "the first" if at else "the value"
-            return f"{subject} is {shown(one)}{place(at)}{self._given(args, at)}"
+            return f"{subject} is {shown(one)}{at_index(at)}{self._given(args, at)}"
         subject = "the value"
         if at:
-            subject = f"row {at[0]}" if len(at) == 1 else f"the entry{place(at)}"
+            subject = f"row {at[0]}" if len(at) == 1 else f"the entry{at_index(at)}"
         subject = f"the first, {subject}," if count > 1 else subject
         return f"{subject} {self.fault(one)}{self._given(args, at)}"
 

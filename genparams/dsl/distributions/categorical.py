@@ -9,8 +9,8 @@ from genparams.dsl.distributions.discrete import is_whole
 from genparams.dsl.distributions.domains import (
     Domain,
     Kind,
+    at_index,
     is_masked,
-    place,
     shown,
     weights,
     whole,
@@ -191,11 +191,9 @@ class Labelled(SingleChoice):
         self._fit(args)
         return self.base.log_probs_of(self._coded(x), args)
 
-    def entry_in_words(
-        self, x: Any, args: Sequence[Any], at: tuple[int, ...], count: int
-    ) -> str:
+    def entry_in_words(self, x: Any, args: Sequence[Any], at: tuple[int, ...], count: int) -> str:
         one = np.broadcast_to(np.asarray(x), np.shape(x))[at[len(at) - np.ndim(x) :]]
-        return f"{'the first' if at else 'the value'} is {shown(one)}{place(at)}"
+        return f"{'the first' if at else 'the value'} is {shown(one)}{at_index(at)}"
 
     def _named(self, codes: Any) -> Any:
         """The label of each code."""
@@ -218,9 +216,13 @@ class Labelled(SingleChoice):
         value = np.asarray(value)
         if not value.ndim:
             return self._code(value.item(), ())
-        each, which = np.unique(value, return_inverse=True) if value.dtype.kind == "U" else (
-            value.ravel(),
-            np.arange(value.size),
+        each, which = (
+            np.unique(value, return_inverse=True)
+            if value.dtype.kind == "U"
+            else (
+                value.ravel(),
+                np.arange(value.size),
+            )
         )
         which = np.reshape(which, value.shape)
 
@@ -237,7 +239,9 @@ class Labelled(SingleChoice):
         code = self._codes.get(label) if isinstance(label, str) else None
         if code is None:
             hint = nearest(label, self.labels) if isinstance(label, str) else self.support
-            raise DistributionError(f"{label!r}{place(at)} is not a label of categorical; {hint}")
+            raise DistributionError(
+                f"{label!r}{at_index(at)} is not a label of categorical; {hint}"
+            )
         return code
 
     def _fit(self, args: Sequence[Any]) -> None:

@@ -408,15 +408,12 @@ def weibull(m, x, shape, scale):
     return (
         m.log(shape) - m.log(scale) + _times(m, shape - 1.0, log_z) - y,
         (
-            lambda: (
-                m.choose(
-                    x > 0.0,
-                    lambda: (shape - 1.0 - shape * y) / m.where(x > 0.0, x, 1.0),
-                    lambda: (
-                        per(m, shape - 1.0, x)
-                        - shape / scale * m.exp(_times(m, shape - 1.0, log_z))
-                    ),
-                )
+            lambda: m.choose(
+                x > 0.0,
+                lambda: (shape - 1.0 - shape * y) / m.where(x > 0.0, x, 1.0),
+                lambda: (
+                    per(m, shape - 1.0, x) - shape / scale * m.exp(_times(m, shape - 1.0, log_z))
+                ),
             ),
             lambda: 1.0 / shape + log_z - _times(m, y, log_z),
             lambda: shape / scale * (y - 1.0),

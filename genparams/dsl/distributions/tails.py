@@ -73,8 +73,7 @@ class Tails:
         if outside < MOST:
             a, b = math.exp(below) / (1.0 - outside), math.exp(above) / (1.0 - outside)
             return math.log1p(-outside), [
-                lambda d=d, e=e: -(a * d() + b * e())
-                for d, e in zip(by_low, by_high, strict=True)
+                lambda d=d, e=e: -(a * d() + b * e()) for d, e in zip(by_low, by_high, strict=True)
             ]
         upper = below > above  # whether most of the mass is below both limits
         whole, by = self.log_tail(scalars, upper, low if upper else high, args)
@@ -87,9 +86,7 @@ class Tails:
             for d, e in zip(by[1:], by_part, strict=True)
         ]
 
-    def draw(
-        self, rng: Any, low: Any, high: Any, args: Sequence[Any], ends: Any, size: Any
-    ) -> Any:
+    def draw(self, rng: Any, low: Any, high: Any, args: Sequence[Any], ends: Any, size: Any) -> Any:
         """Values between limits inside `ends`, by inverting the tails; None if they are too close.
 
         Both tails of a draw are mixed from the tails at the limits, and the smaller is inverted.
@@ -97,9 +94,10 @@ class Tails:
         first, last = low <= ends[0], high >= ends[1]
         bottom, top = np.where(first, high, low), np.where(last, low, high)  # inside the support
         bottom, top = np.where(first & last, self.back(0.5, *args), (bottom, top))
-        tails = [self.log_tail(arrays, upper, x, args)[0] for x in (bottom, top) for upper in (0, 1)]
-        cdf_low, sf_low = (np.where(first, v, t) for v, t in zip((-np.inf, 0.0), tails[:2]))
-        cdf_high, sf_high = (np.where(last, v, t) for v, t in zip((0.0, -np.inf), tails[2:]))
+        sides = [(upper, x) for x in (bottom, top) for upper in (False, True)]
+        tails = [self.log_tail(arrays, upper, x, args)[0] for upper, x in sides]
+        cdf_low, sf_low = np.where(first, -np.inf, tails[0]), np.where(first, 0.0, tails[1])
+        cdf_high, sf_high = np.where(last, 0.0, tails[2]), np.where(last, -np.inf, tails[3])
         apart = np.maximum(cdf_high - cdf_low, sf_low - sf_high)
         if not np.all(apart > CLOSE):
             return None
@@ -114,7 +112,6 @@ class Tails:
             self.from_sf(np.where(lower, -1.0, sf)),
         )
         return np.clip(self.back(z, *args), low, high)
-
 
     def draw_one(
         self, rng: Any, low: float, high: float, args: Sequence[float], ends: Any

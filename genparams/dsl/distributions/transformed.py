@@ -174,9 +174,7 @@ def transformed(base: Call, bijection: Bijection | Affine, size: Size = None) ->
 @made_of_parts
 def _in_vectors(base: Distribution) -> Distribution:
     """Independent draws along the last axis of the batch, taken as one vector."""
-    arguments = {
-        name: replace(d, rank=d.rank + 1) for name, d in base.arguments.items()
-    }
+    arguments = {name: replace(d, rank=d.rank + 1) for name, d in base.arguments.items()}
     places = [-1 - domain.rank for domain in base.arguments.values()]
 
     def event(args: Sequence[Any]) -> Shape:
