@@ -130,7 +130,7 @@ categorical = Distribution(
 # --- Labels
 
 
-def _by_labels(*args: Any, labels: Iterable[str], size: Size = None, **named: Any) -> Call:
+def _by_labels(*args: Any, labels: Any, size: Size = None, **named: Any) -> Call:
     """`categorical` over labels."""
     call = categorical(*args, size=size, **named)
     given = labels.tolist() if isinstance(labels, np.ndarray) else labels

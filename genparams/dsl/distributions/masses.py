@@ -259,7 +259,7 @@ _FEW_T = _FEW_T + 0.5
 
 def _log_stretch(
     family: Family, low: float, high: float, args: Sequence[float]
-) -> tuple[float, list[Slope]] | None:
+) -> tuple[float, list] | None:
     """`Family.log_mass` between two close limits, by one panel; None if a turn is between them.
 
     Along x if the limits are so close that their distance in y would lose digits.

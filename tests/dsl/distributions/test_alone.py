@@ -19,6 +19,7 @@ from genparams import (
     dirichlet,
     distribution,
     gen,
+    get_param_grad,
     laplace,
     mixture,
     multinomial,
@@ -123,9 +124,7 @@ def test_a_distribution_says_which_gradients_it_has(name):
             found = call.fn.log_prob_of(values[0], values[1:])
             assert type(found) is Box, label
         elif type(x) is not str:
-            with pytest.raises(
-                DistributionError, match=f"has no derivative by .*{label[:3]}|value"
-            ):
+            with pytest.raises(DistributionError, match="has no derivative by"):
                 call.fn.log_prob_of(values[0], values[1:])
 
 
@@ -140,15 +139,8 @@ def test_values_and_arguments_that_do_not_broadcast_are_refused():
         normal(np.zeros(2), 1.0).log_prob(np.zeros(3))
     with pytest.raises(ShapeError, match=r"has shape \(2,\) here, got \(3,\)"):
         mvnormal(np.zeros(2), np.eye(2)).log_probs(np.zeros(3))
-    with pytest.raises(ShapeError, match="size 3 already"):
-        raise_size()
-
-
-def raise_size():
-    try:
+    with pytest.raises(ArgumentError, match="size 3 already"):
         normal(0.0, 1.0, size=3).sample(size=2)
-    except ArgumentError as error:
-        raise ShapeError(str(error)) from None
 
 
 def test_log_prob_of_many_values_is_their_sum_as_documented():
@@ -204,7 +196,7 @@ def test_a_call_of_a_generative_function_says_what_to_write():
         (
             dirichlet([1.0, 2.0], size=4),
             np.array([[0.5, 0.5]] * 3 + [[0.5, 0.4]]),
-            "1 of 4 entry has log probability -inf: row 3 sums to 0.9, where alpha = [1., 2.]; "
+            "1 of 4 entries has log probability -inf: row 3 sums to 0.9, where alpha = [1., 2.]; "
             "the support of dirichlet is vectors of numbers of at least 0 that sum to 1",
         ),
         (
@@ -228,7 +220,7 @@ def test_a_call_of_a_generative_function_says_what_to_write():
         (
             categorical([1.0, 0.0], labels=["no", "yes"]),
             np.array(["no", "yes"]),
-            "1 of 2 entry has log probability -inf: the first is 'yes' at [1]; the support of "
+            "1 of 2 entries has log probability -inf: the first is 'yes' at [1]; the support of "
             "categorical is the labels 'no', 'yes'",
         ),
     ],
@@ -273,7 +265,7 @@ def test_a_distribution_of_a_user_says_its_support_in_general_words():
     )
     said = own.why_impossible(np.array([1.0, -2.0]), [1.5])
     assert said == (
-        "1 of 2 entry has log probability -inf: the first is -2.0 at [1], where rate = 1.5; the "
+        "1 of 2 entries has log probability -inf: the first is -2.0 at [1], where rate = 1.5; the "
         "support of waiting is the finite numbers to which its log_prob gives a density"
     )
 
@@ -334,8 +326,8 @@ def test_an_unknown_label_is_refused_with_the_nearest():
         turns.generate(([0.2, 0.3, 0.5], 2), {"many": ["left", "up"]})
     with pytest.raises(DistributionError, match="1 is not a label of categorical; the labels"):
         categorical.log_prob(1, [0.2, 0.3, 0.5], labels=LABELS)
+    masked = np.ma.masked_array(["left", "right"], [True, False])
     with pytest.raises(DistributionError, match="masked"):
-        masked = np.ma.masked_array(["left", "right"], [True, False])
         categorical.log_prob(masked, [0.2, 0.3, 0.5], labels=LABELS)
 
 
@@ -378,7 +370,7 @@ def test_labels_train_their_probabilities():
 
     trace, _ = model.generate((), {"x": ["left", "left", "right", "straight"]})
     trace.accumulate_param_gradients()
-    np.testing.assert_allclose(model.params.get_grad("t"), [2 - 4 / 3, 1 - 4 / 3, 1 - 4 / 3])
+    np.testing.assert_allclose(get_param_grad(model, "t"), [2 - 4 / 3, 1 - 4 / 3, 1 - 4 / 3])
 
 
 def test_labels_take_part_in_a_product_and_in_updates():
