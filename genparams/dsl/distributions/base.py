@@ -21,6 +21,7 @@ numpy.
 """
 
 import functools
+import inspect
 import math
 import operator
 from abc import abstractmethod
@@ -244,6 +245,29 @@ class SingleChoice(GenerativeFunction):
         return ArgumentError(f"write {self!r}; got {count} by position{also}")
 
 
+def _documented(doc: str, name: str, arguments: dict[str, Domain], within: str) -> str:
+    """A docstring, with what its arguments may be, what a value is, and the errors."""
+    what = {0: "", 1: "vectors, along the last axis; ", 2: "matrices, along the last two axes; "}
+    rules = [f"    {n}: {what[min(d.rank, 2)]}{d.rule}." for n, d in arguments.items()]
+    return "\n".join(
+        [
+            inspect.cleandoc(doc),
+            "",
+            "All arguments broadcast; a value has the shape of the batch, or `size`.",
+            "",
+            f"Args of {name}:",
+            *rules,
+            "",
+            f"Support: {within}.",
+            "",
+            "Raises:",
+            "    DistributionError: an argument is outside its domain, or a value is NaN or masked.",
+            "    ShapeError: shapes do not broadcast.",
+            "    ArgumentError: the number or the names of the arguments are wrong.",
+        ]
+    )
+
+
 class Distribution(SingleChoice):
     """A generative function with one choice, its value.
 
@@ -277,7 +301,7 @@ class Distribution(SingleChoice):
         self.__name__ = name
         self.__module__ = draw.__module__
         self._note = note
-        self.__doc__ = doc
+        self.__doc__ = _documented(doc or "", name, arguments, within or kind.words)
         self.arguments = arguments
         self.argument_names = list(arguments)
         self.kind = kind

@@ -343,7 +343,7 @@ WIDTH = 16
 
 
 def censored(base: Call, low: Any = None, high: Any = None, size: Size = None) -> Call:
-    """A distribution seen through a meter that ends at `low` and `high`; None is no limit.
+    """A distribution recorded at the limit `low` or `high` beyond it; None is no limit.
 
         log p(x) = log P(X <= low)       x <= low
                    log p_base(x)         low < x < high

@@ -67,10 +67,10 @@ class Family:
     def log_mass(self, m: Any, low: Any, high: Any, args: Sequence[Any]) -> tuple[Any, list]:
         """log P(low <= X <= high), and its derivatives by the args."""
         if m is scalars and self.tails is not None:
-            with np.errstate(all="ignore"):
-                found = self.tails.log_between(low, high, args) or _log_stretch(
-                    self, low, high, args
-                )
+            found = self.tails.log_between(low, high, args)
+            if found is None:
+                with np.errstate(all="ignore"):
+                    found = _log_stretch(self, low, high, args)
             if found is not None:
                 return found
         value, slopes = _log_mass(self, low, high, args)

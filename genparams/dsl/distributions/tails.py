@@ -45,7 +45,7 @@ class Tails:
     """`log_cdf(m, z)` and its derivative."""
     log_sf: Callable[[Any, Any], tuple[Any, Slope]]
     from_cdf: Callable[[Any], Any]
-    """z with P(Z <= z) = exp(log_p), to all digits for log_p below log(1/2); of arrays."""
+    """z with P(Z <= z) = exp(log_p), for log_p of at most log(1/2); of arrays."""
     from_sf: Callable[[Any], Any]
     """z with P(Z > z) = exp(log_p), likewise."""
     back: Callable[..., Any]
@@ -294,12 +294,7 @@ CLOSED: dict[Distribution, Tails] = {
     lognormal: _symmetric(
         _normal_log_cdf, special.ndtri_exp, _by_log, lambda z, *args: np.exp(_along_line(z, *args))
     ),
-    laplace: _symmetric(
-        _laplace_log_cdf,
-        lambda log_p: np.where(
-            log_p < -LOG_TWO, log_p + LOG_TWO, -_rest(np.maximum(log_p, -LOG_TWO)) - LOG_TWO
-        ),
-    ),
+    laplace: _symmetric(_laplace_log_cdf, lambda log_p: log_p + LOG_TWO),
     logistic: _symmetric(_logistic_log_cdf, lambda log_p: log_p - _rest(log_p)),
     cauchy: _symmetric(_cauchy_log_cdf, lambda log_p: -1.0 / np.tan(math.pi * np.exp(log_p))),
     exponential: Tails(_by_rate, *_EXPONENTIAL, lambda z, rate: z / rate),
