@@ -255,6 +255,10 @@ def _all_counted(counts: Any) -> tuple[Any, Any]:
 
 _FEW_T, _FEW_W = (0.5 * v for v in np.polynomial.legendre.leggauss(NODES))
 _FEW_T = _FEW_T + 0.5
+_SHORT = [
+    (0.5 + 0.5 * t, 0.5 * w)
+    for t, w in zip(*(v.tolist() for v in np.polynomial.legendre.leggauss(8)), strict=True)
+]
 
 
 def _log_stretch(
@@ -268,12 +272,9 @@ def _log_stretch(
     if any(start < turn < end for turn in family.turns(*args)) or not end - start < 8.0:
         return None
     if end - start < 0.5:
-        width = high - low
-        f: Any = family.base.density
-        log_f, (_, *partials) = f(arrays, low + width * _FEW_T, *args)
-    else:
-        width = end - start
-        log_f, partials = family.along(start + width * _FEW_T, *args)
+        return _log_short(family, low, high - low, args)
+    width = end - start
+    log_f, partials = family.along(start + width * _FEW_T, *args)
     peak = float(log_f.max())
     share = np.exp(log_f - peak) * _FEW_W
     mass = float(share.sum())
@@ -282,6 +283,23 @@ def _log_stretch(
         return lambda: float(np.sum(partial() * share)) / mass
 
     return peak + math.log(mass * width), [d and mean(d) for d in partials]
+
+
+def _log_short(
+    family: Family, low: float, width: float, args: Sequence[float]
+) -> tuple[float, list]:
+    """`Family.log_mass` over a width that is short beside the scale, by a few floats."""
+    f: Any = family.base.density
+    found = [f(scalars, low + width * t, *args) for t, _ in _SHORT]
+    peak = max(log_f for log_f, _ in found)
+    share = [w * math.exp(log_f - peak) for (log_f, _), (_, w) in zip(found, _SHORT, strict=True)]
+    mass = sum(share)
+
+    def mean(i: int) -> Slope:
+        return lambda: sum(s * by[i]() for s, (_, by) in zip(share, found, strict=True)) / mass
+
+    slopes = [d and mean(i) for i, d in enumerate(found[0][1])]
+    return peak + math.log(mass * width), slopes[1:]
 
 
 def _log_mass(family: Family, low: Any, high: Any, args: Sequence[Any]) -> tuple[Any, list]:
