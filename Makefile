@@ -24,6 +24,7 @@ types: .venv/ready
 benchmark: .venv/ready  ## training steps and updates against the same by hand in numpy
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/combinators.py
+	$(BIN)/python benchmarks/choices.py
 	$(BIN)/python benchmarks/update.py
 
 .venv/ready: pyproject.toml constraints.txt

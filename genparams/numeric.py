@@ -166,6 +166,29 @@ def exact_product(m: Any, x: Any, y: Any) -> tuple[Any, Any]:
     return product, m.where(usual, lost, 0.0)
 
 
+def log1p_ratio(m: Any, x: Any, y: Any) -> Any:
+    """log(1 + x / y), for x and y at least 0, where x / y may be larger than a float."""
+    ratio = x / y
+    return m.choose(ratio < 1e300, lambda: m.log1p(ratio), lambda: m.log(x) - m.log(y))
+
+
+def log_ratio(m: Any, x: Any, y: Any) -> Any:
+    """log(x / y), for x and y above 0, where x / y may be no float."""
+    ratio = x / y
+    usual = (ratio > 1e-300) & (ratio < 1e300)
+    return m.choose(usual, lambda: m.log(ratio), lambda: m.log(x) - m.log(y))
+
+
+def log_near(m: Any, excess: Any, near: Any, log_of_ratio: Callable[[], Any]) -> Any:
+    """log(1 + excess / near); `log_of_ratio()` is the same where that is far from 0."""
+    close = m.abs(excess) < 0.5 * near
+    return m.choose(
+        close,
+        lambda: m.log1p(m.where(close, excess, 0.0) / near),
+        lambda: 0.0 * near + log_of_ratio(),
+    )
+
+
 def stirling(m: Any, x: Any) -> Any:
     """log Gamma(x + 1) - x log x + x, for x >= 0: about log(2 pi x) / 2."""
     large = x > 15.0
@@ -251,12 +274,12 @@ def log_beta(m: Any, a: Any, b: Any) -> Any:
         a + b < FEW,
         lambda: m.betaln(a, b),
         lambda: (
-            m.log1p(a / b)
+            log1p_ratio(m, a, b)
             - m.log(a)
             + stirling(m, a)
             + stirling(m, b)
             - stirling(m, a + b)
-            - a * m.log1p(b / a)
-            - b * m.log1p(a / b)
+            - a * log1p_ratio(m, b, a)
+            - b * log1p_ratio(m, a, b)
         ),
     )

@@ -21,6 +21,7 @@ numpy.
 """
 
 import functools
+import inspect
 import math
 import operator
 from abc import abstractmethod
@@ -39,7 +40,14 @@ from genparams.autodiff import (
     sum_to,
     total,
 )
-from genparams.dsl.distributions.domains import Domain, Kind, place, real_number, shown, taken
+from genparams.dsl.distributions.domains import (
+    Domain,
+    Kind,
+    at_index,
+    real_number,
+    shown,
+    taken,
+)
 from genparams.dsl.execution import Rng, seeded
 from genparams.dsl.gen import GenerativeFunction
 from genparams.dsl.interpreter import Call, Run
@@ -52,7 +60,6 @@ from genparams.errors import (
 )
 from genparams.keywords import answering
 from genparams.numeric import arrays, scalars
-from genparams.tree import brief
 from genparams.types import Address, global_name
 
 BLOCK = 32768
@@ -227,12 +234,12 @@ class SingleChoice(GenerativeFunction):
         levels = " or ".join(sorted({repr(float(v)) for v in log_probs[~np.isfinite(log_probs)]}))
         if not log_probs.ndim:
             return f"{said}, and its log probability is {levels}; {about}"
-        have = "entry has" if len(bad) == 1 else "entries have"
+        have = "entries has" if len(bad) == 1 else "entries have"
         return f"{len(bad)} of {log_probs.size} {have} log probability {levels}: {said}; {about}"
 
     def entry_in_words(self, x: Any, args: Sequence[Any], at: tuple[int, ...], count: int) -> str:
         """What the entry of a value at an index of the batch is: the first of `count`."""
-        return f"the value is {x!r}" if not at else f"the first is{place(at)}"
+        return f"the value is {x!r}" if not at else f"the first is{at_index(at)}"
 
     def __reduce__(self) -> Any:
         """Pickled by what it was made of, or by its name in the module of its functions."""
@@ -247,6 +254,29 @@ class SingleChoice(GenerativeFunction):
     def _wrong_arguments(self, count: int, named: Iterable[str] = ()) -> ArgumentError:
         also = f" and {', '.join(named)}" if named else ""
         return ArgumentError(f"write {self!r}; got {count} by position{also}")
+
+
+def _documented(doc: str, name: str, arguments: dict[str, Domain], within: str) -> str:
+    """A docstring, with what its arguments may be, what a value is, and the errors."""
+    what = {0: "", 1: "vectors, along the last axis; ", 2: "matrices, along the last two axes; "}
+    rules = [f"    {n}: {what[min(d.rank, 2)]}{d.rule}." for n, d in arguments.items()]
+    return "\n".join(
+        [
+            inspect.cleandoc(doc),
+            "",
+            "All arguments broadcast; a value has the shape of the batch, or `size`.",
+            "",
+            f"Args of {name}:",
+            *rules,
+            "",
+            f"Support: {within}.",
+            "",
+            "Raises:",
+            "    DistributionError: an argument is outside its domain; a value is NaN or masked.",
+            "    ShapeError: shapes do not broadcast.",
+            "    ArgumentError: the number or the names of the arguments are wrong.",
+        ]
+    )
 
 
 class Distribution(SingleChoice):
@@ -282,7 +312,7 @@ class Distribution(SingleChoice):
         self.__name__ = name
         self.__module__ = draw.__module__
         self._note = note
-        self.__doc__ = doc
+        self.__doc__ = _documented(doc or "", name, arguments, within or kind.words)
         self.arguments = arguments
         self.argument_names = list(arguments)
         self.kind = kind
@@ -401,7 +431,7 @@ class Distribution(SingleChoice):
             at = tuple(int(i) for i in bad[0])
             here = at[: value.ndim - self.kind.rank]
             raise DistributionError(
-                f"a draw of {self.__name__} is {float(value[at])}{place(at)}"
+                f"a draw of {self.__name__} is {float(value[at])}{at_index(at)}"
                 f"{self._given(args, here)}: its range is larger than that of floats"
             )
 
@@ -424,10 +454,10 @@ class Distribution(SingleChoice):
         one = np.asarray(x)[at[len(at) - len(batch) :]]
         if self.fault is None:
             subject = "the first" if at else "the value"
-            return f"{subject} is {shown(one)}{place(at)}{self._given(args, at)}"
+            return f"{subject} is {shown(one)}{at_index(at)}{self._given(args, at)}"
         subject = "the value"
         if at:
-            subject = f"row {at[0]}" if len(at) == 1 else f"the entry{place(at)}"
+            subject = f"row {at[0]}" if len(at) == 1 else f"the entry{at_index(at)}"
         subject = f"the first, {subject}," if count > 1 else subject
         return f"{subject} {self.fault(one)}{self._given(args, at)}"
 

@@ -9,8 +9,8 @@ from genparams.dsl.distributions.discrete import is_whole
 from genparams.dsl.distributions.domains import (
     Domain,
     Kind,
+    at_index,
     is_masked,
-    place,
     shown,
     weights,
     whole,
@@ -130,7 +130,7 @@ categorical = Distribution(
 # --- Labels
 
 
-def _by_labels(*args: Any, labels: Iterable[str], size: Size = None, **named: Any) -> Call:
+def _by_labels(*args: Any, labels: Any, size: Size = None, **named: Any) -> Call:
     """`categorical` over labels."""
     call = categorical(*args, size=size, **named)
     given = labels.tolist() if isinstance(labels, np.ndarray) else labels
@@ -193,7 +193,7 @@ class Labelled(SingleChoice):
 
     def entry_in_words(self, x: Any, args: Sequence[Any], at: tuple[int, ...], count: int) -> str:
         one = np.broadcast_to(np.asarray(x), np.shape(x))[at[len(at) - np.ndim(x) :]]
-        return f"{'the first' if at else 'the value'} is {shown(one)}{place(at)}"
+        return f"{'the first' if at else 'the value'} is {shown(one)}{at_index(at)}"
 
     def _named(self, codes: Any) -> Any:
         """The label of each code."""
@@ -239,7 +239,9 @@ class Labelled(SingleChoice):
         code = self._codes.get(label) if isinstance(label, str) else None
         if code is None:
             hint = nearest(label, self.labels) if isinstance(label, str) else self.support
-            raise DistributionError(f"{label!r}{place(at)} is not a label of categorical; {hint}")
+            raise DistributionError(
+                f"{label!r}{at_index(at)} is not a label of categorical; {hint}"
+            )
         return code
 
     def _fit(self, args: Sequence[Any]) -> None:

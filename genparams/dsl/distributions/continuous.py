@@ -9,10 +9,15 @@ from genparams.dsl.distributions.domains import above_zero, anything, in_order
 from genparams.numeric import (
     FEW,
     HALF_LOG_TWO_PI,
+    binomial_excess,
     deviance,
     exact_product,
+    log1p_ratio,
     log_beta,
     log_binomial,
+    log_near,
+    log_ratio,
+    psi_less_log,
     stirling,
 )
 
@@ -33,7 +38,7 @@ def normal(m, x, mu, std):
     z = (x - mu) / std
     return (
         -0.5 * (z * z) - (m.log(std) + HALF_LOG_TWO_PI),
-        (lambda: -z / std, lambda: z / std, lambda: (z * z - 1.0) / std),
+        (lambda: -z / std, lambda: z / std, lambda: (z - 1.0) * (z + 1.0) / std),
     )
 
 
@@ -53,7 +58,7 @@ def lognormal(m, x, mu, sigma):
     z = (log_x - mu) / sigma
     return (
         -0.5 * (z * z) - log_x - (m.log(sigma) + HALF_LOG_TWO_PI),
-        (lambda: -(1.0 + z / sigma) / x, lambda: z / sigma, lambda: (z * z - 1.0) / sigma),
+        (lambda: -(1.0 + z / sigma) / x, lambda: z / sigma, lambda: (z - 1.0) * (z + 1.0) / sigma),
     )
 
 
@@ -93,18 +98,40 @@ def student_t(m, x, df, loc, scale):
 
     log p(x) = -(df + 1) / 2 log(1 + z^2 / df) - log scale - log(df) / 2 - log B(1/2, df / 2)
     """
-    z = (x - loc) / scale
-    u = z * z / df
-    log_u = m.log1p(u)
-    pull = (df + 1.0) * z / (df * (1.0 + u))  # minus the derivative by z
+    away = x - loc
+    z = away / scale
+    far = (m.abs(z) > 1e140) | (z * z > 1e280 * df)
+    y = m.where(far, 1.0, z)
+    square = y * y
+    rest = df + square
+    log_u = m.where(
+        far,
+        2.0 * (m.log(m.where(far, m.abs(away), 1.0)) - m.log(scale)) - m.log(df),
+        m.log1p(square / df),
+    )
     rise, slope = _half_step(m, df)
+
+    def pull():
+        """Minus the derivative by z."""
+        return (df + 1.0) * m.where(far, 1.0 / m.where(far, z, 1.0), y / rest)
+
+    def by_df():
+        share = m.where(far, 1.0, square / rest)  # u / (1 + u)
+        small = share < 0.1
+        v = m.where(small, share, 0.0)
+        series = 0.0
+        for k in range(17, 1, -1):
+            series = 1.0 / k + v * series
+        excess = m.where(small, v * v * series, log_u - share)
+        return 0.5 * (share / df - excess + slope())
+
     return (
         -0.5 * (df + 1.0) * log_u - m.log(scale) - HALF_LOG_TWO_PI + rise,
         (
-            lambda: -pull / scale,
-            lambda: 0.5 * (pull * z / df - log_u + slope()),
-            lambda: pull / scale,
-            lambda: (pull * z - 1.0) / scale,
+            lambda: -pull() / scale,
+            by_df,
+            lambda: pull() / scale,
+            lambda: df * m.where(far, 1.0, (square - 1.0) / rest) / scale,
         ),
     )
 
@@ -125,14 +152,23 @@ def laplace(m, x, loc, scale):
     )
 
 
-def _log_one_plus_square(m, z):
-    """log(1 + z^2), and its derivative."""
+def _log_one_plus_square(m, away, scale):
+    """log(1 + z^2) for z = away / scale, and its derivative by `away`."""
+    z = away / scale
     far = m.abs(z) > 1e8
-    near, beyond = m.where(far, 0.0, z), m.where(far, z, 1.0)
+    near, beyond = m.where(far, 0.0, z), m.where(far, away, 1.0)
+    log_z = m.log(m.abs(beyond)) - m.log(m.where(far, scale, 1.0))
     return (
-        m.where(far, 2.0 * m.log(m.abs(beyond)), m.log1p(near * near)),
-        lambda: m.where(far, 2.0 / beyond, 2.0 * near / (1.0 + near * near)),
+        m.where(far, 2.0 * log_z, m.log1p(near * near)),
+        lambda: m.where(far, 2.0 / beyond, 2.0 * near / (1.0 + near * near) / scale),
     )
+
+
+def _square_over(m, z):
+    """(z^2 - 1) / (z^2 + 1)."""
+    far = m.abs(z) > 1e100
+    y = m.where(far, 1.0, z)
+    return m.where(far, 1.0, (y - 1.0) * (y + 1.0) / (y * y + 1.0))
 
 
 @elementwise(
@@ -146,13 +182,13 @@ def cauchy(m, x, loc, scale):
     log p(x) = -log(1 + ((x - loc) / scale)^2) - log(pi scale)
     """
     z = (x - loc) / scale
-    value, slope = _log_one_plus_square(m, z)
+    value, slope = _log_one_plus_square(m, x - loc, scale)
     return (
         -value - m.log(math.pi * scale),
         (
-            lambda: -slope() / scale,
-            lambda: slope() / scale,
-            lambda: (z * slope() - 1.0) / scale,
+            lambda: -slope(),
+            lambda: slope(),
+            lambda: _square_over(m, z) / scale,
         ),
     )
 
@@ -169,10 +205,10 @@ def half_cauchy(m, x, scale):
     log p(x) = -log(1 + (x / scale)^2) - log(pi scale / 2)
     """
     z = x / scale
-    value, slope = _log_one_plus_square(m, z)
+    value, slope = _log_one_plus_square(m, x, scale)
     return (
         -value - m.log(0.5 * math.pi * scale),
-        (lambda: -slope() / scale, lambda: (z * slope() - 1.0) / scale),
+        (lambda: -slope(), lambda: _square_over(m, z) / scale),
     )
 
 
@@ -190,7 +226,7 @@ def half_normal(m, x, scale):
     z = x / scale
     return (
         -0.5 * (z * z) - (m.log(scale) + HALF_LOG_HALF_PI),
-        (lambda: -z / scale, lambda: (z * z - 1.0) / scale),
+        (lambda: -z / scale, lambda: (z - 1.0) * (z + 1.0) / scale),
     )
 
 
@@ -250,8 +286,8 @@ def exponential(m, x, rate):
     return m.log(rate) - rate * x, (lambda: -rate + 0.0 * x, lambda: 1.0 / rate - x)
 
 
-def _log_gamma(m, power, shape, y, lost):
-    """power log y - y - log Gamma(shape), given what rounding took from y."""
+def _log_gamma(m, power, shape, y, lost, log_y):
+    """power log y - y - log Gamma(shape), given what rounding took from y, and log y."""
     large = (shape > FEW) & (y > _ZERO)
 
     def saddle():
@@ -259,7 +295,19 @@ def _log_gamma(m, power, shape, y, lost):
         rest = (m.where(large, power, FEW) - s) * m.log(z)
         return m.log(s) - stirling(m, s) - deviance(m, s, z, s - z - lost()) + rest
 
-    return m.choose(large, saddle, lambda: m.xlogy(power, y) - y - m.gammaln(shape))
+    return m.choose(large, saddle, lambda: _times(m, power, log_y) - y - m.gammaln(shape))
+
+
+def _times(m, x, log_y):
+    """x log y, and 0 where x is 0."""
+    return m.where(x == 0.0, 0.0, x * m.where(x == 0.0, 0.0, log_y))
+
+
+def _log_less_psi(m, y, shape, log_y):
+    """log y - psi(shape), given log y."""
+    close = m.abs(y - shape) < 0.5 * shape
+    near = m.log1p(m.where(close, y - shape, 0.0) / shape)
+    return m.where(close, near, log_y - m.log(shape)) - psi_less_log(m, shape)
 
 
 def _lost_by_division(m, x, y, ratio):
@@ -280,11 +328,14 @@ def _lost_by_division(m, x, y, ratio):
 def _gamma_by_rate(m, x, shape, rate):
     """`gamma` by its rate = 1 / scale."""
     y = x * rate
+    usual = (y > 1e-300) & (y < math.inf)
+    log_y = m.choose(usual, lambda: m.log(y), lambda: m.log(x) + m.log(rate))
+    lost = lambda: exact_product(m, x, rate)[1]  # noqa: E731
     return (
-        _log_gamma(m, shape - 1.0, shape, y, lambda: exact_product(m, x, rate)[1]) + m.log(rate),
+        _log_gamma(m, shape - 1.0, shape, y, lost, log_y) + m.log(rate),
         (
             lambda: per(m, shape - 1.0, x) - rate,
-            lambda: m.log(y) - m.psi(shape),
+            lambda: _log_less_psi(m, y, shape, log_y),
             lambda: (shape - y) / rate,
         ),
     )
@@ -304,13 +355,13 @@ def gamma(m, x, shape, scale):
 
     log p(x) = (shape - 1) log x - x / scale - log Gamma(shape) - shape log scale
     """
-    y = x / scale
+    y, log_y = x / scale, log_ratio(m, x, scale)
+    lost = lambda: _lost_by_division(m, x, scale, y)  # noqa: E731
     return (
-        _log_gamma(m, shape - 1.0, shape, y, lambda: _lost_by_division(m, x, scale, y))
-        - m.log(scale),
+        _log_gamma(m, shape - 1.0, shape, y, lost, log_y) - m.log(scale),
         (
             lambda: per(m, shape - 1.0, x) - 1.0 / scale,
-            lambda: m.log(y) - m.psi(shape),
+            lambda: _log_less_psi(m, y, shape, log_y),
             lambda: (y - shape) / scale,
         ),
     )
@@ -328,12 +379,13 @@ def inv_gamma(m, x, shape, scale):
 
     log p(x) = shape log scale - log Gamma(shape) - (shape + 1) log x - scale / x
     """
-    y = scale / x
+    y, log_y = scale / x, log_ratio(m, scale, x)
+    lost = lambda: _lost_by_division(m, scale, x, y)  # noqa: E731
     return (
-        _log_gamma(m, shape, shape, y, lambda: _lost_by_division(m, scale, x, y)) - m.log(x),
+        _log_gamma(m, shape, shape, y, lost, log_y) - m.log(x),
         (
             lambda: (y - shape - 1.0) / x,
-            lambda: m.log(y) - m.psi(shape),
+            lambda: _log_less_psi(m, y, shape, log_y),
             lambda: (shape - y) / scale,
         ),
     )
@@ -351,13 +403,19 @@ def weibull(m, x, shape, scale):
 
     log p(x) = log(shape / scale) + (shape - 1) log(x / scale) - (x / scale)^shape
     """
-    z = x / scale
-    y = m.exp(m.xlogy(shape, z))  # z^shape
+    log_z = log_ratio(m, x, scale)
+    y = m.exp(_times(m, shape, log_z))  # z^shape
     return (
-        m.log(shape) - m.log(scale) + m.xlogy(shape - 1.0, z) - y,
+        m.log(shape) - m.log(scale) + _times(m, shape - 1.0, log_z) - y,
         (
-            lambda: per(m, shape - 1.0, x) - shape / scale * m.exp(m.xlogy(shape - 1.0, z)),
-            lambda: 1.0 / shape + m.log(z) - m.xlogy(y, z),
+            lambda: m.choose(
+                x > 0.0,
+                lambda: (shape - 1.0 - shape * y) / m.where(x > 0.0, x, 1.0),
+                lambda: (
+                    per(m, shape - 1.0, x) - shape / scale * m.exp(_times(m, shape - 1.0, log_z))
+                ),
+            ),
+            lambda: 1.0 / shape + log_z - _times(m, y, log_z),
             lambda: shape / scale * (y - 1.0),
         ),
     )
@@ -371,7 +429,12 @@ def log_beta_density(m, x, alpha, beta):
     def saddle():
         y = m.where(large, x, 0.5)
         a, b = m.where(large, alpha, 1.0), m.where(large, beta, 1.0)
-        return log_binomial(m, a, b, y) - m.log(y / b) - m.log1p(-y) - m.log1p(b / a)
+        return log_binomial(m, a, b, y) - log_ratio(m, y, b) - m.log1p(-y) - log1p_ratio(m, b, a)
+
+    def by_own(own, sign, log_of_ratio):
+        """log(mean / own) - (log n - psi(n)) + (log own - psi(own)), for the mean of `own`."""
+        excess = sign * binomial_excess(m, alpha, beta, x)
+        return log_near(m, excess, own, log_of_ratio) + psi_less_log(m, n) - psi_less_log(m, own)
 
     return (
         m.choose(
@@ -381,8 +444,8 @@ def log_beta_density(m, x, alpha, beta):
         ),
         (
             lambda: per(m, alpha - 1.0, x) - per(m, beta - 1.0, q),
-            lambda: m.log(x) - m.psi(alpha) + m.psi(n),
-            lambda: m.log1p(-x) - m.psi(beta) + m.psi(n),
+            lambda: by_own(alpha, -1.0, lambda: m.log(x) - m.log(alpha) + m.log(n)),
+            lambda: by_own(beta, 1.0, lambda: m.log1p(-x) - m.log(beta) + m.log(n)),
         ),
     )
 

@@ -19,8 +19,11 @@ from genparams.numeric import (
     binomial_excess,
     deviance,
     exact_product,
+    log1p_ratio,
     log_beta,
     log_binomial,
+    log_near,
+    log_ratio,
     psi_less_log,
     stirling,
 )
@@ -197,14 +200,6 @@ def geometric(m, x, probs):
     )
 
 
-def _log_near(m, excess, near, log_ratio):
-    """log(1 + excess / near); `log_ratio` is the same where that is far from 0."""
-    close = m.abs(excess) < 0.5 * near
-    return m.choose(
-        close, lambda: m.log1p(m.where(close, excess, 0.0) / near), lambda: 0.0 * near + log_ratio()
-    )
-
-
 @elementwise(
     r=above_zero,
     probs=_chance,
@@ -229,18 +224,18 @@ def neg_binomial(m, x, r, probs):
                 + r * m.log(probs)
                 + m.xlog1py(x, -probs)
             ),
-            lambda: log_binomial(m, r, x, probs) - m.log1p(x / r),
+            lambda: log_binomial(m, r, x, probs) - log1p_ratio(m, x, r),
         ),
         (
             None,
             lambda: (
                 psi_less_log(m, x + r)
                 - psi_less_log(m, r)
-                + _log_near(
+                + log_near(
                     m,
                     -binomial_excess(m, r, x, probs),
                     r,
-                    lambda: m.log(probs) + m.log1p(x / r),
+                    lambda: m.log(probs) + log1p_ratio(m, x, r),
                 )
             ),
             lambda: r / probs - per(m, x, 1.0 - probs),
@@ -290,9 +285,9 @@ def beta_binomial(m, x, n, alpha, beta):
             - deviance(m, y, n * q, -more)
             - deviance(m, alpha, before * p, -more)
             - deviance(m, beta, before * q, more)
-            - m.log1p(x / alpha)
-            - m.log1p(y / beta)
-            + m.log1p(n / before)
+            - log1p_ratio(m, x, alpha)
+            - log1p_ratio(m, y, beta)
+            + log1p_ratio(m, 1.0 * n, before)
         )
 
     def by(own, after_own, sign):
@@ -301,11 +296,11 @@ def beta_binomial(m, x, n, alpha, beta):
             - psi_less_log(m, own)
             + psi_less_log(m, before)
             - psi_less_log(m, after)
-            + _log_near(
+            + log_near(
                 m,
                 sign * excess(),
                 own,
-                lambda: m.log(after_own / own) - m.log1p(n / before),
+                lambda: log_ratio(m, after_own, own) - log1p_ratio(m, 1.0 * n, before),
             )
         )
 

@@ -71,10 +71,10 @@ def first_of(value: Any, good: Any, fault: Callable[[Any], str] | None = None) -
     one = np.broadcast_to(value, good.shape)[at] if fault is None else np.asarray(value)[at]
     told = shown(one) if fault is None else fault(one)
     more = f", the first of {len(bad)}" if len(bad) > 1 else ""
-    return f"{told}{place(at)}{more}"
+    return f"{told}{at_index(at)}{more}"
 
 
-def place(index: tuple[int, ...]) -> str:
+def at_index(index: tuple[int, ...]) -> str:
     """An index in a sentence."""
     return f" at [{', '.join(map(str, index))}]" if index else ""
 
@@ -95,7 +95,7 @@ def in_order(name: str, low: Any, high: Any, good: Any, order: str = "below") ->
     bad = np.argwhere(~np.broadcast_to(good, low.shape))
     at = tuple(int(i) for i in bad[0])
     raise DistributionError(
-        f"{name} needs low {order} high, got {shown(low[at])} and {shown(high[at])}{place(at)}"
+        f"{name} needs low {order} high, got {shown(low[at])} and {shown(high[at])}{at_index(at)}"
     )
 
 

@@ -22,7 +22,7 @@ from genparams.dsl.distributions.base import (
 )
 from genparams.dsl.distributions.bounded import truncated_normal
 from genparams.dsl.distributions.continuous import normal
-from genparams.dsl.distributions.domains import Domain, in_order, place, shown
+from genparams.dsl.distributions.domains import Domain, at_index, in_order, shown
 from genparams.dsl.distributions.families import FAMILIES
 from genparams.dsl.distributions.listed import (
     LISTED,
@@ -166,7 +166,7 @@ def _refuse_no_mass(base: Distribution, some: Any, low: Any, high: Any) -> None:
     at = tuple(int(i) for i in np.argwhere(~some)[0])
     low, high = (np.broadcast_to(v, some.shape)[at] for v in (low, high))
     raise DistributionError(
-        f"{base.__name__} has no mass between low {shown(low)} and high {shown(high)}{place(at)}"
+        f"{base.__name__} has no mass between low {shown(low)} and high {shown(high)}{at_index(at)}"
     )
 
 
@@ -346,7 +346,7 @@ WIDTH = 16
 
 @explained
 def censored(base: Call, low: Any = None, high: Any = None, size: Size = None) -> Call:
-    """A distribution seen through a meter that ends at `low` and `high`; None is no limit.
+    """A distribution recorded at the limit `low` or `high` beyond it; None is no limit.
 
         log p(x) = log P(X <= low)       x <= low
                    log p_base(x)         low < x < high

@@ -46,7 +46,7 @@ def distribution(
             numpy; `np.where(c, f(x), g(x))` needs an x that is safe for both.
         gradients: `gradients(x, *args)` is a tuple of derivatives of `log_prob`, by the value and
             by each argument; None where there is none. It is used as it is, and itself
-            differentiated for a second derivative.
+            differentiated for a second derivative. `has_gradients` does not know where it is None.
         name: What it is called in messages; by default the name of `log_prob`.
         discrete: Whether its values are whole numbers, by which there is no derivative.
 
@@ -181,7 +181,7 @@ def _made(
 
     drawn.__module__ = module
     kind = whole if discrete else real_number
-    return Distribution(
+    made = Distribution(
         name,
         arguments,
         kind,
@@ -192,6 +192,8 @@ def _made(
         note=note,
         within=f"{kind.words} to which its log_prob gives a density",
     )
+    made.__doc__ = doc  # the words of its author
+    return made
 
 
 def _named(names: Sequence[str], values: Sequence[Any]) -> str:

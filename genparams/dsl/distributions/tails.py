@@ -45,7 +45,7 @@ class Tails:
     """`log_cdf(m, z)` and its derivative."""
     log_sf: Callable[[Any, Any], tuple[Any, Slope]]
     from_cdf: Callable[[Any], Any]
-    """z with P(Z <= z) = exp(log_p), to all digits for log_p below log(1/2); of arrays."""
+    """z with P(Z <= z) = exp(log_p), for log_p of at most log(1/2); of arrays."""
     from_sf: Callable[[Any], Any]
     """z with P(Z > z) = exp(log_p), likewise."""
     back: Callable[..., Any]
@@ -94,11 +94,10 @@ class Tails:
         first, last = low <= ends[0], high >= ends[1]
         bottom, top = np.where(first, high, low), np.where(last, low, high)  # inside the support
         bottom, top = np.where(first & last, self.back(0.5, *args), (bottom, top))
-        tails = [
-            self.log_tail(arrays, upper, x, args)[0] for x in (bottom, top) for upper in (0, 1)
-        ]
-        cdf_low, sf_low = (np.where(first, v, t) for v, t in zip((-np.inf, 0.0), tails[:2]))
-        cdf_high, sf_high = (np.where(last, v, t) for v, t in zip((0.0, -np.inf), tails[2:]))
+        sides = [(upper, x) for x in (bottom, top) for upper in (False, True)]
+        tails = [self.log_tail(arrays, upper, x, args)[0] for upper, x in sides]
+        cdf_low, sf_low = np.where(first, -np.inf, tails[0]), np.where(first, 0.0, tails[1])
+        cdf_high, sf_high = np.where(last, 0.0, tails[2]), np.where(last, -np.inf, tails[3])
         apart = np.maximum(cdf_high - cdf_low, sf_low - sf_high)
         if not np.all(apart > CLOSE):
             return None
@@ -295,12 +294,7 @@ CLOSED: dict[Distribution, Tails] = {
     lognormal: _symmetric(
         _normal_log_cdf, special.ndtri_exp, _by_log, lambda z, *args: np.exp(_along_line(z, *args))
     ),
-    laplace: _symmetric(
-        _laplace_log_cdf,
-        lambda log_p: np.where(
-            log_p < -LOG_TWO, log_p + LOG_TWO, -_rest(np.maximum(log_p, -LOG_TWO)) - LOG_TWO
-        ),
-    ),
+    laplace: _symmetric(_laplace_log_cdf, lambda log_p: log_p + LOG_TWO),
     logistic: _symmetric(_logistic_log_cdf, lambda log_p: log_p - _rest(log_p)),
     cauchy: _symmetric(_cauchy_log_cdf, lambda log_p: -1.0 / np.tan(math.pi * np.exp(log_p))),
     exponential: Tails(_by_rate, *_EXPONENTIAL, lambda z, rate: z / rate),

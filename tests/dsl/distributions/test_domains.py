@@ -89,7 +89,8 @@ COMPOSED: dict[str, tuple[Any, list[Any], Any]] = {
     ),
     "mixture of products": (
         lambda w, mu, rate: mixture(
-            w, [product([normal(mu, 1.0), poisson(rate)]), product([normal(0.0, 1.0), poisson(2.0)])]
+            w,
+            [product([normal(mu, 1.0), poisson(rate)]), product([normal(0.0, 1.0), poisson(2.0)])],
         ),
         [np.array([0.4, 0.6]), 0.3, 1.0],
         (0.5, 2),

@@ -99,7 +99,7 @@ def exact_truncated_normal(x, mu, std, low, high):
     def below(bound):
         return (f(bound) - f(mu)) / f(std)
 
-    with mp.workdps(80):
+    with mp.workdps(max(80, mp.dps)):
         a, b = (below(v) / mp.sqrt(2) if abs(v) < math.inf else f(v) for v in (low, high))
         mass = (mp.erfc(a) - mp.erfc(b)) / 2 if a > 0 else (mp.erfc(-b) - mp.erfc(-a)) / 2
         return exact_normal(x, mu, std) - mp.log(mass)
