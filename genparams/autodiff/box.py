@@ -63,7 +63,7 @@ class _Array:
         """An array of boxes. Unless it is a copy it cannot be written to: this box would not
         change with it, as an array would.
         """
-        if dtype is not None and dtype != object:
+        if dtype is not None and np.dtype(dtype) != np.dtype(object):
             raise refusal(
                 f"an array of {np.dtype(dtype)}, or assignment into one,",
                 "the value as it is, np.stack([...]) or np.where(condition, new, old)",

@@ -9,7 +9,6 @@ what is recorded is here, once.
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
-from opcode import opmap, opname
 from typing import Any, Protocol
 
 from genparams.errors import (
@@ -54,7 +53,7 @@ _running: ContextVar["Run | None"] = ContextVar("genparams_run", default=None)
 class Call:
     """A generative function and its arguments, not yet run; `call @ address` runs it there."""
 
-    __slots__ = ("_was_run", "args", "fn", "options")
+    __slots__ = ("args", "fn", "options")
 
     def __init__(self, fn: Any, args: tuple[Any, ...], options: Any):
         self.fn = fn
@@ -72,14 +71,7 @@ class Call:
         key = (address,) if kind is str or kind is int else path(address)
         if not key:
             raise AddressError(f'{self!r} @ () has no address; write a key such as "y"')
-        self._was_run = True
         return self.fn.perform(run, self, key)
-
-    def __del__(self) -> None:
-        try:
-            self._was_run  # noqa: B018  (set as it is run, so that making a call costs nothing more)
-        except AttributeError:
-            _note_if_dropped(self)
 
     def log_prob(self, x: Any) -> Any:
         """log p(x) of a distribution's call, summed over the batch; -inf outside the support."""
@@ -123,40 +115,6 @@ class Call:
     ) = __array_function__ = _used
 
 
-def _note_if_dropped(call: Call) -> None:
-    """Note a call that goes as the value of a statement, which nothing can run any more.
-
-    A call that goes in another way, as one of several from which the model picks, is no mistake.
-    """
-    run = _running.get()
-    if run is None:
-        return
-    frame = sys._getframe(2)
-    code, at = frame.f_code, frame.f_lasti
-    if code.co_code[at] == _POP and opname[_before(code.co_code, at)].startswith(_A_VALUE):
-        lines = [line for start, _, line in code.co_lines() if start <= at and line is not None]
-        run.dropped.append(
-            f"{call!r} in line {lines[-1]} of {code.co_filename} was never run; write "
-            f'{call!r} @ "name"'
-        )
-
-
-_POP = opmap["POP_TOP"]
-_A_VALUE = ("CALL", "PRECALL", "LOAD", "BINARY_SUBSCR", "BUILD", "LIST_APPEND")
-"""What gives the value of a statement; a loop that ends early drops its iterator after others."""
-
-
-def _before(code: bytes, at: int) -> int:
-    """The operation before a place; what is cached between operations counts for nothing."""
-    at -= 2
-    while code[at] == _CACHE:
-        at -= 2
-    return code[at]
-
-
-_CACHE = opmap["CACHE"]
-
-
 class Run:
     """One execution: how its questions are answered, and what happened so far."""
 
@@ -165,7 +123,6 @@ class Run:
         "calls",
         "choose",
         "clones",
-        "dropped",
         "function",
         "held",
         "log_probs",
@@ -188,7 +145,6 @@ class Run:
         self.branches: set[Address] = set()  # every proper prefix of an address in use
         self.clones: dict[Any, Any] = {}  # by the function that a clone stands for while it runs
         self.reads: dict[Parameter, Owner] = {}
-        self.dropped: list[str] = []  # what to say of calls that were never run
         self.held: dict[Parameter, None] = {}  # read or declared while no run had kept them yet
 
     def execute(
@@ -290,8 +246,6 @@ class Run:
             raise
         finally:
             self.function, self.prefix = outer
-        if self.dropped:
-            raise UnaddressedChoice(f"{function.__name__}: {self.dropped[0]}")
         kind = type(retval)
         if kind is Call or kind is tuple or kind is list or kind is dict:
             for call in _calls_in(retval):

@@ -1,8 +1,8 @@
 """What the text of a body says before it runs: the parameters it declares, the calls it never runs.
 
 A body is read once, from the file that Python itself would show in a traceback. Where there is no
-text, or it is not the text of this body any more, nothing is known: a run still finds a dropped
-call (`Call`) and a constraint that differs (`ParamStore.check_declared`).
+text, or it is not the text of this body any more, nothing is known; a run still finds a constraint
+that differs (`ParamStore.declare`).
 """
 
 import ast
@@ -11,7 +11,7 @@ import inspect
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -53,14 +53,51 @@ class Source:
         """Whether the body declares a parameter of that name, whatever its value."""
         return bool(list(self._declared(name)))
 
-    def never_run(self) -> str | None:
-        """The first call that the body makes and never runs, and where; None if there is none."""
+    def never_run(self, read: frozenset[CodeType] = frozenset()) -> str | None:
+        """The first call that the body makes and never runs, and where; None if there is none.
+
+        Functions of the same module that the body uses are read too, but for those in `read`.
+        """
         text = _text_of(self._body)
-        for call in text.dropped if text is not None else ():
-            if _makes_calls(self._value(call.func, callables=True)):
-                file = self._body.__code__.co_filename
-                return f"{ast.unparse(call)} in line {call.lineno} of {file}"
+        if text is None:
+            return None
+        code = self._body.__code__
+        for call in text.dropped:
+            if self._makes_calls(self._value(call.func, callables=True)):
+                return f"{ast.unparse(call)} in line {call.lineno} of {code.co_filename}"
+        for call in text.calls:
+            helper = self._helper(call)
+            if helper is not None and helper.__code__ not in read:
+                found = Source(helper).never_run(read | {code})
+                if found:
+                    return found
         return None
+
+    def _helper(self, call: ast.Call) -> FunctionType | None:
+        """The function that is called, if it is an ordinary one of the body's own module."""
+        function = self._value(call.func, callables=True)
+        same = isinstance(function, FunctionType) and function.__globals__ is self._globals
+        return function if same else None
+
+    def _makes_calls(self, function: Any) -> bool:
+        """Whether a function gives a `Call`: a generative function does, so does `mixture`, and so
+        does a function of the same module that returns what one of these gives.
+        """
+        if hasattr(type(function), "perform"):
+            return True
+        if getattr(function, "__annotations__", {}).get("return") is Call:
+            return True
+        if not isinstance(function, FunctionType) or function.__globals__ is not self._globals:
+            return False
+        text, other = _text_of(function), Source(function)
+        return text is not None and any(
+            hasattr(type(other._value(call.func, callables=True)), "perform")
+            for call in text.returned
+        )
+
+    @property
+    def _globals(self) -> Any:
+        return getattr(self._body, "__globals__", None)
 
     def _declared(self, name: str) -> Iterator[tuple[ast.expr | None, ast.expr | None]]:
         """The expressions of the first value and of the constraint in every declaration."""
@@ -129,13 +166,6 @@ class Source:
         return body.__globals__.get(name, getattr(builtins, name, _NOT_KNOWN))
 
 
-def _makes_calls(function: Any) -> bool:
-    """Whether a function gives a `Call`: a generative function does, and so does `mixture`."""
-    if hasattr(type(function), "perform"):
-        return True
-    return getattr(function, "__annotations__", {}).get("return") is Call
-
-
 def _known(value: Any) -> Any:
     return _NOT_KNOWN if value is _NOT_KNOWN else None
 
@@ -154,6 +184,8 @@ class Text:
     calls: tuple[ast.Call, ...]
     dropped: tuple[ast.Call, ...]
     """Calls that are the value of a statement, or of a name that the body never reads."""
+    returned: tuple[ast.Call, ...]
+    """Calls whose results the body returns."""
     bound: frozenset[str]
     """The names that the body binds: arguments, targets, functions, classes, imports."""
 
@@ -168,7 +200,12 @@ def _text_of(body: Callable[..., Any]) -> Text | None:
         return None
     if code not in _TEXTS:
         node = _read(code)
-        _TEXTS[code] = node and Text(tuple(_calls(node)), tuple(_dropped(node)), _bound(node))
+        _TEXTS[code] = node and Text(
+            calls=tuple(_calls(node)),
+            dropped=tuple(_dropped(node)),
+            returned=tuple(_returned(node)),
+            bound=_bound(node),
+        )
     return _TEXTS[code]
 
 
@@ -219,6 +256,12 @@ def _inside(node: Any) -> Iterator[ast.AST]:
 
 def _calls(node: Any) -> Iterator[ast.Call]:
     return (n for n in _inside(node) if isinstance(n, ast.Call))
+
+
+def _returned(node: Any) -> Iterator[ast.Call]:
+    for n in _inside(node):
+        if isinstance(n, ast.Return) and n.value is not None:
+            yield from _results(n.value)
 
 
 def _bound(node: Any) -> frozenset[str]:
