@@ -261,7 +261,7 @@ def _documented(doc: str, name: str, arguments: dict[str, Domain], within: str) 
             f"Support: {within}.",
             "",
             "Raises:",
-            "    DistributionError: an argument is outside its domain, or a value is NaN or masked.",
+            "    DistributionError: an argument is outside its domain; a value is NaN or masked.",
             "    ShapeError: shapes do not broadcast.",
             "    ArgumentError: the number or the names of the arguments are wrong.",
         ]

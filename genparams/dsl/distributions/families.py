@@ -77,8 +77,11 @@ def _line(
         loc, scale = frame(*args)
         return loc + scale * y
 
+    def gap(width: Any, low: Any, *args: Any) -> Any:
+        return width / frame(*args)[1]
+
     along = _by_density(base, back, lambda y, *args: np.log(frame(*args)[1]))
-    return Family(base, to, back, along, tails=CLOSED.get(base), **more)
+    return Family(base, to, back, along, tails=CLOSED.get(base), gap=gap, **more)
 
 
 def _sinh(
@@ -100,8 +103,18 @@ def _sinh(
     def log_slope(y: Any, *args: Any) -> Any:
         return np.log(frame(*args)[1]) + np.logaddexp(y, -y) - math.log(2.0)
 
+    def gap(width: Any, low: Any, *args: Any) -> Any:
+        loc, scale = frame(*args)
+        a, step = (low - loc) / scale, width / scale
+        b = a + step
+        root_a, root_b = np.sqrt(1.0 + a * a), np.sqrt(1.0 + b * b)
+        same = raw(a) * raw(b) > 0.0
+        together = np.where(same, a * root_b + b * root_a, 1.0)
+        sinh = np.where(same, step * (a + b) / together, b * root_a - a * root_b)
+        return np.arcsinh(sinh)
+
     along = along or _by_density(base, back, log_slope)
-    return Family(base, to, back, along, tails=CLOSED.get(base), **more)
+    return Family(base, to, back, along, tails=CLOSED.get(base), gap=gap, **more)
 
 
 def _student_frame(df: Any, loc: Any, scale: Any) -> tuple[Any, Any]:
@@ -144,7 +157,16 @@ def _lognormal() -> Family:
 
     along = _by_density(lognormal, back, lambda y, mu, sigma: np.log(sigma) + mu + sigma * y)
     to = lambda x, mu, sigma: (np.log(x) - mu) / sigma  # noqa: E731
-    return Family(lognormal, to, back, along, _above_zero, _zero, CLOSED[lognormal])
+    return Family(
+        lognormal,
+        to,
+        back,
+        along,
+        _above_zero,
+        _zero,
+        lambda width, low, mu, sigma: np.log1p(width / low) / sigma,
+        CLOSED[lognormal],
+    )
 
 
 def _weibull_along(y: Any, shape: Any, scale: Any) -> Along:
@@ -181,6 +203,7 @@ def _gamma(base: Distribution, unit: Callable[..., Any], sign: float, growth: fl
         along,
         _above_zero,
         _zero,
+        lambda width, low, *args: np.log1p(width / low),
     )
 
 
@@ -289,12 +312,21 @@ FAMILIES: dict[Distribution, Family] = {
             _weibull_along,
             _above_zero,
             _zero,
+            lambda width, low, shape, scale: shape * np.log1p(width / low),
             CLOSED[weibull],
         ),
         _gamma(gamma, lambda shape, scale: shape * scale, sign=1.0, growth=1.0),
         _gamma(_gamma_by_rate, lambda shape, rate: shape / rate, sign=1.0, growth=-1.0),
         _gamma(inv_gamma, lambda shape, scale: scale / shape, sign=-1.0, growth=-1.0),
-        Family(beta, _beta_to, _beta_back, _beta_along, lambda a, b: (0.0, 1.0), _zero),
+        Family(
+            beta,
+            _beta_to,
+            _beta_back,
+            _beta_along,
+            lambda a, b: (0.0, 1.0),
+            _zero,
+            lambda width, low, a, b: np.log1p(width / low) - np.log1p(-width / (1.0 - low)),
+        ),
         _whole(bernoulli, edges=_bit),
         _whole(_logit_bernoulli, edges=_bit),
         _whole(binomial, edges=_from_zero, turns=lambda n, p: (np.floor((n + 1.0) * p),)),

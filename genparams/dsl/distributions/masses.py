@@ -56,6 +56,8 @@ class Family:
     """`edges(*args)` are the ends of the support, in x."""
     turns: Callable[..., Sequence[Any]] = lambda *args: ()
     """`turns(*args)` are the y, in order, where the density stops rising or falling."""
+    gap: Callable[..., Any] | None = None
+    """`gap(width, low, *args)` is the distance in y of low and low + width, to all its digits."""
     tails: Tails | None = None
     """The tails in closed form, where there is one."""
 
@@ -154,6 +156,19 @@ def _limits(family: Family, low: Any, high: Any, args: Sequence[Any]) -> tuple[A
     return place(low, lowest, raw(low) <= lowest), place(high, highest, raw(high) >= highest)
 
 
+def _gap(family: Family, low: Any, high: Any, args: Sequence[Any]) -> Any:
+    """The distance in y of two limits inside the support, as a column; else infinite."""
+    if family.gap is None:
+        return None
+    own = [raw(a) for a in args]
+    middle = family.back(0.0, *own)
+    lowest, highest = family.edges(*own)
+    inside = (raw(low) > lowest) & (raw(high) < highest)
+    start = np.where(inside, low, middle)
+    found = family.gap(np.where(inside, high, middle) - start, start, *args)
+    return _column(np.where(inside, found, np.inf))
+
+
 # --- Stretches on which the density falls from a top
 
 
@@ -168,8 +183,13 @@ class Stretch:
     """For a discrete family, how many values."""
 
 
-def _stretches(family: Family, low: Any, high: Any, args: Sequence[Any]) -> Iterator[Stretch]:
-    """Those between two limits in y; low, high and args are columns, some perhaps boxes."""
+def _stretches(
+    family: Family, low: Any, high: Any, args: Sequence[Any], gap: Any = None
+) -> Iterator[Stretch]:
+    """Those between two limits in y; low, high and args are columns, some perhaps boxes.
+
+    `gap` is the distance of the limits, where it is known better than by their difference.
+    """
     own = [raw(a) for a in args]
     step = family.step
 
@@ -186,6 +206,9 @@ def _stretches(family: Family, low: Any, high: Any, args: Sequence[Any]) -> Iter
         top = np.where(down, end, start)
         sign = np.where(down, -1.0, 1.0)
         length = end - start + step
+        if gap is not None:
+            whole = (first == raw(low)) & (last == raw(high)) & (raw(gap) < 1.0)
+            length = np.where(whole, gap, length)
         peak, room = np.where(down, last, first), last - first
         offsets = np.minimum(_OFFSETS[step], room)
         deep = height(peak + sign * np.maximum(offsets, 0.0)) < height(peak) - DEPTH
@@ -255,6 +278,10 @@ def _all_counted(counts: Any) -> tuple[Any, Any]:
 
 _FEW_T, _FEW_W = (0.5 * v for v in np.polynomial.legendre.leggauss(NODES))
 _FEW_T = _FEW_T + 0.5
+_SHORT = [
+    (0.5 + 0.5 * t, 0.5 * w)
+    for t, w in zip(*(v.tolist() for v in np.polynomial.legendre.leggauss(8)), strict=True)
+]
 
 
 def _log_stretch(
@@ -268,12 +295,9 @@ def _log_stretch(
     if any(start < turn < end for turn in family.turns(*args)) or not end - start < 8.0:
         return None
     if end - start < 0.5:
-        width = high - low
-        f: Any = family.base.density
-        log_f, (_, *partials) = f(arrays, low + width * _FEW_T, *args)
-    else:
-        width = end - start
-        log_f, partials = family.along(start + width * _FEW_T, *args)
+        return _log_short(family, low, high - low, args)
+    width = end - start
+    log_f, partials = family.along(start + width * _FEW_T, *args)
     peak = float(log_f.max())
     share = np.exp(log_f - peak) * _FEW_W
     mass = float(share.sum())
@@ -284,16 +308,34 @@ def _log_stretch(
     return peak + math.log(mass * width), [d and mean(d) for d in partials]
 
 
+def _log_short(
+    family: Family, low: float, width: float, args: Sequence[float]
+) -> tuple[float, list]:
+    """`Family.log_mass` over a width that is short beside the scale, by a few floats."""
+    f: Any = family.base.density
+    found = [f(scalars, low + width * t, *args) for t, _ in _SHORT]
+    peak = max(log_f for log_f, _ in found)
+    share = [w * math.exp(log_f - peak) for (log_f, _), (_, w) in zip(found, _SHORT, strict=True)]
+    mass = sum(share)
+
+    def mean(i: int) -> Slope:
+        return lambda: sum(s * by[i]() for s, (_, by) in zip(share, found, strict=True)) / mass
+
+    slopes = [d and mean(i) for i, d in enumerate(found[0][1])]
+    return peak + math.log(mass * width), slopes[1:]
+
+
 def _log_mass(family: Family, low: Any, high: Any, args: Sequence[Any]) -> tuple[Any, list]:
     """`Family.log_mass` by arrays."""
     with np.errstate(all="ignore"):
+        gap = _gap(family, low, high, args)
         low, high = _limits(family, low, high, args)
         batch = np.broadcast_shapes(*map(shape_of, (low, high, *args)))
         low, high, *args = map(_column, (low, high, *args))
         if not batch:
             low, high = np.reshape(low, (1,)), np.reshape(high, (1,))
         nodes, log_weights = [], []
-        for stretch in _stretches(family, low, high, args):
+        for stretch in _stretches(family, low, high, args, gap):
             if family.step:
                 offsets, weights = _all_counted(stretch.length)
                 y = np.clip(stretch.top + stretch.sign * offsets, low, high)

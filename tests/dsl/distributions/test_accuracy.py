@@ -53,6 +53,7 @@ from genparams import (
     normal,
     poisson,
     student_t,
+    truncated,
     truncated_normal,
     uniform,
     von_mises,
@@ -195,3 +196,39 @@ def test_the_log_density_and_its_gradients_keep_their_digits(distribution, exact
         for g in (gradient(of, at), gradient(of, np.array([at]))[0]):
             assert math.isfinite(g)
             assert abs(g - float(exactly)) <= 1e-10 * abs(float(exactly)) + crossing, name
+
+
+# --- Between limits that are close
+
+SHORT = [
+    (laplace(0.1, 3.0), lambda x: -(x - f(0.1)) / 3, 1.0),
+    (logistic(0.1, 3.0), lambda x: exact_logistic(x, 0.1, 3.0), 1.0),
+    (cauchy(0.1, 0.7), lambda x: exact_cauchy(x, 0.1, 0.7), 1.0),
+    (student_t(3.3, 0.1, 0.7), lambda x: exact_student_t(x, 3.3, 0.1, 0.7), 1.0),
+    (lognormal(0.1, 0.7), lambda x: exact_lognormal(x, 0.1, 0.7), 1.0),
+    (gamma(2.3, scale=0.7), lambda x: exact_gamma(x, 2.3, 0.7), 1.0),
+    (inv_gamma(2.3, 0.7), lambda x: exact_inv_gamma(x, 2.3, 0.7), 0.1),
+    (weibull(2.3, 0.7), lambda x: exact_weibull(x, 2.3, 0.7), 1.0),
+    (beta(2.3, 4.1), lambda x: exact_beta(x, 2.3, 4.1), 0.3),
+    (von_mises(0.1, 0.7), lambda x: f(0.7) * mp.cos(x - f(0.1)), 1.0),
+    (exponential(0.7), lambda x: -f(0.7) * x, 1.0),
+    (half_normal(0.7), lambda x: exact_normal(x, 0.0, 0.7), 1.0),
+    (half_cauchy(0.7), lambda x: exact_cauchy(x, 0.0, 0.7), 1.0),
+    (normal(0.3, 0.7), lambda x: exact_normal(x, 0.3, 0.7), 1.0),
+]
+
+
+@pytest.mark.parametrize("width", [1e-11, 1e-7, 1e-3, 0.1])
+@pytest.mark.parametrize(
+    ("base", "exact", "low"), SHORT, ids=[base.fn.__name__ for base, _, _ in SHORT]
+)
+def test_a_truncated_density_keeps_its_digits_between_close_limits(base, exact, low, width):
+    high = low + width
+    x = min(low + width / 3, high)
+    start = exact(f(low))
+    mass = mp.quad(lambda t: mp.exp(exact(t) - start), [f(low), f(high)])
+    wanted = float(exact(f(x)) - start - mp.log(mass))
+    call = truncated(base, low, high)
+    np.testing.assert_allclose(
+        [call.log_prob(x), call.log_probs([x])[0]], wanted, rtol=1e-13, atol=1e-14
+    )
