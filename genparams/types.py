@@ -32,6 +32,14 @@ def show(address: Address) -> str:
     return repr(address[0]) if len(address) == 1 else repr(address)
 
 
+def calling_module() -> str:
+    """The name of the module outside of the library that is calling, for pickling by name."""
+    frame: Any = sys._getframe(1)
+    while frame.f_globals.get("__name__", "").startswith("genparams."):
+        frame = frame.f_back
+    return frame.f_globals.get("__name__", "__main__")
+
+
 def global_name(thing: Any, module: str, guess: str = "") -> str:
     """The name by which a module knows a thing, for pickling it by name.
 

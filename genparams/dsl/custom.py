@@ -8,7 +8,6 @@ compares it, and that of any model, with differences.
 
 import functools
 import inspect
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -23,7 +22,7 @@ from genparams.params import ParamStore
 from genparams.registry import register
 from genparams.trace.choices import frozen
 from genparams.tree import brief
-from genparams.types import Address, global_name
+from genparams.types import Address, calling_module, global_name
 
 
 @explained
@@ -66,16 +65,8 @@ def custom_gradient(
     body.__signature__ = signature  # type: ignore[attr-defined]
     if not inspect.isfunction(apply):
         body.__name__ = body.__qualname__ = _name_of(apply)
-        body.__module__ = _caller()
+        body.__module__ = calling_module()
     return gen_function(body, arg_grads)
-
-
-def _caller() -> str:
-    """The module outside of the library that makes a function, for pickling it by name."""
-    frame: Any = sys._getframe(1)
-    while frame.f_globals.get("__name__", "").startswith("genparams."):
-        frame = frame.f_back
-    return frame.f_globals.get("__name__", "__main__")
 
 
 def _inputs(

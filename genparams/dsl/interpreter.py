@@ -24,7 +24,7 @@ from genparams.errors import (
     UnusedConstraint,
     nearest,
 )
-from genparams.params import Parameter, ParamStore, all_at_once, lock
+from genparams.params import Parameter, ParamStore, all_at_once, lock, real
 from genparams.trace.address import path
 from genparams.types import Address, Constraint, show
 
@@ -284,13 +284,13 @@ class Run:
         if constraint is None and name in store and not _undecided:
             return
         with lock:
-            known = name in store
-            parameter = store.declare(name, init, constraint)
-            if known:
-                self._hold(parameter)
-            else:
-                self.held[parameter] = None
-                _undecided[parameter] = {self}
+            if name in store:
+                self._hold(store.declare(name, init, constraint))
+                return
+            parameter = Parameter(name, init, constraint or real, store)
+            self.held[parameter] = None
+            _undecided[parameter] = {self}
+            store.add(parameter)
 
     def _claim(self, address: Address, length: int) -> None:
         """Refuse an address that is taken, or lies below or above one that is.

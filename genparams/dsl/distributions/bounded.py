@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from genparams.autodiff import np, raw, shape_of, special, sum_to
-from genparams.dsl.distributions.base import Distribution, Pullback, Terms, elementwise, is_one
+from genparams.dsl.distributions.base import Distribution, Pullback, Terms, is_one
 from genparams.dsl.distributions.continuous import log_beta_density
 from genparams.dsl.distributions.domains import (
     Domain,
@@ -17,6 +17,7 @@ from genparams.dsl.distributions.domains import (
     real_number,
     weights,
 )
+from genparams.dsl.distributions.elementwise import elementwise
 from genparams.errors import ShapeError
 from genparams.numeric import HALF_LOG_TWO_PI
 

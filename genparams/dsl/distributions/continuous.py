@@ -4,8 +4,8 @@ import math
 import sys
 
 from genparams.autodiff import np
-from genparams.dsl.distributions.base import elementwise, per
 from genparams.dsl.distributions.domains import above_zero, anything, in_order
+from genparams.dsl.distributions.elementwise import elementwise, per
 from genparams.numeric import (
     FEW,
     HALF_LOG_TWO_PI,

@@ -1,7 +1,6 @@
 """Distributions over whole numbers and truth values."""
 
 from genparams.autodiff import np, special
-from genparams.dsl.distributions.base import elementwise, per
 from genparams.dsl.distributions.domains import (
     Domain,
     above_zero,
@@ -14,6 +13,7 @@ from genparams.dsl.distributions.domains import (
     whole,
     whole_number,
 )
+from genparams.dsl.distributions.elementwise import elementwise, per
 from genparams.numeric import (
     FEW,
     binomial_excess,

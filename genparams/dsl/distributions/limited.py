@@ -18,11 +18,11 @@ from genparams.dsl.distributions.base import (
     Terms,
     base_of,
     made_of_parts,
-    terms_of,
 )
 from genparams.dsl.distributions.bounded import truncated_normal
 from genparams.dsl.distributions.continuous import normal
 from genparams.dsl.distributions.domains import Domain, at_index, in_order, shown
+from genparams.dsl.distributions.elementwise import terms_of
 from genparams.dsl.distributions.families import FAMILIES
 from genparams.dsl.distributions.listed import (
     LISTED,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from genparams.autodiff import np, raw, shape_of, special, sum_to
-from genparams.dsl.distributions.base import Distribution, Pullback, Terms, is_one, once, per
+from genparams.dsl.distributions.base import Distribution, Pullback, Terms, is_one, once
 from genparams.dsl.distributions.domains import (
     Domain,
     Kind,
@@ -21,6 +21,7 @@ from genparams.dsl.distributions.domains import (
     weights,
     whole,
 )
+from genparams.dsl.distributions.elementwise import per
 from genparams.errors import DistributionError, ShapeError
 from genparams.numeric import FEW, arrays, deviance, exact_product, psi_less_log, stirling
 

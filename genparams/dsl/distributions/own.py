@@ -1,7 +1,6 @@
 """A user's own distributions: a sampler and a log density, and their gradients if need be."""
 
 import inspect
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from genparams.dsl.distributions.base import Distribution, Terms, once
 from genparams.dsl.distributions.domains import Domain, real_number, whole
 from genparams.errors import ArgumentError, DistributionError, ShapeError
 from genparams.keywords import explained
+from genparams.types import calling_module
 
 STEP = float(np.finfo(float).eps) ** (1.0 / 3.0)
 """The step of a central difference, relative to what is moved."""
@@ -141,7 +141,7 @@ def from_scipy(
         gradients or _numerical(name, names, log_prob, discrete),
         discrete,
         f"{name} of scipy.stats, {name}({', '.join(names)}). Its gradients are {how}.",
-        sys._getframe(1).f_globals["__name__"],
+        calling_module(),
         defaults,
         "" if gradients else " with numerical gradients",
     )
