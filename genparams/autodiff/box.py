@@ -65,7 +65,7 @@ class _Array:
         """
         if dtype is not None and np.dtype(dtype) != np.dtype(object):
             raise refusal(
-                f"an array of {np.dtype(dtype)}, or assignment into one,",
+                f"assignment into an array, or an array of {np.dtype(dtype)},",
                 "the value as it is, np.stack([...]) or np.where(condition, new, old)",
             )
         entries = np.empty(self.shape, object)

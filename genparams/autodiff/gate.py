@@ -13,7 +13,17 @@ import numpy
 
 from genparams.autodiff import linalg, moves, products, reductions
 from genparams.autodiff.elementwise import elementwise, sinc_slope, special
-from genparams.autodiff.tape import Box, linear, np, operand, raw, refusal, shape_of, share
+from genparams.autodiff.tape import (
+    Box,
+    holds_box,
+    linear,
+    np,
+    operand,
+    raw,
+    refusal,
+    shape_of,
+    share,
+)
 from genparams.errors import TracedValueError
 
 # --- Functions with a rule of a few lines
@@ -316,8 +326,10 @@ def _plain(func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     try:
         with np.errstate(all="ignore"):
             return func(*map(_raw, args), **{k: _raw(v) for k, v in kwargs.items()})
+    except TypeError as error:
+        raise refusal(f"{_name_of(func)} in this form ({error})", "a plainer form of it") from None
     except ValueError as error:
-        if "read-only" not in str(error):
+        if "read-only" not in str(error) and "output array" not in str(error):
             raise
         what = f"{_name_of(func)} that writes into an array"
         raise refusal(what, "it without out= or overwriting") from None
@@ -336,10 +348,25 @@ def _checked(name: str, plain: Any, args: Sequence[Any], result: Any) -> Any:
 def _compared(name: str, plain: Any, args: Sequence[Any], result: Any) -> Any:
     if np.iscomplexobj(plain):
         raise refusal(f"{name} with complex values", "functions of real numbers")
-    if shape_of(result) != np.shape(plain):
+    value = raw(result)
+    if np.shape(value) != np.shape(plain) or not _agree(value, plain):
         raise _other(name)
+    if type(result) is Box and np.asarray(plain).dtype.kind != "f":
+        raise refusal(f"{name} that cuts its result to whole numbers", "numbers with a fraction")
     _note_view(plain, result, args)
     return result
+
+
+def _agree(value: Any, plain: Any) -> bool:
+    """Whether two values are one, up to rounding."""
+    value, plain = np.asarray(value), np.asarray(plain)
+    if plain.dtype.kind != "f":
+        return np.array_equal(value, plain)
+    with np.errstate(all="ignore"):
+        far = np.abs(value - plain) > 1e-6 * (np.abs(plain) + np.max(np.abs(plain), initial=0.0))
+        return not np.any(far & (value != plain)) and bool(
+            np.array_equal(np.isnan(value), np.isnan(plain))
+        )
 
 
 def _other(name: str) -> TracedValueError:
@@ -359,12 +386,6 @@ def _note_view(plain: Any, result: Any, args: Iterable[Any]) -> None:
 def _name_of(func: Any) -> str:
     module = getattr(func, "__module__", None) or "numpy"
     return f"{module}.{getattr(func, '__name__', func)}"
-
-
-def holds_box(value: Any) -> bool:
-    if type(value) is numpy.ndarray:
-        return value.dtype == object and any(type(v) is Box for v in value.flat)
-    return type(value) is Box or (isinstance(value, (list, tuple)) and any(map(holds_box, value)))
 
 
 def _stacked(name: str, value: Any) -> Any:
@@ -388,9 +409,10 @@ def _raw(value: Any) -> Any:
     """
     if type(value) is Box:
         value = raw(value)
-        if type(value) is not float:
-            value = value.view()
-            value.flags.writeable = False
+        if type(value) is float:
+            return np.float64(value)
+        value = value.view()
+        value.flags.writeable = False
         return value
     if isinstance(value, (list, tuple)) and holds_box(value):
         return type(value)(map(_raw, value))

@@ -47,13 +47,21 @@ def _solve(a: Any, b: Any) -> Any:
 
 def det(a: Box) -> Any:
     value = det(a.value) if type(a.value) is Box else np.linalg.det(a.value)
-    return linear(a, value, lambda g, x=a.value: _column(g * value) * _turned(inv(x)))
+    return linear(a, value, lambda g, x=a.value: _column(g * value) * _turned(_inverse(x, "det")))
+
+
+def _inverse(x: Any, of: str) -> Any:
+    try:
+        return inv(x)
+    except np.linalg.LinAlgError:
+        what = f"numpy.linalg.{of} of a singular matrix"
+        raise refusal(what, "a matrix that has an inverse") from None
 
 
 def slogdet(a: Box) -> tuple[Any, Any]:
     sign, value = np.linalg.slogdet(raw(a))
     inner = slogdet(a.value)[1] if type(a.value) is Box else value
-    return sign, linear(a, inner, lambda g, x=a.value: _column(g) * _turned(inv(x)))
+    return sign, linear(a, inner, lambda g, x=a.value: _column(g) * _turned(_inverse(x, "slogdet")))
 
 
 # --- Decompositions

@@ -11,6 +11,7 @@ from typing import Any
 
 from genparams.autodiff.tape import (
     Box,
+    holds_box,
     linear,
     np,
     operand,
@@ -131,7 +132,8 @@ def move(func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         if mode not in _PADS or kwargs.get("reflect_type", "even") != "even":
             raise refusal("numpy.pad in this mode", f"one of the modes {', '.join(_PADS)}")
     if data is EVERY:
-        return places.gather(func(*map(places.of, args), **kwargs))
+        args = [places.of(a if holds_box(a) else np.asarray(a)) for a in args]
+        return places.gather(func(*args, **kwargs))
     args = [places.of(a) if i in data else _constant(func, a) for i, a in enumerate(args)]
     named = data.values()
     kwargs = {k: places.of(v) if k in named else _constant(func, v) for k, v in kwargs.items()}

@@ -98,15 +98,18 @@ def nanmean(a: Any, axis: Axis = None, *, keepdims: Any = False) -> Any:
 
 def nanvar(a: Any, axis: Axis = None, *, ddof: float = 0, keepdims: Any = False) -> Any:
     a = operand(a)
-    counts = np.sum(~np.isnan(raw(a)), axis=axis, keepdims=_is_kept(keepdims)) - float(ddof)
+    there = ~np.isnan(raw(a))
+    counts = np.sum(there, axis=axis, keepdims=_is_kept(keepdims)) - float(ddof)
     if np.any(counts <= 0.0):
         raise refusal("a variance without a degree of freedom", "more data than ddof")
-    off = a - nanmean(a, axis, keepdims=True)
-    return nansum(off * off, axis, keepdims=keepdims) / counts
+    a = np.where(there, a, 0.0)
+    centre = np.sum(a, axis=axis, keepdims=True) / np.sum(there, axis=axis, keepdims=True)
+    off = np.where(there, a - centre, 0.0)
+    return np.sum(off * off, axis=axis, keepdims=_is_kept(keepdims)) / counts
 
 
 def nanstd(a: Any, axis: Axis = None, **options: Any) -> Any:
-    return np.sqrt(nanvar(a, axis, **options))
+    return _root(nanvar(a, axis, **options), a, axis)
 
 
 def var(
@@ -131,7 +134,12 @@ def _degrees(count: float) -> float:
 
 
 def std(a: Any, axis: Axis = None, **options: Any) -> Any:
-    return np.sqrt(var(a, axis, **options))
+    return _root(var(a, axis, **options), a, axis)
+
+
+def _root(variance: Any, a: Any, axis: Axis) -> Any:
+    """The root of a variance; that of one number is 0 whatever the number."""
+    return variance if _count(operand(a), axis) == 1.0 else np.sqrt(variance)
 
 
 def average(a: Any, axis: Axis = None, weights: Any = None, *, keepdims: Any = False) -> Any:
@@ -176,7 +184,10 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True) -> Any:
 
 
 def bincount(x: Any, /, weights: Any, minlength: int = 0) -> Any:
-    x = np.asarray(raw(x))
+    if type(x) is Box:
+        raise refusal("numpy.bincount of traced places", "constant places")
+    x = np.asarray(x)
+    x = x.astype(np.intp) if x.dtype == bool else x
     if type(weights) is not Box:
         return np.bincount(x, weights, minlength)
     return linear(weights, bincount(x, weights.value, minlength), lambda g: g[x])

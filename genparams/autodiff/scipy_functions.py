@@ -6,13 +6,14 @@ replaced by one that applies a rule to a traced value and is scipy's own for eve
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
 from genparams.autodiff import reductions
 from genparams.autodiff.elementwise import polygamma, special
-from genparams.autodiff.gate import apply_rule, holds_box
-from genparams.autodiff.tape import math, operand, refusal
+from genparams.autodiff.gate import apply_rule
+from genparams.autodiff.tape import holds_box, operand, refusal
 
 
 def _polygamma(n: Any, x: Any) -> Any:

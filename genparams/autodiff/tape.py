@@ -175,6 +175,12 @@ def operand(value: Any) -> Any:
     return value.astype(float) if value.ndim else float(value)
 
 
+def holds_box(value: Any) -> bool:
+    if type(value) is numpy.ndarray:
+        return value.dtype == object and any(type(v) is Box for v in value.flat)
+    return type(value) is Box or (isinstance(value, (list, tuple)) and any(map(holds_box, value)))
+
+
 def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
     """`g` summed over the axes along which an argument of that shape was broadcast."""
     have = shape_of(g)

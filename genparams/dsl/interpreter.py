@@ -62,7 +62,7 @@ class Call:
 
     def __matmul__(self, address: Any) -> Any:
         run = _running.get()
-        if run is None:
+        if run is None or run.function is None:  # none, or one that was interrupted as it ended
             raise NotRunning(
                 f"{self!r} @ {address!r} stands outside a running generative function; "
                 "decorate the function around it with @gen and run it with simulate or generate"
@@ -157,8 +157,9 @@ class Run:
                 `keeping` or `forget`.
         """
         self.root = call.fn
-        token = _running.set(self)
+        outer = _running.get()
         try:
+            _running.set(self)
             retval = call.fn.perform(self, call, ())
             if check is not None:
                 check(self)
@@ -173,7 +174,7 @@ class Run:
             self.forget()
             raise
         finally:
-            _running.reset(token)
+            _running.set(outer)
         return retval
 
     def forget(self) -> None:

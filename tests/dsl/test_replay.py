@@ -916,7 +916,7 @@ def test_a_trace_is_refused_where_its_parameters_have_other_values_or_constraint
     trace = made_with(models, 1.0, 0.5)
     there = 'init_param(g, "gain", 0.25); init_param(g, "std", 2.0, positive)'
     assert elsewhere(models, trace, there + REFUSED) == ["g gain 0.5 [] ['gain', 'std']"] * 5
-    there = 'init_param(g, "gain", 0.5); init_param(g, "std", 2.0)'
+    there = 'init_param(g, "gain", 0.5); init_param(g, "std", 2.0, real)'
     assert elsewhere(models, trace, there + REFUSED) == ["g std 2.0 [] ['gain', 'std']"] * 5
 
 
