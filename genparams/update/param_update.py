@@ -1,7 +1,7 @@
 """Parameter updates: a rule bound to the parameters that it moves."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,8 +14,9 @@ from genparams.errors import (
     UpdateError,
     nearest,
 )
-from genparams.params import Parameter, is_finite, labels, lock
-from genparams.update.engine import Engine, interrupts_later
+from genparams.memory import Cell, Changes, new_tuple, swap
+from genparams.params import Parameter, edited, emptied, is_finite, labels, lock
+from genparams.update.engine import Engine, Held
 from genparams.update.rule import Rule, State, chain, split
 from genparams.update.settings import AT_LEAST_0, number
 from genparams.update.states import (
@@ -25,13 +26,39 @@ from genparams.update.states import (
     kept_of,
     leaves,
     put_back,
+    replaced,
     settable,
 )
 from genparams.update.targets import Targets
 from genparams.update.tracer import GradientTracer
 
+Given = Mapping[Parameter, Any] | None
+"""Gradients by parameter; None for the accumulated ones."""
+
 POLICIES = ("raise", "skip", "zero", "keep")
 OPTIONS = ("callees", "minimize", "on_nonfinite", "tracer")
+
+
+class Progress(NamedTuple):
+    """Everything that a step changes in an update."""
+
+    steps: int
+    skipped: int
+    known: frozenset[Parameter]
+    """The parameters that the state has entries for."""
+    state: dict[Any, Any]
+    """The rule's state; None by parameter for what the engine holds."""
+    engine: Engine | None
+    taken: int
+    """How many steps the engine has taken."""
+    held: Held | None
+    """The part of the state that the engine holds."""
+
+    def whole(self) -> dict[Any, Any]:
+        """The rule's state with what the engine holds, for reading."""
+        if self.engine is None or self.held is None:
+            return self.state
+        return self.engine.whole(self.state, self.taken, self.held)
 
 
 class ParamUpdate:
@@ -91,21 +118,27 @@ class ParamUpdate:
         self.minimize = minimize
         self.on_nonfinite = on_nonfinite
         self.tracer = tracer
-        self.steps = 0
-        self.skipped = 0
-        self._next = 0  # the number of the step under way
         self._chain = rule if rule.parts else chain(rule)
         self._head, self._tail = split(self._chain)
         self._targets = Targets([*targets, by_name] if by_name else targets, callees)
-        self._state: dict[Any, Any] | None = None
-        self._begun: set[Parameter] = set()  # those that the state knows
-        self._engine: Engine | None = None
+        self._progress = Cell(Progress(0, 0, frozenset(), {}, None, 0, None))
         self._known: list[Parameter] | None = None
         self._moving: list[Parameter] = []
 
+    @property
+    def steps(self) -> int:
+        """How many steps were taken."""
+        return self._progress.now.steps
+
+    @property
+    def skipped(self) -> int:
+        """How many steps were skipped, because a gradient was not finite."""
+        return self._progress.now.skipped
+
     def parameters(self) -> dict[tuple[str, str], Parameter]:
         """What `apply` would move now, by function and name; frozen parameters are left out."""
-        return _by_name([p for p in self._targets.parameters() if not p.frozen])
+        with lock:
+            return _by_name([p for p in self._targets.parameters() if not p.frozen])
 
     # --- Taking a step
 
@@ -163,61 +196,86 @@ class ParamUpdate:
             "trace.accumulate_param_gradients() before apply()"
         )
 
-    def _apply(self, given: Mapping[Parameter, Any] | None) -> None:
-        if not (self._step_by_parts(given) if self._head else self._step_whole(given)):
-            with interrupts_later():
-                self._step_without_nonfinite(given)
+    def _apply(self, given: Given) -> None:
+        """Compute a step aside, then make all of it current in one assignment."""
+        changes = self._step(given, {})
+        if changes is None:
+            changes = self._step_without_nonfinite(given)
+        swap(changes)
 
-    def _step_whole(self, given: Mapping[Parameter, Any] | None) -> bool:
-        """Take a step of a rule that is all formulas; False if a gradient is not finite."""
-        self._next = self.steps + 1
-        return self._engine_of(self._moving if given is None else given).step(given, self._done)
+    def _step(self, given: Given, around: Mapping[Parameter, Any]) -> Changes | None:
+        """What a step changes; None if a gradient is not finite.
 
-    def _done(self) -> None:
-        """Count a step that was taken; it may be called twice for one."""
-        self.steps = self._next
+        Args:
+            around: Entries of arrays that do not move and whose state stays.
+        """
+        progress = self._progress.now
+        if self._head:
+            found = self._step_by_parts(progress, given, around)
+        else:
+            parameters = self._moving if given is None else given
+            found = self._step_by_engine(self._with_engine(progress, parameters), given, around)
+        if found is None:
+            return None
+        changes, changes[self._progress] = found
+        return changes
 
-    def _step_by_parts(self, given: Mapping[Parameter, Any] | None) -> bool:
-        """Let the parts of a rule that see whole parameters go first; False as above."""
+    def _step_by_engine(
+        self, progress: Progress, given: Given, around: Mapping[Parameter, Any]
+    ) -> tuple[Changes, Progress] | None:
+        """What changes in parameters, and the next progress, for formulas on every number alike."""
+        steps, skipped, known, state, engine, taken, held = progress
+        assert engine is not None
+        assert held is not None
+        stepped = engine.step(state, taken, held, given, around)
+        if stepped is None:
+            return None
+        changes, state, held = stepped
+        after = steps + 1, skipped, known, state, engine, taken + 1, held
+        return changes, new_tuple(Progress, after)
+
+    def _step_by_parts(
+        self, progress: Progress, given: Given, around: Mapping[Parameter, Any]
+    ) -> tuple[Changes, Progress] | None:
+        """The same where parts of the rule see whole parameters: these go first."""
         g: Any = {p: p.grad for p in self._moving} if given is None else dict(given)
         if not all(map(is_finite, g.values())):
-            return False
+            return None
         if self.minimize:
             g = {p: -d for p, d in g.items()}
-        state = self._state_with(self._moving)
+        progress = self._with_state(progress, self._moving)
         theta = {p: p.coordinates for p in self._moving}
-        after = {}
+        heads = {}
         for place, part in self._head.items():
-            g, after[place] = part.apply(g, state[place], theta)
+            before = progress.state[place]
+            g, after = part.apply(g, before, theta)
             self._refuse_other_keys(part, g)
-        del theta  # from here on nobody else holds the coordinates
-        self._next = self.steps + 1
-        moved: list[tuple[Parameter, Any, Any]] = []
-
-        def done() -> None:
-            for p, *at in moved:
-                p.place(*at)
-            self._state = {**state, **after}
-            if given is None:
-                for p in g:
-                    p.zero_grad()
-            self._done()
-
+            heads[place] = _put_back_all(after, before, around)
         try:
             if self._tail is None:
-                moved += [(p, *p.stepped(direction)) for p, direction in g.items()]
-                try:
-                    done()
-                except BaseException:
-                    done()
-                    raise
+                found = self._step_by_directions(progress, g, around)
             else:
                 g = {p: p.checked_direction(d) for p, d in g.items()}
-                if not self._engine_of(g).step(g, done):
-                    raise InvalidValue("its directions are not finite")
+                found = self._step_by_engine(self._with_engine(progress, g), g, around)
+            if found is None:
+                raise InvalidValue("its directions are not finite")
         except ValueError as error:
             raise UpdateError(f"{self.rule!r} cannot be applied: {error}") from None
-        return True
+        changes, progress = found
+        if given is None:
+            changes = emptied(g, changes)
+        return changes, progress._replace(state={**progress.state, **heads})
+
+    def _step_by_directions(
+        self, progress: Progress, g: Mapping[Parameter, Any], around: Mapping[Parameter, Any]
+    ) -> tuple[Changes, Progress]:
+        """The same once every part was applied."""
+        edits = {}
+        for p, direction in g.items():
+            edits[p] = p.stepped(direction)
+            if p in around:
+                edits[p] = p.moved(np.where(around[p], p.coordinates, edits[p]["theta"]))
+        return edited(edits), progress._replace(steps=progress.steps + 1)
 
     def _refuse_other_keys(self, part: Rule, directions: Any) -> None:
         """Refuse directions that are no dictionary by the parameters that were given."""
@@ -233,25 +291,26 @@ class ParamUpdate:
                     "given, which are parameters: their names are key.name"
                 )
 
-    def _engine_of(self, parameters: Iterable[Parameter]) -> Engine:
-        """The engine for these, in any order."""
-        engine = self._engine
+    def _with_engine(self, progress: Progress, parameters: Iterable[Parameter]) -> Progress:
+        """Progress with an engine for these parameters, in any order."""
+        engine = progress.engine
         if engine is not None and not engine.is_current():
             engine = None
         if engine is not None and engine.made_for is parameters:
-            return engine
+            return progress
         wanted = dict.fromkeys(parameters)
         if engine is None or engine.parameters.keys() != wanted.keys():
             assert self._tail is not None
-            state = self._state_with(wanted)
-            minimize = self.minimize and not self._head
-            engine = Engine(self._tail, state, wanted, minimize)
-            self._engine = engine
+            progress = self._with_state(progress, wanted)
+            whole = progress.whole()
+            engine = Engine(self._tail, whole, wanted, self.minimize and not self._head)
+            state, held = engine.laid(whole)
+            progress = progress._replace(state=state, engine=engine, taken=0, held=held)
         engine.made_for = parameters if parameters is self._moving else None
-        return engine
+        return progress
 
-    def _step_without_nonfinite(self, given: Mapping[Parameter, Any] | None) -> None:
-        """Do what the policy says about gradients that are not finite."""
+    def _step_without_nonfinite(self, given: Given) -> Changes:
+        """What the policy about gradients that are not finite changes."""
         g = {p: p.grad for p in self._moving} if given is None else dict(given)
         bad = {p: ~np.isfinite(d) for p, d in g.items() if not is_finite(d)}
         if self.on_nonfinite == "raise":
@@ -259,65 +318,53 @@ class ParamUpdate:
             function, name = _key_of(parameter, self._moving)
             fault = parameter.fault if given is None else None
             raise NonFiniteGradient(function, name, self.steps + 1, fault)
+        changes: Changes | None = {}
         if self.on_nonfinite == "skip":
-            self.skipped += 1
+            now = self._progress.now
+            changes = {self._progress: now._replace(skipped=now.skipped + 1)}
         elif self.on_nonfinite == "zero":
-            self._apply({p: 0.0 * p.coordinates if p in bad else d for p, d in g.items()})
-        else:
-            self._step_around(dict(g), bad)
-        if given is None:
-            for p in g:
-                p.zero_grad()
-
-    def _step_around(self, g: dict[Parameter, Any], bad: dict[Parameter, Any]) -> None:
-        """Step all but the bad entries: a single number is left out, the rest is put back after."""
-        for p, entries in bad.items():
-            if np.ndim(entries):
-                g[p] = np.where(entries, 0.0, g[p])
-            else:
-                del g[p]
-        if not g:
-            return
-        around = {p: entries for p, entries in bad.items() if p in g}
-        before = {p: (p.coordinates, kept_of(self._state_with(g), p)) for p in around}
-        self._apply(g)
-        for p, entries in around.items():
-            theta, old = before[p]
-            p.place(*p.moved(np.where(entries, theta, p.coordinates)))
-            self._state = put_back(self._state_with(g), old, p, entries)
-            self._engine = None  # it wrote to the state before
+            zeroed = {p: np.zeros(p.shape, p.dtype) if p.shape else 0.0 for p in bad}
+            changes = self._step({**g, **zeroed}, {})
+        else:  # a single number is left out, the bad entries of an array stay as they are
+            kept = {p: d for p, d in g.items() if p not in bad or p.shape}
+            kept.update({p: np.where(bad[p], 0.0, d) for p, d in kept.items() if p in bad})
+            changes = self._step(kept, {p: bad[p] for p in kept if p in bad}) if kept else {}
+        assert changes is not None  # no gradient is left that is not finite
+        return emptied(g, changes) if given is None else changes
 
     # --- The state
 
-    def _state_with(self, parameters: Iterable[Parameter]) -> dict[Any, Any]:
-        """The rule's state, up to date, with a beginning for parameters that it does not know."""
-        if self._engine is not None:
-            self._engine.note()
-        fresh = {p: p.coordinates for p in parameters if p not in self._begun}
-        state = self._state
-        if fresh or state is None:
-            state = self._state = joined(state or {}, self._chain.init(fresh))
-            self._begun.update(fresh)
-            self._engine = None  # it wrote to the state before
-        return state
+    def _with_state(self, progress: Progress, parameters: Iterable[Parameter]) -> Progress:
+        """Progress with a beginning of the state for parameters that it does not know."""
+        fresh = {p: p.coordinates for p in parameters if p not in progress.known}
+        if not fresh and (progress.known or progress.state):
+            return progress
+        state = joined(progress.whole(), self._chain.init(fresh))
+        known = progress.known.union(fresh)
+        return progress._replace(state=state, known=known, engine=None, held=None)
+
+    def _whole_state(self) -> dict[Any, Any]:
+        """The rule's state for all parameters that are meant now; hold the lock."""
+        return self._with_state(self._progress.now, self._targets.parameters()).whole()
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """The number of steps and the rule's state as arrays, by name."""
-        known = self._targets.parameters()
-        state = self._state_with(known)
-        named = leaves(state, _paths(known))
-        found = {"steps": np.array(self.steps), "skipped": np.array(self.skipped)}
-        for k, v in named.items():
-            found[k] = np.array(v)
-            if found[k].dtype.kind not in "fiub":
-                raise UpdateError(f"a state holds numbers and arrays of them; {k} is {v!r}")
-        return found
+        with lock:
+            known = self._targets.parameters()
+            named = leaves(self._whole_state(), _paths(known))
+            found = {"steps": np.array(self.steps), "skipped": np.array(self.skipped)}
+            for k, v in named.items():
+                found[k] = np.array(v)
+                if found[k].dtype.kind not in "fiub":
+                    raise UpdateError(f"a state holds numbers and arrays of them; {k} is {v!r}")
+            return found
 
     def differences(self, saved: Mapping[str, Any]) -> list[str]:
         """What keeps a saved state from being loaded, a sentence each."""
         if not isinstance(saved, Mapping):
             return [f"a state is a dictionary, as state_dict gives it, and not {saved!r}"]
-        return differences({"steps": 0, "skipped": 0, **self._template()[1]}, saved)
+        with lock:
+            return differences({"steps": 0, "skipped": 0, **self._template()[1]}, saved)
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Take up a state that `state_dict` gave.
@@ -326,15 +373,25 @@ class ParamUpdate:
             StateMismatch: names, shapes or kinds differ; the message lists each difference, and
                 nothing is changed.
         """
+        with lock:
+            swap(self.restored(saved))
+
+    def restored(self, saved: Mapping[str, Any]) -> Changes:
+        """What `swap` takes to load a state; with the changes of stores, one `swap` loads all.
+
+        Hold the lock from here to the swap.
+
+        Raises:
+            StateMismatch: as `load_state_dict`.
+        """
         wrong = self.differences(saved)
         if wrong:
             raise StateMismatch(f"the saved state does not fit {self!r}: " + "; ".join(wrong))
-        with lock:
-            template, _, names = self._template()
-            self._state = filled(template, names, saved)
-            self._engine = None
-            self._begun = set(names)
-            self.steps, self.skipped = int(saved["steps"]), int(saved["skipped"])
+        template, _, names = self._template()
+        state = filled(template, names, saved)
+        steps, skipped = int(saved["steps"]), int(saved["skipped"])
+        after = Progress(steps, skipped, frozenset(names), state, None, 0, None)
+        return {self._progress: after}
 
     def _template(self) -> tuple[State, dict[str, Any], dict[Parameter, str]]:
         """A first state, its data by name, and the names of the parameters."""
@@ -348,8 +405,9 @@ class ParamUpdate:
     @property
     def learning_rates(self) -> dict[str, float]:
         """The factors that may be set while training, by the place of each in the rule."""
-        state = self._state_with(self._targets.parameters())
-        return {path: at["factor"] for path, at in settable(state)}
+        with lock:
+            found = settable(self._whole_state())
+            return {"/".join(path): at["factor"] for path, at in found.items()}
 
     @property
     def learning_rate(self) -> float:
@@ -375,8 +433,9 @@ class ParamUpdate:
 
     @learning_rate.setter
     def learning_rate(self, rate: float) -> None:
-        _ = self.learning_rate  # there is one
-        self.set_learning_rates(dict.fromkeys(self.learning_rates, rate))
+        with lock:
+            _ = self.learning_rate  # there is one
+            self.set_learning_rates(dict.fromkeys(self.learning_rates, rate))
 
     def set_learning_rates(self, rates: Mapping[str, float]) -> None:
         """Set factors, by the names that `learning_rates` gives.
@@ -386,13 +445,17 @@ class ParamUpdate:
             InvalidValue: a rate is not a finite number from 0 on; nothing is changed.
         """
         with lock:
-            at = dict(settable(self._state_with(self._targets.parameters())))
-            for path, rate in rates.items():
-                if path not in at:
-                    raise UpdateError(f"there is no rate {path!r}; {nearest(path, at)}")
+            progress = self._with_state(self._progress.now, self._targets.parameters())
+            state = progress.state
+            parts = settable(state)
+            paths = {"/".join(path): path for path in parts}
+            for name, rate in rates.items():
+                if name not in paths:
+                    raise UpdateError(f"there is no rate {name!r}; {nearest(name, paths)}")
                 number("ParamUpdate", "learning_rate", rate, AT_LEAST_0)
-            for path, rate in rates.items():
-                at[path]["factor"] = float(rate)
+                path = paths[name]
+                state = replaced(state, path, {**parts[path], "factor": float(rate)})
+            swap({self._progress: progress._replace(state=state)})
 
     def __repr__(self) -> str:
         which = ", ".join(f"{f}.{name}" for f, name in self.parameters()) or "no parameters yet"
@@ -414,3 +477,12 @@ def _paths(parameters: Iterable[Parameter]) -> dict[Parameter, str]:
 
 def _key_of(parameter: Parameter, parameters: list[Parameter]) -> tuple[str, str]:
     return next(key for key, p in _by_name([*parameters, parameter]).items() if p is parameter)
+
+
+def _put_back_all(
+    after: Mapping[Any, Any], before: Mapping[Any, Any], around: Mapping[Parameter, Any]
+) -> Mapping[Any, Any]:
+    """A state with some entries of parameters as they were before."""
+    for p, entries in around.items():
+        after = put_back(after, kept_of(before, p), p, entries)
+    return after
