@@ -46,7 +46,8 @@ def swap(changes: Changes) -> None:
     """Make the next records of several cells current, in one assignment; hold the lock."""
     done = [False]
     for cell, after in changes.items():
-        cell._latest = done, after, cell.now
+        (is_done,), current, before = cell._latest
+        cell._latest = done, after, current if is_done else before
     done[0] = True  # until here every cell has its old record, from here on its new one
     for cell, after in changes.items():
         cell._latest = _DONE, after, None  # the old record may be freed

@@ -4,13 +4,13 @@ An engine says where the numbers of a rule's state lie in memory. It changes not
 current numbers it computes the next ones, and the update makes them current.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from genparams.memory import Arrays, ArraysNow, Changes, Vector, gaps, new_tuple
+from genparams.memory import Arrays, ArraysNow, Changes, Floats, Vector, gaps, new_tuple
 from genparams.params import Parameter, is_finite
 from genparams.update.rule import Pieces
 from genparams.update.runs import Given, Group, Parts, Run, Scratch, Singles, at_path, is_short
@@ -23,11 +23,30 @@ Flat = list[list[np.ndarray]]
 """For each run its fields."""
 
 
-class Held(NamedTuple):
-    """The part of a rule's state that lies as an engine says."""
+Held = tuple[Singletons, Flat]
+"""The part of a rule's state that lies as an engine says."""
 
-    singles: Singletons
-    runs: Flat
+
+class Progress(NamedTuple):
+    """Everything that a step changes in an update."""
+
+    steps: int
+    skipped: int
+    known: frozenset[Parameter]
+    """The parameters that the state has entries for."""
+    state: dict[Any, Any]
+    """The rule's state; None by parameter for what the engine holds."""
+    engine: "Engine | None"
+    taken: int
+    """How many steps the engine has taken."""
+    held: Held
+    """The part of the state that the engine holds."""
+
+    def whole(self) -> dict[Any, Any]:
+        """The rule's state with what the engine holds, for reading."""
+        if self.engine is None:
+            return self.state
+        return self.engine.whole(self.state, self.taken, self.held)
 
 
 class Engine:
@@ -47,6 +66,8 @@ class Engine:
     ):
         self.parameters = parameters
         self.made_for: Any = None
+        self.memories: list[Floats | Arrays]
+        """Where its parameters were when it was made: it is of no use once one has left."""
         self._scratch = Scratch()
         self._advances = [
             (path, piece.advance) for path, piece in pieces(None) if piece.advance is not None
@@ -75,23 +96,17 @@ class Engine:
         ]
         self._runs = runs
         self._memories = [(m, list(mine)) for m, mine in groupby(runs, key=lambda run: run.memory)]
+        self.memories = [*(part.memory for part in self._singles), *(m for m, _ in self._memories)]
         self._gaps = [
             list(gaps([run.place for run in mine], m.size)) for m, mine in self._memories
         ]
-
-    def is_current(self) -> bool:
-        """Whether its parameters are still where it found them."""
-        for part in self._singles:
-            if part.memory.left:
-                return False
-        return not any(memory.left for memory, _ in self._memories)
 
     # --- The state
 
     def laid(self, state: dict[str, Any]) -> tuple[dict[str, Any], Held]:
         """A state without the entries that the engine holds, which are None there; and those."""
-        parts = self._singles, self._runs
-        held = Held(*([part.begin(state) for part in mine] for mine in parts))
+        singles = [part.begin(state) for part in self._singles]
+        held = singles, [part.begin(state) for part in self._runs]
         for part in (*self._singles, *self._runs):
             nothing = dict.fromkeys(part.parameters)
             for path, name in part.group.fields():
@@ -100,8 +115,8 @@ class Engine:
 
     def whole(self, state: dict[str, Any], taken: int, held: Held) -> dict[str, Any]:
         """The state with the entries that the engine holds, for reading."""
-        singles = zip(self._singles, held.singles, strict=True)
-        for part, mine in [*singles, *zip(self._runs, held.runs, strict=True)]:
+        singles = zip(self._singles, held[0], strict=True)
+        for part, mine in [*singles, *zip(self._runs, held[1], strict=True)]:
             for (path, name), entries in zip(part.group.fields(), part.entries(mine), strict=True):
                 state = entered(state, path, {name: entries})
             for (path, piece), count in zip(part.group.parts, part.group.counts, strict=True):
@@ -113,31 +128,27 @@ class Engine:
     # --- A step
 
     def step(
-        self,
-        state: dict[str, Any],
-        taken: int,
-        held: Held,
-        given: Given,
-        around: Mapping[Parameter, Any],
-    ) -> tuple[Changes, dict[str, Any], Held] | None:
-        """What a step changes: parameters, and the rule's state with what the engine holds of it.
+        self, progress: Progress, given: Given, around: Mapping[Parameter, Any]
+    ) -> tuple[Changes, Progress] | None:
+        """What a step changes in parameters, and the next progress; None if a gradient is not finite.
 
-        None if a gradient is not finite. Accumulators that are used are emptied.
+        Accumulators that are used are emptied.
 
         Args:
-            taken: How many steps the engine has taken.
             given: Gradients; None for the accumulated ones.
             around: Entries of arrays that do not move and whose state stays.
 
         Raises:
             UpdateError: the step leads to a value that is not finite.
         """
+        steps, skipped, known, state, _, taken, (held, runs) = progress
         changes: Changes = {}
-        singles, runs = [], held.runs
-        for part, mine in zip(self._singles, held.singles, strict=True):
+        singles: Singletons = []
+        for part in self._singles:
             memory = part.memory
-            now = changes.get(memory) or memory.now
-            found = part.stepped(now, given, mine, part.group.constants(taken, state))
+            now = changes[memory] if memory in changes else memory.now
+            constants = part.group.constants(taken, state)
+            found = part.stepped(now, given, held[len(singles)], constants)
             if found is None:
                 return None
             changes[memory], after = found
@@ -148,26 +159,28 @@ class Engine:
                 short = [is_short(g) for g in gradients]
                 if not all(short) and not all(map(is_finite, gradients)):
                     return None
-                runs = self._step_runs(
-                    gradients, short, state, taken, held.runs, given, around, changes
-                )
+                rows = zip(gradients, short, runs, strict=True)
+                runs = self._step_runs(rows, state, taken, given is None, around, changes)
         for path, advance in self._advances:
             at = at_path(state, path)
             state = replaced(state, path, {**at, **advance(at)})
-        return changes, state, new_tuple(Held, (singles, runs))
+        after = steps + 1, skipped, known, state, self, taken + 1, (singles, runs)
+        return changes, new_tuple(Progress, after)
 
     def _step_runs(
         self,
-        gradients: list[np.ndarray],
-        short: list[bool],
+        rows: Iterator[tuple[np.ndarray, bool, list[np.ndarray]]],
         state: dict[str, Any],
         taken: int,
-        held: Flat,
-        given: Given,
+        emptied: bool,
         around: Mapping[Parameter, Any],
         changes: Changes,
     ) -> Flat:
-        rows = zip(gradients, short, held, strict=True)
+        """Enter what changes in arrays, and return the next fields.
+
+        Args:
+            rows: For each run the gradient, whether its square is finite, and the fields.
+        """
         after = []
         for (memory, runs), left in zip(self._memories, self._gaps, strict=True):
             now: ArraysNow = memory.now
@@ -185,7 +198,7 @@ class Engine:
                 )
                 after.append(fields)
                 values += natural
-            changes[memory] = _record(memory, now, new, runs, values, given is None)
+            changes[memory] = _record(memory, now, new, runs, values, emptied)
         return after
 
 

@@ -249,17 +249,17 @@ class Kernel:
 
     @cached_property
     def over_floats(self) -> Callable[..., Any]:
-        """`f(thetas, gradients, fields, *constants)` steps floats; None is a gradient of 0.
+        """`f(thetas, gradients, fields, constants)` steps floats; None is a gradient of 0.
 
         Returns the new coordinates and fields; or None if one of them would not be finite, or if a
         gradient is not or is too large to be squared.
         """
         notes = self.notes
-        inputs = ["thetas", "gradients", "fields", *(c.name for c in notes.constants)]
         kept = f"({_listed(notes.fields)})" if notes.fields else "_"
         theta, *fields = map(_shown, notes.results)
         lines = [
-            f"def f({', '.join(inputs)}):",
+            "def f(thetas, gradients, fields, constants):",
+            f"  [{_listed(notes.constants)}] = constants",
             "  moved, after = [], []",
             *("  " + _float_line(s) for s in notes.folded),
             f"  for theta, g, {kept} in zip(thetas, gradients, fields):",

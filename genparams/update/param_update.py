@@ -1,7 +1,7 @@
 """Parameter updates: a rule bound to the parameters that it moves."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +14,9 @@ from genparams.errors import (
     UpdateError,
     nearest,
 )
-from genparams.memory import Cell, Changes, new_tuple, swap
+from genparams.memory import Cell, Changes, swap
 from genparams.params import Parameter, edited, emptied, is_finite, labels, lock
-from genparams.update.engine import Engine, Held
+from genparams.update.engine import Engine, Given, Progress
 from genparams.update.rule import Rule, State, chain, split
 from genparams.update.settings import AT_LEAST_0, number
 from genparams.update.states import (
@@ -32,33 +32,8 @@ from genparams.update.states import (
 from genparams.update.targets import Targets
 from genparams.update.tracer import GradientTracer
 
-Given = Mapping[Parameter, Any] | None
-"""Gradients by parameter; None for the accumulated ones."""
-
 POLICIES = ("raise", "skip", "zero", "keep")
 OPTIONS = ("callees", "minimize", "on_nonfinite", "tracer")
-
-
-class Progress(NamedTuple):
-    """Everything that a step changes in an update."""
-
-    steps: int
-    skipped: int
-    known: frozenset[Parameter]
-    """The parameters that the state has entries for."""
-    state: dict[Any, Any]
-    """The rule's state; None by parameter for what the engine holds."""
-    engine: Engine | None
-    taken: int
-    """How many steps the engine has taken."""
-    held: Held | None
-    """The part of the state that the engine holds."""
-
-    def whole(self) -> dict[Any, Any]:
-        """The rule's state with what the engine holds, for reading."""
-        if self.engine is None or self.held is None:
-            return self.state
-        return self.engine.whole(self.state, self.taken, self.held)
 
 
 class ParamUpdate:
@@ -121,7 +96,7 @@ class ParamUpdate:
         self._chain = rule if rule.parts else chain(rule)
         self._head, self._tail = split(self._chain)
         self._targets = Targets([*targets, by_name] if by_name else targets, callees)
-        self._progress = Cell(Progress(0, 0, frozenset(), {}, None, 0, None))
+        self._progress = Cell(Progress(0, 0, frozenset(), {}, None, 0, ([], [])))
         self._known: list[Parameter] | None = None
         self._moving: list[Parameter] = []
 
@@ -169,16 +144,17 @@ class ParamUpdate:
             given = None if grads is None else self._targets.given(grads)
             if given is None:
                 for p in self._moving:  # nearly always the first
-                    if p.accumulated:
+                    memory, i = p._at
+                    if memory.now.grad[i] is not None:
                         break
                 else:
                     raise self._nothing_accumulated()
             if self.tracer is None:
-                self._apply(given)
+                swap(self._step(given, {}) or self._step_without_nonfinite(given))
             else:
                 traced = self._moving if given is None else list(given)
                 with self.tracer.step(self.steps + 1, _by_name(traced), given):
-                    self._apply(given)
+                    swap(self._step(given, {}) or self._step_without_nonfinite(given))
 
     def _refuse_misspelt(self, known: list[Parameter]) -> None:
         """Refuse a rule that names parameters, other than by patterns, that are not there."""
@@ -196,13 +172,6 @@ class ParamUpdate:
             "trace.accumulate_param_gradients() before apply()"
         )
 
-    def _apply(self, given: Given) -> None:
-        """Compute a step aside, then make all of it current in one assignment."""
-        changes = self._step(given, {})
-        if changes is None:
-            changes = self._step_without_nonfinite(given)
-        swap(changes)
-
     def _step(self, given: Given, around: Mapping[Parameter, Any]) -> Changes | None:
         """What a step changes; None if a gradient is not finite.
 
@@ -213,26 +182,12 @@ class ParamUpdate:
         if self._head:
             found = self._step_by_parts(progress, given, around)
         else:
-            parameters = self._moving if given is None else given
-            found = self._step_by_engine(self._with_engine(progress, parameters), given, around)
+            engine, progress = self._engine_of(progress, self._moving if given is None else given)
+            found = engine.step(progress, given, around)
         if found is None:
             return None
         changes, changes[self._progress] = found
         return changes
-
-    def _step_by_engine(
-        self, progress: Progress, given: Given, around: Mapping[Parameter, Any]
-    ) -> tuple[Changes, Progress] | None:
-        """What changes in parameters, and the next progress, for formulas on every number alike."""
-        steps, skipped, known, state, engine, taken, held = progress
-        assert engine is not None
-        assert held is not None
-        stepped = engine.step(state, taken, held, given, around)
-        if stepped is None:
-            return None
-        changes, state, held = stepped
-        after = steps + 1, skipped, known, state, engine, taken + 1, held
-        return changes, new_tuple(Progress, after)
 
     def _step_by_parts(
         self, progress: Progress, given: Given, around: Mapping[Parameter, Any]
@@ -256,7 +211,8 @@ class ParamUpdate:
                 found = self._step_by_directions(progress, g, around)
             else:
                 g = {p: p.checked_direction(d) for p, d in g.items()}
-                found = self._step_by_engine(self._with_engine(progress, g), g, around)
+                engine, progress = self._engine_of(progress, g)
+                found = engine.step(progress, g, around)
             if found is None:
                 raise InvalidValue("its directions are not finite")
         except ValueError as error:
@@ -291,13 +247,19 @@ class ParamUpdate:
                     "given, which are parameters: their names are key.name"
                 )
 
-    def _with_engine(self, progress: Progress, parameters: Iterable[Parameter]) -> Progress:
-        """Progress with an engine for these parameters, in any order."""
+    def _engine_of(
+        self, progress: Progress, parameters: Iterable[Parameter]
+    ) -> tuple[Engine, Progress]:
+        """An engine for these parameters, in any order, and the progress that lies as it says."""
         engine = progress.engine
-        if engine is not None and not engine.is_current():
-            engine = None
-        if engine is not None and engine.made_for is parameters:
-            return progress
+        if engine is not None:
+            for memory in engine.memories:
+                if memory.left:
+                    engine = None
+                    break
+            else:
+                if engine.made_for is parameters:
+                    return engine, progress
         wanted = dict.fromkeys(parameters)
         if engine is None or engine.parameters.keys() != wanted.keys():
             assert self._tail is not None
@@ -307,7 +269,7 @@ class ParamUpdate:
             state, held = engine.laid(whole)
             progress = progress._replace(state=state, engine=engine, taken=0, held=held)
         engine.made_for = parameters if parameters is self._moving else None
-        return progress
+        return engine, progress
 
     def _step_without_nonfinite(self, given: Given) -> Changes:
         """What the policy about gradients that are not finite changes."""
@@ -341,7 +303,7 @@ class ParamUpdate:
             return progress
         state = joined(progress.whole(), self._chain.init(fresh))
         known = progress.known.union(fresh)
-        return progress._replace(state=state, known=known, engine=None, held=None)
+        return progress._replace(state=state, known=known, engine=None)
 
     def _whole_state(self) -> dict[Any, Any]:
         """The rule's state for all parameters that are meant now; hold the lock."""
@@ -390,7 +352,7 @@ class ParamUpdate:
         template, _, names = self._template()
         state = filled(template, names, saved)
         steps, skipped = int(saved["steps"]), int(saved["skipped"])
-        after = Progress(steps, skipped, frozenset(names), state, None, 0, None)
+        after = Progress(steps, skipped, frozenset(names), state, None, 0, ([], []))
         return {self._progress: after}
 
     def _template(self) -> tuple[State, dict[str, Any], dict[Parameter, str]]:

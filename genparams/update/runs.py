@@ -55,7 +55,12 @@ class Group:
         """The constants of the step after those that the engine has taken."""
         found: list[float] = []
         for make, count, path in self._makers:
-            found += make(at_path(state, path) if count is None else count + taken + 1)
+            if count is not None:
+                found += make(count + taken + 1)
+            elif len(path) == 1:
+                found += make(state[path[0]])
+            else:
+                found += make(at_path(state, path))
         return found
 
     def fields(self) -> list[tuple[Path, str]]:
@@ -100,15 +105,13 @@ class Singles:
         Raises:
             UpdateError: a step leads to a value that is not finite.
         """
-        thetas: Sequence[float] = now.theta
-        grads: Sequence[float | None] = now.grad
-        if not self._is_whole:
-            thetas = [thetas[i] for i in self._places]
-            grads = [grads[i] for i in self._places]
-        if given is not None:
-            grads = [given[p] for p in self.parameters]
+        if self._is_whole and given is None:
+            thetas, grads = now.theta, now.grad
+        else:
+            thetas = [now.theta[i] for i in self._places]
+            grads = [now.grad[i] for i in self._places] if given is None else self._given(given)
         try:
-            found = self.group.code.over_floats(thetas, grads, held, *constants)
+            found = self.group.code.over_floats(thetas, grads, held, constants)
         except (ArithmeticError, ValueError):  # as 1 / 0 for a float, where an array gives inf
             found = None
         if found is None:
@@ -121,14 +124,16 @@ class Singles:
             values = moved[:]
             for i, p in self._constrained:
                 moved[i], values[i] = landed(p, moved[i])
-        emptied: list[Any] = [None] * len(moved)
-        if self._is_whole:
-            grad, fault = (emptied, emptied[:]) if given is None else (now.grad, now.fault)
-            return new_tuple(FloatsNow, (moved, values, grad, fault, now.frozen)), after
-        new = {"theta": moved, "value": values}
+        if self._is_whole and given is None:
+            emptied: list[Any] = [None] * len(moved)
+            return new_tuple(FloatsNow, (moved, values, emptied, emptied[:], now.frozen)), after
+        new: dict[str, list[Any]] = {"theta": moved, "value": values}
         if given is None:
-            new.update(grad=emptied, fault=emptied)
+            new["grad"] = new["fault"] = [None] * len(moved)
         return now._replace(**{k: self._scattered(getattr(now, k), v) for k, v in new.items()}), after
+
+    def _given(self, given: Mapping[Parameter, Any]) -> list[float]:
+        return [given[p] for p in self.parameters]
 
     def _scattered(self, old: list[Any], new: list[Any]) -> list[Any]:
         made = old[:]

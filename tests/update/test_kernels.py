@@ -17,7 +17,7 @@ def pieces(rule):
 
 def over_floats(formulas, g, theta, fields, constants=(), minimize=False):
     code = kernel(formulas, minimize)
-    (moved,), (after,) = code.over_floats([theta], [g], [fields], *constants)
+    (moved,), (after,) = code.over_floats([theta], [g], [fields], constants)
     return moved, after
 
 
