@@ -111,8 +111,12 @@ def _differentiate(trace: Trace, retval_grad: Any) -> Differentiated:
             return parameter.value
         known = leaves.get(parameter)
         if known is None:  # boxed once, as it is first read
-            leaf = tape.leaf(parameter.coordinates)
-            known = leaves[parameter] = leaf, parameter.constraint.natural(leaf)
+            theta, value = parameter.at()
+            leaf = tape.leaf(theta)
+            natural = parameter.constraint.natural(leaf)
+            if natural is not leaf:
+                natural.value = value  # as the run has it, to the bit: not as rounded on the way
+            known = leaves[parameter] = leaf, natural
         return known[1]
 
     args = _boxed_args(trace, tape)
