@@ -194,7 +194,11 @@ class Interval:
     def log_det_jacobian(self, theta: Any) -> Any:
         """log(high - low) + log expit(theta) + log expit(-theta)."""
         half = 0.5 * self.high - 0.5 * self.low
-        width = math.log(half) + math.log(2.0) if self._is_wide(half) else math.log(self.high - self.low)
+        width = (
+            math.log(half) + math.log(2.0)
+            if self._is_wide(half)
+            else math.log(self.high - self.low)
+        )
         return width + special.log_expit(theta) + special.log_expit(-theta)
 
     def value_shape(self, shape: Shape) -> Shape:

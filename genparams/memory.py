@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-
 _DONE = [True]
 
 
@@ -106,9 +105,8 @@ class Floats(Cell):
         old = grads[i]
         grads[i] = float(g) if old is None else old + float(g)
 
-    def edited(self, edits: Mapping[int, Edit], now: FloatsNow | None = None) -> FloatsNow:
-        """The record with some entries replaced."""
-        now = self.now if now is None else now
+    def edited(self, edits: Mapping[int, Edit], now: FloatsNow) -> FloatsNow:
+        """A record with some entries replaced."""
         columns: dict[str, list[Any]] = {}
         for i, edit in edits.items():
             for name, entry in edit.items():
@@ -237,9 +235,8 @@ class Arrays(Cell):
             part[...] = g
             now.grad[i] = True
 
-    def edited(self, edits: Mapping[int, Edit], now: ArraysNow | None = None) -> ArraysNow:
-        """The record with some entries replaced."""
-        now = self.now if now is None else now
+    def edited(self, edits: Mapping[int, Edit], now: ArraysNow) -> ArraysNow:
+        """A record with some entries replaced."""
         columns: dict[str, Any] = {}
         for name in ("value", "fault", "frozen"):
             given = {i: edit[name] for i, edit in edits.items() if name in edit}

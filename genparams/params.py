@@ -343,7 +343,7 @@ def edited(edits: Mapping[Parameter, Edit], changes: Changes | None = None) -> C
         memory, i = p._at
         by_memory.setdefault(memory, {})[i] = edit
     for memory, mine in by_memory.items():
-        found[memory] = memory.edited(mine, found.get(memory))
+        found[memory] = memory.edited(mine, found.get(memory, memory.now))
     return found
 
 

@@ -16,7 +16,6 @@ from genparams.update.rule import Pieces
 from genparams.update.runs import Given, Group, Parts, Run, Scratch, Singles, at_path, is_short
 from genparams.update.states import entered, replaced
 
-
 Singletons = list[list[tuple[float, ...]]]
 """For each part of single numbers the fields of each parameter."""
 Flat = list[list[np.ndarray]]
@@ -97,9 +96,7 @@ class Engine:
         self._runs = runs
         self._memories = [(m, list(mine)) for m, mine in groupby(runs, key=lambda run: run.memory)]
         self.memories = [*(part.memory for part in self._singles), *(m for m, _ in self._memories)]
-        self._gaps = [
-            list(gaps([run.place for run in mine], m.size)) for m, mine in self._memories
-        ]
+        self._gaps = [list(gaps([run.place for run in mine], m.size)) for m, mine in self._memories]
 
     # --- The state
 
@@ -130,9 +127,9 @@ class Engine:
     def step(
         self, progress: Progress, given: Given, around: Mapping[Parameter, Any]
     ) -> tuple[Changes, Progress] | None:
-        """What a step changes in parameters, and the next progress; None if a gradient is not finite.
+        """What a step changes in parameters, and the next progress.
 
-        Accumulators that are used are emptied.
+        None if a gradient is not finite. Accumulators that are used are emptied.
 
         Args:
             given: Gradients; None for the accumulated ones.
@@ -146,7 +143,7 @@ class Engine:
         singles: Singletons = []
         for part in self._singles:
             memory = part.memory
-            now = changes[memory] if memory in changes else memory.now
+            now = changes.get(memory) or memory.now
             constants = part.group.constants(taken, state)
             found = part.stepped(now, given, held[len(singles)], constants)
             if found is None:
@@ -211,7 +208,9 @@ def _record(
     emptied: bool,
 ) -> ArraysNow:
     """The next record of a memory."""
-    value, grad, fault = now.value, now.grad, now.fault
+    value = now.value
+    grad: list[Any] = now.grad
+    fault: list[Any] = now.fault
     if values:
         value = value[:]
         for i, new in values:

@@ -3,8 +3,8 @@
 A formula is written once, as array expressions: `formula(g, theta, *constants, *fields)` returns a
 direction, followed by the new fields. It is run once on symbols, which note each operation, and
 the notes are written out as a function: over floats, over blocks of arrays, or as one loop for
-numba. None of them writes to its inputs. What depends on constants alone is computed once for each step, and factors that
-follow each other become one.
+numba. None of them writes to its inputs. What depends on constants alone is computed once for each
+step, and factors that follow each other become one.
 """
 
 import math
@@ -256,7 +256,7 @@ class Kernel:
         """
         notes = self.notes
         kept = f"({_listed(notes.fields)})" if notes.fields else "_"
-        theta, *fields = map(_shown, notes.results)
+        theta = _shown(notes.results[0])
         lines = [
             "def f(thetas, gradients, fields, constants):",
             f"  [{_listed(notes.constants)}] = constants",

@@ -137,7 +137,7 @@ class ParamUpdate:
             known = self._targets.parameters()
             if known is not self._known:
                 self._refuse_misspelt(known)
-                self._known, self._moving = known, [p for p in known if not p.frozen]
+                self._moving, self._known = [p for p in known if not p.frozen], known
             if not self._moving:
                 why = self._targets.why_none()
                 raise NothingAccumulated(f"this update has no parameters to move: {why}")

@@ -130,7 +130,9 @@ class Singles:
         new: dict[str, list[Any]] = {"theta": moved, "value": values}
         if given is None:
             new["grad"] = new["fault"] = [None] * len(moved)
-        return now._replace(**{k: self._scattered(getattr(now, k), v) for k, v in new.items()}), after
+        return now._replace(
+            **{k: self._scattered(getattr(now, k), v) for k, v in new.items()}
+        ), after
 
     def _given(self, given: Mapping[Parameter, Any]) -> list[float]:
         return [given[p] for p in self.parameters]
