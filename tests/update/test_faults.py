@@ -1,5 +1,6 @@
 """Whatever line an exception hits, an operation has happened whole or not at all."""
 
+import contextlib
 import sys
 import threading
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ from genparams import (
     stateful,
 )
 from genparams.errors import UpdateError
-from genparams.params import add_grads
+from genparams.params import add_grads, lock
 
 
 class Fault(BaseException):
@@ -61,6 +62,9 @@ def fault_at(n, act):
         return True
     finally:
         sys.settrace(before)
+        with contextlib.suppress(RuntimeError):  # a trace can raise where `with lock` ends, before
+            while True:  # the lock is released; a signal cannot
+                lock.release()
     return False
 
 
