@@ -34,6 +34,10 @@ class Cell:
         (done,), after, before = self._latest
         return after if done else before
 
+    def forget(self) -> None:
+        """Let go of the record before the current one."""
+        self._latest = _DONE, self.now, None
+
 
 Changes = dict[Any, Any]
 """By cell, the next record."""
@@ -41,15 +45,22 @@ Edit = Mapping[str, Any]
 """New entries for one parameter: theta, value, grad (None for an empty one), fault, frozen."""
 
 
-def swap(changes: Changes) -> None:
-    """Make the next records of several cells current, in one assignment; hold the lock."""
+def aside(changes: Changes) -> list[bool]:
+    """Lay the next records of several cells beside the current ones; hold the lock.
+
+    They become current, together, when the first entry of the list is made True.
+    """
     done = [False]
     for cell, after in changes.items():
         (is_done,), current, before = cell._latest
         cell._latest = done, after, current if is_done else before
+    return done
+
+
+def swap(changes: Changes) -> None:
+    """Make the next records of several cells current, in one assignment; hold the lock."""
+    done = aside(changes)
     done[0] = True  # until here every cell has its old record, from here on its new one
-    for cell, after in changes.items():
-        cell._latest = _DONE, after, None  # the old record may be freed
 
 
 new_tuple = tuple.__new__
@@ -189,7 +200,8 @@ class Arrays(Cell):
         for vector in self._pool:
             if vector is not current and not vector.seen:
                 return vector
-        self._pool = [current]  # frees what was handed out and is no longer held
+        self._pool = [current]  # frees a vector of which no view is held any more
+        self.forget()
         vector = Vector(np.empty_like(current.numbers))
         self._pool = [current, vector]
         return vector
