@@ -110,11 +110,10 @@ class Floats(Cell):
     def is_at(self, i: int, theta: Any) -> bool:
         return self.now.theta[i] is theta
 
-    def add(self, i: int, g: Any) -> None:
-        """Add to an accumulator."""
-        grads = self.now.grad
-        old = grads[i]
-        grads[i] = float(g) if old is None else old + float(g)
+    def with_own_grads(self) -> FloatsNow:
+        """The record with a copy of its accumulators."""
+        theta, value, grad, fault, frozen = self.now
+        return new_tuple(FloatsNow, (theta, value, grad[:], fault, frozen))
 
     def edited(self, edits: Mapping[int, Edit], now: FloatsNow) -> FloatsNow:
         """A record with some entries replaced."""
@@ -236,16 +235,6 @@ class Arrays(Cell):
 
     def is_at(self, i: int, theta: Any) -> bool:
         return theta.base is self.now.theta.numbers
-
-    def add(self, i: int, g: Any) -> None:
-        """Add to an accumulator."""
-        now = self.now
-        part = self.part(now.slope, i)
-        if now.grad[i]:
-            np.add(part, g, out=part)
-        else:
-            part[...] = g
-            now.grad[i] = True
 
     def edited(self, edits: Mapping[int, Edit], now: ArraysNow) -> ArraysNow:
         """A record with some entries replaced."""

@@ -12,8 +12,11 @@ Every change computes the next record of the memory aside and makes it current i
 """
 
 import threading
+from collections import deque
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
 from dataclasses import dataclass
+from itertools import starmap
+from operator import call, setitem
 from typing import Any
 
 import numpy as np
@@ -26,7 +29,7 @@ from genparams.errors import (
     UnknownParameter,
     nearest,
 )
-from genparams.memory import Arrays, Changes, Edit, Floats, swap
+from genparams.memory import Arrays, Changes, Edit, Floats, aside, swap
 from genparams.tree import brief, html_tree
 from genparams.types import Constraint
 
@@ -65,6 +68,7 @@ class _Changes:
 changes = _Changes()
 changes.count = 0
 
+DOUBLE = np.dtype(np.float64)
 LARGE = 1 << 15
 """Arrays of so many numbers have memory of their own: to set another one does not copy them."""
 
@@ -164,11 +168,6 @@ class Parameter:
         memory, i = self._at
         return memory.now.fault[i]
 
-    @fault.setter
-    def fault(self, address: str | None) -> None:
-        memory, i = self._at
-        memory.now.fault[i] = address
-
     def same_as(self, other: "Parameter") -> bool:
         """Whether another parameter has the same constraint, value and freedom."""
         return (self.constraint, self.frozen, self.shape) == (
@@ -216,9 +215,11 @@ class Parameter:
         """The value at some coordinates: of its type, and inside the constraint to the last bit."""
         if isinstance(self.constraint, Real):
             return theta
-        if type(theta) is float and self.dtype != np.float64:
+        if type(theta) is float and self.dtype is not DOUBLE:
             theta = self.dtype.type(theta)  # the constraint rounds to what is inside for this type
         value = self.constraint.natural(theta)
+        if type(value) is np.float64:
+            return float(value)
         return _plain(np.asarray(value, self.dtype)) if type(value) is not float else value
 
     def moved(self, theta: Any) -> dict[str, Any]:
@@ -227,7 +228,7 @@ class Parameter:
         Raises:
             InvalidValue: the coordinates or the value are not finite.
         """
-        if type(theta) is not float or self.dtype != np.float64:
+        if type(theta) is not float or self.dtype is not DOUBLE:
             theta = _plain(np.asarray(theta, self.dtype))
         value = self.natural(theta)
         if not is_finite(theta) or not is_finite(value):
@@ -296,12 +297,13 @@ class Parameter:
             raise InvalidValue(f"scale must be a number, got {scale!r}")
         g = scale * self.checked_grad(grad)
         with lock:
-            self.add_grad(g)
+            all_at_once(added([(self, g, None)]))
 
-    def add_grad(self, g: Any) -> None:
-        """Add a gradient that is known to fit, under the lock."""
-        memory, i = self._at
-        memory.add(i, g)
+    def plus(self, old: Any, g: Any) -> np.ndarray:
+        """An accumulated array with a gradient added, in its precision; None if it is empty."""
+        with np.errstate(over="ignore", invalid="ignore"):  # an update finds what is not finite
+            total = np.asarray(g) if old is None else np.add(old, g)
+            return total.astype(self.dtype, copy=False)
 
     def set_grad(self, grad: Any) -> None:
         """Overwrite the accumulator."""
@@ -352,31 +354,40 @@ def emptied(parameters: Iterable[Parameter], changes: Changes | None = None) -> 
     return edited(dict.fromkeys(parameters, _EMPTY), changes)
 
 
-def add_grads(grads: Iterable[tuple[Parameter, Any, str | None]]) -> None:
-    """Add gradients that are known to fit to the accumulators: all of them, or none.
+def added(grads: Iterable[tuple[Parameter, Any, str | None]]) -> list[tuple[Any, ...]]:
+    """The call for `all_at_once` that adds gradients, known to fit, with their faults.
 
-    Each comes with its parameter and with the address that made it not finite, if one did. A
-    parameter may occur several times.
+    A fault is the address that made a gradient that is not finite. A parameter may occur several
+    times. The sums are computed here, aside; hold the lock.
     """
-    with lock:
-        total: dict[Parameter, Any] = {}
-        faults: dict[Parameter, str | None] = {}
-        for p, g, fault in grads:
-            before = total.get(p)
-            if before is None and p.accumulated:
-                before = p.grad
-            with np.errstate(all="ignore"):  # a sum that is not finite is found by `apply`
-                g = float(g) if type(before) is float else g
-                total[p] = g if before is None else before + g
-            faults[p] = faults.get(p) or p.fault or fault
-        swap(
-            edited(
-                {
-                    p: {"grad": g if p.shape else float(g), "fault": faults[p]}
-                    for p, g in total.items()
-                }
-            )
-        )
+    changes: Changes = {}
+    sums: dict[Parameter, Any] = {}
+    edits: dict[Parameter, dict[str, Any]] = {}
+    for p, g, fault in grads:
+        if p.shape:
+            old = sums.get(p, p.grad if p.accumulated else None)
+            sums[p] = p.plus(old, g)
+        else:
+            memory, i = p._at
+            now = changes.get(memory)
+            if now is None:
+                now = changes[memory] = memory.with_own_grads()
+            old = now.grad[i]
+            now.grad[i] = float(g) if old is None else old + float(g)
+        if fault is not None:
+            edits.setdefault(p, {"fault": p.fault or fault})
+    for p, total in sums.items():
+        edits.setdefault(p, {})["grad"] = total
+    return [(setitem, aside(edited(edits, changes) if edits else changes), 0, True)]
+
+
+def all_at_once(calls: list[tuple[Any, ...]]) -> None:
+    """Make calls of functions written in C, `(function, *arguments)`, all of them or none.
+
+    They are made by one call into C. Python handles signals and traces lines between its own
+    instructions only, so that neither Ctrl-C nor another interruption comes between two of them.
+    """
+    deque(starmap(call, calls), maxlen=0)
 
 
 class ParamStore:
@@ -407,10 +418,14 @@ class ParamStore:
             ConstraintError, InvalidValue: the value cannot be taken; nothing is changed.
         """
         parameter = Parameter(name, value, constraint, self)
+        self.add(parameter)
+        return parameter
+
+    def add(self, parameter: Parameter) -> None:
+        """Take a parameter that was made for this store, in place of one of its name."""
         with lock:
             self._changed()
-            self._parameters[name] = parameter
-        return parameter
+            self._parameters[parameter.name] = parameter
 
     def _changed(self) -> None:
         """Count a change, before it is made: who has looked before looks again."""

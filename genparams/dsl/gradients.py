@@ -23,7 +23,7 @@ from genparams.errors import (
     TracedValueError,
     UnusedConstraint,
 )
-from genparams.params import Parameter, is_finite, labels, lock
+from genparams.params import Parameter, added, all_at_once, is_finite, labels, lock
 from genparams.trace.choices import ChoiceMap, frozen
 from genparams.trace.selection import selection_of
 from genparams.trace.trace import ArgGrads, Trace
@@ -223,9 +223,7 @@ def accumulate(
         for parameter, g in one.grads.items()
     ]
     with lock:
-        for parameter, g, fault in scaled:
-            parameter.add_grad(g)
-            parameter.fault = parameter.fault or fault
+        all_at_once(added(scaled))
     return [(one.log_prob, one.arg_grads) for one in done]
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from genparams.errors import UpdateError
 from genparams.memory import Arrays, ArraysNow, Floats, FloatsNow, new_tuple
-from genparams.params import Parameter, Real, is_finite
+from genparams.params import DOUBLE, Parameter, Real, is_finite
 from genparams.update.kernels import Elementwise, Kernel, kernel
 
 Path = tuple[str, ...]
@@ -84,7 +84,7 @@ class Singles:
         self._constrained = [
             (i, p)
             for i, p in enumerate(self.parameters)
-            if type(p.constraint) is not Real or p.dtype != np.float64
+            if type(p.constraint) is not Real or p.dtype is not DOUBLE
         ]
 
     def begin(self, state: Mapping[str, Any]) -> list[tuple[float, ...]]:
@@ -122,8 +122,9 @@ class Singles:
         values = moved
         if self._constrained:
             values = moved[:]
-            for i, p in self._constrained:
-                moved[i], values[i] = landed(p, moved[i])
+            with np.errstate(all="ignore"):
+                for i, p in self._constrained:
+                    moved[i], values[i] = landed(p, moved[i])
         if self._is_whole and given is None:
             emptied: list[Any] = [None] * len(moved)
             return new_tuple(FloatsNow, (moved, values, emptied, emptied[:], now.frozen)), after
@@ -179,12 +180,11 @@ def landed(p: Parameter, theta: Any) -> tuple[Any, Any]:
     Raises:
         UpdateError: they are not finite.
     """
-    with np.errstate(all="ignore"):
-        if type(theta) is float and p.dtype != np.float64:
-            theta = float(p.dtype.type(theta))
-        value = p.natural(theta)
-        if not is_finite(value) or not is_finite(theta):
-            raise overflow(p)
+    if type(theta) is float and p.dtype is not DOUBLE:
+        theta = float(p.dtype.type(theta))
+    value = p.natural(theta)
+    if not is_finite(value) or not is_finite(theta):
+        raise overflow(p)
     return theta, value
 
 

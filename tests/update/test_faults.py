@@ -32,7 +32,7 @@ from genparams import (
     stateful,
 )
 from genparams.errors import UpdateError
-from genparams.params import add_grads, lock
+from genparams.params import added, all_at_once, lock
 
 
 class Fault(BaseException):
@@ -274,8 +274,8 @@ OPERATIONS = {
     "zero_grad": lambda theta, update: theta["W"].zero_grad(),
     "freeze": lambda theta, update: theta["W"].freeze(),
     "init": lambda theta, update: theta.init("W", np.zeros(2)),
-    "add_grads": lambda theta, update: add_grads(
-        [(theta["a"], 1.0, None), (theta["W"], np.ones((2, 3)), "x"), (theta["a"], 1.0, "y")]
+    "added": lambda theta, update: all_at_once(
+        added([(theta["a"], 1.0, None), (theta["W"], np.ones((2, 3)), "x"), (theta["a"], 1.0, "y")])
     ),
     "learning_rate": lambda theta, update: setattr(update, "learning_rate", 0.5),
     "load_state_dict": lambda theta, update: update.load_state_dict(
