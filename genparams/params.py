@@ -368,8 +368,8 @@ def added(grads: Iterable[tuple[Parameter, Any, str | None]]) -> list[tuple[Any,
             old = sums.get(p, p.grad if p.accumulated else None)
             sums[p] = p.plus(old, g)
         else:
-            memory, i = p._at
-            now = changes.get(memory)
+            memory: Any = p._at[0]
+            i, now = p._at[1], changes.get(memory)
             if now is None:
                 now = changes[memory] = memory.with_own_grads()
             old = now.grad[i]
