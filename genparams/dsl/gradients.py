@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from genparams.autodiff import Box, Tape, operand, raw, shape_of
+from genparams.autodiff import Box, Tape, operand, raw, shape_of, share
 from genparams.dsl.comparison import Replayed, confirm
 from genparams.dsl.execution import recorder
 from genparams.dsl.interpreter import Run, keeping
@@ -84,13 +84,14 @@ def _differentiate(trace: Trace, retval_grad: Any, runs: list[Run]) -> Different
     def read(parameter: Parameter) -> Any:
         value = values.get(parameter)
         if value is None:  # boxed once, as it is first read
-            if parameter.frozen:
-                value = parameter.value
-            else:
-                leaf = leaves[parameter] = tape.leaf(parameter.coordinates)
-                value = parameter.constraint.natural(leaf)
-                if value is not leaf:
-                    value.value = parameter.value  # as a run reads it, without a rounding
+            theta, value = parameter.at()
+            if not parameter.frozen:
+                leaf = leaves[parameter] = tape.leaf(theta)
+                natural = parameter.constraint.natural(leaf)
+                if natural is not leaf:
+                    natural.value = value  # as a run reads it, to the bit
+                    share(natural)
+                value = natural
             values[parameter] = value
         return value
 
