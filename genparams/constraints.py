@@ -287,10 +287,12 @@ class Ordered:
         needs = "it needs an array of finite numbers"
         _check(np.ndim(value) > 0, value, self.name, needs)
         _check(np.isfinite(value), value, self.name, needs)
-        above = np.diff(value, axis=-1, prepend=-np.inf) > 0
-        _check(above, value, self.name, "each entry must be above the one before it")
         with np.errstate(over="ignore"):
-            near = np.isfinite(np.diff(value, axis=-1, prepend=value[..., :1]))
+            steps = np.diff(value, axis=-1)
+        first = np.ones((*np.shape(value)[:-1], 1), bool)
+        above = np.concatenate([first, steps > 0], axis=-1)
+        _check(above, value, self.name, "each entry must be above the one before it")
+        near = np.concatenate([first, np.isfinite(steps)], axis=-1)
         _check(near, value, self.name, "the distance of two neighbours overflows")
         theta = self.inverse(value)
         theta[..., 1:] = _below_overflow(theta[..., 1:])
