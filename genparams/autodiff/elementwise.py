@@ -475,9 +475,7 @@ def binary_operator(
             if other.tape is not tape:
                 return elementwise(ufunc, (other, self) if swap else (self, other))
             y = other.value
-        elif kind is float:
-            y = other
-        elif kind is numpy.ndarray and other.ndim and other.dtype.kind == "f":
+        elif kind is float or (kind is numpy.ndarray and other.ndim and other.dtype.kind == "f"):
             y = other
         elif isinstance(other, (float, int)):
             y = float(other)
