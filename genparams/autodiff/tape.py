@@ -23,6 +23,7 @@ from typing import Any
 import numpy
 
 from genparams.errors import TracedValueError
+from genparams.numeric import quiet
 
 np: Any = numpy  # boxes speak numpy's protocols, which its type stubs cannot know
 
@@ -57,6 +58,7 @@ class Tape:
             self.edges.append((child, parent.index, partial))
         return Box(value, self, child)
 
+    @quiet
     def gradients(self, seeds: Iterable[tuple["Box", Any]], sources: Sequence["Box"]) -> list[Any]:
         """The gradient of `sum(seed * value for value, seed in seeds)` by each source; None where
         there is none.
@@ -65,13 +67,12 @@ class Tape:
         for box, seed in seeds:
             old = cotangents[box.index]
             cotangents[box.index] = seed if old is None else old + seed
-        with np.errstate(all="ignore"):  # what is not finite is found by looking at the results
-            for child, parent, partial in reversed(self.edges):
-                g = cotangents[child]
-                if g is not None:
-                    g = partial(g) if type(partial) is FunctionType else g * partial
-                    old = cotangents[parent]
-                    cotangents[parent] = g if old is None else old + g
+        for child, parent, partial in reversed(self.edges):
+            g = cotangents[child]
+            if g is not None:
+                g = partial(g) if type(partial) is FunctionType else g * partial
+                old = cotangents[parent]
+                cotangents[parent] = g if old is None else old + g
         return [cotangents[source.index] for source in sources]
 
 

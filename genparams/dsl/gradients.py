@@ -91,7 +91,8 @@ def _differentiate(trace: Trace, retval_grad: Any, runs: list[Run]) -> Different
                 natural = parameter.constraint.natural(leaf)
                 if natural is not leaf:
                     natural.value = value  # as a run reads it, to the bit
-                    share(natural)
+                    if type(value) is not float:
+                        share(natural)
                 value = natural
             values[parameter] = value
         return value
