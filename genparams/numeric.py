@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-
 quiet = np.errstate(all="ignore")
 """A decorator for functions whose results are looked at for what is not finite: they warn of
 nothing. It takes a third of the time of `with np.errstate(...)`, and works in any thread.

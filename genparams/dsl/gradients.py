@@ -14,7 +14,7 @@ import numpy as np
 from genparams.autodiff import Box, Tape, operand, raw, shape_of, share
 from genparams.dsl.comparison import Replayed, confirm
 from genparams.dsl.execution import recorder
-from genparams.dsl.interpreter import Run, keeping
+from genparams.dsl.interpreter import Operands, Run, keeping
 from genparams.dsl.replay import held, replay
 from genparams.errors import (
     ArgumentError,
@@ -148,7 +148,7 @@ def _choice_gradients(
     tape, answer = Tape(), held(trace)
     chosen: dict[Address, Any] = {}
 
-    def choose(address: Address, distribution: Any, operands: list[Any], size: Any) -> Any:
+    def choose(address: Address, distribution: Any, operands: Operands, size: Any) -> Any:
         value = answer(address, distribution, operands, size)
         if address not in selection:
             return value
