@@ -28,6 +28,7 @@ from genparams.numeric import quiet
 np: Any = numpy  # boxes speak numpy's protocols, which its type stubs cannot know
 
 _level = itertools.count(1)
+_add_up = numpy.add.reduce
 
 
 class Tape:
@@ -184,7 +185,7 @@ def holds_box(value: Any) -> bool:
 
 def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
     """`g` summed over the axes along which an argument of that shape was broadcast."""
-    have = shape_of(g)
+    have = g.shape if type(g) is numpy.ndarray else shape_of(g)
     if have == shape:
         return g
     if not shape:
@@ -196,7 +197,7 @@ def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
 
 def total(value: Any) -> Any:
     """The sum of every entry, as a float or a box."""
-    return float(np.add.reduce(value, axis=None)) if type(value) is numpy.ndarray else np.sum(value)
+    return float(_add_up(value, None)) if type(value) is numpy.ndarray else np.sum(value)
 
 
 def paired(g: Any, partial: Any, shape: tuple[int, ...]) -> Any:

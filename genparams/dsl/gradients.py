@@ -85,8 +85,8 @@ def _differentiate(trace: Trace, retval_grad: Any, runs: list[Run]) -> Different
     def read(parameter: Parameter) -> Any:
         value = values.get(parameter)
         if value is None:  # boxed once, as it is first read
-            theta, value = parameter.at()
-            if not parameter.frozen:
+            theta, value, is_frozen = parameter.at()
+            if not is_frozen:
                 leaf = leaves[parameter] = tape.leaf(theta)
                 natural = parameter.constraint.natural(leaf)
                 if natural is not leaf:
@@ -105,8 +105,10 @@ def _differentiate(trace: Trace, retval_grad: Any, runs: list[Run]) -> Different
     found = _backward(done, retval_grad)
     grads, faults = {}, {}
     for (p, leaf), g in zip(leaves.items(), found, strict=False):
-        grads[p] = g if type(g) is float and type(leaf.value) is float else _checked(p, g)
-        if not is_finite(g):
+        if type(g) is not float or type(leaf.value) is not float:
+            g = _checked(p, g)
+        grads[p] = g
+        if not (g - g == 0.0 if type(g) is float else is_finite(g)):
             faults[p] = _fault(tape, leaf, run)
     arg_grads = _arg_grads(trace, args, found[len(leaves) :])
     return Differentiated(log_prob, leaves, grads, arg_grads, faults)
@@ -208,7 +210,8 @@ def _backward(done: Replayed, retval_grad: Any) -> list[Any]:
     if retval_grad is not None:
         seeds += _pair(done.retval, retval_grad, tape, "the return value")
     found = tape.gradients(seeds, done.sources)
-    return [_dense(g, leaf) for g, leaf in zip(found, done.sources, strict=True)]
+    pairs = zip(found, done.sources, strict=True)
+    return [g if type(g) is float else _dense(g, leaf) for g, leaf in pairs]
 
 
 def accumulate(
@@ -289,7 +292,7 @@ def _dense(g: Any, leaf: Box) -> Any:
     shape = shape_of(leaf.value)
     if g is None:
         return np.zeros(shape) if shape else 0.0
-    return g if type(g) is float or shape else float(g)
+    return g if shape else float(g)
 
 
 def _fault(tape: Tape, leaf: Box, run: Run) -> str | None:

@@ -559,7 +559,7 @@ class Distribution(SingleChoice):
         with np.errstate(all="ignore"):
             self._check(values[1:])
             log_density, pullbacks = self.terms(*values)
-            self._refuse_misfit(values, log_density)
+            self._refuse_misfit(values, shape_of(log_density))
             if not np.all(np.isfinite(raw(log_density))):
                 self._check_late(values[1:])
         if not shape_of(log_density) and type(log_density) is not Box:
@@ -599,8 +599,9 @@ class Distribution(SingleChoice):
             if len(blocks) > 1:
                 return self._summed_by_blocks(values, wanted, blocks)
         log_density, pullbacks = self.terms(*values)
-        self._refuse_misfit(values, log_density)
-        log_prob = total(log_density) if shape_of(log_density) else log_density
+        batch = shape_of(log_density)
+        self._refuse_misfit(values, batch)
+        log_prob = total(log_density) if batch else log_density
         gradients = []
         for i in wanted:
             pull = pullbacks[i]
@@ -609,13 +610,13 @@ class Distribution(SingleChoice):
             gradients.append(pull(1.0))
         return log_prob if type(log_prob) is Box else float(log_prob), gradients
 
-    def _refuse_misfit(self, values: Sequence[Any], log_density: Any) -> None:
+    def _refuse_misfit(self, values: Sequence[Any], batch: tuple[int, ...]) -> None:
         """Refuse a value of a replay that no longer has the shape of a draw."""
         shape = shape_of(values[0])
-        if shape[: len(shape) - self.kind.rank] != shape_of(log_density):
+        if shape[: len(shape) - self.kind.rank] != batch:
             raise ShapeError(
                 f"a value of {self.__name__} of shape {shape} does not fit the batch of shape "
-                f"{shape_of(log_density)} that its arguments have"
+                f"{batch} that its arguments have"
             )
 
     def _blocks(self, values: Sequence[Any]) -> list[list[Any]]:
