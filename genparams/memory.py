@@ -92,10 +92,10 @@ class Floats(Cell):
         self.count = len(columns[0])
         self.left = False  # whether its parameters have moved to other memory
 
-    def at(self, i: int) -> tuple[float, float]:
-        """The coordinate and the value of a parameter, of the same moment."""
-        now = self.now
-        return now.theta[i], now.value[i]
+    def at(self, i: int) -> tuple[float, float, bool]:
+        """The coordinate and the value of a parameter and whether it is frozen, of one moment."""
+        theta, value, _, _, frozen = self.now
+        return theta[i], value[i], frozen[i]
 
     def theta(self, i: int) -> float:
         return self.now.theta[i]
@@ -205,8 +205,8 @@ class Arrays(Cell):
         self._pool = [current, vector]
         return vector
 
-    def at(self, i: int) -> tuple[np.ndarray, np.ndarray]:
-        """The coordinates and the value of a parameter, of the same moment, for reading."""
+    def at(self, i: int) -> tuple[np.ndarray, np.ndarray, bool]:
+        """The coordinates and the value of a parameter and whether it is frozen, of one moment."""
         while True:
             now = self.now
             now.theta.seen = True
@@ -215,7 +215,7 @@ class Arrays(Cell):
         theta = self.part(now.theta.numbers, i)
         theta.setflags(write=False)
         value = now.value[i]
-        return theta, theta if value is None else value
+        return theta, theta if value is None else value, now.frozen[i]
 
     def part(self, flat: np.ndarray, i: int) -> np.ndarray:
         """The part of a flat array that belongs to one parameter, in its shape."""

@@ -155,8 +155,10 @@ class Parameter:
             f"the {name} of parameter {self.name!r} is not set by assignment; write {at}.{instead}"
         )
 
-    def at(self) -> tuple[Any, Any]:
-        """Coordinates and value of the same moment, also while another thread moves it."""
+    def at(self) -> tuple[Any, Any, bool]:
+        """Coordinates, value and whether it is frozen, of the same moment, also while another
+        thread moves it.
+        """
         memory, i = self._at
         return memory.at(i)
 

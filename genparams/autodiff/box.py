@@ -12,7 +12,12 @@ from typing import Any
 
 import numpy
 
-from genparams.autodiff.elementwise import binary_operator, elementwise, is_operand
+from genparams.autodiff.elementwise import (
+    DERIVATIVES,
+    binary_operator,
+    elementwise,
+    is_operand,
+)
 from genparams.autodiff.gate import call, call_ufunc
 from genparams.autodiff.moves import getitem
 from genparams.autodiff.tape import Box, linear, np, raw, refusal, share
@@ -54,6 +59,8 @@ class _Array:
     ) -> Any:
         if method == "at" or (out is not None and any(o is not None for o in out)):
             raise refusal("in-place arithmetic on an array", "x = x + y instead of x += y")
+        if ufunc in DERIVATIVES and method == "__call__" and not kwargs:  # nearly always
+            return elementwise(ufunc, inputs)
         return call_ufunc(ufunc, method, inputs, kwargs)
 
     def __array_function__(self, func: Callable, types: Any, args: tuple, kwargs: dict) -> Any:

@@ -403,8 +403,11 @@ def elementwise(ufunc: numpy.ufunc, inputs: Sequence[Any]) -> Any:
     on_float = _ON_FLOATS.get(ufunc)
     if on_float and type(inputs[0]) is Box and type(inputs[0].value) is float:
         (box,) = inputs
-        r = on_float(box.value)
-        return box.tape.record(r, [(box, _number(DERIVATIVES[ufunc][0], r, (box.value,)))])
+        tape, x = box.tape, box.value
+        r = on_float(x)
+        child = tape.node()
+        tape.edges.append((child, box.index, _number(DERIVATIVES[ufunc][0], r, (x,))))
+        return Box(r, tape, child)
     derivatives = DERIVATIVES.get(ufunc)
     if derivatives is None and ufunc not in FLAT:
         raise refusal(f"{ufunc.__name__}", "it in functions that have a derivative rule")

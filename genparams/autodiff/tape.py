@@ -23,10 +23,12 @@ from typing import Any
 import numpy
 
 from genparams.errors import TracedValueError
+from genparams.numeric import quiet
 
 np: Any = numpy  # boxes speak numpy's protocols, which its type stubs cannot know
 
 _level = itertools.count(1)
+_add_up = numpy.add.reduce
 
 
 class Tape:
@@ -57,6 +59,7 @@ class Tape:
             self.edges.append((child, parent.index, partial))
         return Box(value, self, child)
 
+    @quiet
     def gradients(self, seeds: Iterable[tuple["Box", Any]], sources: Sequence["Box"]) -> list[Any]:
         """The gradient of `sum(seed * value for value, seed in seeds)` by each source; None where
         there is none.
@@ -65,13 +68,12 @@ class Tape:
         for box, seed in seeds:
             old = cotangents[box.index]
             cotangents[box.index] = seed if old is None else old + seed
-        with np.errstate(all="ignore"):  # what is not finite is found by looking at the results
-            for child, parent, partial in reversed(self.edges):
-                g = cotangents[child]
-                if g is not None:
-                    g = partial(g) if type(partial) is FunctionType else g * partial
-                    old = cotangents[parent]
-                    cotangents[parent] = g if old is None else old + g
+        for child, parent, partial in reversed(self.edges):
+            g = cotangents[child]
+            if g is not None:
+                g = partial(g) if type(partial) is FunctionType else g * partial
+                old = cotangents[parent]
+                cotangents[parent] = g if old is None else old + g
         return [cotangents[source.index] for source in sources]
 
 
@@ -183,7 +185,7 @@ def holds_box(value: Any) -> bool:
 
 def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
     """`g` summed over the axes along which an argument of that shape was broadcast."""
-    have = shape_of(g)
+    have = g.shape if type(g) is numpy.ndarray else shape_of(g)
     if have == shape:
         return g
     if not shape:
@@ -195,7 +197,7 @@ def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
 
 def total(value: Any) -> Any:
     """The sum of every entry, as a float or a box."""
-    return float(np.add.reduce(value, axis=None)) if type(value) is numpy.ndarray else np.sum(value)
+    return float(_add_up(value, None)) if type(value) is numpy.ndarray else np.sum(value)
 
 
 def paired(g: Any, partial: Any, shape: tuple[int, ...]) -> Any:

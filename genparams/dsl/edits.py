@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from genparams.dsl.execution import Rng, all_visited, choice_values, drawing, execute
-from genparams.dsl.interpreter import Choose, Run
+from genparams.dsl.interpreter import Choose, Operands, Run
 from genparams.dsl.replay import held, refuse_foreign
 from genparams.errors import (
     AddressConflict,
@@ -34,7 +34,7 @@ def update(
     given, old = choice_values(constraints), trace.choices._values
     fresh: set[Address] = set()
 
-    def choose(address: Address, d: Any, x: list[Any], size: Any) -> Any:
+    def choose(address: Address, d: Any, x: Operands, size: Any) -> Any:
         if address in given:
             return d.coerce(given[address], x, size)
         if address in old:
@@ -57,7 +57,7 @@ def regenerate(
     selection = selection_of(selection, trace.choices._values)
     kept = {a: v for a, v in trace.choices.items() if a not in selection}
 
-    def choose(address: Address, d: Any, x: list[Any], size: Any) -> Any:
+    def choose(address: Address, d: Any, x: Operands, size: Any) -> Any:
         return d.coerce(kept[address], x, size) if address in kept else d.draw(generator(), x, size)
 
     new = _continued(trace, args, choose, lambda run: None)

@@ -17,7 +17,7 @@ from genparams.dsl.execution import (
     execute,
     seeded,
 )
-from genparams.dsl.interpreter import Call, Run, running
+from genparams.dsl.interpreter import Call, Operands, Run, running
 from genparams.dsl.source import Source
 from genparams.errors import (
     ArgumentError,
@@ -153,7 +153,7 @@ class GenerativeFunction(ABC):
         generator = drawing(rng)
         given = choice_values(constraints)
 
-        def choose(address: Address, d: Any, x: list[Any], size: Any) -> Any:
+        def choose(address: Address, d: Any, x: Operands, size: Any) -> Any:
             if address in given:
                 return d.coerce(given[address], x, size)
             return d.draw(generator(), x, size)
@@ -178,7 +178,7 @@ class GenerativeFunction(ABC):
         """
         given = choice_values(choices)
 
-        def choose(address: Address, d: Any, x: list[Any], size: Any) -> Any:
+        def choose(address: Address, d: Any, x: Operands, size: Any) -> Any:
             if address not in given:
                 raise MissingChoice(
                     f"{self.__name__} needs a value for {show(address)}; "

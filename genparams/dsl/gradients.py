@@ -14,7 +14,7 @@ import numpy as np
 from genparams.autodiff import Box, Tape, operand, raw, shape_of, share
 from genparams.dsl.comparison import Replayed, confirm
 from genparams.dsl.execution import recorder
-from genparams.dsl.interpreter import Run, keeping
+from genparams.dsl.interpreter import Operands, Run, keeping
 from genparams.dsl.replay import held, replay
 from genparams.errors import (
     ArgumentError,
@@ -85,13 +85,14 @@ def _differentiate(trace: Trace, retval_grad: Any, runs: list[Run]) -> Different
     def read(parameter: Parameter) -> Any:
         value = values.get(parameter)
         if value is None:  # boxed once, as it is first read
-            theta, value = parameter.at()
-            if not parameter.frozen:
+            theta, value, is_frozen = parameter.at()
+            if not is_frozen:
                 leaf = leaves[parameter] = tape.leaf(theta)
                 natural = parameter.constraint.natural(leaf)
                 if natural is not leaf:
                     natural.value = value  # as a run reads it, to the bit
-                    share(natural)
+                    if type(value) is not float:
+                        share(natural)
                 value = natural
             values[parameter] = value
         return value
@@ -104,8 +105,10 @@ def _differentiate(trace: Trace, retval_grad: Any, runs: list[Run]) -> Different
     found = _backward(done, retval_grad)
     grads, faults = {}, {}
     for (p, leaf), g in zip(leaves.items(), found, strict=False):
-        grads[p] = g if type(g) is float and type(leaf.value) is float else _checked(p, g)
-        if not is_finite(g):
+        if type(g) is not float or type(leaf.value) is not float:
+            g = _checked(p, g)
+        grads[p] = g
+        if not (g - g == 0.0 if type(g) is float else is_finite(g)):
             faults[p] = _fault(tape, leaf, run)
     arg_grads = _arg_grads(trace, args, found[len(leaves) :])
     return Differentiated(log_prob, leaves, grads, arg_grads, faults)
@@ -147,7 +150,7 @@ def _choice_gradients(
     tape, answer = Tape(), held(trace)
     chosen: dict[Address, Any] = {}
 
-    def choose(address: Address, distribution: Any, operands: list[Any], size: Any) -> Any:
+    def choose(address: Address, distribution: Any, operands: Operands, size: Any) -> Any:
         value = answer(address, distribution, operands, size)
         if address not in selection:
             return value
@@ -207,7 +210,8 @@ def _backward(done: Replayed, retval_grad: Any) -> list[Any]:
     if retval_grad is not None:
         seeds += _pair(done.retval, retval_grad, tape, "the return value")
     found = tape.gradients(seeds, done.sources)
-    return [_dense(g, leaf) for g, leaf in zip(found, done.sources, strict=True)]
+    pairs = zip(found, done.sources, strict=True)
+    return [g if type(g) is float else _dense(g, leaf) for g, leaf in pairs]
 
 
 def accumulate(
@@ -288,7 +292,7 @@ def _dense(g: Any, leaf: Box) -> Any:
     shape = shape_of(leaf.value)
     if g is None:
         return np.zeros(shape) if shape else 0.0
-    return g if type(g) is float or shape else float(g)
+    return g if shape else float(g)
 
 
 def _fault(tape: Tape, leaf: Box, run: Run) -> str | None:

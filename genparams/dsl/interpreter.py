@@ -44,7 +44,9 @@ class Body(Owner, Protocol):
     def refuse_wrong_arguments(self, args: tuple, kwargs: dict, error: TypeError) -> None: ...
 
 
-Choose = Callable[[Address, Any, list[Any], Any], Any]
+Operands = list[Any]
+"""A name for closures, whose annotations Python evaluates each time that they are made."""
+Choose = Callable[[Address, Any, Operands, Any], Any]
 Read = Callable[[Parameter], Any]
 
 _running: ContextVar["Run | None"] = ContextVar("genparams_run", default=None)

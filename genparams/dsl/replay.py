@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from genparams.autodiff import refusal
-from genparams.dsl.interpreter import Call, Choose, Read, Run
+from genparams.dsl.interpreter import Call, Choose, Operands, Read, Run
 from genparams.errors import (
     ForeignParameters,
     GenParamsError,
@@ -42,7 +42,7 @@ def held(trace: Trace, at_run: bool = False) -> Choose:
     """
     given = trace.choices._values
 
-    def choose(address: Address, distribution: Any, operands: list[Any], size: Any) -> Any:
+    def choose(address: Address, distribution: Any, operands: Operands, size: Any) -> Any:
         try:
             return given[address]
         except KeyError:

@@ -443,7 +443,7 @@ def test_values_that_are_read_beside_steps_are_whole_and_never_change():
         value, at = theta["W"].value, theta["W"].coordinates
         first = value[0], at[0], float(theta["s"].value[0])
         found = [bool(np.all(value == value[0])), bool(np.all(at == at[0]))]
-        natural, coordinates = theta["s"].at()[::-1]
+        natural, coordinates = theta["s"].at()[1::-1]
         found.append(bool(np.all(natural == np.exp(coordinates))))
         return all(found) and (value[0], at[0]) == first[:2]
 

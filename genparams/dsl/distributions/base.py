@@ -48,7 +48,7 @@ from genparams.errors import (
     nearest,
 )
 from genparams.keywords import answering
-from genparams.numeric import scalars
+from genparams.numeric import quiet, scalars
 from genparams.types import Address, global_name
 
 BLOCK = 32768
@@ -548,10 +548,7 @@ class Distribution(SingleChoice):
                 values.append(o)
             else:
                 return self._of_floats(self.density, operands, tape, values)
-        tape, values = strip(operands)
-        with np.errstate(all="ignore"):  # what is not finite is found by looking at the results
-            self._check(values[1:])
-            return self._of_arrays(operands, tape, values)
+        return self._of_arrays(operands)
 
     def log_probs_of(self, x: Any, args: Sequence[Any]) -> Any:
         """log p of each entry of the batch: an array, or one node on the tape of its boxes."""
@@ -562,7 +559,7 @@ class Distribution(SingleChoice):
         with np.errstate(all="ignore"):
             self._check(values[1:])
             log_density, pullbacks = self.terms(*values)
-            self._refuse_misfit(values, log_density)
+            self._refuse_misfit(values, shape_of(log_density))
             if not np.all(np.isfinite(raw(log_density))):
                 self._check_late(values[1:])
         if not shape_of(log_density) and type(log_density) is not Box:
@@ -578,16 +575,22 @@ class Distribution(SingleChoice):
                 edges.append((o, lambda g, pull=pull: pull(g)))
         return tape.record(log_density, edges)
 
-    def _of_arrays(self, operands: Sequence[Any], tape: Any, values: Sequence[Any]) -> Any:
+    @quiet
+    def _of_arrays(self, operands: Sequence[Any]) -> Any:
         """`log_prob_of` for a batch or for vectors."""
+        tape, values = strip(operands)
+        self._check(values[1:])
         wanted = [i for i, o in enumerate(operands) if type(o) is Box and o.tape is tape]
         log_prob, gradients = self._summed(values, wanted)
         if not math.isfinite(raw(log_prob)):
             self._check_late(values[1:])
         if tape is None:
             return log_prob
-        edges = [(operands[i], g) for i, g in zip(wanted, gradients, strict=True)]
-        return tape.record(log_prob, edges)
+        edges = tape.edges
+        child = tape.node()
+        for i, gradient in zip(wanted, gradients, strict=True):
+            edges.append((child, operands[i].index, gradient))
+        return Box(log_prob, tape, child)
 
     def _summed(self, values: Sequence[Any], wanted: list[int]) -> tuple[Any, list[Any]]:
         """The log density summed over the batch, and its gradients by the wanted values."""
@@ -596,21 +599,24 @@ class Distribution(SingleChoice):
             if len(blocks) > 1:
                 return self._summed_by_blocks(values, wanted, blocks)
         log_density, pullbacks = self.terms(*values)
-        self._refuse_misfit(values, log_density)
-        log_prob = total(log_density) if shape_of(log_density) else log_density
+        batch = shape_of(log_density)
+        self._refuse_misfit(values, batch)
+        log_prob = total(log_density) if batch else log_density
+        gradients = []
         for i in wanted:
-            if pullbacks[i] is None:
+            pull = pullbacks[i]
+            if pull is None:
                 raise self._no_derivative(i)
-        gradients = [pullbacks[i](1.0) for i in wanted]  # type: ignore[misc]
+            gradients.append(pull(1.0))
         return log_prob if type(log_prob) is Box else float(log_prob), gradients
 
-    def _refuse_misfit(self, values: Sequence[Any], log_density: Any) -> None:
+    def _refuse_misfit(self, values: Sequence[Any], batch: tuple[int, ...]) -> None:
         """Refuse a value of a replay that no longer has the shape of a draw."""
         shape = shape_of(values[0])
-        if shape[: len(shape) - self.kind.rank] != shape_of(log_density):
+        if shape[: len(shape) - self.kind.rank] != batch:
             raise ShapeError(
                 f"a value of {self.__name__} of shape {shape} does not fit the batch of shape "
-                f"{shape_of(log_density)} that its arguments have"
+                f"{batch} that its arguments have"
             )
 
     def _blocks(self, values: Sequence[Any]) -> list[list[Any]]:

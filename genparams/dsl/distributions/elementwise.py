@@ -75,18 +75,8 @@ def terms_of(density: Callable, support: Callable | None) -> Callable[..., Terms
                 return outside(values, inside)
         log_density, partials = density(arrays, *values)
         batch = shape_of(log_density)
-
-        def pullback(partial: Callable[[], Any], shape: tuple[int, ...]) -> Pullback:
-            def pull(g: Any) -> Any:
-                d = partial()
-                if shape_of(d) != batch:
-                    d = np.broadcast_to(d, batch)
-                return sum_to(d, shape) if is_one(g) else paired(g, d, shape)
-
-            return pull
-
         return log_density, [
-            None if partial is None else pullback(partial, shape_of(v))
+            None if partial is None else _pullback(partial, v, batch)
             for partial, v in zip(partials, values, strict=True)
         ]
 
@@ -111,6 +101,18 @@ def terms_of(density: Callable, support: Callable | None) -> Callable[..., Terms
         ]
 
     return terms
+
+
+def _pullback(partial: Callable[[], Any], value: Any, batch: tuple[int, ...]) -> Pullback:
+    """The pullback by a value of a batch of log densities, given their derivatives by it."""
+
+    def pull(g: Any) -> Any:
+        d, shape = partial(), shape_of(value)
+        if shape_of(d) != batch:
+            d = np.broadcast_to(d, batch)
+        return sum_to(d, shape) if is_one(g) else paired(g, d, shape)
+
+    return pull
 
 
 def per(m: Any, x: Any, y: Any) -> Any:
