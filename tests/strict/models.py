@@ -48,8 +48,8 @@ from genparams import (
     simplex,
     switch,
     truncated,
-    uniform,
     unfold,
+    uniform,
     zero_inflated,
 )
 
@@ -228,7 +228,7 @@ def log_density(x: Any, loc: Any, scale: Any) -> Any:
     return -z - np.exp(-z) - np.log(scale)
 
 
-def draw(rng: np.random.Generator, loc: Any, scale: Any, size: Any) -> Any:
+def draw(rng: np.random.Generator, loc: Any, scale: Any, size: tuple[int, ...]) -> Any:
     return loc - scale * np.log(rng.exponential(size=size))
 
 
