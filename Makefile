@@ -2,13 +2,18 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test oracles lint types benchmark clean
+.PHONY: demo test oldest oracles lint types benchmark clean
 
 demo: .venv/ready  ## fit a mixture to Old Faithful's eruptions and draw it
 	$(BIN)/python examples/old_faithful.py --plot old_faithful.png
 
 test: .venv/ready  ## run every test
 	$(BIN)/python -m pytest
+
+oldest:  ## run every test with the oldest numpy, scipy and autograd that pyproject.toml allows
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --editable . numpy==2.1.0 scipy==1.13.0 autograd==1.9.0 pytest hypothesis mpmath matplotlib scikit-learn
+	.venv-oldest/bin/python -m pytest
 
 oracles: .venv/ready  ## run the tests of updates beside optax and numba
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,oracles]'
@@ -33,4 +38,4 @@ benchmark: .venv/ready  ## training steps and updates against the same by hand i
 	touch $@
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .venv-oldest .pytest_cache .ruff_cache .hypothesis build dist

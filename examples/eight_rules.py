@@ -103,7 +103,7 @@ def draw(climbs, warmth, distress, file):
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        print("the picture needs matplotlib: pip install genparams[plot] adds it")
+        print("the picture needs matplotlib: pip install genparams[examples] adds it")
         return
     a, b = np.meshgrid(np.linspace(-1.0, 4.5, 120), np.linspace(-3.5, 0.5, 120))
     logits = a[..., np.newaxis] + b[..., np.newaxis] * warmth

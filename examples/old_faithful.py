@@ -89,7 +89,7 @@ def draw(waiting, found, path):
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        print("the picture needs matplotlib: pip install genparams[plot] adds it")
+        print("the picture needs matplotlib: pip install genparams[examples] adds it")
         return
     x = np.linspace(waiting.min() - 5.0, waiting.max() + 5.0, 400)[:, np.newaxis]
     z = (x - found["means"]) / found["stds"]

@@ -52,7 +52,7 @@ from genparams.dsl.distributions.mixture import mixture
 from genparams.dsl.distributions.multivariate import dirichlet, multinomial, mvnormal
 from genparams.dsl.distributions.own import distribution, from_scipy
 from genparams.dsl.distributions.transformed import affine, transformed
-from genparams.dsl.gen import GenerativeFunction, gen
+from genparams.dsl.gen import GenerativeFunction, GenFunction, gen
 from genparams.dsl.gradients import accumulate_param_gradients
 from genparams.dsl.interpreter import Call, param
 from genparams.dsl.parameters import (
@@ -76,6 +76,7 @@ from genparams.params import Parameter, ParamStore, real
 from genparams.trace.choices import ChoiceMap
 from genparams.trace.selection import Selection, everything, nothing, select
 from genparams.trace.trace import Trace
+from genparams.types import Constraint
 from genparams.update.adaptive import (
     scale_by_adadelta,
     scale_by_adam,
@@ -146,6 +147,8 @@ from genparams.update.schedules import (
 )
 from genparams.update.tracer import GradientTracer
 
+__version__ = "0.1.0"
+
 
 def __getattr__(name: str) -> Any:
     raise unknown_name(name, __all__)
@@ -164,8 +167,10 @@ __all__ = [
     "Adamax",
     "Call",
     "ChoiceMap",
+    "Constraint",
     "Distribution",
     "FixedStepGradientDescent",
+    "GenFunction",
     "GenParamsError",
     "GenParamsWarning",
     "GenerativeFunction",

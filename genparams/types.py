@@ -3,13 +3,36 @@
 import sys
 from collections.abc import Hashable
 from pickle import PicklingError
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+
+if TYPE_CHECKING:  # with defaults, so that `Call` and `GenFunction` can be written without [...]
+    from typing_extensions import ParamSpec, TypeVar
+
+    P = ParamSpec("P", default=...)
+    R = TypeVar("R", covariant=True, default=Any)
+else:
+    from typing import ParamSpec, TypeVar
+
+    P = ParamSpec("P")
+    R = TypeVar("R", covariant=True)
 
 Array = np.ndarray
 Address = tuple[Hashable, ...]
 """A path of keys; the empty path is the root."""
+
+
+class SupportsArray(Protocol):
+    """What numpy makes an array of: arrays, numbers of numpy, columns of a table."""
+
+    def __array__(self) -> np.ndarray[Any, Any]: ...
+
+
+Numbers = float | SupportsArray | list[Any] | tuple[Any, ...]
+"""A number or an array: the arguments of distributions, which broadcast."""
+Size = int | tuple[int, ...] | None
+"""The shape of a batch; None for the shape to which the arguments broadcast."""
 
 
 class Constraint(Protocol):

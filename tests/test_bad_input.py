@@ -4,6 +4,8 @@ Each row prepares models and returns the wrong thing to do. Every parameter, acc
 state of the models that it shows to `watch` is compared, to the bit, before and after.
 """
 
+# pyright: reportCallIssue=false, reportArgumentType=false, reportOperatorIssue=false
+
 import math
 from dataclasses import dataclass
 

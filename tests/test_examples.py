@@ -188,7 +188,7 @@ def test_a_picture_is_saved(name, tmp_path):
 def test_without_matplotlib_the_example_says_how_to_get_it(name, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     load(name).main(plot=tmp_path / "picture.png")
-    assert "pip install genparams[plot]" in capsys.readouterr().out
+    assert "pip install genparams[examples]" in capsys.readouterr().out
     assert not (tmp_path / "picture.png").exists()
 
 

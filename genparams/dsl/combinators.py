@@ -10,25 +10,26 @@ import inspect
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from itertools import repeat
 from numbers import Integral
-from typing import Any
+from typing import Any, Concatenate
 
 from genparams.dsl.gen import GenerativeFunction, GenFunction
 from genparams.errors import ArgumentError, ShapeError, nearest
 from genparams.keywords import explained
 from genparams.tree import brief
+from genparams.types import P, R
 
 
-def _combinator(make: Callable[..., GenFunction]) -> Callable[..., GenFunction]:
+def _combinator(make: Callable[P, R]) -> Callable[P, R]:
     """A combinator that makes one function of the same parts, however often it is asked.
 
     So `unfold(kernel)` in the body of a model is the same call in every run. The first part keeps
     the function, which pickles by its parts.
     """
 
-    explaining = explained(make)
+    explaining: Callable[..., Any] = explained(make)
 
     @functools.wraps(make)
-    def combined(*parts: Any, **named: Any) -> GenFunction:
+    def combined(*parts: Any, **named: Any) -> Any:
         given = [*parts, *named.values()]
         inner = [
             p for part in given for p in (part.values() if isinstance(part, Mapping) else [part])
@@ -58,10 +59,10 @@ def _key(part: Any) -> Any:
 
 @_combinator
 def map_(
-    kernel: GenerativeFunction,
+    kernel: GenerativeFunction[..., R],
     shared: Iterable[str] = (),
     arg_grads: Iterable[str] | None = None,
-) -> GenFunction:
+) -> GenFunction[..., list[R]]:
     """Run `kernel` once for each entry of its arguments; return the list of what it returned.
 
     Entry i is at address i; `ChoiceMap.rows` gives an array its addresses. Arguments are arrays or
@@ -124,7 +125,9 @@ def _length(name: str, a: Any) -> int:
 
 
 @_combinator
-def unfold(kernel: GenerativeFunction, arg_grads: Iterable[str] = ()) -> GenFunction:
+def unfold(
+    kernel: GenerativeFunction[..., R], arg_grads: Iterable[str] = ()
+) -> GenFunction[..., list[R]]:
     """Run `kernel(step, state, *shared)` `length` times, each on the state before it.
 
     Called as `unfold(kernel)(length, state, *shared)`; step i is at address i. Returns the
@@ -158,10 +161,10 @@ def unfold(kernel: GenerativeFunction, arg_grads: Iterable[str] = ()) -> GenFunc
 
 @_combinator
 def switch(
-    *branches: GenFunction | Mapping[Any, GenFunction],
+    *branches: GenFunction[..., R] | Mapping[Any, GenFunction[..., R]],
     arg_grads: Iterable[str] = (),
-    **cases: GenFunction,
-) -> GenFunction:
+    **cases: GenFunction[..., R],
+) -> GenFunction[..., R]:
     """Run the branch that the first argument names, on the other arguments.
 
     Called as `switch(f, g)(0, ...)` or `switch(low=f, high=g)("low", ...)`; a mapping from cases
@@ -196,8 +199,10 @@ def switch(
 
 @_combinator
 def recurse(
-    produce: GenerativeFunction, aggregate: GenerativeFunction, arg_grads: Iterable[str] = ()
-) -> GenFunction:
+    produce: GenerativeFunction[..., Any],
+    aggregate: GenerativeFunction[..., R],
+    arg_grads: Iterable[str] = (),
+) -> GenFunction[..., R]:
     """Grow a tree and gather it: `produce(x)` returns a value and the inputs of its children.
 
     Each child grows likewise; `aggregate(value, results)` makes a node's result of its value and
@@ -224,7 +229,9 @@ def recurse(
 
 
 @_combinator
-def mask(kernel: GenFunction, arg_grads: Iterable[str] = ()) -> GenFunction:
+def mask(
+    kernel: GenFunction[P, R], arg_grads: Iterable[str] = ()
+) -> GenFunction[Concatenate[bool, P], R | None]:
     """Run `kernel(*args)` where the first argument is true; else return None.
 
     Args:
@@ -251,7 +258,7 @@ def _refuse_other_than(kind: type, what: str, given: Any) -> None:
         )
 
 
-def _parameters(kernel: GenerativeFunction) -> list[inspect.Parameter]:
+def _parameters(kernel: GenerativeFunction[..., Any]) -> list[inspect.Parameter]:
     """A kernel's arguments; a distribution's are known by name."""
     if not isinstance(kernel, GenFunction):
         return [inspect.Parameter(n, _BY_PLACE) for n in kernel.argument_names]
@@ -294,7 +301,7 @@ def _named(
     name: str,
     signature: inspect.Signature | None = None,
     arg_grads: Iterable[str] = (),
-) -> GenFunction:
+) -> GenFunction[..., Any]:
     """A generative function of that name and with that signature, if it is known."""
     body.__name__ = body.__qualname__ = name
     if signature is not None:

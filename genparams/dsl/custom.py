@@ -9,7 +9,7 @@ compares it, and that of any model, with differences.
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, overload
 
 from genparams.autodiff import Box, np, operand, raw, shape_of, strip
 from genparams.dsl.distributions.base import once
@@ -22,16 +22,30 @@ from genparams.params import ParamStore
 from genparams.registry import register
 from genparams.trace.choices import frozen
 from genparams.tree import brief
-from genparams.types import Address, calling_module, global_name
+from genparams.types import Address, P, R, calling_module, global_name
 
 
+@overload
+def custom_gradient(
+    apply: Callable[P, R],
+    gradient: Callable[[Any, Any, Any], Sequence[Any]],
+    *,
+    arg_grads: Iterable[str] = (),
+) -> GenFunction[P, R]: ...
+@overload
+def custom_gradient(
+    apply: Callable[..., R],
+    gradient: Callable[[Any, Any, Any], Sequence[Any]],
+    params: Iterable[str],
+    arg_grads: Iterable[str] = (),
+) -> GenFunction[..., R]: ...
 @explained
 def custom_gradient(
     apply: Callable[..., Any],
-    gradient: Callable[..., Sequence[Any]],
+    gradient: Callable[[Any, Any, Any], Sequence[Any]],
     params: Iterable[str] = (),
     arg_grads: Iterable[str] = (),
-) -> GenFunction:
+) -> GenFunction[..., Any]:
     """A deterministic generative function with a gradient by hand.
 
         sine = custom_gradient(np.sin, lambda inputs, r, g: (np.cos(inputs[0]) * g,))
@@ -172,10 +186,10 @@ def _checked(given: Any, values: Sequence[Any], name: str) -> list[Any]:
     return checked
 
 
-class CustomRandom(GenerativeFunction):
+class CustomRandom(GenerativeFunction[..., Any]):
     """A random function of one choice with its own parameters, and gradients by hand."""
 
-    verbatim = True
+    verbatim: bool = True
 
     def __init__(
         self,
@@ -187,17 +201,17 @@ class CustomRandom(GenerativeFunction):
     ):
         self.__name__ = name
         self.__doc__ = log_prob.__doc__
-        self.params = ParamStore()
+        self.params: ParamStore = ParamStore()
         self.params.owner = name
         self.seen: dict[tuple[ParamStore, str], None] = {}
         self.grad_places: list[int] = []
         self.signature, self.param_names = _inputs(log_prob, params, skip=1)
         self.argument_names = list(self.signature.parameters)
-        self.arguments = dict.fromkeys([*self.argument_names, *self.param_names])
-        self.kind = Kind(0, frozen, continuous=True)
+        self.arguments: dict[str, Any] = dict.fromkeys([*self.argument_names, *self.param_names])
+        self.kind: Kind = Kind(0, frozen, continuous=True)
         self._sample, self._log_prob, self._gradients = sample, log_prob, gradients
 
-    def __call__(self, *args: Any, **named: Any) -> Call:
+    def __call__(self, *args: Any, **named: Any) -> Call[Any]:
         try:
             bound = self.signature.bind(*args, **named)
         except TypeError as error:
@@ -206,10 +220,10 @@ class CustomRandom(GenerativeFunction):
         bound.apply_defaults()
         return Call(self, bound.args, None)
 
-    def complete(self, args: tuple[Any, ...]) -> Call:
+    def complete(self, args: tuple[Any, ...]) -> Call[Any]:
         return self(*args)
 
-    def perform(self, run: Run, call: Call, key: Address) -> Any:
+    def perform(self, run: Run, call: Call[Any], key: Address) -> Any:
         own = [run.parameter(self, name) for name in self.param_names]
         return run.choice(self, (*call.args, *own), None, key)
 

@@ -5,7 +5,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from types import SimpleNamespace
-from typing import Any, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, cast, overload
 
 from genparams.dsl import edits, gradients
 from genparams.dsl.execution import (
@@ -33,7 +33,7 @@ from genparams.trace.choices import ChoiceMap
 from genparams.trace.results import Assessed, Generated, Proposed
 from genparams.trace.trace import Operations, Trace
 from genparams.tree import brief
-from genparams.types import Address, global_name, show
+from genparams.types import Address, P, R, global_name, show
 
 SHOWN = frozenset(
     [
@@ -62,11 +62,12 @@ _TRAIN = (
     observe="write generate(args, {address: value})",
     condition="write generate(args, {address: value})",
 )
-class GenerativeFunction(ABC):
+class GenerativeFunction(ABC, Generic[P, R]):
     """A function that makes random choices at addresses.
 
     Write t for its choices, x for its arguments and p(t; x) for the density of the choices given
-    the arguments.
+    the arguments. `GenerativeFunction[[float, int], str]` is the type of one that takes a float and
+    an int and returns a string.
     """
 
     __name__: str
@@ -89,15 +90,15 @@ class GenerativeFunction(ABC):
     argument_names: list[str]
 
     @abstractmethod
-    def __call__(self, *args: Any, **kwargs: Any) -> Call:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
         """A call, to be run at an address inside another generative function."""
 
     @abstractmethod
-    def perform(self, run: Run, call: Call, key: Address) -> Any:
+    def perform(self, run: Run, call: Call[Any], key: Address) -> Any:
         """Take part in an execution below `key`, empty at its root, and return the value."""
 
     @abstractmethod
-    def complete(self, args: tuple[Any, ...]) -> Call:
+    def complete(self, args: tuple[Any, ...]) -> Call[R]:
         """A call with these arguments, completed with defaults."""
 
     def _not_called(self, *args: Any) -> Any:
@@ -106,14 +107,15 @@ class GenerativeFunction(ABC):
             f'{self.__name__} was used as a value before it was called; write {call} @ "name"'
         )
 
-    __matmul__ = __rmatmul__ = __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = _not_called
-    __rmul__ = __truediv__ = __rtruediv__ = __pow__ = __neg__ = __float__ = _not_called
+    if not TYPE_CHECKING:  # a type checker reports them, as what a function does not have
+        __matmul__ = __rmatmul__ = __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = _not_called
+        __rmul__ = __truediv__ = __rtruediv__ = __pow__ = __neg__ = __float__ = _not_called
 
     def __dir__(self) -> list[str]:
         """What a user needs: not what the library asks of it."""
         return [n for n in there(self) if n in SHOWN or n.startswith("__")]
 
-    def __deepcopy__(self, memo: Any) -> "GenerativeFunction":
+    def __deepcopy__(self, memo: Any) -> "GenerativeFunction[P, R]":
         return self  # as functions are: a copied trace is of the same function
 
     @explained
@@ -163,13 +165,13 @@ class GenerativeFunction(ABC):
         return Generated((trace, weight))  # type: ignore[return-value]
 
     @explained
-    def propose(self, args: tuple[Any, ...] = (), rng: Rng = None) -> tuple[ChoiceMap, float, Any]:
+    def propose(self, args: tuple[Any, ...] = (), rng: Rng = None) -> tuple[ChoiceMap, float, R]:
         """Draw every choice; returns the choices, their log p(t; x), and the return value."""
         trace = self.simulate(args, rng)
         return Proposed((trace.choices, trace.log_prob, trace.retval))  # type: ignore[return-value]
 
     @explained
-    def assess(self, args: tuple[Any, ...], choices: Mapping[Any, Any]) -> tuple[float, Any]:
+    def assess(self, args: tuple[Any, ...], choices: Mapping[Any, Any]) -> tuple[float, R]:
         """log p(t; x) of a full set of choices, and the return value.
 
         Raises:
@@ -191,33 +193,35 @@ class GenerativeFunction(ABC):
         return Assessed((trace.log_prob, trace.retval))  # type: ignore[return-value]
 
 
-class GenFunction(GenerativeFunction):
+class GenFunction(GenerativeFunction[P, R]):
     """An ordinary function made generative: the result of `@gen`.
 
     Calling it gives a `Call`, to be run at an address inside another generative function. Its
     parameters live in `params` and belong to it alone.
     """
 
+    __wrapped__: Callable[P, R]
+
     def __init__(
         self,
-        body: Callable[..., Any],
+        body: Callable[P, R],
         arg_grads: Iterable[str] = (),
         params: ParamStore | None = None,
     ):
         functools.update_wrapper(self, body)
-        self.body = body
+        self.body: Callable[P, R] = body
         self._source = Source(body)
         self._was_read = False
-        self.params = ParamStore() if params is None else params
+        self.params: ParamStore = ParamStore() if params is None else params
         if params is None:
             self.params.owner = self.__name__
         if self.params.source is None:
             self.params.source = self._source
-        self.signature = inspect.signature(body)
-        self.origin = self
+        self.signature: inspect.Signature = inspect.signature(body)
+        self.origin: GenFunction[P, R] = self
         self.recipe: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]] | None = None
         self.seen: dict[tuple[ParamStore, str], None] = {}
-        self.arg_grads = _names(arg_grads)
+        self.arg_grads: tuple[str, ...] = _names(arg_grads)
         self.argument_names = list(self.signature.parameters)
         positional = [
             n for n, p in self.signature.parameters.items() if p.kind <= p.POSITIONAL_OR_KEYWORD
@@ -229,15 +233,15 @@ class GenFunction(GenerativeFunction):
                 )
         self.grad_places = [positional.index(name) for name in self.arg_grads]
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Call:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
         return Call(self, args, kwargs)
 
-    def inline(self, *args: Any, **kwargs: Any) -> Any:
+    def inline(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run in the caller's own address space, reading this function's parameters."""
         return self._run(running(f"{self.__name__}.inline(...)"), args, kwargs, ())
 
     @explained
-    def with_params(self, params: ParamStore) -> "GenFunction":
+    def with_params(self, params: ParamStore) -> "GenFunction[P, R]":
         """The same function over another store: a teacher and its student, an ensemble, a test.
 
         While it runs, whoever calls the original by its name, in recursion or through a
@@ -254,10 +258,12 @@ class GenFunction(GenerativeFunction):
         other.origin = self.origin
         return other
 
-    def perform(self, run: Run, call: Call, key: Address) -> Any:
+    def perform(self, run: Run, call: Call[Any], key: Address) -> Any:
         return self._run(run, call.args, call.options, key)
 
-    def _run(self, run: Run, args: tuple, kwargs: dict[str, Any] | None, key: Address) -> Any:
+    def _run(
+        self, run: Run, args: tuple[Any, ...], kwargs: dict[str, Any] | None, key: Address
+    ) -> Any:
         """Run the body, or that of the clone in whose run the original is called by name."""
         if not self._was_read:
             self._read()
@@ -280,7 +286,7 @@ class GenFunction(GenerativeFunction):
             )
         self._was_read = True
 
-    def complete(self, args: tuple[Any, ...]) -> Call:
+    def complete(self, args: tuple[Any, ...]) -> Call[R]:
         try:
             bound = self.signature.bind(*args)
         except TypeError as error:
@@ -316,9 +322,9 @@ class GenFunction(GenerativeFunction):
 
 
 @overload
-def gen(function: Callable[..., Any]) -> GenFunction: ...
+def gen(function: Callable[P, R]) -> GenFunction[P, R]: ...
 @overload
-def gen(*, arg_grads: Iterable[str]) -> Callable[[Callable[..., Any]], GenFunction]: ...
+def gen(*, arg_grads: Iterable[str]) -> Callable[[Callable[P, R]], GenFunction[P, R]]: ...
 @explained
 def gen(function: Callable[..., Any] | None = None, *, arg_grads: Iterable[str] = ()) -> Any:
     """Make an ordinary function generative.
@@ -340,7 +346,7 @@ def gen(function: Callable[..., Any] | None = None, *, arg_grads: Iterable[str] 
     return gen_function(function, arg_grads)
 
 
-def gen_function(function: Callable[..., Any], arg_grads: Iterable[str]) -> GenFunction:
+def gen_function(function: Callable[P, R], arg_grads: Iterable[str]) -> GenFunction[P, R]:
     """A generative function known by its name, in place of an older one of the same module."""
     _refuse_other_than_functions(function)
     made = GenFunction(function, arg_grads)
@@ -397,7 +403,7 @@ def _names(arg_grads: Any) -> tuple[str, ...]:
     return tuple(arg_grads)
 
 
-def _clone(origin: GenFunction, params: ParamStore) -> GenFunction:
+def _clone(origin: GenFunction[P, R], params: ParamStore) -> GenFunction[P, R]:
     return origin.with_params(params)
 
 

@@ -9,7 +9,7 @@ what is recorded is here, once.
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol
 
 from genparams.errors import (
     AddressConflict,
@@ -26,7 +26,7 @@ from genparams.errors import (
 )
 from genparams.params import Parameter, ParamStore, all_at_once, lock, real
 from genparams.trace.address import path
-from genparams.types import Address, Constraint, show
+from genparams.types import Address, Constraint, R, show
 
 
 class Owner(Protocol):
@@ -41,7 +41,9 @@ class Body(Owner, Protocol):
 
     body: Callable[..., Any]
 
-    def refuse_wrong_arguments(self, args: tuple, kwargs: dict, error: TypeError) -> None: ...
+    def refuse_wrong_arguments(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], error: TypeError
+    ) -> None: ...
 
 
 Operands = list[Any]
@@ -52,17 +54,20 @@ Read = Callable[[Parameter], Any]
 _running: ContextVar["Run | None"] = ContextVar("genparams_run", default=None)
 
 
-class Call:
-    """A generative function and its arguments, not yet run; `call @ address` runs it there."""
+class Call(Generic[R]):
+    """A generative function and its arguments, not yet run; `call @ address` runs it there.
+
+    `Call[float]` is the type of one whose value is a float.
+    """
 
     __slots__ = ("args", "fn", "options")
 
     def __init__(self, fn: Any, args: tuple[Any, ...], options: Any):
-        self.fn = fn
-        self.args = args
-        self.options = options
+        self.fn: Any = fn
+        self.args: tuple[Any, ...] = args
+        self.options: Any = options
 
-    def __matmul__(self, address: Any) -> Any:
+    def __matmul__(self, address: Any) -> R:
         run = _running.get()
         if run is None or run.function is None:  # none, or one that was interrupted as it ended
             raise NotRunning(
@@ -105,16 +110,13 @@ class Call:
         )
 
     __hash__ = None  # type: ignore[assignment]  # so that it is no address either
-    __eq__ = __ne__ = __mod__ = __floordiv__ = __round__ = _used
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = (
-        __pow__
-    ) = __rpow__ = _used
-    __neg__ = __abs__ = __lt__ = __le__ = __gt__ = __ge__ = __float__ = __int__ = __index__ = (
-        __bool__
-    ) = _used
-    __format__ = __and__ = __or__ = __iter__ = __len__ = __getitem__ = __rmatmul__ = __array__ = (
-        __array_ufunc__
-    ) = __array_function__ = _used
+    if not TYPE_CHECKING:  # a type checker reports them, as what a call does not have
+        __eq__ = __ne__ = __mod__ = __floordiv__ = __round__ = _used
+        __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _used
+        __truediv__ = __rtruediv__ = __pow__ = __rpow__ = __neg__ = __abs__ = _used
+        __lt__ = __le__ = __gt__ = __ge__ = __float__ = __int__ = __index__ = __bool__ = _used
+        __format__ = __and__ = __or__ = __iter__ = __len__ = __getitem__ = __rmatmul__ = _used
+        __array__ = __array_ufunc__ = __array_function__ = _used
 
 
 class Run:

@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import CodeType, FunctionType
-from typing import Any
+from typing import Any, get_origin
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -85,7 +85,8 @@ class Source:
         """
         if hasattr(type(function), "perform"):
             return True
-        if getattr(function, "__annotations__", {}).get("return") is Call:
+        returned = getattr(function, "__annotations__", {}).get("return")
+        if returned is Call or get_origin(returned) is Call:
             return True
         if not isinstance(function, FunctionType) or function.__globals__ is not self._globals:
             return False

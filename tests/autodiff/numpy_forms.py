@@ -1751,7 +1751,22 @@ def split(form: Form) -> Iterator[Form]:
 
 # Of a list or an array of objects alone these give something else than of its numbers, and numpy
 # shows the traced values to nobody: `and` and `or` of the objects, a fold in another order, bytes.
-OTHER_OF_OBJECTS = {"np.logical_and", "np.logical_or", "np.power", "np.arctan2", "np.frombuffer"}
+OTHER_OF_OBJECTS = {
+    *("np.logical_and", "np.logical_or", "np.power", "np.arctan2"),
+    *("np.frombuffer", "np.fromstring"),  # the latter reads bytes before numpy 2.3
+}
+
+
+def of_another_version(line: str) -> bool:
+    """Whether a line calls what the numpy or scipy that is installed does not have."""
+    name = line.split("(")[0]
+    if name.startswith(("np.", "special.")) and name not in functions():
+        return True
+    return line in SINCE and np.lib.NumpyVersion(np.__version__) < SINCE[line]
+
+
+SINCE = {"np.pad(M, {-1: (1, 0)})": "2.4.0"}
+"""The numpy that was the first to take a line."""
 
 
 def of_objects_alone(form: Form) -> bool:

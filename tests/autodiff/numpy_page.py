@@ -33,7 +33,8 @@ array beside it takes one. Alone in a call, `np.stack([a, 1.0])` is the form tha
 numpy turns a list into an array of objects by itself, and most of its functions take none. Of such
 a list alone `np.logical_and` and `np.logical_or` give what `and` and `or` give, the folds
 `np.power.reduce` and `np.arctan2.reduce` run in another order, `np.nan_to_num` changes nothing and
-`np.frombuffer` reads addresses. `np.isscalar` of a traced number is False.
+`np.frombuffer` reads addresses, as `np.fromstring` does before numpy 2.3. `np.isscalar` of a traced
+number is False.
 
 This page is written by `python tests/autodiff/numpy_page.py` from tests that call every public
 function in several forms and compare each gradient with a difference. It was written with

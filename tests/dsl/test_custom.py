@@ -151,7 +151,7 @@ def test_defaults_and_keywords_work_as_in_python():
     assert trace.accumulate_param_gradients(1.0)[1] == (8.0,)
     assert f.simulate((2.0,)).retval == 6.0
     with pytest.raises(ArgumentError, match="unexpected keyword argument 'y'"):
-        gen(lambda: f(2.0, y=1.0) @ "a").simulate()
+        gen(lambda: f(2.0, y=1.0) @ "a").simulate()  # pyright: ignore[reportCallIssue]
 
 
 def test_what_apply_takes_by_keyword_only_stays_at_its_default():

@@ -524,7 +524,7 @@ def test_a_clone_that_calls_itself_by_name_keeps_its_store():
 
 def test_a_clone_that_inlines_itself_by_name_keeps_its_store():
     @gen
-    def countdown(n):
+    def countdown(n) -> list[float]:
         a = param("a", 1.0)
         return [a] if n == 0 else [a, *countdown.inline(n - 1)]
 
@@ -559,7 +559,7 @@ def test_a_clone_keeps_its_store_through_combinators_and_other_functions():
 
 def test_inside_a_clone_another_clone_of_the_same_function_has_its_own_store():
     @gen
-    def f(depth):
+    def f(depth) -> list[float]:
         a = param("a", 1.0)
         return [a] if depth == 0 else [a, *(g(0) @ "other"), *(f(0) @ "same")]
 

@@ -49,12 +49,14 @@ from genparams.errors import (
 )
 from genparams.keywords import answering
 from genparams.numeric import quiet, scalars
-from genparams.types import Address, global_name
+from genparams.types import Address, P, R, Size, global_name
 
 BLOCK = 32768
 """Numbers in one temporary of a block: a handful of them stay in a core's cache."""
 
-Size = int | tuple[int, ...] | None
+_BY_PLACE = inspect.Parameter.POSITIONAL_OR_KEYWORD
+_BY_NAME = inspect.Parameter.KEYWORD_ONLY
+
 Pullback = Callable[[Any], Any]
 Terms = tuple[Any, Sequence[Pullback | None]]
 
@@ -110,18 +112,15 @@ _OF_ARRAYS = "write log_prob(x, *args), its logarithm, or log_probs for one of e
     logpmf=_OF_ARRAYS,
     rvs="write sample(*args, rng=...)",
 )
-class SingleChoice(GenerativeFunction):
+class SingleChoice(GenerativeFunction[P, R]):
     """A generative function with one choice, its value: a distribution, or a product of several."""
 
     arguments: dict[str, Domain]
     kind: Kind
-    verbatim = False
+    verbatim: bool = False
     """Whether arguments arrive as they were given, and not as floats and arrays of floats."""
     recipe: tuple[Callable[..., Any], tuple[Any, ...]] | None = None
     """What makes it anew: a function and its arguments."""
-
-    @abstractmethod
-    def __call__(self, *args: Any, size: Size = None, **named: Any) -> Call: ...
 
     @abstractmethod
     def draw(self, rng: Any, args: Sequence[Any], size: Any) -> Any:
@@ -156,11 +155,13 @@ class SingleChoice(GenerativeFunction):
     def support(self) -> str:
         """The values that have a density, in words."""
 
-    def perform(self, run: Run, call: Call, key: Address) -> Any:
+    def perform(self, run: Run, call: Call[Any], key: Address) -> Any:
         return run.choice(self, call.args, call.options, key)
 
-    def complete(self, args: tuple[Any, ...]) -> Call:
-        return self(*args) if len(args) < len(self.arguments) else self._whole(args)
+    def complete(self, args: tuple[Any, ...]) -> Call[R]:
+        if len(args) < len(self.arguments):
+            return self(*args)  # pyright: ignore[reportCallIssue]
+        return self._whole(args)
 
     def operands(self, args: Sequence[Any]) -> list[Any]:
         """Arguments from outside as floats, arrays of floats and boxes.
@@ -183,32 +184,33 @@ class SingleChoice(GenerativeFunction):
         each = {name: domain.smooth for name, domain in self.arguments.items()}
         return {"x": self.kind.continuous, **each}
 
-    def log_prob(self, x: Any, *args: Any, **named: Any) -> Any:
+    def log_prob(self, x: Any, *args: P.args, **named: P.kwargs) -> Any:
         """log p(x), summed over the batch; -inf outside the support.
 
         The value and the arguments broadcast. The gradient flows through all that are traced.
         """
         return self(*args, **named).log_prob(x)
 
-    def log_probs(self, x: Any, *args: Any, **named: Any) -> Any:
+    def log_probs(self, x: Any, *args: P.args, **named: P.kwargs) -> Any:
         """log p of each entry of the batch, in the shape of the batch."""
         return self(*args, **named).log_probs(x)
 
     def sample(self, *args: Any, size: Size = None, rng: Rng = None, **named: Any) -> Any:
         """Draw a value; `rng` is a generator, a seed, or None for fresh randomness."""
-        return self(*args, size=size, **named).sample(rng=rng)
+        call = self(*args, size=size, **named)  # pyright: ignore[reportCallIssue]
+        return call.sample(rng=rng)
 
-    def log_prob_called(self, x: Any, call: Call) -> Any:
+    def log_prob_called(self, x: Any, call: Call[Any]) -> Any:
         """The work of `Call.log_prob`."""
         operands = self.operands(call.args)
         return self.log_prob_of(self.fitted(x, operands, call.options), operands)
 
-    def log_probs_called(self, x: Any, call: Call) -> Any:
+    def log_probs_called(self, x: Any, call: Call[Any]) -> Any:
         """The work of `Call.log_probs`."""
         operands = self.operands(call.args)
         return self.log_probs_of(self.fitted(x, operands, call.options), operands)
 
-    def sample_called(self, call: Call, size: Size, rng: Rng) -> Any:
+    def sample_called(self, call: Call[Any], size: Size, rng: Rng) -> Any:
         """The work of `Call.sample`."""
         if size is not None and call.options is not None:
             raise ArgumentError(f"{call!r} has size {call.options!r} already; give one of the two")
@@ -239,7 +241,7 @@ class SingleChoice(GenerativeFunction):
         """Pickled by what it was made of, or by its name in the module of its functions."""
         return self.recipe or global_name(self, self.__module__)
 
-    def _whole(self, args: tuple[Any, ...], size: Size = None) -> Call:
+    def _whole(self, args: tuple[Any, ...], size: Size = None) -> Call[R]:
         """A call with every argument, in order."""
         if len(args) != len(self.arguments):
             raise self._wrong_arguments(len(args))
@@ -248,6 +250,23 @@ class SingleChoice(GenerativeFunction):
     def _wrong_arguments(self, count: int, named: Iterable[str] = ()) -> ArgumentError:
         also = f" and {', '.join(named)}" if named else ""
         return ArgumentError(f"write {self!r}; got {count} by position{also}")
+
+
+class _Signature:
+    """`__signature__` of a distribution, made of its names when `inspect.signature` asks for it."""
+
+    def __get__(self, made: "Distribution | None", owner: type) -> inspect.Signature:
+        if made is None or not all(map(str.isidentifier, made.arguments)):
+            raise AttributeError("__signature__")
+        places = [
+            inspect.Parameter(
+                name,
+                _BY_PLACE if i < made._positional else _BY_NAME,
+                default=made._defaults.get(name, inspect.Parameter.empty),
+            )
+            for i, name in enumerate(made.arguments)
+        ]
+        return inspect.Signature([*places, inspect.Parameter("size", _BY_NAME, default=None)])
 
 
 def _documented(doc: str, name: str, arguments: dict[str, Domain], within: str) -> str:
@@ -273,7 +292,7 @@ def _documented(doc: str, name: str, arguments: dict[str, Domain], within: str) 
     )
 
 
-class Distribution(SingleChoice):
+class Distribution(SingleChoice[P, R]):
     """A generative function with one choice, its value.
 
     `normal(mu, std) @ "y"` draws inside a generative function; `normal.log_prob(y, mu, std)` is its
@@ -281,6 +300,10 @@ class Distribution(SingleChoice):
     array-valued choice is that many independent draws and its log probability is their sum. `size`
     asks for that many draws, as in numpy.
     """
+
+    __wrapped__: Callable[..., Any]
+    """The function that tells how it is called: its declaration, or a user's log density."""
+    __signature__: Any = _Signature()
 
     def __init__(
         self,
@@ -291,7 +314,7 @@ class Distribution(SingleChoice):
         terms: Callable[..., Terms],
         density: Callable[..., tuple[Any, Sequence[Callable[[], Any] | None]]] | None = None,
         support: Callable[..., Any] | None = None,
-        keywords: dict[str, Callable[..., Call]] | None = None,
+        keywords: dict[str, Callable[..., Call[Any]]] | None = None,
         positional: int | None = None,
         joint: Callable[..., None] | None = None,
         width: int = 1,
@@ -333,7 +356,9 @@ class Distribution(SingleChoice):
 
     # --- calling
 
-    def __call__(self, *args: Any, size: Size = None, **named: Any) -> Call:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
+        named: dict[str, Any] = kwargs
+        size = named.pop("size", None) if named else None
         if not named and len(args) == self._complete:
             return Call(self, args, size)
         for keyword, alternative in self._keywords.items():

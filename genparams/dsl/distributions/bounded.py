@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from genparams.autodiff import np, raw, shape_of, special, sum_to
+from genparams.dsl.distributions import signatures
 from genparams.dsl.distributions.base import Distribution, Pullback, Terms, is_one
 from genparams.dsl.distributions.continuous import log_beta_density
 from genparams.dsl.distributions.domains import (
@@ -18,6 +19,7 @@ from genparams.dsl.distributions.domains import (
     weights,
 )
 from genparams.dsl.distributions.elementwise import elementwise
+from genparams.dsl.distributions.signatures import called_as
 from genparams.errors import ShapeError
 from genparams.numeric import HALF_LOG_TWO_PI
 
@@ -108,6 +110,7 @@ def _near(m, z):
     return m.where(z > _DISTANT, _DISTANT, m.where(z < -_DISTANT, -_DISTANT, z))
 
 
+@called_as(signatures.truncated_normal)
 @elementwise(
     mu=finite,
     std=above_zero,
@@ -198,6 +201,7 @@ def _one_less_mean_cosine(m, kappa):
     return m.choose(large, by_series, by_bessel)
 
 
+@called_as(signatures.von_mises)
 @elementwise(
     mu=anything,
     kappa=at_least_zero,
@@ -225,6 +229,7 @@ def von_mises(m, x, mu, kappa):
 # --- Between bounds, in pieces
 
 
+@called_as(signatures.beta_uniform)
 @elementwise(
     theta=probability,
     alpha=above_zero,
@@ -317,23 +322,24 @@ def _draw_piecewise_uniform(rng: Any, bounds: Any, probs: Any, size: tuple[int, 
     return np.where(x < bounds[..., -1], x, 0.5 * (low + high))
 
 
-piecewise_uniform = Distribution(
-    "piecewise_uniform",
-    {
-        "bounds": Domain(
-            "finite and increasing along the last axis",
-            finite.test,
-            rank=1,
-            member=lambda v: np.all(v[..., 1:] > v[..., :-1], axis=-1),
-        ),
-        "probs": weights,
-    },
-    real_number,
-    _draw_piecewise_uniform,
-    _piecewise_uniform_terms,
-    joint=_pieces_fit,
-    within="the numbers between the first of bounds and the last",
-    doc="""Uniform between neighbours of K + 1 increasing `bounds`, in piece k with probability
+piecewise_uniform = called_as(signatures.piecewise_uniform)(
+    Distribution(
+        "piecewise_uniform",
+        {
+            "bounds": Domain(
+                "finite and increasing along the last axis",
+                finite.test,
+                rank=1,
+                member=lambda v: np.all(v[..., 1:] > v[..., :-1], axis=-1),
+            ),
+            "probs": weights,
+        },
+        real_number,
+        _draw_piecewise_uniform,
+        _piecewise_uniform_terms,
+        joint=_pieces_fit,
+        within="the numbers between the first of bounds and the last",
+        doc="""Uniform between neighbours of K + 1 increasing `bounds`, in piece k with probability
     probs[k].
 
     log p(x) = log probs[k] - log(bounds[k + 1] - bounds[k]),   bounds[k] <= x < bounds[k + 1]
@@ -341,4 +347,5 @@ piecewise_uniform = Distribution(
     for bounds[0] < x < bounds[K]. `bounds` has shape (..., K + 1) and `probs` (..., K). The
     gradient by `probs` is that of free entries, 1 / probs[k].
     """,
+    )
 )

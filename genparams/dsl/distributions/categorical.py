@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, final
 
 from genparams.autodiff import np, raw, shape_of, special, sum_to
-from genparams.dsl.distributions.base import Distribution, SingleChoice, Size, made_of_parts
+from genparams.dsl.distributions import signatures
+from genparams.dsl.distributions.base import Distribution, SingleChoice, made_of_parts
 from genparams.dsl.distributions.discrete import is_whole
 from genparams.dsl.distributions.domains import (
     Domain,
@@ -15,9 +16,11 @@ from genparams.dsl.distributions.domains import (
     weights,
     whole,
 )
+from genparams.dsl.distributions.signatures import called_as
 from genparams.dsl.interpreter import Call
 from genparams.errors import ArgumentError, DistributionError, ShapeError, nearest
 from genparams.numeric import scalars
+from genparams.types import Size
 
 _logits = Domain(
     "below infinity and not NaN, with a finite one along the last axis",
@@ -102,18 +105,20 @@ _categorical_logits = Distribution(
     doc="`categorical` by log weights: log p(x) = logits[x] - log sum_k exp(logits[k]).",
 )
 
-categorical = Distribution(
-    "categorical",
-    {"probs": weights},
-    whole,
-    _draw_categorical,
-    _categorical_terms,
-    keywords={
-        "labels": lambda *args, **named: _by_labels(*args, **named),
-        "logits": _categorical_logits,
-    },
-    within="the whole numbers from 0 to K - 1, for K probs",
-    doc="""One of 0, 1, ..., K - 1, by `probs` along their last axis, or by log weights `logits=`.
+categorical = called_as(signatures.categorical)(
+    Distribution(
+        "categorical",
+        {"probs": weights},
+        whole,
+        _draw_categorical,
+        _categorical_terms,
+        keywords={
+            "labels": lambda *args, **named: _by_labels(*args, **named),
+            "logits": _categorical_logits,
+        },
+        within="the whole numbers from 0 to K - 1, for K probs",
+        doc="""One of 0, 1, ..., K - 1, by `probs` along their last axis, or by log weights
+    `logits=`.
 
     log p(x) = log probs[x]
 
@@ -124,6 +129,7 @@ categorical = Distribution(
     the one of free entries, 1 / probs[x] at x: a parameter with the constraint `simplex` or
     `logits=` carries it to coordinates that sum to one.
     """,
+    )
 )
 
 

@@ -8,7 +8,6 @@ from genparams.autodiff import Box, np, operand, raw, shape_of, sum_to
 from genparams.dsl.distributions.base import (
     Distribution,
     SingleChoice,
-    Size,
     Terms,
     base_of,
     made_of_parts,
@@ -19,12 +18,13 @@ from genparams.dsl.distributions.domains import Domain, Kind, probability
 from genparams.dsl.interpreter import Call
 from genparams.errors import ArgumentError, ShapeError
 from genparams.keywords import explained
+from genparams.types import Numbers, R, Size
 
 # --- Products
 
 
 @explained
-def product(parts: Sequence[Call], size: Size = None) -> Call:
+def product(parts: Sequence[Call[Any]], size: Size = None) -> Call[tuple[Any, ...]]:
     """Independent parts as one choice; its value is a tuple with one entry for each.
 
         log p(x) = log p_1(x[0]) + log p_2(x[1]) + ...
@@ -162,7 +162,7 @@ class Product(Several):
 
 
 @explained
-def zero_inflated(prob_zero: Any, base: Call, size: Size = None) -> Call:
+def zero_inflated(prob_zero: Numbers, base: Call[R], size: Size = None) -> Call[R]:
     """0 with probability `prob_zero`, else a draw of a discrete distribution.
 
         log p(0) = log(prob_zero + (1 - prob_zero) p_base(0))

@@ -4,8 +4,10 @@ import math
 import sys
 
 from genparams.autodiff import np
+from genparams.dsl.distributions import signatures
 from genparams.dsl.distributions.domains import above_zero, anything, in_order
 from genparams.dsl.distributions.elementwise import elementwise, per
+from genparams.dsl.distributions.signatures import called_as
 from genparams.numeric import (
     FEW,
     HALF_LOG_TWO_PI,
@@ -29,6 +31,7 @@ _ZERO = 1e-290
 """Below it products are rounded to fewer digits."""
 
 
+@called_as(signatures.normal)
 @elementwise(mu=anything, std=above_zero, draw=lambda rng, mu, std, size: rng.normal(mu, std, size))
 def normal(m, x, mu, std):
     """The normal distribution with mean `mu` and standard deviation `std` (not variance).
@@ -42,6 +45,7 @@ def normal(m, x, mu, std):
     )
 
 
+@called_as(signatures.lognormal)
 @elementwise(
     mu=anything,
     sigma=above_zero,
@@ -85,6 +89,7 @@ def _half_step(m, df):
     return m.where(large, series, exact), slope
 
 
+@called_as(signatures.student_t)
 @elementwise(
     df=above_zero,
     loc=anything,
@@ -136,6 +141,7 @@ def student_t(m, x, df, loc, scale):
     )
 
 
+@called_as(signatures.located)
 @elementwise(
     loc=anything, scale=above_zero, draw=lambda rng, loc, scale, size: rng.laplace(loc, scale, size)
 )
@@ -171,6 +177,7 @@ def _square_over(m, z):
     return m.where(far, 1.0, (y - 1.0) * (y + 1.0) / (y * y + 1.0))
 
 
+@called_as(signatures.located)
 @elementwise(
     loc=anything,
     scale=above_zero,
@@ -193,6 +200,7 @@ def cauchy(m, x, loc, scale):
     )
 
 
+@called_as(signatures.scaled)
 @elementwise(
     scale=above_zero,
     support=lambda x, scale: x >= 0.0,
@@ -212,6 +220,7 @@ def half_cauchy(m, x, scale):
     )
 
 
+@called_as(signatures.scaled)
 @elementwise(
     scale=above_zero,
     support=lambda x, scale: x >= 0.0,
@@ -230,6 +239,7 @@ def half_normal(m, x, scale):
     )
 
 
+@called_as(signatures.located)
 @elementwise(
     loc=anything,
     scale=above_zero,
@@ -255,6 +265,7 @@ def _low_below_high(low, high):
     in_order("uniform", low, high, low < high)
 
 
+@called_as(signatures.between)
 @elementwise(
     low=anything,
     high=anything,
@@ -272,6 +283,7 @@ def uniform(m, x, low, high):
     return -m.log(width) + 0.0 * x, (lambda: 0.0 * x, lambda: 1.0 / width, lambda: -1.0 / width)
 
 
+@called_as(signatures.rated)
 @elementwise(
     rate=above_zero,
     support=lambda x, rate: (x >= 0.0) & (x < math.inf),
@@ -341,6 +353,7 @@ def _gamma_by_rate(m, x, shape, rate):
     )
 
 
+@called_as(signatures.gamma)
 @elementwise(
     shape=above_zero,
     scale=above_zero,
@@ -367,6 +380,7 @@ def gamma(m, x, shape, scale):
     )
 
 
+@called_as(signatures.shaped)
 @elementwise(
     shape=above_zero,
     scale=above_zero,
@@ -391,6 +405,7 @@ def inv_gamma(m, x, shape, scale):
     )
 
 
+@called_as(signatures.shaped)
 @elementwise(
     shape=above_zero,
     scale=above_zero,
@@ -450,6 +465,7 @@ def log_beta_density(m, x, alpha, beta):
     )
 
 
+@called_as(signatures.beta)
 @elementwise(
     alpha=above_zero,
     beta=above_zero,

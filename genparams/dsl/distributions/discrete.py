@@ -1,6 +1,7 @@
 """Distributions over whole numbers and truth values."""
 
 from genparams.autodiff import np, special
+from genparams.dsl.distributions import signatures
 from genparams.dsl.distributions.domains import (
     Domain,
     above_zero,
@@ -14,6 +15,7 @@ from genparams.dsl.distributions.domains import (
     whole_number,
 )
 from genparams.dsl.distributions.elementwise import elementwise, per
+from genparams.dsl.distributions.signatures import called_as
 from genparams.numeric import (
     FEW,
     binomial_excess,
@@ -49,6 +51,7 @@ def _bernoulli_logits(m, x, logits):
     return m.log_expit(toward), (None, lambda: side * m.expit(-toward))
 
 
+@called_as(signatures.bernoulli)
 @elementwise(
     probs=probability,
     kind=boolean,
@@ -124,6 +127,7 @@ def _binomial_logits(m, x, n, logits):
     )
 
 
+@called_as(signatures.binomial)
 @elementwise(
     n=count,
     probs=probability,
@@ -150,6 +154,7 @@ def binomial(m, x, n, probs):
     )
 
 
+@called_as(signatures.rated)
 @elementwise(
     rate=at_least_zero,
     kind=whole,
@@ -182,6 +187,7 @@ def _draw_geometric(rng, probs, size):
     return x
 
 
+@called_as(signatures.geometric)
 @elementwise(
     probs=_chance,
     kind=whole,
@@ -200,6 +206,7 @@ def geometric(m, x, probs):
     )
 
 
+@called_as(signatures.neg_binomial)
 @elementwise(
     r=above_zero,
     probs=_chance,
@@ -243,6 +250,7 @@ def neg_binomial(m, x, r, probs):
     )
 
 
+@called_as(signatures.beta_binomial)
 @elementwise(
     n=count,
     alpha=above_zero,
@@ -314,6 +322,7 @@ def beta_binomial(m, x, n, alpha, beta):
     )
 
 
+@called_as(signatures.between)
 @elementwise(
     low=whole_number,
     high=whole_number,

@@ -14,7 +14,6 @@ from genparams.autodiff import np, raw, scatter, shape_of, sum_to
 from genparams.dsl.distributions.base import (
     Distribution,
     SingleChoice,
-    Size,
     Terms,
     base_of,
     made_of_parts,
@@ -36,6 +35,7 @@ from genparams.dsl.interpreter import Call
 from genparams.errors import ArgumentError, DistributionError
 from genparams.keywords import explained
 from genparams.numeric import arrays
+from genparams.types import Numbers, R, Size
 
 Formula = Callable[..., tuple[Any, Sequence[Slope | None]]]
 """`formula(m, x, *args)` is a log density, with its derivatives by x and by each argument; None by
@@ -190,7 +190,9 @@ SMALLEST = -1e8
 
 
 @explained
-def truncated(base: Call, low: Any = None, high: Any = None, size: Size = None) -> Call:
+def truncated(
+    base: Call[R], low: Numbers | None = None, high: Numbers | None = None, size: Size = None
+) -> Call[R]:
     """A distribution kept to the closed interval from `low` to `high`; None is no limit.
 
         log p(x) = log p_base(x) - log P(low <= X <= high),    low <= x <= high
@@ -345,7 +347,9 @@ WIDTH = 16
 
 
 @explained
-def censored(base: Call, low: Any = None, high: Any = None, size: Size = None) -> Call:
+def censored(
+    base: Call[R], low: Numbers | None = None, high: Numbers | None = None, size: Size = None
+) -> Call[R]:
     """A distribution recorded at the limit `low` or `high` beyond it; None is no limit.
 
         log p(x) = log P(X <= low)       x <= low

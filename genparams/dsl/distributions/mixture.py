@@ -13,7 +13,6 @@ from typing import Any, final
 from genparams.autodiff import Box, np, raw, shape_of, sum_to
 from genparams.dsl.distributions.base import (
     Distribution,
-    Size,
     Terms,
     is_one,
     made_of_parts,
@@ -31,6 +30,7 @@ from genparams.dsl.distributions.domains import Domain, Kind, weights
 from genparams.dsl.interpreter import Call
 from genparams.errors import ArgumentError, ShapeError
 from genparams.keywords import explained
+from genparams.types import Numbers, R, Size
 
 WIDTH = 4  # a guess at the number of components, to size blocks
 
@@ -38,7 +38,9 @@ Row = tuple[Distribution, ...]
 
 
 @explained
-def mixture(weights: Any, components: Call | Sequence[Call], size: Size = None) -> Call:
+def mixture(
+    weights: Numbers, components: Call[R] | Sequence[Call[R]], size: Size = None
+) -> Call[R]:
     """A mixture: the component k is drawn with probability weights[k], then the value from it.
 
         log p(x) = log sum_k weights[k] p_k(x)

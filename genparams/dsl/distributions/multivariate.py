@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from genparams.autodiff import np, raw, shape_of, special, sum_to
+from genparams.dsl.distributions import signatures
 from genparams.dsl.distributions.base import Distribution, Pullback, Terms, is_one, once
 from genparams.dsl.distributions.domains import (
     Domain,
@@ -22,6 +23,7 @@ from genparams.dsl.distributions.domains import (
     whole,
 )
 from genparams.dsl.distributions.elementwise import per
+from genparams.dsl.distributions.signatures import called_as
 from genparams.errors import DistributionError, ShapeError
 from genparams.numeric import FEW, arrays, deviance, exact_product, psi_less_log, stirling
 
@@ -241,15 +243,16 @@ _mvnormal_tril = Distribution(
     doc="`mvnormal` by the lower Cholesky factor L of its covariance, cov = L L^T.",
 )
 
-mvnormal = Distribution(
-    "mvnormal",
-    {"mean": any_vector, "cov": _square},
-    real_vector,
-    _draw_mvnormal,
-    _mvnormal_terms,
-    keywords={"scale_tril": _mvnormal_tril},
-    joint=_same_size("cov"),
-    doc="""The multivariate normal distribution with a covariance, or its lower Cholesky factor
+mvnormal = called_as(signatures.mvnormal)(
+    Distribution(
+        "mvnormal",
+        {"mean": any_vector, "cov": _square},
+        real_vector,
+        _draw_mvnormal,
+        _mvnormal_terms,
+        keywords={"scale_tril": _mvnormal_tril},
+        joint=_same_size("cov"),
+        doc="""The multivariate normal distribution with a covariance, or its lower Cholesky factor
     `scale_tril=`.
 
     log p(x) = -(x - mean)^T cov^-1 (x - mean) / 2 - log det(cov) / 2 - d log(2 pi) / 2
@@ -258,6 +261,7 @@ mvnormal = Distribution(
     `cov` is
     symmetric: -(cov^-1 - cov^-1 (x - mean) (x - mean)^T cov^-1) / 2.
     """,
+    )
 )
 
 
@@ -367,21 +371,23 @@ def _no_counts(row: Any) -> str:
     return f"has an entry {bad[0].item()!r}" if bad.size else _sum_in_words(row)
 
 
-dirichlet = Distribution(
-    "dirichlet",
-    {"alpha": above_zero.within(1)},
-    bound_vector,
-    _draw_dirichlet,
-    _dirichlet_terms,
-    within="vectors of numbers of at least 0 that sum to 1",
-    fault=_off_the_simplex,
-    doc="""The Dirichlet distribution over vectors of positive numbers that sum to 1; `alpha` has
-    shape (..., K).
+dirichlet = called_as(signatures.dirichlet)(
+    Distribution(
+        "dirichlet",
+        {"alpha": above_zero.within(1)},
+        bound_vector,
+        _draw_dirichlet,
+        _dirichlet_terms,
+        within="vectors of numbers of at least 0 that sum to 1",
+        fault=_off_the_simplex,
+        doc="""The Dirichlet distribution over vectors of positive numbers that sum to 1; `alpha`
+    has shape (..., K).
 
     log p(x) = sum_k (alpha_k - 1) log x_k + log Gamma(sum_k alpha_k) - sum_k log Gamma(alpha_k)
 
     The gradient by x is that of free entries.
     """,
+    )
 )
 
 
@@ -412,19 +418,21 @@ def _draw_multinomial(rng: Any, n: Any, probs: Any, size: tuple[int, ...]) -> An
     return rng.multinomial(np.asarray(n, dtype=np.int64), probs, size)
 
 
-multinomial = Distribution(
-    "multinomial",
-    {"n": count, "probs": weights},
-    Kind(1, whole.convert),
-    _draw_multinomial,
-    _multinomial_terms,
-    within="vectors of whole numbers from 0 on that sum to n",
-    fault=_no_counts,
-    event=lambda args: shape_of(args[1])[-1:],
-    doc="""How often each of K outcomes came up in `n` trials; `probs` has shape (..., K).
+multinomial = called_as(signatures.multinomial)(
+    Distribution(
+        "multinomial",
+        {"n": count, "probs": weights},
+        Kind(1, whole.convert),
+        _draw_multinomial,
+        _multinomial_terms,
+        within="vectors of whole numbers from 0 on that sum to n",
+        fault=_no_counts,
+        event=lambda args: shape_of(args[1])[-1:],
+        doc="""How often each of K outcomes came up in `n` trials; `probs` has shape (..., K).
 
     log p(x) = log n! + sum_k (x_k log probs_k - log x_k!)
 
     for whole x_k that sum to n. The gradient by `probs` is that of free entries, x_k / probs_k.
     """,
+    )
 )

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, overload
 
 from genparams.autodiff import Box, Tape, np, raw, shape_of, strip, sum_to
 from genparams.dsl.distributions.base import Distribution, Terms, once
@@ -18,6 +18,22 @@ _any = Domain("a number", None)
 _GIVE_GRADIENTS = "give gradients=, written in functions of numpy"
 
 
+@overload
+def distribution(
+    sample: Callable[..., Any],
+    log_prob: Callable[..., Any],
+    gradients: Callable[..., Sequence[Any]] | None = None,
+    name: str | None = None,
+    discrete: bool = False,
+) -> Distribution: ...
+@overload
+def distribution(
+    sample: Callable[..., Any],
+    log_prob: None = None,
+    gradients: Callable[..., Sequence[Any]] | None = None,
+    name: str | None = None,
+    discrete: bool = False,
+) -> Callable[[Callable[..., Any]], Distribution]: ...
 @explained
 def distribution(
     sample: Callable[..., Any],
@@ -61,7 +77,7 @@ def distribution(
     arguments = _arguments(log_prob)
     names = list(arguments)
     called = name or getattr(log_prob, "__name__", "distribution")
-    return _made(
+    made = _made(
         called,
         dict.fromkeys(names, _any),
         lambda rng, *args, size: np.asarray(sample(rng, *args, size=size)),
@@ -72,6 +88,8 @@ def distribution(
         getattr(log_prob, "__module__", __name__),
         {n: value for n, value in arguments.items() if value is not inspect.Parameter.empty},
     )
+    made.__wrapped__ = log_prob
+    return made
 
 
 def _arguments(log_prob: Callable[..., Any]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Protocol
 from genparams.autodiff import Box, Tape, np, raw, shape_of, sum_to
 from genparams.dsl.distributions.base import (
     Distribution,
-    Size,
     Terms,
     base_of,
     is_one,
@@ -28,6 +27,7 @@ from genparams.dsl.distributions.domains import (
 from genparams.dsl.interpreter import Call
 from genparams.errors import ArgumentError, ShapeError
 from genparams.keywords import explained
+from genparams.types import Size
 
 Shape = tuple[int, ...]
 

@@ -1,5 +1,7 @@
 """Distributions at the ends of their supports, outside, far out, and given what they refuse."""
 
+# pyright: reportCallIssue=false
+
 import math
 import re
 from typing import Any

@@ -1,0 +1,76 @@
+"""The package as it is built: its version, its extras, and a README that is read elsewhere."""
+
+import ast
+import re
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import genparams
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+NAMES = {"scikit-learn": "sklearn"}
+
+
+def imported(folder):
+    """The packages that the files of a folder import."""
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                yield from (alias.name.split(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                yield (node.module or "").split(".")[0]
+
+
+def test_the_version_has_one_source():
+    assert re.fullmatch(r"\d+\.\d+\.\d+", genparams.__version__)
+    assert "version" in PROJECT["project"]["dynamic"]
+    assert "version" not in PROJECT["project"]
+    assert PROJECT["tool"]["hatch"]["version"]["path"] == "genparams/__init__.py"
+    assert f'__version__ = "{genparams.__version__}"' in (
+        ROOT / "genparams" / "__init__.py"
+    ).read_text(encoding="utf-8")
+
+
+def test_the_installed_version_is_that_of_the_package():
+    try:
+        installed = metadata.version("genparams")
+    except metadata.PackageNotFoundError:
+        pytest.skip("not installed: run from its folder")
+    assert installed == genparams.__version__
+
+
+@pytest.mark.parametrize(("extra", "folder"), [("numba", "genparams"), ("examples", "examples")])
+def test_an_extra_installs_what_is_imported(extra, folder):
+    assert {NAMES.get(name, name) for name in EXTRAS[extra]} <= set(imported(folder))
+
+
+def test_the_other_extras_are_for_tests():
+    assert EXTRAS.keys() - {"numba", "examples"} == {"dev", "oracles"}
+
+
+def test_the_readme_names_the_extras_that_there_are():
+    assert set(re.findall(r"genparams\[(\w+)\]", README)) == EXTRAS.keys() - {"oracles"}
+
+
+def test_the_readme_has_no_link_that_breaks_outside_of_the_repository():
+    targets = re.findall(r"\]\(([^)]*)\)", README)
+    assert all(target.startswith(("https://", "#")) for target in targets)
+
+
+def test_the_paths_in_the_readme_are_there():
+    named = re.findall(r"`((?:docs/|examples/)[\w./]*|LICENSE|\w+\.py)`", README)
+    assert len(named) > 10
+    for name in named:
+        assert (ROOT / name).exists() or (ROOT / "examples" / name).exists(), name
+
+
+def test_the_oldest_versions_are_the_ones_that_the_oldest_target_installs():
+    target = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for bound in PROJECT["project"]["dependencies"]:
+        assert re.search(re.escape(bound.replace(">=", "==")), target), bound
