@@ -8,6 +8,7 @@ the obvious formula subtracts two nearly equal numbers.
 import math
 import operator
 from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy
@@ -500,6 +501,8 @@ def binary_operator(
 
 def is_operand(value: Any) -> bool:
     """Whether an operator of a box takes this beside it."""
-    return isinstance(
-        value, (Box, float, int, complex, list, tuple, numpy.ndarray, np.generic)
-    ) or hasattr(value, "__array__")
+    return (
+        isinstance(value, (Box, float, int, complex, list, tuple, numpy.ndarray, np.generic))
+        or hasattr(value, "__array__")
+        or (isinstance(value, (Real, Sequence)) and not isinstance(value, (str, bytes)))
+    )

@@ -23,8 +23,10 @@ from weakref import WeakValueDictionary
 
 from genparams.autodiff import (
     Box,
+    holds_box,
     np,
     raw,
+    refusal,
     shape_of,
     strip,
     total,
@@ -213,7 +215,10 @@ class SingleChoice(GenerativeFunction):
         if size is not None and call.options is not None:
             raise ArgumentError(f"{call!r} has size {call.options!r} already; give one of the two")
         size = call.options if size is None else size
-        return self.draw(seeded(rng), self.operands(call.args), size)
+        operands = self.operands(call.args)
+        if any(map(holds_box, operands)):
+            raise refusal(f"{self.__name__}(...).sample()", 'call @ "name"')
+        return self.draw(seeded(rng), operands, size)
 
     def why_impossible(self, x: Any, args: Sequence[Any]) -> str:
         """Why log p(x) is not finite: how many entries, the first of them, and the support."""

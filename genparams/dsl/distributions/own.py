@@ -228,14 +228,14 @@ def _by_tape(
 
         @once
         def back(g: Any) -> list[Any]:
-            tape = Tape()
-            leaves = [tape.leaf(v) for v in values]
-            boxes = [values[0], *leaves[1:]] if discrete else leaves
-            result = log_prob(*boxes)
-            if type(result) is not Box or result.tape is not tape:
-                return [None] * len(leaves)
-            seed = np.broadcast_to(g, batch) if batch else g
-            return tape.gradients([(result, seed)], leaves)
+            with Tape() as tape:
+                leaves = [tape.leaf(v) for v in values]
+                boxes = [values[0], *leaves[1:]] if discrete else leaves
+                result = log_prob(*boxes)
+                if type(result) is not Box or result.tape is not tape:
+                    return [None] * len(leaves)
+                seed = np.broadcast_to(g, batch) if batch else g
+                return tape.gradients([(result, seed)], leaves)
 
         def pullback(i: int) -> Callable[[Any], Any]:
             def pull(g: Any) -> Any:
