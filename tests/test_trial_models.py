@@ -98,7 +98,13 @@ RIGHT = {
     **{
         f"{function}({kind}{given})": f"r = np.{function}({kind}{given})"
         for function in ("mean", "std", "var", "average", "nanmean")
-        for kind in ("[p, a]", "(p, a)", "[p, a, 1.0]", "np.array([p, 1.0])", "[[p, a], [1.0, 2.0]]")
+        for kind in (
+            "[p, a]",
+            "(p, a)",
+            "[p, a, 1.0]",
+            "np.array([p, 1.0])",
+            "[[p, a], [1.0, 2.0]]",
+        )
         for given in ("", ", axis=0")
     },
     "ddof of a list": "r = np.std([p, a, 1.0], ddof=1)",
@@ -388,3 +394,87 @@ def test_the_value_of_a_frozen_parameter_may_be_read_by_its_name_in_a_body():
     grads = generated(f).param_gradients()["f"]
     assert grads["p"] != 0.0
     assert "a" not in grads
+
+
+# --- Functions that users bring
+
+
+def own(log_prob):
+    return genparams.distribution(
+        sample=lambda rng, mu, sd, size: rng.normal(mu, sd, size), log_prob=log_prob, name="own"
+    )
+
+
+def by_type(x, mu, sd):
+    share = 0.5 if isinstance(mu, (float, np.ndarray)) else 1.0
+    return -share * ((x - mu) / sd) ** 2 - np.log(sd)
+
+
+def by_error(x, mu, sd):
+    try:
+        return -0.5 * ((x - mu) / sd) ** 2 - np.log(np.asarray(sd, float))
+    except TypeError:
+        return -0.5 * ((x - mu) / sd) ** 2
+
+
+@pytest.mark.parametrize("log_prob", [by_type, by_error])
+@pytest.mark.parametrize("at", ["p", "w"])
+def test_an_own_density_that_is_another_one_while_differentiated_is_an_error(log_prob, at):
+    code = f"own({at}, 2.0 * a) @ 'own'\nr = p"
+    f = model(code, own=own(log_prob))
+    given = X if at == "w" else 0.5
+    trace, _ = f.generate((), {"own": given, "y": 1.0})
+    with pytest.raises(TracedValueError, match="another density while it is differentiated"):
+        trace.param_gradients()
+
+
+def test_an_own_density_may_be_a_list_of_densities():
+    def as_list(x, mu, sd):
+        return [-0.5 * ((t - m) / sd) ** 2 - np.log(sd) for t, m in zip(x, mu, strict=True)]
+
+    f = model("own(w, p) @ 'own'\nr = p", own=own(as_list))
+    trace, _ = f.generate((), {"own": X, "y": 1.0})
+    grads = trace.param_gradients()["f"]
+    for name in VALUES:
+        np.testing.assert_allclose(grads[name], differences(f, trace, name), rtol=1e-5, atol=1e-6)
+
+
+OTHERS = {
+    "custom_gradient": (
+        "c = custom_gradient(lambda x: x * p, lambda inputs, r, g: (1.3 * g,))\nr = c(a) @ 'c'"
+    ),
+    "custom_random": (
+        "c = custom_random(None, lambda x, mu: -((x - mu) / p) ** 2,"
+        " lambda x, mu: (None, 1.0), name='c')\nc(a) @ 'c'\nr = a"
+    ),
+    "distribution": "c = own(lambda x, mu, sd: -((x - mu) / p) ** 2)\nc(a, 1.0) @ 'c'\nr = a",
+    "distribution of a vector": (
+        "c = own(lambda x, mu, sd: -((x - mu) / p) ** 2)\nc(w, 1.0) @ 'c'\nr = a"
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_a_traced_value_that_is_none_of_the_arguments_of_an_own_function_is_refused(kind):
+    f = model(OTHERS[kind], own=own)
+    data = {"y": 0.4} if kind == "custom_gradient" else {"y": 0.4, "c": 0.3}
+    data |= {"c": X} if "vector" in kind else {}
+    trace, _ = f.generate((), data)
+    with pytest.raises(TracedValueError, match="give it as an argument"):
+        trace.param_gradients()
+
+
+def test_an_array_of_objects_does_not_pass_by_a_gradient_by_hand():
+    code = (
+        "c = custom_gradient(np.sum, lambda inputs, r, g: (3.0 * g * np.ones(2),))\n"
+        "r = c(np.array([p, a])) @ 'c'"
+    )
+    trace = generated(model(code.replace("np.sum", "lambda z: np.sum(z)")))
+    with pytest.raises(GenParamsError, match="give it as one array"):
+        trace.param_gradients()
+
+
+@pytest.mark.parametrize("gradient", [lambda x: x, lambda x, g: g, lambda x, r, g, h: g])
+def test_a_gradient_by_hand_of_other_arguments_is_refused_where_it_is_given(gradient):
+    with pytest.raises(GenParamsError, match=r"takes \(inputs, r, g\)"):
+        genparams.custom_gradient(np.sin, gradient)

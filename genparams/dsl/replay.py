@@ -131,7 +131,8 @@ def _clearer(
         return _foreign_parameter(trace, ended=True) or error
     if isinstance(error, GenParamsError) and not isinstance(error, TracedValueError):
         cause = error.__cause__  # one of Python's, which was given a hint
-        if not isinstance(error, (ArgumentError, InvalidValue)) or cause is None:
+        hinted = isinstance(error, (ArgumentError, InvalidValue)) and cause is not None
+        if not hinted or isinstance(cause, GenParamsError):
             return error
         said, made = str(cause), cause
     if not isinstance(error, TracedValueError):

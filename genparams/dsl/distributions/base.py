@@ -47,6 +47,7 @@ from genparams.errors import (
     DistributionError,
     InvalidValue,
     ShapeError,
+    TracedValueError,
     nearest,
 )
 from genparams.keywords import answering
@@ -591,6 +592,11 @@ class Distribution(SingleChoice):
             self._check_late(values[1:])
         if tape is None:
             return log_prob
+        if type(log_prob) is Box and log_prob.tape is tape:
+            raise TracedValueError(
+                f"the log density of {self.__name__} uses a value that is being differentiated and "
+                "is none of its arguments; give it as an argument"
+            )
         edges = [(operands[i], g) for i, g in zip(wanted, gradients, strict=True)]
         return tape.record(log_prob, edges)
 
