@@ -15,7 +15,8 @@ import numpy
 from genparams.autodiff.elementwise import binary_operator, elementwise, is_operand
 from genparams.autodiff.gate import call, call_ufunc
 from genparams.autodiff.moves import getitem
-from genparams.autodiff.tape import Box, linear, np, raw, refusal, share
+from genparams.autodiff.tape import Box, linear, np, raw, refusal, share, user_line
+from genparams.errors import TracedAttribute
 
 _AS_FUNCTIONS = {
     *("all", "any", "argmax", "argmin", "argsort", "argpartition", "cumprod"),
@@ -144,7 +145,8 @@ class _Array:
             raise refusal(
                 f"the array's attribute {name!r}", "functions that have a derivative rule"
             )
-        raise AttributeError(f"a value that is being differentiated has no attribute {name!r}")
+        said = f"a value that is being differentiated has no attribute {name!r}"
+        raise TracedAttribute(f"{said} ({user_line()})") if public else AttributeError(said)
 
     def reshape(self, *shape: Any, **kwargs: Any) -> Any:
         return np.reshape(self, shape[0] if len(shape) == 1 else shape, **kwargs)

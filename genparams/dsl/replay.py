@@ -131,8 +131,9 @@ def _clearer(
         return _foreign_parameter(trace, ended=True) or error
     if isinstance(error, GenParamsError) and not isinstance(error, TracedValueError):
         cause = error.__cause__  # one of Python's, which was given a hint
-        hinted = isinstance(error, (ArgumentError, InvalidValue)) and cause is not None
-        if not hinted or isinstance(cause, GenParamsError):
+        if cause is None or isinstance(cause, GenParamsError):
+            return error
+        if not isinstance(error, (ArgumentError, InvalidValue)):
             return error
         said, made = str(cause), cause
     if not isinstance(error, TracedValueError):
