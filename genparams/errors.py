@@ -13,6 +13,7 @@
     |  |- ArgumentError            the wrong number or names of arguments
     |  |- ImmutableError           an assignment into a trace or a choice map
     |  `- TracedValueError         what cannot be done to a value that is being differentiated
+    |     `- TracedAttribute          (AttributeError) an attribute that such a value does not have
     |- InvalidValue (ValueError)
     |  |- DistributionError        an argument outside a distribution's domain
     |  |- ShapeError               the wrong shape
@@ -126,6 +127,10 @@ class ImmutableError(ModelError):
 
 class TracedValueError(ModelError):
     """A value that is being differentiated was put to a use that would lose its derivative."""
+
+
+class TracedAttribute(TracedValueError, AttributeError):
+    """A value that is being differentiated does not have an attribute that it was asked for."""
 
 
 class InvalidValue(GenParamsError, ValueError):

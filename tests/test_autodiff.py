@@ -382,8 +382,8 @@ def test_a_function_of_a_box_has_the_value_of_the_same_function_of_an_array(func
     if not np.ndim(x):
         x = np.float64(x)
     seen = []
-    gradient(lambda t: (seen.append(function(t)), np.sum(t))[1], x)
-    np.testing.assert_allclose(raw(operand(seen[0])), function(x), rtol=1e-14, atol=1e-15)
+    gradient(lambda t: (seen.append(raw(operand(function(t)))), np.sum(t))[1], x)
+    np.testing.assert_allclose(seen[0], function(x), rtol=1e-14, atol=1e-15)
 
 
 FROM_AUTOGRAD = {
@@ -455,8 +455,8 @@ def test_a_function_without_a_rule_here_takes_that_of_autograd(function, x):
 )
 def test_a_fallback_has_the_value_of_the_plain_function(function, x):
     seen = []
-    gradient(lambda t: (seen.append(function(t)), np.sum(t))[1], x)
-    np.testing.assert_allclose(raw(operand(seen[0])), function(x), rtol=1e-14, atol=1e-15)
+    gradient(lambda t: (seen.append(raw(operand(function(t)))), np.sum(t))[1], x)
+    np.testing.assert_allclose(seen[0], function(x), rtol=1e-14, atol=1e-15)
 
 
 @pytest.mark.parametrize(
@@ -723,7 +723,7 @@ def test_a_single_number_has_no_length_and_an_unknown_attribute_is_none():
 
 
 def test_boxes_are_not_hashable():
-    with pytest.raises(TypeError, match="unhashable"):
+    with pytest.raises(TypeError, match="a dictionary key, a set"):
         gradient(lambda t: len({t}), 1.0)
 
 

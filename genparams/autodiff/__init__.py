@@ -7,6 +7,8 @@ from genparams.autodiff.moves import scatter
 from genparams.autodiff.tape import (
     Box,
     Tape,
+    holds_box,
+    last_refusal,
     np,
     operand,
     paired,
@@ -17,6 +19,7 @@ from genparams.autodiff.tape import (
     strip,
     sum_to,
     total,
+    user_line,
 )
 
 __all__ = [
@@ -24,6 +27,8 @@ __all__ = [
     "Tape",
     "gradient",
     "hessian",
+    "holds_box",
+    "last_refusal",
     "np",
     "operand",
     "paired",
@@ -36,4 +41,5 @@ __all__ = [
     "strip",
     "sum_to",
     "total",
+    "user_line",
 ]

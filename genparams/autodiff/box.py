@@ -20,7 +20,8 @@ from genparams.autodiff.elementwise import (
 )
 from genparams.autodiff.gate import call, call_ufunc
 from genparams.autodiff.moves import getitem
-from genparams.autodiff.tape import Box, linear, np, raw, refusal, share
+from genparams.autodiff.tape import Box, linear, np, raw, refusal, share, user_line
+from genparams.errors import TracedAttribute
 
 _AS_FUNCTIONS = {
     *("all", "any", "argmax", "argmin", "argsort", "argpartition", "cumprod"),
@@ -97,7 +98,7 @@ class _Array:
         return bool(raw(self))
 
     def __format__(self, spec: str) -> str:
-        return format(raw(self), spec)
+        return f"traced {format(raw(self), spec)}"  # which float() does not read
 
     def __repr__(self) -> str:
         return f"traced {raw(self)!r}"
@@ -147,11 +148,12 @@ class _Array:
             return lambda *args, **kwargs: function(self, *args, **kwargs)
         if name in _IN_PLACE:
             raise refusal(f"{name}(), which changes an array in place,", f"x = np.{name}(x)")
-        if public and hasattr(numpy.ndarray, name):
+        if public and name != "dtype" and hasattr(numpy.ndarray, name):
             raise refusal(
                 f"the array's attribute {name!r}", "functions that have a derivative rule"
             )
-        raise AttributeError(f"a value that is being differentiated has no attribute {name!r}")
+        said = f"a value that is being differentiated has no attribute {name!r}"
+        raise TracedAttribute(f"{said} ({user_line()})") if public else AttributeError(said)
 
     def reshape(self, *shape: Any, **kwargs: Any) -> Any:
         return np.reshape(self, shape[0] if len(shape) == 1 else shape, **kwargs)
@@ -221,7 +223,9 @@ def _in_place(symbol: str, apply: Callable[[Any, Any], Any]) -> Callable[[Any, A
                 f"x = x {symbol[:-1]} y, or x = x.copy() before it",
             )
         result = apply(self, other)
-        if type(result) is not Box or result.shape != self.shape:
+        if type(result) is not Box:
+            result = self.tape.record(result, [])  # flat: x //= y
+        if result.shape != self.shape:
             raise refusal(f"{symbol} that changes the shape", f"x = x {symbol[:-1]} y")
         self.value, self.tape, self.index = result.value, result.tape, result.index
         return self
@@ -279,6 +283,7 @@ for _name, _what, _instead in [
     ("int", "int()", _WHOLE),
     ("index", "int()", _WHOLE),
     ("complex", "complex()", "real numbers"),
+    ("hash", "a dictionary key, a set or a function's cache (hash())", "it as a value, not a key"),
 ]:
     _BEHAVIOUR[f"__{_name}__"] = _refused(_what, _instead)
 

@@ -8,6 +8,7 @@ the obvious formula subtracts two nearly equal numbers.
 import math
 import operator
 from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy
@@ -474,10 +475,11 @@ def binary_operator(
 
     def apply(self: Box, other: Any) -> Any:
         x, tape, kind = self.value, self.tape, type(other)
+        partner: Any = None
         if kind is Box:
             if other.tape is not tape:
                 return elementwise(ufunc, (other, self) if swap else (self, other))
-            y = other.value
+            partner, y = other, other.value
         elif kind is float or (kind is numpy.ndarray and other.ndim and other.dtype.kind == "f"):
             y = other
         elif isinstance(other, (float, int)):
@@ -491,16 +493,16 @@ def binary_operator(
             r = on_floats(left, right)
             child = tape.node()
             tape.edges.append((child, self.index, by_mine(r, left, right)))
-            if kind is Box:
-                tape.edges.append((child, other.index, by_other(r, left, right)))
+            if partner is not None:
+                tape.edges.append((child, partner.index, by_other(r, left, right)))
             return Box(r, tape, child)
         r = settle(ufunc(left, right))
         child = tape.node()
         pull = _pullback(by_mine, r, (left, right), shape_of(x))
         tape.edges.append((child, self.index, pull))
-        if kind is Box:
+        if partner is not None:
             pull = _pullback(by_other, r, (left, right), shape_of(y))
-            tape.edges.append((child, other.index, pull))
+            tape.edges.append((child, partner.index, pull))
         return Box(r, tape, child)
 
     return apply
@@ -508,6 +510,8 @@ def binary_operator(
 
 def is_operand(value: Any) -> bool:
     """Whether an operator of a box takes this beside it."""
-    return isinstance(
-        value, (Box, float, int, complex, list, tuple, numpy.ndarray, np.generic)
-    ) or hasattr(value, "__array__")
+    return (
+        isinstance(value, (Box, float, int, complex, list, tuple, numpy.ndarray, np.generic))
+        or hasattr(value, "__array__")
+        or (isinstance(value, (Real, Sequence)) and not isinstance(value, (str, bytes)))
+    )

@@ -231,10 +231,12 @@ FLAT = {
     *(np.nanargmax, np.nanargmin, np.lexsort, np.searchsorted, np.digitize, np.count_nonzero),
     *(np.all, np.any, np.isclose, np.allclose, np.array_equal, np.array_equiv, np.isin),
     *(np.zeros_like, np.ones_like, np.empty_like, np.linalg.matrix_rank),
-    *(np.array_repr, np.array_str, np.array2string, np.may_share_memory, np.shares_memory),
-    np.imag,
+    *(np.may_share_memory, np.shares_memory, np.imag),
 }
 """Functions whose result does not change with their arguments, or does so in jumps."""
+
+TEXT = {np.array_repr, np.array_str, np.array2string}
+"""Functions whose result is text, which is marked so that no number is read from it again."""
 
 METHODS: dict[tuple[Any, str], Callable[..., Any]] = {
     (np.add, "reduce"): _along(reductions.sum_),
@@ -276,6 +278,8 @@ def call(func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     name = _name_of(func)
     if func in FLAT:
         return _plain(func, args, kwargs)
+    if func in TEXT:
+        return f"traced {_plain(func, args, kwargs)}"
     if func not in _LISTS and func not in moves.MOVES:
         args = [_stacked(name, a) for a in args]
         kwargs = {k: _stacked(name, v) for k, v in kwargs.items()}

@@ -17,6 +17,7 @@ import math
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
+from numbers import Real
 from types import FrameType, FunctionType, TracebackType
 from typing import Any
 
@@ -59,6 +60,14 @@ class Tape:
             self.edges.append((child, parent.index, partial))
         return Box(value, self, child)
 
+    def __enter__(self) -> "Tape":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """End the computation: whoever kept a box and uses it again is told so."""
+        self.node = _ended
+        self.edges = []
+
     @quiet
     def gradients(self, seeds: Iterable[tuple["Box", Any]], sources: Sequence["Box"]) -> list[Any]:
         """The gradient of `sum(seed * value for value, seed in seeds)` by each source; None where
@@ -85,7 +94,6 @@ class Box:
     """
 
     __slots__ = ("index", "tape", "value")
-    __hash__ = None  # type: ignore[assignment]  # boxes compare by value
 
     def __init__(self, value: Any, tape: Tape, index: int):
         self.value = value
@@ -95,7 +103,10 @@ class Box:
     shape = property(lambda self: shape_of(self.value), lambda self, shape: _refuse_shape())
     ndim = property(lambda self: len(shape_of(self.value)))
     size = property(lambda self: math.prod(shape_of(self.value)))
-    dtype = property(lambda self: getattr(raw(self), "dtype", np.dtype(float)))
+    dtype = property(lambda self: raw(self).dtype)
+    """Of arrays only, as for floats: numpy converts the mean of a list of numbers to their dtype,
+    if they have one.
+    """
 
 
 # --- Values inside boxes
@@ -171,7 +182,7 @@ def operand(value: Any) -> Any:
         value = value.tolist()
         if isinstance(value, list) or type(value) is Box:
             return operand(value)
-        value = np.asarray(value)
+        value = np.asarray(float(value) if isinstance(value, Real) else value)
     if value.dtype.kind not in "fiub":
         raise TypeError(f"expected numbers, found {value.dtype} {value!r}")
     return value.astype(float) if value.ndim else float(value)
@@ -237,15 +248,31 @@ def share(*boxes: Any) -> None:
 
 # --- Refusals
 
-_OURS = ("genparams", "numpy", "scipy", "autograd")
+_OURS = {"genparams", "numpy", "scipy", "autograd", *sys.stdlib_module_names}
+
+_refused: list[object] = [None]
+
+
+def last_refusal() -> object:
+    """Another object after each refusal, also where its error has been caught."""
+    return _refused[0]
 
 
 def refusal(what: str, instead: str, trail: TracebackType | None = None) -> TracedValueError:
     """The error for a use that would lose the derivative, with the user's own line in it.
 
-    The line is the one of the innermost frame outside this package, numpy and autograd: of the
-    frames of a traceback, if one is given, else of the calls in progress.
+    The line is the one of the innermost frame of the user: of the frames of a traceback, if one is
+    given, else of the calls in progress.
     """
+    _refused[0] = object()
+    return TracedValueError(
+        f"{what} cannot take a value that is being differentiated; write {instead} "
+        f"({user_line(trail)})"
+    )
+
+
+def user_line(trail: TracebackType | None = None) -> str:
+    """The innermost line outside this package, numpy, scipy, autograd and Python's own library."""
     if trail is None:
         steps = list(traceback.walk_stack(sys._getframe(1)))
     else:
@@ -254,9 +281,14 @@ def refusal(what: str, instead: str, trail: TracebackType | None = None) -> Trac
     frame, number = (theirs or steps)[0]
     file = frame.f_code.co_filename
     line = linecache.getline(file, number).strip()
-    where = f"line {number} of {file}" + (f": {line}" if line else "")
-    return TracedValueError(
-        f"{what} cannot take a value that is being differentiated; write {instead} ({where})"
+    return f"line {number} of {file}" + (f": {line}" if line else "")
+
+
+def _ended() -> int:
+    raise TracedValueError(
+        "a value of an earlier gradient was kept, in a global, a cache, a default argument or an "
+        "object, and is used again. Compute what depends on a parameter anew in each run, and keep "
+        f"numbers from outside of the model only ({user_line()})"
     )
 
 

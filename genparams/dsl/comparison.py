@@ -148,9 +148,10 @@ def _compare_at_run(trace: Trace, with_retval: bool) -> None:
         return leaves[parameter] if parameter in leaves else values[parameter]
 
     try:
-        run, retval = replay(trace, read, trace.args, runs=runs, at_run=True)
-        done = Replayed(run, retval, tape, values, list(leaves.values()))
-        _compare(trace, done, with_retval)
+        with tape:
+            run, retval = replay(trace, read, trace.args, runs=runs, at_run=True)
+            done = Replayed(run, retval, tape, values, list(leaves.values()))
+            _compare(trace, done, with_retval)
     except (TracedValueError, DistributionError):
         pass  # at those values the function has no gradient to compare
     finally:

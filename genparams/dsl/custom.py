@@ -11,12 +11,12 @@ import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, overload
 
-from genparams.autodiff import Box, np, operand, raw, shape_of, strip
+from genparams.autodiff import Box, holds_box, np, operand, raw, shape_of, strip
 from genparams.dsl.distributions.base import once
 from genparams.dsl.distributions.domains import Kind
 from genparams.dsl.gen import GenerativeFunction, GenFunction, gen_function
 from genparams.dsl.interpreter import Call, Run, param
-from genparams.errors import ArgumentError, DistributionError, GradientShapeError
+from genparams.errors import ArgumentError, DistributionError, GradientShapeError, TracedValueError
 from genparams.keywords import explained
 from genparams.params import ParamStore
 from genparams.registry import register
@@ -68,6 +68,7 @@ def custom_gradient(
     for what, function in (("apply", apply), ("gradient", gradient)):
         if not callable(function):
             raise ArgumentError(f"custom_gradient takes two functions; {what} is {brief(function)}")
+    _refuse_other_arguments(gradient)
     signature, names = _inputs(apply, params)
 
     @functools.wraps(apply, updated=("__dict__",) if inspect.isfunction(apply) else ())
@@ -81,6 +82,17 @@ def custom_gradient(
         body.__name__ = body.__qualname__ = _name_of(apply)
         body.__module__ = calling_module()
     return gen_function(body, arg_grads)
+
+
+def _refuse_other_arguments(gradient: Callable[..., Any]) -> None:
+    try:
+        inspect.signature(gradient).bind("inputs", "r", "g")
+    except TypeError as error:
+        raise ArgumentError(
+            f"the gradient of custom_gradient takes (inputs, r, g), and returns a tuple: {error}"
+        ) from None
+    except ValueError:
+        pass  # a function whose signature Python does not know
 
 
 def _inputs(
@@ -135,7 +147,16 @@ def _is_traced(value: Any) -> bool:
     """Whether a value is traced, or holds one that is."""
     if isinstance(value, (list, tuple, dict)):
         return any(map(_is_traced, value.values() if isinstance(value, dict) else value))
-    return type(value) is Box
+    return holds_box(value)
+
+
+def _refuse_others(name: str, result: Any, tape: Any) -> None:
+    """Refuse a result that depends on traced values which are not among the inputs."""
+    if type(result) is Box and result.tape is tape:
+        raise TracedValueError(
+            f"{name} uses a value that is being differentiated and is none of its inputs, so that "
+            "its gradients have no place for it; give it as an argument"
+        )
 
 
 def _with_gradient(
@@ -153,6 +174,7 @@ def _with_gradient(
             )
         return result
     result = operand(_with_gradient(apply, gradient, values, name))
+    _refuse_others(name, result, tape)
     gradients = once(lambda g: _checked(gradient(tuple(values), result, g), values, name))
 
     def pull(place: int) -> Callable[[Any], Any]:
@@ -252,6 +274,7 @@ class CustomRandom(GenerativeFunction[..., Any]):
             _refuse_structures(self.__name__, inputs)
             return self._number(self._log_prob(*values))
         log_prob = self.log_prob_of(values[0], values[1:])
+        _refuse_others(self.__name__, log_prob, tape)
         grads = _checked(self._gradients(*values), values, self.__name__)
         if type(x) is Box and x.tape is tape and grads[0] is None:
             raise DistributionError(

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from genparams.autodiff import Box, holds_box
 from genparams.dsl.interpreter import Choose, Read, Run
-from genparams.errors import ArgumentError, InvalidValue
+from genparams.errors import ArgumentError, InvalidValue, TracedValueError
 from genparams.params import Parameter
 from genparams.trace.choices import ChoiceMap
 from genparams.trace.trace import Trace
@@ -63,6 +64,7 @@ def recorder() -> tuple[Read, dict[Parameter, Any]]:
     return read, values
 
 
+_NUMBERS = {float, int, bool, str, type(None), np.float64, np.int64}
 _PLAIN = {float, int, bool, str, np.ndarray, type(None), np.float64, np.int64}
 
 
@@ -92,6 +94,18 @@ def _is_masked(value: Any) -> bool:
     return isinstance(value, np.ma.MaskedArray)
 
 
+def _is_traced(value: Any) -> bool:
+    """Whether a return value is traced, or holds a traced value."""
+    kind = type(value)
+    if kind in _NUMBERS:
+        return False
+    if isinstance(value, Mapping):
+        return any(map(_is_traced, value.values()))
+    if isinstance(value, (list, tuple)):
+        return any(map(_is_traced, value))
+    return kind is Box or (kind is np.ndarray and value.dtype == object and holds_box(value))
+
+
 def execute(
     function: Any,
     args: tuple[Any, ...],
@@ -111,6 +125,12 @@ def execute(
     read, values = recorder()
     run = Run(choose, read)
     retval = run.execute(call, check)
+    if Box in map(type, run.log_probs.values()) or _is_traced(retval):
+        raise TracedValueError(
+            f"a run of {function.__name__} without gradients found a value that is being "
+            "differentiated; pass numbers to it, and compute what depends on a parameter anew in "
+            "each run instead of keeping it in a global, a cache or an object"
+        )
     return Trace(
         gen_fn=function,
         args=call.args,

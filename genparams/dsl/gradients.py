@@ -11,17 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from genparams.autodiff import Box, Tape, operand, raw, shape_of, share
+from genparams.autodiff import Box, Tape, last_refusal, operand, raw, shape_of, share
 from genparams.dsl.comparison import Replayed, confirm
 from genparams.dsl.execution import recorder
 from genparams.dsl.interpreter import Operands, Run, keeping
-from genparams.dsl.replay import held, replay
+from genparams.dsl.replay import held, mapped, replay
 from genparams.errors import (
     ArgumentError,
     DistributionError,
     GradientShapeError,
     InvalidValue,
+    ReplayDiffers,
     ShapeError,
+    TracedValueError,
 )
 from genparams.keywords import explained
 from genparams.params import Parameter, added, all_at_once, is_finite, labels, lock
@@ -78,7 +80,11 @@ def kept() -> Iterator[list[Run]]:
 
 
 def _differentiate(trace: Trace, retval_grad: Any, runs: list[Run]) -> Differentiated:
-    tape = Tape()
+    with Tape() as tape:
+        return _on_tape(tape, trace, retval_grad, runs)
+
+
+def _on_tape(tape: Tape, trace: Trace, retval_grad: Any, runs: list[Run]) -> Differentiated:
     leaves: dict[Parameter, Box] = {}
     values: dict[Parameter, Any] = {}
 
@@ -97,12 +103,20 @@ def _differentiate(trace: Trace, retval_grad: Any, runs: list[Run]) -> Different
             values[parameter] = value
         return value
 
-    args = _boxed_args(trace, tape)
+    args, before = _boxed_args(trace, tape), last_refusal()
     run, retval = replay(trace, read, args, runs=runs)
     sources = [*leaves.values(), *_arg_leaves(trace, args)]
     done = Replayed(run, retval, tape, values, sources)
     log_prob = confirm(trace, done, retval_grad is not None)
     found = _backward(done, retval_grad)
+    if last_refusal() is not before:
+
+        def value(moved: list[Any]) -> float:
+            at = dict(zip(leaves, moved, strict=False))
+            rest = iter(moved[len(leaves) :])
+            return _value(trace, _replaced(args, rest), retval_grad, theta=at)
+
+        _confirm_by_difference(trace, done, found, value)
     grads, faults = {}, {}
     for (p, leaf), g in zip(leaves.items(), found, strict=False):
         if type(g) is not float or type(leaf.value) is not float:
@@ -146,8 +160,15 @@ def choice_gradients(
 def _choice_gradients(
     trace: Trace, selection: Any, retval_grad: Any, runs: list[Run]
 ) -> tuple[ArgGrads, ChoiceMap, ChoiceMap]:
+    with Tape() as tape:
+        return _of_choices(tape, trace, selection, retval_grad, runs)
+
+
+def _of_choices(
+    tape: Tape, trace: Trace, selection: Any, retval_grad: Any, runs: list[Run]
+) -> tuple[ArgGrads, ChoiceMap, ChoiceMap]:
     selection = selection_of(selection, trace.choices._values)
-    tape, answer = Tape(), held(trace)
+    answer = held(trace)
     chosen: dict[Address, Any] = {}
 
     def choose(address: Address, distribution: Any, operands: Operands, size: Any) -> Any:
@@ -162,7 +183,7 @@ def _choice_gradients(
         chosen[address] = _boxed(tape, value)
         return chosen[address]
 
-    args = _boxed_args(trace, tape)
+    args, before = _boxed_args(trace, tape), last_refusal()
     read, values = recorder()
     run, retval = replay(trace, read, args, choose, runs)
     of_args = _arg_leaves(trace, args)
@@ -170,8 +191,17 @@ def _choice_gradients(
     done = Replayed(run, retval, tape, values, of_args + of_choices)
     confirm(trace, done, retval_grad is not None)
     found = _backward(done, retval_grad)
+    if last_refusal() is not before:
+
+        def value(moved: list[Any]) -> float:
+            rest = iter(moved)
+            there = _replaced(args, rest)
+            at = {a: _replaced(tree, rest) for a, tree in chosen.items()}
+            return _value(trace, there, retval_grad, choices=at)
+
+        _confirm_by_difference(trace, done, found, value)
     rest = iter(found[len(of_args) :])
-    grads = {a: frozen(_map(lambda _: next(rest), tree)) for a, tree in chosen.items()}
+    grads = {a: frozen(mapped(lambda _: next(rest), tree)) for a, tree in chosen.items()}
     values = {a: trace.choices._values[a] for a in chosen}
     arg_grads = _arg_grads(trace, args, found[: len(of_args)])
     return arg_grads, ChoiceMap.trusted(values), ChoiceMap.trusted(grads)
@@ -199,12 +229,15 @@ def _arg_grads(trace: Trace, args: tuple[Any, ...], found: Sequence[Any]) -> Arg
         return next(rest) if type(part) is Box else None
 
     places = trace.gen_fn.grad_places
-    return tuple([_map(gradient, a) if i in places else None for i, a in enumerate(args)])
+    return tuple([mapped(gradient, a) if i in places else None for i, a in enumerate(args)])
 
 
 def _backward(done: Replayed, retval_grad: Any) -> list[Any]:
     """The gradients of log p(t; x) + <retval_grad, r> by the leaves of the tape."""
     tape = done.tape
+    for address, lp in done.run.log_probs.items():
+        if type(lp) is Box and lp.tape is not tape:
+            raise _of_another(f"the log probability at {show(address)}")
     # Every log probability is summed at once: each is seeded with 1 on the way back.
     seeds = [(lp, 1.0) for lp in done.run.log_probs.values() if type(lp) is Box and lp.tape is tape]
     if retval_grad is not None:
@@ -212,6 +245,92 @@ def _backward(done: Replayed, retval_grad: Any) -> list[Any]:
     found = tape.gradients(seeds, done.sources)
     pairs = zip(found, done.sources, strict=True)
     return [g if type(g) is float else _dense(g, leaf) for g, leaf in pairs]
+
+
+def _of_another(what: str) -> TracedValueError:
+    return TracedValueError(
+        f"{what} is made of values of another gradient, which is computed at the same time or "
+        "around this one; compute what depends on a parameter anew in each run"
+    )
+
+
+# --- A gradient after an error that the body caught
+
+
+def _confirm_by_difference(
+    trace: Trace, done: Replayed, found: list[Any], value: Callable[[list[Any]], float]
+) -> None:
+    """Compare a gradient with differences of the log probability, where the body went on after
+    the error of a value that lost its derivative.
+
+    Raises:
+        ReplayDiffers: they disagree.
+    """
+    at = [raw(leaf) for leaf in done.sources]
+    rng = np.random.default_rng(0)
+    along = [rng.choice([-1.0, 1.0], shape_of(x)) * (1.0 + np.abs(x)) for x in at]
+    ahead, behind = (
+        value([x + h * d for x, d in zip(at, along, strict=True)]) for h in (_STEP, -_STEP)
+    )
+    difference = (ahead - behind) / (2.0 * _STEP)
+    terms = [np.sum(g * d) for g, d in zip(found, along, strict=True)]
+    slope = float(sum(terms))
+    off = 1e-3 * (1.0 + float(sum(map(abs, terms)))) + 1e-9 * abs(ahead) / _STEP
+    if not abs(slope - difference) <= off:
+        raise ReplayDiffers(
+            trace.gen_fn.__name__,
+            None,
+            f"of slope {difference:.6g}",
+            f"of slope {slope:.6g}",
+            "The body catches an error about a value that is being differentiated, and goes on "
+            "without its derivative. Write functions of numpy, and let the error be raised",
+        )
+
+
+_STEP = 1e-5
+
+
+def _value(
+    trace: Trace,
+    args: tuple[Any, ...],
+    retval_grad: Any,
+    theta: Mapping[Parameter, Any] = {},
+    choices: Mapping[Address, Any] = {},
+) -> float:
+    """log p(t; x) + <retval_grad, r> without derivatives, some inputs replaced."""
+
+    def read(parameter: Parameter) -> Any:
+        if parameter in theta:
+            return parameter.constraint.natural(theta[parameter])
+        return parameter.value
+
+    def choose(address: Address, distribution: Any, operands: list[Any], size: Any) -> Any:
+        return choices[address] if address in choices else trace.choices._values[address]
+
+    runs: list[Run] = []
+    try:
+        run, retval = replay(trace, read, args, choose, runs, at_run=True)
+        paired = _paired(retval, retval_grad)
+        return log_prob_of_run(run) + paired
+    finally:
+        for run in runs:
+            run.forget()
+
+
+def _paired(retval: Any, grad: Any) -> float:
+    """<grad, retval>, for a return value without boxes."""
+    if grad is None:
+        return 0.0
+    if isinstance(grad, Mapping):
+        return sum(_paired(retval[k], g) for k, g in grad.items())
+    if isinstance(retval, (tuple, list)):
+        return sum(_paired(r, g) for r, g in zip(retval, grad, strict=True))
+    return float(np.sum(np.asarray(retval) * grad))
+
+
+def _replaced(boxed: Any, moved: Iterator[Any]) -> Any:
+    """A structure with its boxed entries, in order, replaced by other values."""
+    return mapped(lambda part: next(moved) if type(part) is Box else part, boxed)
 
 
 def accumulate(
@@ -318,24 +437,15 @@ def _fault(tape: Tape, leaf: Box, run: Run) -> str | None:
 # --- Values with structure: numbers and arrays, or tuples, lists and dictionaries of them
 
 
-def _map(f: Callable[[Any], Any], tree: Any) -> Any:
-    if isinstance(tree, dict):
-        return {k: _map(f, v) for k, v in tree.items()}
-    if isinstance(tree, (tuple, list)):
-        parts = [_map(f, v) for v in tree]
-        return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
-    return f(tree)
-
-
 def _boxed(tape: Tape, tree: Any) -> Any:
     """The tree with a leaf of the tape for each number and array in it."""
-    return _map(lambda value: value if value is None else tape.leaf(operand(value)), tree)
+    return mapped(lambda value: value if value is None else tape.leaf(operand(value)), tree)
 
 
 def _leaves(tree: Any) -> list[Box]:
     """The boxes in a structure, in order."""
     found: list[Any] = []
-    _map(found.append, tree)
+    mapped(found.append, tree)
     return [part for part in found if type(part) is Box]
 
 

@@ -19,6 +19,7 @@ from genparams.errors import (
     GenParamsError,
     InvalidValue,
     NotRunning,
+    TracedValueError,
     UnaddressedAttribute,
     UnaddressedChoice,
     UnusedConstraint,
@@ -314,6 +315,8 @@ class Run:
                     f"{self._who()} visited {show(address)} twice{below}; give each choice "
                     "its own address"
                 )
+        except TracedValueError:
+            raise
         except TypeError:
             path(address)
             raise AddressError(f"{show(address)} is not hashable") from None
@@ -426,14 +429,20 @@ def _deep(error: RecursionError) -> RecursionError:
     return DeepRecursion(names[-1], len(names), sys.getrecursionlimit())
 
 
+def in_progress() -> Run | None:
+    """The execution in progress, if there is one."""
+    run = _running.get()
+    return None if run is None or run.function is None else run
+
+
 def running(what: str) -> Run:
     """The execution in progress.
 
     Raises:
         NotRunning: there is none.
     """
-    run = _running.get()
-    if run is None or run.function is None:
+    run = in_progress()
+    if run is None:
         raise _outside(what)
     return run
 

@@ -4,7 +4,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from genparams.errors import UnknownFunction
+from genparams.autodiff import Box, user_line
+from genparams.dsl.interpreter import in_progress
+from genparams.errors import TracedValueError, UnknownFunction
 from genparams.keywords import explained
 from genparams.params import ParamStore
 from genparams.tree import brief
@@ -58,8 +60,18 @@ def get_param(f: HasParams | ParamStore, name: str) -> Any:
 
     Raises:
         UnknownParameter: there is no parameter of that name.
+        TracedValueError: a gradient is being computed, which would not see how the value depends on
+            the parameter.
     """
-    return _copied(_store(f)[name].value)
+    parameter = _store(f)[name]
+    run = in_progress()
+    if run is not None and type(run.read(parameter)) is Box:
+        raise TracedValueError(
+            f"get_param(f, {name!r}) inside a run gives a number, and the gradient would not see "
+            f"how it depends on the parameter; write param({name!r}) in the body of the function "
+            f"that owns it, or freeze it to use it as a constant ({user_line()})"
+        )
+    return _copied(parameter.value)
 
 
 @explained

@@ -1,17 +1,21 @@
 """Replays: a trace's function run again on the choices of the trace."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from traceback import walk_tb
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-from genparams.autodiff import refusal
+from genparams.autodiff import raw, refusal, user_line
 from genparams.dsl.interpreter import Call, Choose, Operands, Read, Run
 from genparams.errors import (
+    ArgumentError,
     ForeignParameters,
     GenParamsError,
+    InvalidValue,
     MissingChoice,
     ReplayDiffers,
     TracedValueError,
@@ -107,44 +111,91 @@ def replay(
         call = Call(trace.gen_fn, args, None)
         retval = run.execute(call, all_held(trace, at_run), keep=runs is None)
     except Exception as error:
-        clearer = _clearer(trace, error, run)
+        fails_again = partial(_fails_plainly, trace, read, args, run.choose, at_run)
+        clearer = _clearer(trace, error, run, fails_again)
         if clearer is error:
             raise
         raise clearer from error
     return run, retval
 
 
-_OF_OBJECTS = ("does not support argument", "unsupported in linalg", "not supported for the input")
-"""What numpy and scipy say of an array whose entries are traced values."""
+def _clearer(
+    trace: Trace, error: Exception, run: Run, fails_again: Callable[[], bool]
+) -> Exception:
+    """An error of a model under differentiation; one about a traced value says where it was.
 
-
-def _clearer(trace: Trace, error: Exception, run: Run) -> Exception:
-    """An error of a model under differentiation; one about a traced value says where it was."""
-    said = str(error)
+    An error is about traced values if the same run without them does not fail.
+    """
+    said, made = str(error), error
     if isinstance(error, UninitializedParameter) and origin_of(trace) is not None:
         return _foreign_parameter(trace, ended=True) or error
     if isinstance(error, GenParamsError) and not isinstance(error, TracedValueError):
-        return error
-    about_arrays = isinstance(error, (TypeError, ValueError))
-    foreign = [] if isinstance(error, TracedValueError) else _foreign_arguments(trace, error)
-    if foreign:
-        what = f"an object of {foreign[0][1]}"
-        instead = "numpy arrays: " + " or ".join(way for way, _ in foreign)
-        said = str(refusal(what, instead, _line_of_the_model(error, foreign[0][1])))
-    elif about_arrays and "array element" in said:
-        said = str(refusal("assignment into an array", "np.where or np.stack", error.__traceback__))
-    elif about_arrays and any(complaint in said for complaint in _OF_OBJECTS):
-        what = "a function that turns its arguments into arrays"
-        instead = "it in functions of numpy, and np.stack([...]) in place of np.array([...])"
-        said = str(refusal(what, instead, error.__traceback__))
-    elif not isinstance(error, TracedValueError):
-        return error
+        cause = error.__cause__  # one of Python's, which was given a hint
+        if cause is None or isinstance(cause, GenParamsError):
+            return error
+        if not isinstance(error, (ArgumentError, InvalidValue)):
+            return error
+        said, made = str(cause), cause
+    if not isinstance(error, TracedValueError):
+        if isinstance(error, RecursionError) or fails_again():
+            return error
+        foreign = _foreign_arguments(trace, error)
+        if foreign:
+            what = f"an object of {foreign[0][1]}"
+            instead = "numpy arrays: " + " or ".join(way for way, _ in foreign)
+            said = str(refusal(what, instead, _line_of_the_model(error, foreign[0][1])))
+        elif "array element" in said:
+            instead = "np.where or np.stack"
+            said = str(refusal("assignment into an array", instead, error.__traceback__))
+        else:
+            said = _of_plain_numbers(made)
     where = (
         f"after the choice {show(next(reversed(run.values)))}"
         if run.values
         else "before its first choice"
     )
     return TracedValueError(f"{said}, in {trace.gen_fn.__name__} {where}")
+
+
+def _of_plain_numbers(error: BaseException) -> str:
+    """What is said of a line that works on numbers and arrays, and failed on traced values."""
+    said = re.sub(r"'?\bBox\b'?", "a traced value", str(error)).strip() or "no message"
+    return (
+        f"a line that ran with plain numbers fails while they are differentiated "
+        f"({type(error).__name__}: {said}); write it in functions of numpy, with np.stack([...]) "
+        f"in place of np.array([...]) ({user_line(error.__traceback__)})"
+    )
+
+
+def _fails_plainly(
+    trace: Trace, read: Read, args: tuple[Any, ...], choose: Choose, at_run: bool
+) -> bool:
+    """Whether a replay fails without derivatives as well."""
+
+    def plain(address: Address, distribution: Any, operands: list[Any], size: Any) -> Any:
+        return mapped(raw, choose(address, distribution, operands, size))
+
+    run = Run(plain, lambda parameter: raw(read(parameter)))
+    try:
+        places = trace.gen_fn.grad_places
+        given = [mapped(raw, a) if i in places else a for i, a in enumerate(args)]
+        call = Call(trace.gen_fn, tuple(given), None)
+        run.execute(call, all_held(trace, at_run), keep=False)
+    except Exception:
+        return True
+    finally:
+        run.forget()
+    return False
+
+
+def mapped(f: Callable[[Any], Any], tree: Any) -> Any:
+    """Tuples, lists and dictionaries with a function of each value that is in them."""
+    if isinstance(tree, dict):
+        return {k: mapped(f, v) for k, v in tree.items()}
+    if isinstance(tree, (tuple, list)):
+        parts = [mapped(f, v) for v in tree]
+        return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
+    return f(tree)
 
 
 # --- Traces of other processes

@@ -23,8 +23,10 @@ from weakref import WeakValueDictionary
 
 from genparams.autodiff import (
     Box,
+    holds_box,
     np,
     raw,
+    refusal,
     shape_of,
     strip,
     total,
@@ -45,6 +47,7 @@ from genparams.errors import (
     DistributionError,
     InvalidValue,
     ShapeError,
+    TracedValueError,
     nearest,
 )
 from genparams.keywords import answering
@@ -215,7 +218,10 @@ class SingleChoice(GenerativeFunction[P, R]):
         if size is not None and call.options is not None:
             raise ArgumentError(f"{call!r} has size {call.options!r} already; give one of the two")
         size = call.options if size is None else size
-        return self.draw(seeded(rng), self.operands(call.args), size)
+        operands = self.operands(call.args)
+        if any(map(holds_box, operands)):
+            raise refusal(f"{self.__name__}(...).sample()", 'call @ "name"')
+        return self.draw(seeded(rng), operands, size)
 
     def why_impossible(self, x: Any, args: Sequence[Any]) -> str:
         """Why log p(x) is not finite: how many entries, the first of them, and the support."""
@@ -611,6 +617,11 @@ class Distribution(SingleChoice[P, R]):
             self._check_late(values[1:])
         if tape is None:
             return log_prob
+        if type(log_prob) is Box and log_prob.tape is tape:
+            raise TracedValueError(
+                f"the log density of {self.__name__} uses a value that is being differentiated and "
+                "is none of its arguments; give it as an argument"
+            )
         edges = tape.edges
         child = tape.node()
         for i, gradient in zip(wanted, gradients, strict=True):

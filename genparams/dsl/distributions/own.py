@@ -4,10 +4,10 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, overload
 
-from genparams.autodiff import Box, Tape, np, raw, shape_of, strip, sum_to
+from genparams.autodiff import Box, Tape, np, operand, raw, shape_of, strip, sum_to
 from genparams.dsl.distributions.base import Distribution, Terms, once
 from genparams.dsl.distributions.domains import Domain, real_number, whole
-from genparams.errors import ArgumentError, DistributionError, ShapeError
+from genparams.errors import ArgumentError, DistributionError, ShapeError, TracedValueError
 from genparams.keywords import explained
 from genparams.types import calling_module
 
@@ -235,6 +235,19 @@ def _checked(name: str, names: Sequence[str], log_p: Any, values: Sequence[Any])
     return log_p if batch or type(log_p) is Box else float(log_p)
 
 
+def _the_same(name: str, traced: Any, log_p: Any) -> Any:
+    """What a log density returns for traced values, if it is what it returned for numbers."""
+    traced = operand(traced)
+    now, then = np.asarray(raw(traced)), np.asarray(raw(log_p))
+    if now.shape != then.shape or not np.allclose(now, then, 1e-6, 1e-6, equal_nan=True):
+        raise TracedValueError(
+            f"log_prob of {name} gives another density while it is differentiated: it asks for the "
+            "type of a value, catches an error or changes an array; write functions of numpy, or "
+            "give gradients="
+        )
+    return traced
+
+
 def _by_tape(
     name: str, names: Sequence[str], log_prob: Callable[..., Any], discrete: bool
 ) -> Callable[..., Terms]:
@@ -246,14 +259,14 @@ def _by_tape(
 
         @once
         def back(g: Any) -> list[Any]:
-            tape = Tape()
-            leaves = [tape.leaf(v) for v in values]
-            boxes = [values[0], *leaves[1:]] if discrete else leaves
-            result = log_prob(*boxes)
-            if type(result) is not Box or result.tape is not tape:
-                return [None] * len(leaves)
-            seed = np.broadcast_to(g, batch) if batch else g
-            return tape.gradients([(result, seed)], leaves)
+            with Tape() as tape:
+                leaves = [tape.leaf(v) for v in values]
+                boxes = [values[0], *leaves[1:]] if discrete else leaves
+                result = _the_same(name, log_prob(*boxes), log_p)
+                if type(result) is not Box or result.tape is not tape:
+                    return [None] * len(leaves)
+                seed = np.broadcast_to(g, batch) if batch else g
+                return tape.gradients([(result, seed)], leaves)
 
         def pullback(i: int) -> Callable[[Any], Any]:
             def pull(g: Any) -> Any:
