@@ -31,7 +31,7 @@ from genparams.errors import (
     UnknownParameter,
     nearest,
 )
-from genparams.keywords import answering
+from genparams.keywords import answering, explained
 from genparams.tree import brief, html_tree, offence
 from genparams.types import Constraint
 
@@ -185,6 +185,7 @@ class Parameter:
             other.shape,
         ) and bool(np.all(self._theta == other._theta))
 
+    @explained
     def set(self, value: Any) -> None:
         """Give it a value of the same shape; the accumulator stays.
 
@@ -201,7 +202,7 @@ class Parameter:
             self._take(new.astype(self.dtype))
 
     def _take(self, value: np.ndarray) -> None:
-        """Stand at a natural value."""
+        """Take a natural value."""
         try:
             theta = self.constraint.coordinates(value)
         except ConstraintError as error:
@@ -280,6 +281,7 @@ class Parameter:
         with np.errstate(over="ignore"):  # a number beyond single precision is found as infinite
             return g.astype(self.dtype, copy=False) if g.ndim else float(g)
 
+    @explained
     def increment_grad(self, grad: Any, scale: float = 1.0) -> None:
         """Add `scale * grad` to the accumulator.
 
@@ -298,6 +300,7 @@ class Parameter:
             total = np.asarray(g) if old is None else np.add(old, g)
             return total.astype(self.dtype, copy=False)
 
+    @explained
     def set_grad(self, grad: Any) -> None:
         """Overwrite the accumulator."""
         g = self.checked_grad(grad)
@@ -347,6 +350,8 @@ class Source(Protocol):
     def constraint(self, name: str) -> Constraint | None: ...
 
     def declares(self, name: str) -> bool: ...
+
+    def reads(self, name: str) -> bool: ...
 
 
 def added(
@@ -434,10 +439,19 @@ def _advice(store: "ParamStore", name: str) -> str:
     return f"a new parameter is store.init({name!r}, value), or init_param(f, {name!r}, value)"
 
 
+@explained
 @closed(advice=_advice)
-@answering(get="write store[name]", set="write store[name].set(value)")
+@answering(
+    get="write store[name]",
+    set="write store[name].set(value)",
+    freeze="write store[name].freeze() for each name",
+    thaw="write store[name].thaw() for each name",
+    parameters="write store.values()",
+    state_dict="write save_checkpoint(path, model=store)",
+    zero_grad="write store[name].zero_grad() for each name",
+)
 class ParamStore:
-    """Parameters by name. Every generative function owns one; it also stands alone.
+    """Parameters by name. Every generative function owns one; it also works without a function.
 
         theta = ParamStore(W=np.zeros((3, 2)), b=0.0)
         theta["W"].value
@@ -447,7 +461,7 @@ class ParamStore:
 
     owner: str
     source: Source | None
-    """What the model that owns it says of its parameters; None if it stands alone."""
+    """What the model that owns it says of its parameters; None if no model owns it."""
     version: int
     _packed: int
     _parameters: dict[str, Parameter]
@@ -468,11 +482,12 @@ class ParamStore:
         for name, value in {**(values or {}), **named}.items():
             self.init(name, value)
 
+    @explained
     def init(self, name: str, value: Any, constraint: Constraint | None = None) -> Parameter:
         """Give a parameter its first value, or start it anew: value, constraint and accumulator.
 
         Args:
-            constraint: Where its values lie. None stands for the constraint that it has, else for
+            constraint: Where its values lie. None means the constraint that it has, else
                 the one that the function declares, `param(name, value, constraint=...)`, else for
                 `real`.
 

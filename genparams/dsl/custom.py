@@ -17,7 +17,7 @@ from genparams.dsl.distributions.domains import Kind
 from genparams.dsl.gen import GenerativeFunction, GenFunction, gen_function
 from genparams.dsl.interpreter import Call, Run, param
 from genparams.errors import ArgumentError, DistributionError, GradientShapeError
-from genparams.keywords import explained
+from genparams.keywords import explained, refuse_other_functions
 from genparams.params import ParamStore
 from genparams.registry import register
 from genparams.trace.choices import frozen
@@ -54,6 +54,7 @@ def custom_gradient(
     for what, function in (("apply", apply), ("gradient", gradient)):
         if not callable(function):
             raise ArgumentError(f"custom_gradient takes two functions; {what} is {brief(function)}")
+    refuse_other_functions("gradient of custom_gradient", gradient, "inputs, r, g")
     signature, names = _inputs(apply, params)
 
     @functools.wraps(apply, updated=("__dict__",) if inspect.isfunction(apply) else ())
@@ -90,7 +91,7 @@ def _inputs(
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:
-    """A function's arguments; those of a ufunc or a builtin function by their number."""
+    """A function's arguments; for a ufunc or a builtin function, by their number."""
     count = getattr(function, "nin", None)
     if count is None:
         try:
@@ -196,6 +197,10 @@ class CustomRandom(GenerativeFunction):
         self.arguments = dict.fromkeys([*self.argument_names, *self.param_names])
         self.kind = Kind(0, frozen, continuous=True)
         self._sample, self._log_prob, self._gradients = sample, log_prob, gradients
+        of = [n for n in self.arguments if not n.startswith("*")]
+        if sample is not None:
+            refuse_other_functions("sample of custom_random", sample, ", ".join(["rng", *of]))
+        refuse_other_functions("gradients of custom_random", gradients, ", ".join(["x", *of]))
 
     def __call__(self, *args: Any, **named: Any) -> Call:
         try:
@@ -293,7 +298,7 @@ def custom_random(
         ArgumentError: there are more parameters than inputs.
         GradientShapeError: when it is used and a gradient has another count or shape.
 
-    The choice stands at the address of the call. Traces, accumulators and updates work on it as on
+    The choice has the address of the call. Traces, accumulators and updates work on it as on
     any function of `@gen`: `init_param(f, name, value)`, `ParamUpdate(rule, f)`.
     """
     made = CustomRandom(sample, log_prob, gradients, params, name or _name_of(log_prob))

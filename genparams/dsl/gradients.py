@@ -236,11 +236,11 @@ def accumulate(
 
 
 def _number(scale: Any) -> float:
-    if type(scale) is float:
+    if type(scale) is float and scale - scale == 0.0:
         return scale
     value = np.asarray(scale)
-    if value.ndim or value.dtype.kind not in "fiub":
-        raise InvalidValue(f"scale must be a number, got {brief(scale)}")
+    if value.ndim or value.dtype.kind not in "fiub" or not np.isfinite(value):
+        raise InvalidValue(f"scale must be a finite number, got {brief(scale)}")
     return float(value)
 
 

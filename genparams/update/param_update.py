@@ -15,16 +15,19 @@ from genparams.errors import (
     ReplacedFunction,
     StateMismatch,
     UnknownParameter,
+    UnreadParameter,
     UntrainedParameter,
     UpdateError,
+    likely,
     nearest,
 )
-from genparams.keywords import answering, explained
+from genparams.keywords import answering, explained, instead
 from genparams.params import Parameter, is_finite, labels, lock
 from genparams.registry import updates
+from genparams.tree import brief
 from genparams.update.engine import Engine, interrupts_later
 from genparams.update.rule import Rule, State, chain, out_of_range, split
-from genparams.update.settings import AT_LEAST_0, number
+from genparams.update.settings import RATE, number
 from genparams.update.states import (
     differences,
     filled,
@@ -66,12 +69,12 @@ class ParamUpdate:
         ParamUpdate(rule, {foo: ["a", "b"], bar: ["theta"]})  by the functions themselves
         ParamUpdate(rule, foo)                                all that foo owns at each `apply`
         ParamUpdate(rule, foo, callees=True)                  and all that its runs have read
-        ParamUpdate(rule, theta)                              a store that stands alone
+        ParamUpdate(rule, theta)                              a store of its own
 
     Args:
         targets: Generative functions, stores, or dictionaries from these (or their names) to
             lists of names.
-        callees: Whether functions given whole stand for what their runs read, nested calls
+        callees: Whether functions given whole mean what their runs read, nested calls
             included.
         minimize: Whether the gradients are of a loss: their sign is turned once, before the rule
             sees them.
@@ -111,6 +114,7 @@ class ParamUpdate:
     _look_at: float
     _replaced: bool
     _untrained: bool
+    _unread: bool
 
     def __init__(
         self,
@@ -124,16 +128,18 @@ class ParamUpdate:
         **by_name: Iterable[str],
     ):
         if not isinstance(rule, Rule):
-            raise UpdateError(f"an update takes a rule such as ADAM(0.01), got {rule!r}")
+            raise UpdateError(f"an update takes a rule such as ADAM(0.01) first, got {brief(rule)}")
         if on_nonfinite not in POLICIES:
+            near = likely(str(on_nonfinite), POLICIES)
+            hint = f"; did you mean {near}?" if near else ""
             raise InvalidValue(
-                f"on_nonfinite is one of {', '.join(POLICIES)}, got {on_nonfinite!r}; "
-                f"{nearest(str(on_nonfinite), POLICIES)}"
+                f"on_nonfinite is one of {', '.join(map(repr, POLICIES))}, got {on_nonfinite!r}"
+                f"{hint}"
             )
         for option, names in by_name.items():
             if not isinstance(names, Iterable):
                 raise UpdateError(
-                    f"ParamUpdate has no option {option!r}; {nearest(option, OPTIONS)} (for a "
+                    f"ParamUpdate has no option {option!r}; {instead(option, OPTIONS)} (for a "
                     f"function of that name write {option}=['name', ...])"
                 )
         if tracer is not None and not isinstance(tracer, GradientTracer):
@@ -175,6 +181,7 @@ class ParamUpdate:
         self._look_at = 0  # the number of steps at which to look for a likely mistake
         self._replaced = False  # whether a function may have been defined again
         self._untrained = False  # whether the warning was given
+        self._unread = False  # likewise
         with lock:
             updates.add(self)
 
@@ -196,6 +203,8 @@ class ParamUpdate:
             self._warn_of_replaced()
         if not self._untrained and given is None:
             self._warn_of_untrained()
+        if not self._unread:
+            self._warn_of_unread()
         self._look_at = 2 * self.steps + 1
 
     def _warn_of_replaced(self) -> None:
@@ -226,6 +235,16 @@ class ParamUpdate:
         )
         self._untrained = True
 
+    def _warn_of_unread(self) -> None:
+        for owner, name, near in self._targets.unread():
+            warnings.warn(
+                f"{owner} has a parameter {name!r} that no run has read, and its runs read "
+                f"{near!r}; if that was meant, write init_param({owner}, {near!r}, value)",
+                UnreadParameter,
+                stacklevel=4,
+            )
+            self._unread = True
+
     def parameters(self) -> dict[tuple[str, str], Parameter]:
         """What `apply` would move now, by function and name; frozen parameters are left out."""
         return _by_name([p for p in self._targets.parameters() if not p.frozen])
@@ -248,12 +267,14 @@ class ParamUpdate:
             NothingAccumulated: no gradient was accumulated for any of the parameters.
             NonFiniteGradient: a gradient has a NaN or an infinity, and `on_nonfinite="raise"`.
             UnknownParameter, ShapeError: `grads` does not fit.
-            UpdateError: the rule gives a direction of another shape, or one without end.
+            UpdateError: the rule gives a direction of another shape, or an infinite one.
 
         Warns:
             UntrainedParameter: gradients wait at parameters that the runs of functions given whole
                 read, that are not frozen, and that no update moves. Once for each update, and
                 looked for at steps 1, 2, 4, 8, ...
+            UnreadParameter: no run has read a parameter of a function, and its runs read one with
+                a similar name. Likewise.
             ReplacedFunction: a function was defined again since the update was made.
 
         If it raises, nothing has changed.
@@ -436,6 +457,7 @@ class ParamUpdate:
             self._engine = None  # it wrote to the state before
         return state
 
+    @explained
     def state_dict(self) -> dict[str, np.ndarray]:
         """The number of steps and the rule's state as arrays, by name."""
         known = self._targets.parameters()
@@ -457,6 +479,7 @@ class ParamUpdate:
         wrong = differences((template or self.template()).expected, saved)
         return wrong or out_of_range(self._chain.ranges, saved)
 
+    @explained
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Restore a state that `state_dict` gave.
 
@@ -523,6 +546,7 @@ class ParamUpdate:
         _ = self.learning_rate  # there is one
         self.set_learning_rates(dict.fromkeys(self.learning_rates, rate))
 
+    @explained
     def set_learning_rates(self, rates: Mapping[str, float]) -> None:
         """Set factors, by the names that `learning_rates` gives.
 
@@ -532,10 +556,15 @@ class ParamUpdate:
         """
         with lock:
             at = dict(settable(self._state_with(self._targets.parameters())))
+            if not isinstance(rates, Mapping):
+                raise UpdateError(
+                    f"rates are a dictionary by name, got {brief(rates)}; the names are "
+                    f"{', '.join(map(repr, at)) or 'none'}; write update.learning_rate for one rate"
+                )
             for path, rate in rates.items():
                 if path not in at:
                     raise UpdateError(f"there is no rate {path!r}; {nearest(path, at)}")
-                number("ParamUpdate", "learning_rate", rate, AT_LEAST_0)
+                number("ParamUpdate", "learning_rate", rate, RATE)
             for path, rate in rates.items():
                 at[path]["factor"] = float(rate)
 

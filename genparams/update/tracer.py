@@ -65,6 +65,7 @@ class GradientTracer:
         self.limit = None if limit is None else number("GradientTracer", "limit", limit, COUNT)
         self.records = []
 
+    @explained
     def global_norm(self, step: int) -> float:
         """The norm of all gradients of one step together, before the rule.
 

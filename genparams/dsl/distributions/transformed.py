@@ -137,7 +137,7 @@ def transformed(base: Call, bijection: Bijection | Affine, size: Size = None) ->
         ArgumentError: the base is discrete, or its entries cannot move each alone.
         ShapeError: a bijection of vectors was given coordinates that are single numbers.
     """
-    fn = base_of("transformed", base)
+    fn = base_of("transformed", base, "transformed(base, bijection)")
     if not fn.kind.continuous or not fn.kind.free:
         why = "discrete" if not fn.kind.continuous else "over entries that cannot move each alone"
         raise ArgumentError(
