@@ -205,8 +205,8 @@ class ReplayDiffers(TraceError):
         else:
             found = f"the return value was {then} in the run and is {now} in the replay"
         super().__init__(
-            f"a gradient runs {function} again on the choices of its trace, and this replay is not "
-            f"the run: {found}. {cause}"
+            f"a gradient runs {function} again on its trace, and this replay is not the run: "
+            f"{found}. {cause}"
         )
 
 
@@ -216,9 +216,9 @@ class ImpossibleTrace(TraceError):
     def __init__(self, function: str, address: str, log_prob: float, why: str):
         self.function, self.address, self.log_prob = function, address, log_prob
         super().__init__(
-            f"{address} of {function} has log probability {log_prob} at today's parameters, which "
-            f"has no gradient: {why}. Correct or leave out the data, or take a distribution whose "
-            "support holds them"
+            f"{address} of {function} has log probability {log_prob} at the present parameters, "
+            f"which has no gradient: {why}. Correct or leave out the data, or take a distribution "
+            "whose support holds them"
         )
 
 

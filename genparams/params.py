@@ -467,6 +467,8 @@ class ParamStore:
     _parameters: dict[str, Parameter]
     _stated: set[str]
     """The names of parameters whose constraint `init` was given."""
+    declared: dict[str, tuple[int, ...]]
+    """The shapes of the first values that a run declared, where `init` gave none since."""
 
     def __init__(self, values: Mapping[str, Any] | None = None, /, **named: Any):
         if values is not None and not isinstance(values, Mapping):
@@ -476,6 +478,7 @@ class ParamStore:
         self.owner = ""
         self.source = None
         self._stated = set()
+        self.declared = {}
         self.version = 0  # counts what was initialised or forgotten
         self._packed = -1  # the version at which arrays were last laid side by side
         self._parameters = {}
@@ -497,6 +500,7 @@ class ParamStore:
         with lock:
             meant = self._constraint_of(name) if constraint is None else constraint
             parameter = self.add(Parameter(name, value, meant, self))
+            self.declared.pop(name, None)
             if constraint is not None:
                 self._stated.add(name)
         return parameter
@@ -534,6 +538,21 @@ class ParamStore:
                 f"constraint={constraint!r}), or declare it alike everywhere"
             )
         return known
+
+    def refuse_other_shape(self, name: str, shape: tuple[int, ...]) -> None:
+        """Refuse a first value of a model whose shape is not the one that a run declared.
+
+        Raises:
+            ShapeError: it is not.
+        """
+        known = self.declared.get(name, shape)
+        if known != shape:
+            of = self.owner or "theta"
+            raise ShapeError(
+                f"parameter {name!r} of {of} has shape {known} since its first run, and its value "
+                f"in the model has shape {shape} here; write init_param({of}, {name!r}, value) to "
+                "start it again"
+            )
 
     def find(self, name: str) -> Parameter | None:
         """The parameter of that name, declared now if its model says how; None if there is none."""
@@ -575,6 +594,7 @@ class ParamStore:
         with lock:
             self._release(name)
             if self._parameters.pop(name, None) is not None:
+                self.declared.pop(name, None)
                 self._stated.discard(name)
                 self._changed()
 

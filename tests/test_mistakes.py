@@ -691,6 +691,11 @@ CALLS = {
     ),
     "no value for a plateau": (lambda: ReduceOnPlateau(an_update()).step(), ArgumentError, "value"),
     "two values for a store": (lambda: ParamStore(1.0, 2.0), ArgumentError, "too many positional"),
+    "the norm of a step that was not recorded": (
+        lambda: genparams.GradientTracer().global_norm(3),
+        InvalidValue,
+        "no record is of step 3: the records are empty",
+    ),
     "rates by assignment": (
         lambda: setattr(an_update(), "learning_rates", 0.1),
         UnknownAttribute,

@@ -113,8 +113,8 @@ def _refuse_structures(name: str, inputs: Sequence[Any]) -> None:
     for i, value in enumerate(inputs):
         if type(value) is not Box and _is_traced(value):
             raise ArgumentError(
-                f"input {i} of {name} is a {type(value).__name__} with numbers that its gradient "
-                "is wanted by; give it as one array, np.stack([...]), or as several arguments"
+                f"input {i} of {name} is a {type(value).__name__} with numbers that are being "
+                "differentiated; give it as one array, np.stack([...]), or as several arguments"
             )
 
 

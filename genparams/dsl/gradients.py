@@ -1,7 +1,7 @@
 """Gradients: the derivative of a replay.
 
-A trace is run again with every choice held fixed and today's parameters on a tape, one tape across
-all nested calls, so that old and new values never mix.
+A trace is run again with every choice held fixed and the present parameters on a tape, one tape
+across all nested calls, so that old and new values never mix.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

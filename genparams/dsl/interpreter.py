@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any, Protocol
 
+import numpy as np
+
 from genparams.errors import (
     AddressConflict,
     AddressError,
@@ -291,8 +293,11 @@ class Run:
 
         Raises:
             ConstraintError: it has one already, and with another constraint that nobody asked for.
+            ShapeError: a run declared it with another shape.
         """
         store = self.function.params
+        if type(init) is np.ndarray:
+            store.refuse_other_shape(name, init.shape)
         if constraint is None and name in store and not _undecided:
             return
         with lock:
@@ -303,6 +308,7 @@ class Run:
             self.held[parameter] = None
             _undecided[parameter] = {self}
             store.add(parameter)
+            store.declared[name] = np.shape(init)
 
     def _claim(self, address: Address, length: int) -> None:
         """Refuse an address that is taken, or lies below or above one that is.

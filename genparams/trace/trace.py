@@ -153,11 +153,11 @@ class Trace:
 
             accumulator(theta) += scale * d/d theta [ log p(t; x, theta) + <retval_grad, r> ]
 
-        at today's parameters, with every choice held fixed; parameters of nested calls are
+        at the present parameters, with every choice held fixed; parameters of nested calls are
         included, frozen ones are constants. If anything fails, nothing is added.
 
         Raises:
-            ImpossibleTrace: the log probability is -inf, inf or NaN at today's parameters.
+            ImpossibleTrace: the log probability is -inf, inf or NaN at the present parameters.
             ReplayDiffers: the function run again is not the run; see `Trace`.
             ForeignParameters: the trace comes from a process where parameters had other values.
 
@@ -184,7 +184,7 @@ class Trace:
     ) -> tuple[ArgGrads, ChoiceMap, ChoiceMap]:
         """The gradient of log p(t; x) + <retval_grad, r> by arguments and selected choices.
 
-        Taken at today's parameters, whose accumulators stay as they are.
+        Taken at the present parameters, whose accumulators stay as they are.
 
         Args:
             selection: A selection of continuous choices, an address, or a list of addresses.
@@ -251,7 +251,7 @@ class Trace:
 
     @explained
     def rescored(self) -> "Trace":
-        """The same choices under today's parameters."""
+        """The same choices under the present parameters."""
         return self.gen_fn.operations.rescored(self)
 
     @explained

@@ -380,7 +380,7 @@ class ParamUpdate:
         if not isinstance(directions, Mapping):
             raise UpdateError(
                 f"{part!r} gave {directions!r}; directions are a dictionary by parameter, with the "
-                "keys of those that it was given"
+                "keys that it was given"
             )
         for key in directions:
             if not isinstance(key, Parameter):
@@ -530,7 +530,7 @@ class ParamUpdate:
         if not rates:
             raise UpdateError(
                 f"{self.rule!r} has no rate that can be read and set; make it with a number as "
-                "learning_rate, or chain(..., scale_by_state(rate)); of a schedule, read "
+                "learning_rate, or chain(..., scale_by_state(rate)); for a schedule, read "
                 "schedule(update.steps)"
             )
         if len(set(rates.values())) != 1:

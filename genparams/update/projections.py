@@ -207,8 +207,8 @@ def _finite(function: str, name: str, x: Any) -> Array:
     if not np.all(finite):
         first = tuple(np.argwhere(~finite)[0].tolist())
         raise InvalidValue(
-            f"{function}: {name} must be finite, got {found[first]}{_place(first)}; nothing is "
-            "nearest to it, so correct the step that made it"
+            f"{function}: {name} must be finite, got {found[first]}{_place(first)}; it has no "
+            "nearest point; correct the step that made it"
         )
     return found
 

@@ -84,7 +84,7 @@ def float_type(dtype: FloatType) -> np.dtype | None:
         )
     if found.itemsize < 4:
         raise InvalidValue(
-            f"dtype must be at least float32, got {found}: the squares of gradients, and epsilon, "
-            "leave its range; write dtype='float32'"
+            f"dtype must be at least float32, got {found}: the squares of gradients overflow, and "
+            "epsilon underflows; write dtype='float32'"
         )
     return found

@@ -448,7 +448,7 @@ class Distribution(SingleChoice):
             here = at[: value.ndim - self.kind.rank]
             raise DistributionError(
                 f"a draw of {self.__name__} is {float(value[at])}{at_index(at)}"
-                f"{self._given(args, here)}: its range is larger than that of floats"
+                f"{self._given(args, here)}: it overflows"
             )
 
     def _given(self, args: Sequence[Any], at: tuple[int, ...]) -> str:
@@ -496,7 +496,9 @@ class Distribution(SingleChoice):
         event = self.event_shape(args)
         if shape != batch + event:
             wanted = shape[: len(shape) - len(event)]
-            hint = f"; for independent draws write {self.__name__}(..., size={wanted})"
+            hint = f"; for independent draws give the call size={wanted}"
+            if self.__name__.isidentifier():
+                hint = f"; for independent draws write {self.__name__}(..., size={wanted})"
             raise ShapeError(
                 f"a value of {self.__name__} has shape {batch + event} here, got {shape}"
                 f"{hint if size is None and len(shape) > len(batch + event) else ''}"

@@ -89,7 +89,8 @@ def _rows(calls: Sequence[Call]) -> tuple[Row, ...]:
     rows: Any = tuple(c.fn.parts if isinstance(c.fn, Product) else (c.fn,) for c in calls)
     if not all(isinstance(part, Distribution) for row in rows for part in row):
         raise ArgumentError(
-            f"a mixture takes products of distributions, none a product itself, got {list(calls)}"
+            "a mixture takes products of distributions, and none a product itself, got "
+            f"{list(calls)}"
         )
     kinds = {tuple((part.kind.rank, part.kind.convert) for part in row) for row in rows}
     if len(kinds) > 1 or len({isinstance(call.fn, Product) for call in calls}) > 1:
