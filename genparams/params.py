@@ -288,9 +288,7 @@ class Parameter:
         Raises:
             ShapeError, InvalidValue: nothing is changed.
         """
-        if np.ndim(scale):
-            raise InvalidValue(f"scale must be a number, got {brief(scale)}")
-        g = scale * self.checked_grad(grad)
+        g = finite(scale) * self.checked_grad(grad)
         with lock:
             all_at_once(added([(self, g, None)]))
 
@@ -352,6 +350,20 @@ class Source(Protocol):
     def declares(self, name: str) -> bool: ...
 
     def reads(self, name: str) -> bool: ...
+
+
+def finite(scale: Any) -> float:
+    """A scale of gradients.
+
+    Raises:
+        InvalidValue: it is not one finite number.
+    """
+    if type(scale) is float and scale - scale == 0.0:
+        return scale
+    value = np.asarray(scale)
+    if value.ndim or value.dtype.kind not in "fiub" or not np.isfinite(value):
+        raise InvalidValue(f"scale must be a finite number, got {brief(scale)}")
+    return float(value)
 
 
 def added(

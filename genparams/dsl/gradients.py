@@ -20,11 +20,10 @@ from genparams.errors import (
     ArgumentError,
     DistributionError,
     GradientShapeError,
-    InvalidValue,
     ShapeError,
 )
 from genparams.keywords import explained
-from genparams.params import Parameter, added, all_at_once, is_finite, labels, lock
+from genparams.params import Parameter, added, all_at_once, finite, is_finite, labels, lock
 from genparams.trace.choices import ChoiceMap, frozen
 from genparams.trace.selection import selection_of
 from genparams.trace.trace import ArgGrads, Trace
@@ -216,7 +215,7 @@ def accumulate(
     traces: Sequence[Trace], retval_grads: Sequence[Any], scales: Sequence[float]
 ) -> list[tuple[float, ArgGrads]]:
     """Differentiate each trace, then add everything to the accumulators: all of it, or nothing."""
-    scales = [_number(scale) for scale in scales]
+    scales = [finite(scale) for scale in scales]
     runs: list[Run] = []
     try:
         done = [differentiate(t, g, runs) for t, g in zip(traces, retval_grads, strict=True)]
@@ -233,15 +232,6 @@ def accumulate(
             run.forget()
         raise
     return result
-
-
-def _number(scale: Any) -> float:
-    if type(scale) is float and scale - scale == 0.0:
-        return scale
-    value = np.asarray(scale)
-    if value.ndim or value.dtype.kind not in "fiub" or not np.isfinite(value):
-        raise InvalidValue(f"scale must be a finite number, got {brief(scale)}")
-    return float(value)
 
 
 @explained

@@ -48,6 +48,8 @@ RATES = ("lr", "rate", "learning_rate", "step_size", "eta", "alpha", "step")
 def _advice(update: "ParamUpdate", name: str) -> str:
     if name in (*OPTIONS, "rule"):
         return "it is given to ParamUpdate(rule, ...) and stays: make another update"
+    if name in ("steps", "skipped"):
+        return "it counts the steps of this update; load_state_dict restores it"
     near = nearest(name, ("tracer", *RATES))
     if near.startswith("known"):
         return "what can be set is update.learning_rate and update.tracer"
@@ -61,7 +63,7 @@ def _advice(update: "ParamUpdate", name: str) -> str:
     backward="write trace.accumulate_param_gradients()",
     lr="write update.learning_rate",
 )
-@closed("rule", "minimize", "on_nonfinite", advice=_advice)
+@closed("rule", "minimize", "on_nonfinite", "steps", "skipped", advice=_advice)
 class ParamUpdate:
     """Moves parameters along their accumulated gradients by a rule.
 
@@ -167,8 +169,7 @@ class ParamUpdate:
         fixed = {"rule": rule, "minimize": minimize, "on_nonfinite": on_nonfinite}
         vars(self).update(fixed)
         self.tracer = tracer
-        self.steps = 0
-        self.skipped = 0
+        vars(self).update(steps=0, skipped=0)
         self._next = 0  # the number of the step under way
         self._chain = rule if rule.parts else chain(rule)
         self._head, self._tail = split(self._chain)
@@ -416,7 +417,7 @@ class ParamUpdate:
             fault = parameter.fault if given is None else None
             raise NonFiniteGradient(function, name, self.steps + 1, fault)
         if self.on_nonfinite == "skip":
-            self.skipped += 1
+            vars(self)["skipped"] += 1
         elif self.on_nonfinite == "zero":
             self._apply({p: 0.0 * p.coordinates if p in bad else d for p, d in g.items()})
         else:

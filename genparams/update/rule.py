@@ -199,6 +199,10 @@ def elementwise(
         InvalidValue: `dtype` is no type of floats.
     """
     kept = dict(fields or {})
+    given = ["g", "theta", *(() if constants else kept)]
+    refuse_other_functions(
+        "the formula of elementwise", formula, ", ".join(given), UpdateError, partly=bool(constants)
+    )
     twice = kept.keys() & {*(shared or ()), *(("t",) if constants and shared is None else ())}
     if twice:
         raise UpdateError(f"{name}: the name {min(twice)!r} is kept twice; rename the field")

@@ -28,6 +28,7 @@ from genparams.dsl.distributions.domains import (
 from genparams.dsl.interpreter import Call
 from genparams.errors import ArgumentError, ShapeError
 from genparams.keywords import explained
+from genparams.tree import brief
 
 Shape = tuple[int, ...]
 
@@ -152,7 +153,7 @@ def transformed(base: Call, bijection: Bijection | Affine, size: Size = None) ->
     elif not hasattr(bijection, "log_det_jacobian"):
         raise ArgumentError(
             "transformed takes positive, unit_interval, interval(low, high), simplex, ordered, "
-            f"lower_cholesky or affine(loc, scale) as its bijection, got {bijection!r}"
+            f"lower_cholesky or affine(loc, scale) as its bijection, got {brief(bijection)}"
         )
     try:
         hash(rule)
