@@ -3,7 +3,7 @@
     p(x, y, h) = exp(-E) / Z,   E(x, y, h) = -b x - c h - h W x - y U h
 
 x are the N pixels of an image, y one unit for each of the ten labels, h are Nh hidden units, and
-every unit is 0 or 1. No model is run and no trace is kept: the parameters stand in a bare
+every unit is 0 or 1. No model is run and no trace is kept: the parameters are in a bare
 `ParamStore`, and their gradients, worked out by hand, go to `update.apply(grads=...)`.
 
     b (N)       how often a pixel is black         W (Nh, N)    between hidden units and pixels

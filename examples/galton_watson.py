@@ -3,7 +3,7 @@
     children ~ poisson(mean),   for each node alike
 
 `recurse` grows the tree: `node` draws the number of children and says from what each of them
-grows, `family` makes a result of those of the children. No two trees have the same choices; each
+grows, `family` makes a result of the children's results. No two trees have the same choices; each
 adds its gradient to the one accumulator of `mean`. The estimate is checked against that of maximum
 likelihood, all children over all nodes, and the trees that die out with more than one child to a
 node against the generating function. Takes a few seconds.

@@ -9,7 +9,7 @@ counts of the forward-backward algorithm. Both read one store of parameters, so 
 second trains the first. The fit is checked against expectation maximisation from the same start.
 Takes a few seconds.
 
-The casino is that of Durbin, Eddy, Krogh and Mitchison, 1998, Biological Sequence Analysis,
+The casino is taken from Durbin, Eddy, Krogh and Mitchison, 1998, Biological Sequence Analysis,
 Cambridge University Press, section 3.2.
 """
 

@@ -1,5 +1,6 @@
 """genparams trains the parameters of generative models written as ordinary Python functions."""
 
+from importlib import import_module
 from typing import Any
 
 from genparams.constraints import (
@@ -69,6 +70,7 @@ from genparams.errors import (
     GenParamsWarning,
     GradientsWaiting,
     ReplacedFunction,
+    UnreadParameter,
     UntrainedParameter,
 )
 from genparams.keywords import unknown_name
@@ -151,6 +153,8 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
+    if name == "datasets":
+        return import_module("genparams.datasets")
     raise unknown_name(name, __all__)
 
 
@@ -192,6 +196,7 @@ __all__ = [
     "Rule",
     "Selection",
     "Trace",
+    "UnreadParameter",
     "UntrainedParameter",
     "Yogi",
     "accumulate",

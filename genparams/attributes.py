@@ -14,8 +14,8 @@ def closed(
 ) -> Callable[[Class], Class]:
     """A class decorator: the objects take only attributes that the class declares.
 
-    An attribute is declared by an annotation or a slot. Those of a frozen dataclass, and the names
-    in `fixed`, are set when the object is made and never again.
+    An attribute is declared by an annotation or a slot. The attributes of a frozen dataclass, and
+    the names in `fixed`, are set when the object is made and never again.
 
     Args:
         advice: From the object and the name to what to write instead; None for the nearest name.
@@ -26,7 +26,10 @@ def closed(
         frozen = fields is not None and fields.frozen
         declared = {n for base in cls.__mro__ for n in inspect.get_annotations(base)}
         set_by_class = {
-            n for base in cls.__mro__ for n, v in vars(base).items() if hasattr(v, "__set__")
+            n
+            for base in cls.__mro__
+            for n, v in vars(base).items()
+            if (hasattr(v, "__set__") if type(v) is not property else v.fset is not None)
         }
         known = (declared | set_by_class) - {*fixed}
         public = sorted(n for n in known if not n.startswith("_"))

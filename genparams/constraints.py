@@ -19,7 +19,7 @@ derivative is that of the formula. A value that overflows is infinite, which a p
 Each is also a change of variables for `transformed`: `inverse` is `coordinates` without its checks,
 written in operations that can be differentiated, `contains` says where it holds, and
 `log_det_jacobian` is log |d natural(theta) / d theta|. With the length of a vector or the side of a
-matrix fixed, the entries of a value that are free to move are all of those of `positive`,
+matrix fixed, the entries of a value that are free to move are all entries for `positive`,
 `interval` and `ordered`, the first K - 1 of `simplex` and the lower triangle of `lower_cholesky`;
 the density of a value is one over those.
 """
@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from genparams.autodiff import np, raw, special
-from genparams.errors import ConstraintError, ShapeError
+from genparams.errors import ArgumentError, ConstraintError, ShapeError
 from genparams.keywords import explained
 from genparams.tree import brief, offence
 
@@ -85,8 +85,17 @@ def _below_overflow(log: Any) -> Any:
     return np.minimum(log, _MOST[_dtype(log)])
 
 
+class _NotCalled:
+    """What is a constraint itself: `positive()` is a mistake."""
+
+    __slots__ = ()
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        raise ArgumentError(f"{self!r} is a constraint itself; write constraint={self!r}")
+
+
 @dataclass(frozen=True, slots=True)
-class Positive:
+class Positive(_NotCalled):
     """Every entry above 0; theta = log x."""
 
     name: str = "positive"
@@ -120,7 +129,7 @@ class Positive:
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(_NotCalled):
     """Every entry strictly between `low` and `high`; theta = logit((x - low) / (high - low))."""
 
     low: float
@@ -214,7 +223,7 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True)
-class Simplex:
+class Simplex(_NotCalled):
     """Positive entries that sum to 1 along the last axis; theta_k = log(x_k / x_K)."""
 
     name: str = "simplex"
@@ -264,7 +273,7 @@ class Simplex:
 
 
 @dataclass(frozen=True, slots=True)
-class Ordered:
+class Ordered(_NotCalled):
     """Increasing entries along the last axis; theta = x_1, log(x_2 - x_1), log(x_3 - x_2), ..."""
 
     name: str = "ordered"
@@ -322,7 +331,7 @@ class Ordered:
 
 
 @dataclass(frozen=True, slots=True)
-class LowerCholesky:
+class LowerCholesky(_NotCalled):
     """A lower triangular matrix with a positive diagonal; theta is its lower triangle by rows, the
     diagonal in logs.
 

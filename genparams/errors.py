@@ -44,6 +44,7 @@ What is likely a mistake and may be meant is a warning:
 
     GenParamsWarning (UserWarning)
     |- UntrainedParameter   gradients wait at a parameter that no update moves
+    |- UnreadParameter      no run reads a parameter, and one with a similar name is read
     |- GradientsWaiting     a new update finds gradients from before
     `- ReplacedFunction     an update trains a function that was defined again since
 """
@@ -57,17 +58,23 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
     Names are compared by their letters and digits: quotes, brackets and case do not count.
     """
-    known, name = sorted(known), str(name)
-    by_letters = {_letters(k): k for k in reversed(known)}
+    known = sorted(known)
+    near = likely(str(name), known)
+    if near is not None:
+        return f"did you mean {near}?"
+    more = f", and {len(known) - 5} more" if len(known) > 5 else ""
+    return f"known: {', '.join(known[:5])}{more}" if known else "there are none"
+
+
+def likely(name: str, known: Iterable[str]) -> str | None:
+    """The one of several names that is likely meant; None if none is like it."""
+    by_letters = {_letters(k): k for k in sorted(known, reverse=True)}
     letters = _letters(name)
     alike = 0.5 if len(letters) < 4 else 0.6
     if not any(map(str.isalpha, letters)):
         alike = 1.0  # another number is not a misspelling
     near = get_close_matches(letters, by_letters, n=1, cutoff=alike)
-    if near:
-        return f"did you mean {by_letters[near[0]]}?"
-    more = f", and {len(known) - 5} more" if len(known) > 5 else ""
-    return f"known: {', '.join(known[:5])}{more}" if known else "there are none"
+    return by_letters[near[0]] if near else None
 
 
 def _letters(name: str) -> str:
@@ -98,7 +105,7 @@ class MissingChoice(AddressError):
 
 
 class UnknownAddress(AddressError):
-    """Nothing stands at that address."""
+    """There is nothing at that address."""
 
 
 class ModelError(GenParamsError, TypeError):
@@ -203,8 +210,8 @@ class ReplayDiffers(TraceError):
         else:
             found = f"the return value was {then} in the run and is {now} in the replay"
         super().__init__(
-            f"a gradient runs {function} again on the choices of its trace, and this replay is not "
-            f"the run: {found}. {cause}"
+            f"a gradient runs {function} again on its trace, and this replay is not the run: "
+            f"{found}. {cause}"
         )
 
 
@@ -214,9 +221,9 @@ class ImpossibleTrace(TraceError):
     def __init__(self, function: str, address: str, log_prob: float, why: str):
         self.function, self.address, self.log_prob = function, address, log_prob
         super().__init__(
-            f"{address} of {function} has log probability {log_prob} at today's parameters, which "
-            f"has no gradient: {why}. Correct or leave out the data, or take a distribution whose "
-            "support holds them"
+            f"{address} of {function} has log probability {log_prob} at the present parameters, "
+            f"which has no gradient: {why}. Correct or leave out the data, or take a distribution "
+            "whose support holds them"
         )
 
 
@@ -261,7 +268,8 @@ class NonFiniteGradient(UpdateError):
         super().__init__(
             f"the gradient of {function}'s parameter {parameter!r} is not finite at step "
             f"{step}{where}. "
-            "Nothing was changed: zero the accumulators, then lower the step size or mend the model"
+            "Nothing was changed: zero the accumulators, then lower the step size or correct "
+            "the model"
         )
 
 
@@ -283,6 +291,10 @@ class GenParamsWarning(UserWarning):
 
 class UntrainedParameter(GenParamsWarning):
     """Gradients wait at a parameter that the model's runs read and that no update moves."""
+
+
+class UnreadParameter(GenParamsWarning):
+    """No run has read a parameter of a function, and the runs read one with a similar name."""
 
 
 class GradientsWaiting(GenParamsWarning):

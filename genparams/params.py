@@ -32,7 +32,7 @@ from genparams.errors import (
     UnknownParameter,
     nearest,
 )
-from genparams.keywords import answering
+from genparams.keywords import answering, explained
 from genparams.memory import Arrays, Changes, Edit, Floats, aside, swap
 from genparams.tree import brief, html_tree, offence
 from genparams.types import Constraint
@@ -206,6 +206,7 @@ class Parameter:
 
     # --- Moving
 
+    @explained
     def set(self, value: Any) -> None:
         """Give it a value of the same shape; the accumulator stays.
 
@@ -315,15 +316,14 @@ class Parameter:
         with np.errstate(over="ignore"):  # a number beyond single precision is found as infinite
             return g.astype(self.dtype, copy=False) if g.ndim else float(g)
 
+    @explained
     def increment_grad(self, grad: Any, scale: float = 1.0) -> None:
         """Add `scale * grad` to the accumulator.
 
         Raises:
             ShapeError, InvalidValue: nothing is changed.
         """
-        if np.ndim(scale):
-            raise InvalidValue(f"scale must be a number, got {brief(scale)}")
-        g = scale * self.checked_grad(grad)
+        g = finite(scale) * self.checked_grad(grad)
         with lock:
             all_at_once(added([(self, g, None)]))
 
@@ -333,6 +333,7 @@ class Parameter:
             total = np.asarray(g) if old is None else np.add(old, g)
             return total.astype(self.dtype, copy=False)
 
+    @explained
     def set_grad(self, grad: Any) -> None:
         """Overwrite the accumulator."""
         self._edit({"grad": self.checked_grad(grad), "fault": None})
@@ -359,6 +360,20 @@ class Parameter:
 
 
 _EMPTY: dict[str, Any] = {"grad": None, "fault": None}
+
+
+def finite(scale: Any) -> float:
+    """A scale of gradients.
+
+    Raises:
+        InvalidValue: it is not one finite number.
+    """
+    if type(scale) is float and scale - scale == 0.0:
+        return scale
+    value = np.asarray(scale)
+    if value.ndim or value.dtype.kind not in "fiub" or not np.isfinite(value):
+        raise InvalidValue(f"scale must be a finite number, got {brief(scale)}")
+    return float(value)
 
 
 def edited(edits: Mapping[Parameter, Edit], changes: Changes | None = None) -> Changes:
@@ -427,6 +442,8 @@ class Source(Protocol):
 
     def declares(self, name: str) -> bool: ...
 
+    def reads(self, name: str) -> bool: ...
+
 
 def _advice(store: "ParamStore", name: str) -> str:
     if name in store:
@@ -434,10 +451,19 @@ def _advice(store: "ParamStore", name: str) -> str:
     return f"a new parameter is store.init({name!r}, value), or init_param(f, {name!r}, value)"
 
 
+@explained
 @closed(advice=_advice)
-@answering(get="write store[name]", set="write store[name].set(value)")
+@answering(
+    get="write store[name]",
+    set="write store[name].set(value)",
+    freeze="write store[name].freeze() for each name",
+    thaw="write store[name].thaw() for each name",
+    parameters="write store.values()",
+    state_dict="write save_checkpoint(path, model=store)",
+    zero_grad="write store[name].zero_grad() for each name",
+)
 class ParamStore:
-    """Parameters by name. Every generative function owns one; it also stands alone.
+    """Parameters by name. Every generative function owns one; it also works without a function.
 
         theta = ParamStore(W=np.zeros((3, 2)), b=0.0)
         theta["W"].value
@@ -447,12 +473,14 @@ class ParamStore:
 
     owner: str
     source: Source | None
-    """What the model that owns it says of its parameters; None if it stands alone."""
+    """What the model that owns it says of its parameters; None if no model owns it."""
     version: int
     _packed: int
     _parameters: dict[str, Parameter]
     _stated: set[str]
     """The names of parameters whose constraint `init` was given."""
+    declared: dict[str, tuple[int, ...]]
+    """The shapes of the first values that a run declared, where `init` gave none since."""
 
     def __init__(self, values: Mapping[str, Any] | None = None, /, **named: Any):
         if values is not None and not isinstance(values, Mapping):
@@ -462,17 +490,19 @@ class ParamStore:
         self.owner = ""
         self.source = None
         self._stated = set()
+        self.declared = {}
         self.version = 0  # counts what was initialised or forgotten
         self._packed = -1  # the version at which arrays were last laid side by side
         self._parameters = {}
         for name, value in {**(values or {}), **named}.items():
             self.init(name, value)
 
+    @explained
     def init(self, name: str, value: Any, constraint: Constraint | None = None) -> Parameter:
         """Give a parameter its first value, or start it anew: value, constraint and accumulator.
 
         Args:
-            constraint: Where its values lie. None stands for the constraint that it has, else for
+            constraint: Where its values lie. None means the constraint that it has, else
                 the one that the function declares, `param(name, value, constraint=...)`, else for
                 `real`.
 
@@ -482,6 +512,7 @@ class ParamStore:
         with lock:
             meant = self._constraint_of(name) if constraint is None else constraint
             parameter = self.add(Parameter(name, value, meant, self))
+            self.declared.pop(name, None)
             if constraint is not None:
                 self._stated.add(name)
         return parameter
@@ -518,6 +549,21 @@ class ParamStore:
                 f"constraint={constraint!r}), or declare it alike everywhere"
             )
         return known
+
+    def refuse_other_shape(self, name: str, shape: tuple[int, ...]) -> None:
+        """Refuse a first value of a model whose shape is not the one that a run declared.
+
+        Raises:
+            ShapeError: it is not.
+        """
+        known = self.declared.get(name, shape)
+        if known != shape:
+            of = self.owner or "theta"
+            raise ShapeError(
+                f"parameter {name!r} of {of} has shape {known} since its first run, and its value "
+                f"in the model has shape {shape} here; write init_param({of}, {name!r}, value) to "
+                "start it again"
+            )
 
     def find(self, name: str) -> Parameter | None:
         """The parameter of that name, declared now if its model says how; None if there is none."""
@@ -575,6 +621,7 @@ class ParamStore:
         """Forget a parameter, if it is there."""
         with lock:
             if name in self._parameters:
+                self.declared.pop(name, None)
                 self._changed()
                 self._stated.discard(name)
                 del self._parameters[name]

@@ -1,11 +1,12 @@
 """Trees of values for people: as text, and as HTML for notebooks.
 
-A tree is a nested mapping. What stands at a key is the text of a leaf, a mapping of what is below,
+A tree is a nested mapping. At a key is the text of a leaf, a mapping of what is below,
 or both, as a pair. `brief` makes such a text of any value.
 """
 
 from collections.abc import Iterator, Mapping
 from html import escape
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -42,6 +43,8 @@ def brief(value: Any) -> str:
         if type(value) is list:
             return _cut(f"[{', '.join(shown)}]")
         return _cut(f"({', '.join(shown)}{',' if len(value) == 1 else ''})")
+    if isinstance(value, (FunctionType, MethodType, BuiltinFunctionType)):
+        return f"the function {value.__name__}"
     return _cut(" ".join(repr(value).split()) if not isinstance(value, str) else repr(value))
 
 

@@ -543,7 +543,7 @@ EDITS = {
     "a regeneration of an address that is not there": (
         an_edit(lambda t: t.regenerate(["x", "y"])),
         UnknownAddress,
-        "nothing stands at or below the selected address 'y'",
+        "there is nothing at or below the selected address 'y'",
     ),
     "a projection on an address that is not there": (
         an_edit(lambda t: t.project(("deep", "cuont"))),
@@ -553,7 +553,7 @@ EDITS = {
     "a choice gradient at an address that is not there": (
         an_edit(lambda t: t.choice_gradients("y")),
         UnknownAddress,
-        "nothing stands at or below the selected address 'y'",
+        "there is nothing at or below the selected address 'y'",
     ),
     "a choice gradient of a discrete choice": (
         an_edit(lambda t: t.choice_gradients(["x", "deep"])),
@@ -749,16 +749,19 @@ ROWS = {
     set_outside_the_constraint: (ConstraintError, "is not positive: every entry must be above 0"),
     set_outside_the_simplex: (ConstraintError, "is not simplex:.*sum to 1"),
     an_init_in_a_model_outside_the_constraint: (ConstraintError, "is not positive"),
-    param_outside: (NotRunning, r"param\('slope'\) stands outside.*@gen"),
-    a_choice_outside: (NotRunning, r"normal\(\.\.\.\) @ 'x' stands outside.*@gen"),
-    an_inlined_call_outside: (NotRunning, r"line\.inline\(\.\.\.\) stands outside"),
+    param_outside: (NotRunning, r"param\('slope'\) is outside.*@gen"),
+    a_choice_outside: (NotRunning, r"normal\(\.\.\.\) @ 'x' is outside.*@gen"),
+    an_inlined_call_outside: (NotRunning, r"line\.inline\(\.\.\.\) is outside"),
     too_few_arguments_at_the_top: (ArgumentError, r"line\(xs\) was given 0 arguments: missing"),
     too_many_arguments_at_the_top: (ArgumentError, r"line\(xs\) was given 2 arguments"),
     too_few_arguments_of_a_callee: (ArgumentError, r"line\(xs\) was given 0 arguments: missing"),
     an_unknown_keyword_of_a_callee: (ArgumentError, r"line\(xs\).*'noise'"),
     too_many_arguments_of_an_inlined_call: (ArgumentError, r"line\(xs\) was given 2 arguments"),
     wrong_arguments_of_a_distribution: (ArgumentError, r"write normal\(mu, std\); got 1 by pos"),
-    an_unknown_keyword_of_a_distribution: (ArgumentError, "normal has no argument 'sd'.*std"),
+    an_unknown_keyword_of_a_distribution: (
+        ArgumentError,
+        r"normal\(mu, std\) has no argument 'sd'; write std",
+    ),
     args_that_are_no_tuple: (
         ArgumentError,
         r"one tuple and come first, got ndarray; write \(xs,\)",

@@ -21,25 +21,50 @@ from genparams import (
     FixedStepGradientDescent,
     ParamStore,
     ParamUpdate,
+    ReduceOnPlateau,
+    RMSProp,
+    Rule,
+    accumulate,
     accumulate_param_gradients,
     bernoulli,
+    beta,
+    binomial,
+    by_name,
+    categorical,
     check_gradients,
+    cosine_decay,
     custom_gradient,
+    custom_random,
+    distribution,
+    elementwise,
+    exponential,
+    gamma,
     gen,
     get_param,
+    increment_param_grad,
     init_param,
     interval,
+    load_checkpoint,
     map_,
+    mask,
     mixture,
     normal,
     ordered,
     param,
+    poisson,
     positive,
+    project,
+    recurse,
+    save_checkpoint,
     select,
     set_param,
     set_param_grad,
     simplex,
+    stateful,
+    stateless,
+    student_t,
     switch,
+    transformed,
     truncated,
     unfold,
     unit_interval,
@@ -300,7 +325,7 @@ RECORDS = {
 }
 
 MODELS = {
-    "a float before @": (a_run(lambda: 1.0 @ "x"), ArgumentError, "stands before @ is a call"),
+    "a float before @": (a_run(lambda: 1.0 @ "x"), ArgumentError, "is before @ must be a call"),
     "a function before @": (a_run(lambda: normal @ "x"), UnaddressedChoice, r"normal\(mu, std\) @"),
     "a function in arithmetic": (a_run(lambda: 1.0 + inner), UnaddressedChoice, r"inner\(x\) @"),
     "a call as an address": (
@@ -372,7 +397,7 @@ MODELS = {
     "pdf": (lambda: normal.pdf(0.0), UnknownAttribute, "log_prob"),
     "rvs": (lambda: normal.rvs(0.0, 1.0), UnknownAttribute, r"sample\("),
     "a count for arg_grads": (
-        lambda: unfold(inner, 3),
+        lambda: unfold(normal, 3),
         ArgumentError,
         "arg_grads is a tuple of names",
     ),
@@ -462,6 +487,261 @@ UPDATES = {
     "select of a list": (lambda: select(["a", "b"]), AddressError, "hashable"),
 }
 
+
+@gen
+def calls_in_a_mixture():
+    parts = [normal(0.0, 1.0) @ "a", normal(1.0, 1.0) @ "b"]
+    return mixture([0.5, 0.5], parts) @ "x"
+
+
+def an_update():
+    return ParamUpdate(ADAM(0.1), ParamStore(a=1.0))
+
+
+def a_step(rule):
+    return lambda: ParamUpdate(rule(), ParamStore(a=1.0)).apply({"a": 1.0})
+
+
+FUNCTIONS = {
+    "a schedule without a count": (
+        lambda: ADAM(lambda: 0.1),
+        InvalidValue,
+        r"a schedule is a function of \(count\), and <lambda>\(\) is not",
+    ),
+    "a schedule that is not made": (lambda: ADAM(cosine_decay), InvalidValue, "'steps'"),
+    "a schedule that gives nothing": (
+        a_step(lambda: ADAM(lambda count: None)),
+        InvalidValue,
+        "got None at count 0",
+    ),
+    "a negative rate": (a_step(lambda: ADAM(lambda count: -0.1)), InvalidValue, "at least 0"),
+    "a schedule that fails": (
+        a_step(lambda: SGD(lambda count: 1.0 / count)),
+        InvalidValue,
+        r"fails at count 0 \(the first is 0\): ZeroDivisionError",
+    ),
+    "a number for a rule": (lambda: stateless(0.5), UpdateError, r"\(directions, theta\), got 0.5"),
+    "a rule of one argument": (
+        lambda: stateless(lambda g: g),
+        UpdateError,
+        r"\(directions, theta\), and <lambda>\(g\) is not",
+    ),
+    "a rule with a state, of two": (
+        lambda: stateful(lambda theta: {}, lambda g, state: (g, state)),
+        UpdateError,
+        r"apply of stateful is a function of \(directions, state, theta\)",
+    ),
+    "a formula of one argument": (
+        lambda: elementwise(lambda g: g),
+        UpdateError,
+        r"formula of elementwise is a function of \(g, theta\), and <lambda>\(g\) is not",
+    ),
+    "a formula without its fields": (
+        lambda: elementwise(lambda g, theta: g, fields={"v": 0.0}),
+        UpdateError,
+        r"is a function of \(g, theta, v\)",
+    ),
+    "a formula in words": (lambda: elementwise("g"), UpdateError, "got 'g'"),
+    "half a rule": (lambda: Rule(ADAM), ArgumentError, "argument: 'apply'"),
+    "a projection that gives nothing": (
+        a_step(lambda: project(SGD(0.1), lambda x: None)),
+        UpdateError,
+        "must give numbers, got None",
+    ),
+    "a projection of two": (
+        lambda: project(SGD(0.1), lambda x, y: x),
+        UpdateError,
+        r"of \(array\), and <lambda>\(x, y\) is not",
+    ),
+    "a gradient of one argument": (
+        lambda: custom_gradient(lambda x: x, lambda x: 2.0),
+        ArgumentError,
+        r"of \(inputs, r, g\), and <lambda>\(x\) is not",
+    ),
+    "gradients of a random function": (
+        lambda: custom_random(None, lambda x, rate: 0.0, lambda x: (1.0,), params=["rate"]),
+        ArgumentError,
+        r"gradients of custom_random is a function of \(x, rate\)",
+    ),
+    "@distribution alone": (
+        lambda: distribution(lambda x, m: -((x - m) ** 2)),
+        ArgumentError,
+        r"sample of @distribution\(sample=...\) is a function of \(rng, size\)",
+    ),
+    "a sampler without size": (
+        lambda: distribution(lambda rng, m: m, lambda x, m: x - m),
+        ArgumentError,
+        "unexpected keyword argument 'size'",
+    ),
+    "a sampler of fewer arguments": (
+        lambda: distribution(lambda rng, m, size: m, lambda x, m, s: x - m),
+        ArgumentError,
+        r"of \(rng, m, s, size\), and <lambda>\(rng, m, size\) is not",
+    ),
+    "a kernel without a step": (
+        lambda: unfold(inner),
+        ArgumentError,
+        r"the kernel of unfold is a function of \(step, state, ...\), and inner\(x\) is not",
+    ),
+    "an aggregate without results": (
+        lambda: recurse(inner, inner),
+        ArgumentError,
+        r"aggregate of recurse is a function of \(value, results, ...\)",
+    ),
+}
+
+FLAGS = {
+    name: (wrong, InvalidValue, f"{name} is True or False, got")
+    for name, wrong in {
+        "strict": lambda: line.generate((XS,), {}, strict="no"),
+        "minimize": lambda: ParamUpdate(ADAM(0.1), line, minimize="yes"),
+        "callees": lambda: ParamUpdate(ADAM(0.1), line, callees=["a"]),
+        "mean": lambda: accumulate(ADAM(0.1), 2, "sum"),
+        "decay_by_root": lambda: SGD(0.1, decay_by_root=None),
+        "discrete": lambda: distribution(lambda rng, size: 0.0, lambda x: x, discrete=2),
+        "maximize": lambda: ReduceOnPlateau(an_update(), maximize="max"),
+        "partial": lambda: load_checkpoint("none.npz", partial="model"),
+    }.items()
+}
+
+CALLS = {
+    "loc": (lambda: normal(loc=0.0, scale=1.0), ArgumentError, "'loc'; write mu$"),
+    "sigma": (lambda: normal(mu=0.0, sigma=1.0), ArgumentError, "'sigma'; write std$"),
+    "p": (lambda: binomial(10, p=0.3), ArgumentError, "'p'; write probs$"),
+    "lam": (lambda: poisson(lam=3.0), ArgumentError, "'lam'; write rate$"),
+    "the scale of a rate": (lambda: exponential(scale=2.0), ArgumentError, "rate, which is 1 / sc"),
+    "nu": (lambda: student_t(nu=3.0, loc=0.0, scale=1.0), ArgumentError, "'nu'; write df$"),
+    "a": (lambda: beta(a=1.0, b=2.0), ArgumentError, "'a'; write alpha$"),
+    "concentration": (
+        lambda: gamma(concentration=2.0, rate=1.0),
+        ArgumentError,
+        r"gamma\(shape, scale=...\) or gamma\(shape, rate=...\) has no .*; write shape$",
+    ),
+    "shape for size": (lambda: normal(0.0, 1.0, shape=3), ArgumentError, "write size$"),
+    "both of two forms": (
+        lambda: bernoulli(0.5, logits=0.0),
+        ArgumentError,
+        r"write bernoulli\(probs\) or bernoulli\(logits=...\); got 1 by position and logits",
+    ),
+    "labels for probabilities": (
+        lambda: categorical(["a", "b"], [0.5, 0.5]),
+        ArgumentError,
+        r"categorical\(probs, labels=...\)",
+    ),
+    "the address as an argument": (
+        lambda: normal("x", 0.0, 1.0),
+        ArgumentError,
+        "the address comes after @",
+    ),
+    "a size that is no count": (
+        a_run(lambda: normal(0.0, 1.0, size=2.5) @ "x"),
+        ShapeError,
+        "at 'x': size of normal is a whole number, at least 0, or a tuple .*got 2.5",
+    ),
+    "a negative size": (lambda: normal.sample(0.0, 1.0, size=-1), ShapeError, "got -1$"),
+    "None as an argument": (
+        a_run(lambda: normal(None, 1.0) @ "x"),
+        ArgumentError,
+        "at 'x': mu of normal must be a number or an array of numbers, got None",
+    ),
+    "a mixture swapped": (
+        lambda: mixture([normal(0.0, 1.0), normal(1.0, 1.0)], [0.5, 0.5]),
+        ArgumentError,
+        r"got 0.5 .*; write mixture\(weights, components\)",
+    ),
+    "a mixture without a list": (
+        lambda: mixture([0.5, 0.5], normal(0.0, 1.0), normal(1.0, 1.0)),
+        ArgumentError,
+        "the components of a mixture are one list",
+    ),
+    "calls that were run, in a mixture": (
+        lambda: calls_in_a_mixture.simulate(),
+        ArgumentError,
+        "a call inside another takes no @",
+    ),
+    "a distribution that is not called": (
+        lambda: truncated(normal, 0.0, 1.0),
+        ArgumentError,
+        r"got normal without its arguments; write truncated\(base, low, high\)",
+    ),
+    "transformed swapped": (
+        lambda: transformed(positive, normal(0.0, 1.0)),
+        ArgumentError,
+        r"write transformed\(base, bijection\)",
+    ),
+    "a flag that is no flag": (
+        lambda: mask(inner).simulate((0.0, True)),
+        ArgumentError,
+        "is True or False, got 0.0",
+    ),
+    "branches as a list": (lambda: switch([inner, inner]), ArgumentError, "one after the other"),
+    "a call is run": (lambda: line(XS).simulate(), UnknownAttribute, r"write f.simulate\(args\)"),
+    "a constraint called": (lambda: positive(), ArgumentError, "write constraint=positive$"),
+    "a scale that is NaN": (
+        lambda: a_trace().accumulate_param_gradients(scale=math.nan),
+        InvalidValue,
+        "scale must be a finite number, got nan",
+    ),
+    "T_max": (lambda: cosine_decay(0.1, T_max=10), ArgumentError, "'T_max'; write steps$"),
+    "alpha of RMSProp": (lambda: RMSProp(alpha=0.9), ArgumentError, "learning_rate or rho$"),
+    "lr by name": (lambda: by_name("adam", lr=0.1), InvalidValue, "'lr'; write learning_rate$"),
+    "lr of an update": (
+        lambda: ParamUpdate(ADAM(), line, lr=0.1),
+        UpdateError,
+        r"'lr'; the learning rate belongs to the rule, as in ADAM\(0.01\)",
+    ),
+    "maximize": (
+        lambda: ParamUpdate(ADAM(), line, maximize=True),
+        UpdateError,
+        "every rule climbs",
+    ),
+    "a rule that is not made": (lambda: ParamUpdate(ADAM, line), UpdateError, "the function ADAM$"),
+    "functions as a list": (
+        lambda: ParamUpdate(ADAM(), [line]),
+        UnknownFunction,
+        r"write ParamUpdate\(rule, f\)",
+    ),
+    "one rate for all": (
+        lambda: an_update().set_learning_rates(0.1),
+        UpdateError,
+        "rates are a dictionary by name, got 0.1; the names are '1 scale_by_state'",
+    ),
+    "no value for a plateau": (lambda: ReduceOnPlateau(an_update()).step(), ArgumentError, "value"),
+    "two values for a store": (lambda: ParamStore(1.0, 2.0), ArgumentError, "too many positional"),
+    "the norm of a step that was not recorded": (
+        lambda: genparams.GradientTracer().global_norm(3),
+        InvalidValue,
+        "no record is of step 3: the records are empty",
+    ),
+    "steps by assignment": (
+        lambda: setattr(an_update(), "steps", 3),
+        UnknownAttribute,
+        "it counts the steps",
+    ),
+    "a scale of a gradient that is no number": (
+        lambda: increment_param_grad(line, "noise", 1.0, scale="x"),
+        InvalidValue,
+        "scale must be a finite number, got 'x'",
+    ),
+    "a model for the path": (
+        lambda: save_checkpoint(line, model=line),
+        InvalidValue,
+        "the path of a checkpoint comes first, such as 'run.npz', got <generative",
+    ),
+    "no path to load": (lambda: load_checkpoint(None, model=line), InvalidValue, "got None"),
+    "a seed of a distribution": (
+        lambda: normal.sample(0.0, 1.0, seed=1),
+        ArgumentError,
+        r"sample\(..., rng=seed\)",
+    ),
+    "rates by assignment": (
+        lambda: setattr(an_update(), "learning_rates", 0.1),
+        UnknownAttribute,
+        "the rate is update.learning_rate",
+    ),
+    "freezing a function": (lambda: line.freeze(), UnknownAttribute, r"f.params\[name\].freeze"),
+}
+
 MISTAKES = [
     pytest.param(wrong, error, message, id=f"{part}: {name}")
     for part, table in (
@@ -470,6 +750,9 @@ MISTAKES = [
         ("models", MODELS),
         ("parameters", PARAMETERS),
         ("updates", UPDATES),
+        ("functions", FUNCTIONS),
+        ("flags", FLAGS),
+        ("calls", CALLS),
     )
     for name, (wrong, error, message) in table.items()
 ]
@@ -528,7 +811,12 @@ def test_what_neighbouring_libraries_call_an_argument_has_names_of_ours():
         and not issubclass(type(getattr(genparams, name)), type)
         for argument in inspect.signature(getattr(genparams, name)).parameters
     }
-    ours |= {"args", "constraints", "rng", "retval_grad", "scale"}
+    ours |= {"args", "constraints", "rng", "retval_grad", "scale", "size"}
+    ours |= {"maximize", "minimum", "steps", "end"}  # of classes
+    for name in genparams.__all__:
+        thing = getattr(genparams, name)
+        if isinstance(thing, genparams.Distribution):
+            ours |= {*thing.arguments, *thing._keywords}
     assert {n for names in OURS.values() for n in names} <= ours
     assert not OURS.keys() & {"args", "constraints", "rng"}
     assert all(hint for hint in ELSEWHERE.values())
@@ -687,3 +975,56 @@ def test_a_trace_knows_what_is_at_its_addresses():
 def test_a_lenient_generate_lets_pass_what_another_run_may_visit():
     trace, weight = line.generate((XS,), {"ys": XS, "q": 1.0, ("r", 0): 2.0}, strict=False)
     assert weight == trace.log_prob
+
+
+# --- Flags, functions of the user, and methods
+
+
+def test_every_flag_is_true_or_false():
+    import inspect
+
+    checked = 0
+    for name in CALLABLE:
+        function = getattr(genparams, name)
+        if isinstance(function, genparams.GenerativeFunction):
+            continue
+        for flag, p in inspect.signature(function).parameters.items():
+            if type(p.default) is bool:
+                with pytest.raises(InvalidValue, match=f"{flag} is True or False, got 'no'"):
+                    function(**{flag: "no"})
+                checked += 1
+    assert checked >= 20
+
+
+METHODS = {
+    "Parameter": (ParamStore(a=1.0)["a"], ("set", "set_grad", "increment_grad")),
+    "ParamStore": (ParamStore(a=1.0), ("init",)),
+    "ParamUpdate": (an_update(), ("state_dict", "load_state_dict", "set_learning_rates")),
+    "ReduceOnPlateau": (ReduceOnPlateau(an_update()), ("step", "load_state_dict")),
+    "GradientTracer": (genparams.GradientTracer(), ("global_norm",)),
+    "Trace": (a_trace(), ("accumulate_param_gradients", "update", "regenerate", "rescored")),
+    "ChoiceMap": (ChoiceMap({"a": 1.0}), ("merge", "select", "without", "rows", "from_array")),
+    "Selection": (select("a"), ("check",)),
+    "GenFunction": (line, ("simulate", "generate", "propose", "assess", "with_params")),
+}
+
+
+@pytest.mark.parametrize(("thing", "names"), METHODS.values(), ids=METHODS)
+def test_every_method_answers_a_wrong_keyword(thing, names):
+    for name in names:
+        with pytest.raises(ArgumentError, match="no argument 'no_argument_of_this_name'"):
+            getattr(thing, name)(no_argument_of_this_name=1)
+
+
+def test_a_schedule_that_fails_changes_nothing():
+    theta = ParamStore(a=1.0)
+    update = ParamUpdate(SGD(lambda count: 1.0 / (1 - count)), theta)
+    update.apply({"a": 1.0})
+    before = theta["a"].value, update.state_dict()
+    with pytest.raises(InvalidValue, match="fails at count 1"):
+        update.apply({"a": 1.0})
+    assert (theta["a"].value, update.state_dict()) == before
+
+
+def test_the_datasets_are_there_without_an_import():
+    assert len(genparams.datasets.mtcars()["mpg"]) == 32

@@ -98,7 +98,7 @@ def _decomposition(name: str, a: Any, **options: Any) -> Any:
 
 
 def _from_lower(a: Any) -> Any:
-    """The symmetric matrix whose lower triangle is that of `a`: all that numpy reads."""
+    """The symmetric matrix with the lower triangle of `a`, which is all that numpy reads."""
     a = operand(a)
     return np.tril(a) + _turned(np.tril(a, -1))
 

@@ -1,6 +1,6 @@
 """Combinators: generative functions made of others, each a few lines of the language.
 
-A combinator owns no parameters: those of a kernel belong to the kernel, and
+A combinator owns no parameters: a kernel's parameters belong to the kernel, and
 `ParamUpdate(rule, model, callees=True)` trains them. Gradients flow through arguments, states and
 returned values as through any nested call.
 """
@@ -11,6 +11,8 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from itertools import repeat
 from numbers import Integral
 from typing import Any, Concatenate
+
+import numpy as np
 
 from genparams.dsl.gen import GenerativeFunction, GenFunction
 from genparams.errors import ArgumentError, ShapeError, nearest
@@ -141,6 +143,7 @@ def unfold(
         ShapeError: the length is negative, or not a whole number.
     """
     _refuse_other_than(GenerativeFunction, "unfold", kernel)
+    _refuse_other_arguments("the kernel of unfold", kernel, "step, state")
 
     def unfolded(length: int, state: Any, *shared: Any, **named: Any) -> list[Any]:
         if not isinstance(length, Integral) or length < 0:
@@ -206,8 +209,8 @@ def recurse(
     """Grow a tree and gather it: `produce(x)` returns a value and the inputs of its children.
 
     Each child grows likewise; `aggregate(value, results)` makes a node's result of its value and
-    the list of its children's results. The choices of `produce` stand below "produce", those of
-    `aggregate` below "aggregate", those of child i below ("child", i).
+    the list of its children's results. The choices of `produce` are below "produce", the
+    choices of `aggregate` below "aggregate", and the choices of child i below ("child", i).
 
     Args:
         arg_grads: As in `gen`: ("x",) for the gradient by the input at the top.
@@ -217,6 +220,8 @@ def recurse(
     """
     for function in (produce, aggregate):
         _refuse_other_than(GenerativeFunction, "recurse", function)
+    _refuse_other_arguments("produce of recurse", produce, "x")
+    _refuse_other_arguments("aggregate of recurse", aggregate, "value, results")
 
     def recursed(x: Any) -> Any:
         value, children = produce(x) @ "produce"
@@ -243,6 +248,10 @@ def mask(
     _refuse_other_than(GenFunction, "mask", kernel)
 
     def masked(flag: bool, *args: Any, **named: Any) -> Any:
+        if type(flag) is not bool and not isinstance(flag, (np.bool_, Integral)):
+            raise ArgumentError(
+                f"the first argument of mask({kernel.__name__}) is True or False, got {brief(flag)}"
+            )
         return kernel.inline(*args, **named) if flag else None
 
     signature = _signature(["flag"], _parameters(kernel) if arg_grads else _REST)
@@ -252,10 +261,27 @@ def mask(
 def _refuse_other_than(kind: type, what: str, given: Any) -> None:
     """Refuse what cannot be run at an address or, where it must be a `GenFunction`, in place."""
     if not isinstance(given, kind):
+        hint = "write a function around it and decorate that with @gen"
+        if isinstance(given, (list, tuple)):
+            hint = "give them one after the other"
         raise ArgumentError(
             f"{what} takes a {'function of @gen' if kind is GenFunction else 'generative function'}"
-            f", got {brief(given)}; write a function around it and decorate that with @gen"
+            f", got {brief(given)}; {hint}"
         )
+
+
+def _refuse_other_arguments(
+    what: str, kernel: GenerativeFunction[..., Any], arguments: str
+) -> None:
+    """Refuse a function of `@gen` that cannot be called with these arguments first."""
+    if isinstance(kernel, GenFunction):
+        try:
+            kernel.signature.bind_partial(*arguments.split(", "))
+        except TypeError as mismatch:
+            raise ArgumentError(
+                f"{what} is a function of ({arguments}, ...), and "
+                f"{kernel.__name__}{kernel.signature} is not: {mismatch}"
+            ) from None
 
 
 def _parameters(kernel: GenerativeFunction[..., Any]) -> list[inspect.Parameter]:

@@ -13,8 +13,8 @@ by `ROUNDING * (1 + |theta|)` moves a log probability by at most
 
 This derivative vanishes at a maximum, where the roundings of single entries do not cancel. So what
 moving each entry of each argument of the distribution by a random factor of at most `1 + ROUNDING`
-does to its log probability is added. A larger difference is an error. `ROUNDING` is that of single
-precision, as a model may compute with float32 numbers.
+does to its log probability is added. A larger difference is an error. `ROUNDING` is the rounding of
+single precision, as a model may compute with float32 numbers.
 """
 
 from collections.abc import Callable, Iterator, Sequence

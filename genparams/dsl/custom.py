@@ -17,7 +17,7 @@ from genparams.dsl.distributions.domains import Kind
 from genparams.dsl.gen import GenerativeFunction, GenFunction, gen_function
 from genparams.dsl.interpreter import Call, Run, param
 from genparams.errors import ArgumentError, DistributionError, GradientShapeError, TracedValueError
-from genparams.keywords import explained
+from genparams.keywords import explained, refuse_other_functions
 from genparams.params import ParamStore
 from genparams.registry import register
 from genparams.trace.choices import frozen
@@ -68,7 +68,7 @@ def custom_gradient(
     for what, function in (("apply", apply), ("gradient", gradient)):
         if not callable(function):
             raise ArgumentError(f"custom_gradient takes two functions; {what} is {brief(function)}")
-    _refuse_other_arguments(gradient)
+    refuse_other_functions("gradient of custom_gradient", gradient, "inputs, r, g")
     signature, names = _inputs(apply, params)
 
     @functools.wraps(apply, updated=("__dict__",) if inspect.isfunction(apply) else ())
@@ -82,17 +82,6 @@ def custom_gradient(
         body.__name__ = body.__qualname__ = _name_of(apply)
         body.__module__ = calling_module()
     return gen_function(body, arg_grads)
-
-
-def _refuse_other_arguments(gradient: Callable[..., Any]) -> None:
-    try:
-        inspect.signature(gradient).bind("inputs", "r", "g")
-    except TypeError as error:
-        raise ArgumentError(
-            f"the gradient of custom_gradient takes (inputs, r, g), and returns a tuple: {error}"
-        ) from None
-    except ValueError:
-        pass  # a function whose signature Python does not know
 
 
 def _inputs(
@@ -116,7 +105,7 @@ def _inputs(
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:
-    """A function's arguments; those of a ufunc or a builtin function by their number."""
+    """A function's arguments; for a ufunc or a builtin function, by their number."""
     count = getattr(function, "nin", None)
     if count is None:
         try:
@@ -138,8 +127,8 @@ def _refuse_structures(name: str, inputs: Sequence[Any]) -> None:
     for i, value in enumerate(inputs):
         if type(value) is not Box and _is_traced(value):
             raise ArgumentError(
-                f"input {i} of {name} is a {type(value).__name__} with numbers that its gradient "
-                "is wanted by; give it as one array, np.stack([...]), or as several arguments"
+                f"input {i} of {name} is a {type(value).__name__} with numbers that are being "
+                "differentiated; give it as one array, np.stack([...]), or as several arguments"
             )
 
 
@@ -232,6 +221,10 @@ class CustomRandom(GenerativeFunction[..., Any]):
         self.arguments: dict[str, Any] = dict.fromkeys([*self.argument_names, *self.param_names])
         self.kind: Kind = Kind(0, frozen, continuous=True)
         self._sample, self._log_prob, self._gradients = sample, log_prob, gradients
+        of = [n for n in self.arguments if not n.startswith("*")]
+        if sample is not None:
+            refuse_other_functions("sample of custom_random", sample, ", ".join(["rng", *of]))
+        refuse_other_functions("gradients of custom_random", gradients, ", ".join(["x", *of]))
 
     def __call__(self, *args: Any, **named: Any) -> Call[Any]:
         try:
@@ -330,7 +323,7 @@ def custom_random(
         ArgumentError: there are more parameters than inputs.
         GradientShapeError: when it is used and a gradient has another count or shape.
 
-    The choice stands at the address of the call. Traces, accumulators and updates work on it as on
+    The choice has the address of the call. Traces, accumulators and updates work on it as on
     any function of `@gen`: `init_param(f, name, value)`, `ParamUpdate(rule, f)`.
     """
     made = CustomRandom(sample, log_prob, gradients, params, name or _name_of(log_prob))

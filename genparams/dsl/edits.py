@@ -1,7 +1,7 @@
 """Trace edits: other traces near a trace, and what they weigh.
 
-Each runs the function again, at today's parameters, and answers what a choice is from the trace's
-choices and from what the edit brings.
+Each runs the function again, at the present parameters, and takes the choices from the trace and
+from what the edit brings.
 """
 
 from collections.abc import Callable, Mapping

@@ -18,7 +18,7 @@ Rng = np.random.Generator | int | None
 
 
 def seeded(rng: Rng) -> np.random.Generator:
-    """The generator that `rng` is or stands for.
+    """The generator of `rng`, which may be a seed.
 
     Raises:
         InvalidValue: it is not a generator, a seed or None.

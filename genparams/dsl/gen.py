@@ -61,6 +61,11 @@ _TRAIN = (
     log_prob="write assess(args, choices) for the log probability of all choices",
     observe="write generate(args, {address: value})",
     condition="write generate(args, {address: value})",
+    backward="write accumulate_param_gradients() of one of its traces",
+    accumulate_param_gradients="one of its traces has it; write trace, weight = f.generate(...)",
+    parameters="write f.params",
+    state_dict="write save_checkpoint(path, model=f)",
+    freeze="write f.params[name].freeze() for each name",
 )
 class GenerativeFunction(ABC, Generic[P, R]):
     """A function that makes random choices at addresses.

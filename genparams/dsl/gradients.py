@@ -1,7 +1,7 @@
 """Gradients: the derivative of a replay.
 
-A trace is run again with every choice held fixed and today's parameters on a tape, one tape across
-all nested calls, so that old and new values never mix.
+A trace is run again with every choice held fixed and the present parameters on a tape, one tape
+across all nested calls, so that old and new values never mix.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,13 +20,12 @@ from genparams.errors import (
     ArgumentError,
     DistributionError,
     GradientShapeError,
-    InvalidValue,
     ReplayDiffers,
     ShapeError,
     TracedValueError,
 )
 from genparams.keywords import explained
-from genparams.params import Parameter, added, all_at_once, is_finite, labels, lock
+from genparams.params import Parameter, added, all_at_once, finite, is_finite, labels, lock
 from genparams.trace.choices import ChoiceMap, frozen
 from genparams.trace.selection import selection_of
 from genparams.trace.trace import ArgGrads, Trace
@@ -337,7 +336,7 @@ def accumulate(
     traces: Sequence[Trace], retval_grads: Sequence[Any], scales: Sequence[float]
 ) -> list[tuple[float, ArgGrads]]:
     """Differentiate each trace, then add everything to the accumulators: all of it, or nothing."""
-    scales = [_number(scale) for scale in scales]
+    scales = [finite(scale) for scale in scales]
     runs: list[Run] = []
     try:
         done = [differentiate(t, g, runs) for t, g in zip(traces, retval_grads, strict=True)]
@@ -354,15 +353,6 @@ def accumulate(
             run.forget()
         raise
     return result
-
-
-def _number(scale: Any) -> float:
-    if type(scale) is float:
-        return scale
-    value = np.asarray(scale)
-    if value.ndim or value.dtype.kind not in "fiub":
-        raise InvalidValue(f"scale must be a number, got {brief(scale)}")
-    return float(value)
 
 
 @explained

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Generic, Protocol
 
+import numpy as np
+
 from genparams.errors import (
     AddressConflict,
     AddressError,
@@ -25,6 +27,7 @@ from genparams.errors import (
     UnusedConstraint,
     nearest,
 )
+from genparams.keywords import answering
 from genparams.params import Parameter, ParamStore, all_at_once, lock, real
 from genparams.trace.address import path
 from genparams.types import Address, Constraint, R, show
@@ -55,6 +58,16 @@ Read = Callable[[Parameter], Any]
 _running: ContextVar["Run | None"] = ContextVar("genparams_run", default=None)
 
 
+@answering(
+    simulate="write f.simulate(args)",
+    generate="write f.generate(args, constraints)",
+    assess="write f.assess(args, choices)",
+    propose="write f.propose(args)",
+    rsample="write sample(size=..., rng=...)",
+    rvs="write sample(size=..., rng=...)",
+    pdf="write log_prob(x)",
+    logpdf="write log_prob(x)",
+)
 class Call(Generic[R]):
     """A generative function and its arguments, not yet run; `call @ address` runs it there.
 
@@ -72,7 +85,7 @@ class Call(Generic[R]):
         run = _running.get()
         if run is None or run.function is None:  # none, or one that was interrupted as it ended
             raise NotRunning(
-                f"{self!r} @ {address!r} stands outside a running generative function; "
+                f"{self!r} @ {address!r} is outside a running generative function; "
                 "decorate the function around it with @gen and run it with simulate or generate"
             )
         kind = type(address)
@@ -148,7 +161,7 @@ class Run:
         self.log_probs: dict[Address, Any] = {}
         self.calls: dict[Address, tuple[Any, Any]] = {}
         self.branches: set[Address] = set()  # every proper prefix of an address in use
-        self.clones: dict[Any, Any] = {}  # by the function that a clone stands for while it runs
+        self.clones: dict[Any, Any] = {}  # by the function that a clone replaces while it runs
         self.reads: dict[Parameter, Owner] = {}
         self.held: dict[Parameter, None] = {}  # read or declared while no run had kept them yet
 
@@ -224,7 +237,7 @@ class Run:
     ) -> Any:
         """Run a function's body with its own parameters, its addresses below `key`.
 
-        The empty key stands for the root, and for a function whose addresses are the caller's.
+        The empty key is for the root, and for a function whose addresses are the caller's.
         """
         address = self.prefix + key
         if key:
@@ -285,8 +298,11 @@ class Run:
 
         Raises:
             ConstraintError: it has one already, and with another constraint that nobody asked for.
+            ShapeError: a run declared it with another shape.
         """
         store = self.function.params
+        if type(init) is np.ndarray:
+            store.refuse_other_shape(name, init.shape)
         if constraint is None and name in store and not _undecided:
             return
         with lock:
@@ -297,6 +313,7 @@ class Run:
             self.held[parameter] = None
             _undecided[parameter] = {self}
             store.add(parameter)
+            store.declared[name] = np.shape(init)
 
     def _claim(self, address: Address, length: int) -> None:
         """Refuse an address that is taken, or lies below or above one that is.
@@ -378,9 +395,9 @@ class Run:
 
 
 _HINTS = {
-    "operand type(s) for @": 'what stands before @ is a call, as in normal(mu, std) @ "name"',
+    "operand type(s) for @": 'what is before @ must be a call, as in normal(mu, std) @ "name"',
     "ufunc 'matmul' did not contain a loop": (
-        'what stands before @ is a call, as in normal(mu, std) @ "name"'
+        'what is before @ must be a call, as in normal(mu, std) @ "name"'
     ),
     "cannot be interpreted as an integer": (
         "parameters and real choices are floats; take a count or an index from an argument"
@@ -449,7 +466,7 @@ def running(what: str) -> Run:
 
 def _outside(what: str) -> NotRunning:
     return NotRunning(
-        f"{what} stands outside a running generative function; decorate the function "
+        f"{what} is outside a running generative function; decorate the function "
         "around it with @gen, "
         "or read a parameter with get_param(f, name)"
     )
@@ -464,7 +481,7 @@ def param(name: str, init: Any = _NO_INIT, constraint: Constraint | None = None)
     Args:
         name: Its name, within the function whose body calls `param`.
         init: Its value at the first run, if `init_param` gave none before.
-        constraint: Where its values lie; used with `init`. None stands for `real`, or for what
+        constraint: Where its values lie; used with `init`. None means `real`, or what
             `init_param` asked for.
 
     Returns:

@@ -39,7 +39,7 @@ def init_param(
     Args:
         value: A number, a list or an array; kept as float64 (float32 if it is), copied.
         constraint: Where its values lie. Its gradient and its updates live in the constraint's
-            coordinates. None stands for the constraint that the parameter has; else for the one
+            coordinates. None means the constraint that the parameter has; else the one
             that the body declares, `param(name, value, constraint=...)`; else for `real`. A
             constraint given here counts for more than the body's.
 

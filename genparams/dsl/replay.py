@@ -29,8 +29,8 @@ from genparams.types import Address, show
 
 NOT_A_FUNCTION = (
     "Without gradients it differs too: the body draws at random by itself, changes an argument in "
-    "place or reads a global that changed, or an argument was changed after the trace was made. "
-    "Write draws as choices (call @ address), change copies, and make a new trace of new data"
+    "place or reads a global that changed, or an argument was changed after the run. Write draws "
+    "as choices, change copies, make a new trace of new data"
 )
 NOT_TRACED = (
     "Without gradients it finds the same: the body changes an array in place, swallows an error in "
@@ -55,7 +55,7 @@ def held(trace: Trace, at_run: bool = False) -> Choose:
                     trace.gen_fn.__name__, show(address), None, "visited", NOT_A_FUNCTION
                 ) from None
             raise MissingChoice(
-                f"at today's parameters {trace.gen_fn.__name__} visits {show(address)}, "
+                f"at the present parameters {trace.gen_fn.__name__} visits {show(address)}, "
                 "which this trace does not have; make a new trace with generate or update"
             ) from None
 
@@ -74,7 +74,7 @@ def all_held(trace: Trace, at_run: bool = False) -> Callable[[Run], None]:
         if at_run or not trace.is_stale:
             raise ReplayDiffers(trace.gen_fn.__name__, show(gone), "visited", None, NOT_A_FUNCTION)
         raise UnusedConstraint(
-            f"at today's parameters {trace.gen_fn.__name__} no longer visits {show(gone)}; "
+            f"at the present parameters {trace.gen_fn.__name__} no longer visits {show(gone)}; "
             "make a new trace with generate or update"
         )
 

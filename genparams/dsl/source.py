@@ -27,7 +27,7 @@ _PURE = (interval, np.array, np.zeros, np.ones, np.full, np.eye)
 
 
 class Source:
-    """The text of one body, and the names that its words stand for."""
+    """The text of one body, and the values of its names."""
 
     def __init__(self, body: Callable[..., Any]):
         self._body = body
@@ -100,8 +100,18 @@ class Source:
     def _globals(self) -> Any:
         return getattr(self._body, "__globals__", None)
 
+    def reads(self, name: str) -> bool:
+        """Whether the body reads a parameter of that name, in some of its runs or in all."""
+        return bool(list(self._read(name)))
+
     def _declared(self, name: str) -> Iterator[tuple[ast.expr | None, ast.expr | None]]:
         """The expressions of the first value and of the constraint in every declaration."""
+        for given in self._read(name):
+            if "init" in given:
+                yield given["init"], given.get("constraint")
+
+    def _read(self, name: str) -> Iterator[dict[str, ast.expr]]:
+        """The arguments of every `param(name, ...)` in the body."""
         text = _text_of(self._body)
         for call in text.calls if text is not None else ():
             names: list[str] = ["name", "init", "constraint"]
@@ -109,15 +119,14 @@ class Source:
             given.update({k.arg: k.value for k in call.keywords if k.arg})
             called = given.get("name")
             if (
-                "init" in given
-                and isinstance(called, ast.Constant)
+                isinstance(called, ast.Constant)
                 and called.value == name
                 and self._value(call.func, callables=True) is param
             ):
-                yield given["init"], given.get("constraint")
+                yield given
 
     def _value(self, node: ast.expr | None, callables: bool = False) -> Any:
-        """What an expression stands for, if that does not depend on the run."""
+        """The value of an expression, if it does not depend on the run."""
         if node is None:
             return None
         if isinstance(node, ast.Name):
@@ -153,7 +162,7 @@ class Source:
             return _NOT_KNOWN  # the run says what is wrong with it
 
     def _named(self, name: str) -> Any:
-        """What a name that the body does not bind itself stands for."""
+        """The value of a name that the body does not bind itself."""
         body: Any = self._body
         text = _text_of(body)
         if text is None or name in text.bound:
@@ -195,7 +204,7 @@ _TEXTS: "WeakKeyDictionary[CodeType, Text | None]" = WeakKeyDictionary()
 
 
 def _text_of(body: Callable[..., Any]) -> Text | None:
-    """The text of a body; None if there is none, or it is that of something else."""
+    """The text of a body; None if there is none, or it is the text of something else."""
     code = getattr(body, "__code__", None)
     if code is None:
         return None
@@ -222,7 +231,7 @@ def _read(code: CodeType) -> Any:
 
 
 def _fits(node: Any, code: CodeType) -> bool:
-    """Whether a piece of text is that of a code object: of its name, and with the same names."""
+    """Whether a piece of text belongs to a code object: of its name, and with the same names."""
     if isinstance(node, ast.FunctionDef) and node.name != code.co_name:
         return False
     args = node.args
@@ -246,7 +255,7 @@ def _statements(node: Any) -> list[ast.AST]:
 
 
 def _inside(node: Any) -> Iterator[ast.AST]:
-    """Every node of a body but those of functions and classes that it defines."""
+    """Every node of a body, without the functions and classes that it defines."""
     waiting: list[ast.AST] = list(_statements(node))
     while waiting:
         at = waiting.pop()

@@ -1,4 +1,4 @@
-"""Addresses: where a choice stands in an execution.
+"""Addresses: where a choice is in an execution.
 
 An address is a path of keys. A key is anything hashable that is not a tuple; a tuple is a path.
 `"y"` and `("y",)` are the same address.
@@ -12,7 +12,7 @@ from genparams.types import Address
 
 
 def path(address: Any) -> Address:
-    """The path that an address stands for.
+    """The path of an address.
 
     Raises:
         AddressError: it is not hashable, or NaN.

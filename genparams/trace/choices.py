@@ -45,7 +45,7 @@ class ChoiceMap(Mapping[Address, Any]):
         choices["mu"], choices["group", 1], choices["group"][1]
 
     Args:
-        values: A mapping by key or by path, nested or flat; a mapping inside stands for what is
+        values: A mapping by key or by path, nested or flat; a mapping inside holds what is
         below its key.
     """
 
@@ -70,6 +70,7 @@ class ChoiceMap(Mapping[Address, Any]):
         return choices
 
     @classmethod
+    @explained
     def rows(cls, values: Mapping[Any, Any]) -> "ChoiceMap":
         """The choices of `map_` and `unfold`: entry i of each array, at its address below i.
 
@@ -192,6 +193,7 @@ class ChoiceMap(Mapping[Address, Any]):
 
     __hash__ = None  # type: ignore[assignment]
 
+    @explained
     def to_dict(self) -> dict[Any, Any]:
         """The same values as nested dictionaries."""
         tree: dict[Any, Any] = {}
@@ -202,6 +204,7 @@ class ChoiceMap(Mapping[Address, Any]):
             node[address[-1] if address else ()] = value
         return tree
 
+    @explained
     def merge(self, other: Mapping[Any, Any]) -> "ChoiceMap":
         """The choices of both maps; neither has precedence.
 
@@ -219,23 +222,26 @@ class ChoiceMap(Mapping[Address, Any]):
         merged._refuse_overlap()
         return merged
 
+    @explained
     def select(self, selection: Any) -> "ChoiceMap":
         """The choices in a selection (or at and below an address, or a list of them).
 
         Raises:
-            UnknownAddress: nothing stands at a selected address; see `Selection.check`.
+            UnknownAddress: there is nothing at a selected address; see `Selection.check`.
         """
         selection = selection_of(selection, self._values)
         return ChoiceMap.trusted({a: v for a, v in self._values.items() if selection.selects(a)})
 
+    @explained
     def without(self, selection: Any) -> "ChoiceMap":
         """The choices outside a selection.
 
         Raises:
-            UnknownAddress: nothing stands at a selected address; see `Selection.check`.
+            UnknownAddress: there is nothing at a selected address; see `Selection.check`.
         """
         return self.select(~as_selection(selection))
 
+    @explained
     def to_array(self) -> np.ndarray:
         """All numbers as one float64 vector, which does not depend on the order of insertion.
 
@@ -249,6 +255,7 @@ class ChoiceMap(Mapping[Address, Any]):
         parts = [_entries(self._values[a], a) for a in _canonical(self._values)]
         return np.concatenate([np.empty(0), *parts])
 
+    @explained
     def from_array(self, array: Any) -> "ChoiceMap":
         """The map of this one's addresses and shapes whose `to_array` is `array`.
 

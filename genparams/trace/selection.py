@@ -30,6 +30,7 @@ class Selection(ABC):
     def wanted(self) -> tuple[Address, ...]:
         """The paths that were named with `missing="error"`."""
 
+    @explained
     def check(self, addresses: Iterable[Address]) -> None:
         """Refuse to name what is not there.
 
@@ -37,7 +38,7 @@ class Selection(ABC):
             addresses: The paths of all choices of a trace.
 
         Raises:
-            UnknownAddress: nothing stands at or below an address that was selected, here or in a
+            UnknownAddress: there is nothing at or below an address that was selected, here or in a
                 part of this selection, without `missing="ignore"`.
         """
         if not (wanted := self.wanted()):
@@ -46,7 +47,7 @@ class Selection(ABC):
         for address in wanted:
             if address and address not in known:
                 raise UnknownAddress(
-                    f"nothing stands at or below the selected address {show(address)}; "
+                    f"there is nothing at or below the selected address {show(address)}; "
                     f"{nearest(show(address), (show(a) for a in known if a))}"
                 )
 
@@ -163,7 +164,7 @@ everything = select(())
 
 
 def selection_of(x: Any, addresses: Iterable[Address]) -> Selection:
-    """`as_selection(x)`, which names only what stands among the paths of all choices.
+    """`as_selection(x)`, which names only what is among the paths of all choices.
 
     Raises:
         UnknownAddress: it names what is not there.

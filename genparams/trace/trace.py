@@ -113,7 +113,7 @@ class Trace:
         return float(sum(self.log_probs.values()))
 
     def __getitem__(self, address: Any) -> Any:
-        """The value of a choice, or the return value of a call; `trace[()]` is that of the whole.
+        """The value of a choice, or the return value of a call; `trace[()]` is `trace.retval`.
 
         Raises:
             UnknownAddress: nothing was visited there.
@@ -126,7 +126,7 @@ class Trace:
         found = self.choices[address]
         if address not in self.choices:
             raise UnknownAddress(
-                f"{show(address)} is neither a choice nor a call; below it stand {list(found)}"
+                f"{show(address)} is neither a choice nor a call; below it are {list(found)}"
             )
         return found
 
@@ -153,17 +153,17 @@ class Trace:
 
             accumulator(theta) += scale * d/d theta [ log p(t; x, theta) + <retval_grad, r> ]
 
-        at today's parameters, with every choice held fixed; parameters of nested calls are
+        at the present parameters, with every choice held fixed; parameters of nested calls are
         included, frozen ones are constants. If anything fails, nothing is added.
 
         Raises:
-            ImpossibleTrace: the log probability is -inf, inf or NaN at today's parameters.
+            ImpossibleTrace: the log probability is -inf, inf or NaN at the present parameters.
             ReplayDiffers: the function run again is not the run; see `Trace`.
             ForeignParameters: the trace comes from a process where parameters had other values.
 
         Args:
             retval_grad: The gradient of some function of the return value r by r: a number, an
-                array, or tuples, lists and dictionaries of them, shaped as r. None stands for no
+                array, or tuples, lists and dictionaries of them, shaped as r. None means no
                 gradient, as a whole or for a part.
             scale: A factor, such as an importance weight or a number of data per datum shown.
 
@@ -184,7 +184,7 @@ class Trace:
     ) -> tuple[ArgGrads, ChoiceMap, ChoiceMap]:
         """The gradient of log p(t; x) + <retval_grad, r> by arguments and selected choices.
 
-        Taken at today's parameters, whose accumulators stay as they are.
+        Taken at the present parameters, whose accumulators stay as they are.
 
         Args:
             selection: A selection of continuous choices, an address, or a list of addresses.
@@ -220,7 +220,7 @@ class Trace:
 
         Raises:
             UnusedConstraint: a constraint was never visited.
-            AddressConflict: another function stands at the address of a call.
+            AddressConflict: another function is at the address of a call.
         """
         return self.gen_fn.operations.update(self, constraints, args, rng)
 
@@ -236,7 +236,7 @@ class Trace:
 
         Raises:
             UnknownAddress: a selected address is not in the trace.
-            AddressConflict: another function stands at the address of a call.
+            AddressConflict: another function is at the address of a call.
         """
         return self.gen_fn.operations.regenerate(self, selection, args, rng)
 
@@ -249,10 +249,12 @@ class Trace:
         """
         return self.gen_fn.operations.project(self, selection)
 
+    @explained
     def rescored(self) -> "Trace":
-        """The same choices under today's parameters."""
+        """The same choices under the present parameters."""
         return self.gen_fn.operations.rescored(self)
 
+    @explained
     def restore_parameters(self) -> None:
         """Give every parameter that the run read the value that it had in the run.
 

@@ -6,8 +6,8 @@ holds in their place.
 
 t = 1, 2, ... counts the steps that a parameter took part in, so that one which joins late starts as
 it would have alone. `dtype` is the type in which the state is kept and the direction computed; None
-is that of each parameter. Types shorter than float32 are refused: the square of a gradient leaves
-their range.
+is the type of each parameter. Types shorter than float32 are refused: the square of a gradient
+overflows there.
 
 `epsilon` may be 0. A direction of 0 / 0, as for gradients that were all 0, is then 0, which is the
 limit for a small epsilon; torch and optax give NaN.
@@ -155,7 +155,7 @@ def scale_by_belief(
 
     The state holds m / (1 - beta1) and s / (1 - beta2). It is the paper's algorithm, whose two
     epsilons are one, with optax's numbers. What Axon and Polaris call so is Adam with other
-    epsilons: its square is that of g.
+    epsilons: its square is the square of g.
 
     Raises:
         InvalidValue: a beta is not in [0, 1), `epsilon` or `epsilon_root` is below 0.
@@ -423,7 +423,7 @@ def scale_by_rms(
         InvalidValue: `decay` is not in [0, 1), `epsilon` or `initial_scale` is below 0.
 
     Reference: Tieleman and Hinton, 2012, Neural Networks for Machine Learning, lecture 6.5; the
-    centred form is that of Graves, 2013, https://arxiv.org/abs/1308.0850, section 4.2.
+    centred form is from Graves, 2013, https://arxiv.org/abs/1308.0850, section 4.2.
     """
     decay, epsilon, start = (
         *checked("scale_by_rms", SHARE, decay=decay),

@@ -86,6 +86,8 @@ def _replace(path: Path, arrays: Arrays) -> None:
     """Write beside the file and rename into its place."""
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.parent}; make it first")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; write the path of a file, {path}/run.npz")
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         with open(beside, "x+b") as file:

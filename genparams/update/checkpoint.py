@@ -17,6 +17,7 @@ from genparams.errors import GenParamsError, InvalidValue, StateMismatch
 from genparams.keywords import explained
 from genparams.memory import Changes, aside
 from genparams.params import lock
+from genparams.tree import brief
 from genparams.update.archive import Arrays, File, opened, write
 from genparams.update.parts import KINDS, Call, Own, kind_of, plain
 
@@ -40,6 +41,7 @@ def save_checkpoint(
             state is not finite; no file is touched.
         OSError: the file cannot be written; an old file of that name stays as it was.
     """
+    place = _path(path)
     if not parts:
         raise InvalidValue("there is nothing to save; write save_checkpoint(path, model=model)")
     if not isinstance(metadata or {}, Mapping):
@@ -55,7 +57,7 @@ def save_checkpoint(
             _refuse_unsound(name, KINDS[kind].meaning(part, description, mine))
             described[name] = {**description, "kind": kind}
             arrays.update({f"{name}/{key}": array for key, array in mine.items()})
-    write(Path(path), described, arrays, dict(metadata or {}))
+    write(place, described, arrays, dict(metadata or {}))
 
 
 def _refuse_unsound(name: str, wrong: list[str]) -> None:
@@ -63,6 +65,15 @@ def _refuse_unsound(name: str, wrong: list[str]) -> None:
         raise InvalidValue(
             f"part {name!r} cannot be saved, since it could not be loaded: {'; '.join(wrong)}"
         )
+
+
+def _path(path: Any) -> Path:
+    """The path that comes first."""
+    if not isinstance(path, str | os.PathLike):
+        raise InvalidValue(
+            f"the path of a checkpoint comes first, such as 'run.npz', got {brief(path)}"
+        )
+    return Path(path)
 
 
 @explained
@@ -74,7 +85,7 @@ def checkpoint_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         CheckpointError, FileNotFoundError: as `load_checkpoint`.
     """
-    with opened(Path(path)) as file:
+    with opened(_path(path)) as file:
         return file.header["metadata"]
 
 
@@ -106,7 +117,7 @@ def load_checkpoint(
     """
     with lock:
         given = {name: kind_of(part, name) for name, part in parts.items()}
-        with opened(Path(path)) as file:
+        with opened(_path(path)) as file:
             _refuse_unsound_descriptions(file)
             _refuse_mismatches(file, given, partial)
             file.check_digest()

@@ -41,6 +41,7 @@ from genparams.update.scaling import (
     scale_by_inverse_time,
     scale_by_schedule,
     scale_by_state,
+    scheduled,
 )
 from genparams.update.schedules import (
     constant_schedule,
@@ -52,6 +53,7 @@ from genparams.update.settings import (
     ABOVE_0,
     AT_LEAST_0,
     COUNT,
+    RATE,
     SHARE,
     FloatType,
     Kind,
@@ -214,7 +216,7 @@ def ADAM(
         m <- beta1 m + (1 - beta1) g          v <- beta2 v + (1 - beta2) g^2
         theta <- theta + learning_rate (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon)
 
-    t = 1, 2, ... counts the steps of a parameter. The form and the numbers are those of the paper,
+    t = 1, 2, ... counts the steps of a parameter. The form and the numbers are from the paper,
     torch and optax.
 
     Raises:
@@ -275,7 +277,7 @@ def Adamax(
 ) -> Rule:
     """Adam with the greatest gradient in place of the mean square: `scale_by_adamax`.
 
-    The form is that of torch and optax, the numbers those of the paper and torch.
+    The form is from torch and optax, the numbers from the paper and torch.
 
     Raises:
         InvalidValue: a number is out of its range.
@@ -302,7 +304,7 @@ def AMSGrad(
 ) -> Rule:
     """Adam with the greatest mean square so far: `scale_by_amsgrad`.
 
-    The form and the numbers are those of torch's Adam with `amsgrad=True`; optax corrects the bias
+    The form and the numbers are from torch's Adam with `amsgrad=True`; optax corrects the bias
     before it takes the maximum.
 
     Raises:
@@ -387,7 +389,7 @@ def AdaBelief(
 ) -> Rule:
     """Adam with the running square of what its mean did not foresee: `scale_by_belief`.
 
-    The form is that of the paper and optax, the numbers are optax's. It is not what Axon calls so.
+    The form is from the paper and optax, the numbers are optax's. It is not what Axon calls so.
 
     Raises:
         InvalidValue: a number is out of its range.
@@ -415,7 +417,7 @@ def Yogi(
 ) -> Rule:
     """Adam whose running square moves by a part of g^2: `scale_by_yogi`.
 
-    The numbers are those of the paper and optax, the form is optax's but for the first mean.
+    The numbers are from the paper and optax, the form is optax's but for the first mean.
 
     Raises:
         InvalidValue: a number is out of its range.
@@ -454,7 +456,7 @@ def RMSProp(
         v <- rho v + (1 - rho) g^2
         theta <- theta + learning_rate g / sqrt(v + epsilon)
 
-    The form is that of Axon, optax and Flux 0.6, the numbers are Flux's. torch's is
+    The form is from Axon, optax and Flux 0.6, the numbers are Flux's. torch's is
     `RMSProp(0.01, 0.99, epsilon_in_root=False)`, and GoMLX's
     `RMSProp(0.001, 0.999, 1e-7, epsilon_in_root=False, bias_correction=True)`. The rate is outside
     the momentum, as in torch; optax has it inside.
@@ -491,7 +493,7 @@ def AdaGrad(
 ) -> Rule:
     """Divide by the root of the sum of squares of all gradients so far: `scale_by_rss`.
 
-    The form and the other numbers are those of Axon and optax, the rate is torch's and Flux's.
+    The form and the other numbers are from Axon and optax, the rate is torch's and Flux's.
     torch's AdaGrad differs in the place of epsilon, and starts the sum at 0.
 
     Raises:
@@ -542,7 +544,7 @@ def Lion(
 
         theta <- theta + learning_rate (sign(...) - weight_decay theta)
 
-    The form is that of the paper and optax, the numbers are those of the authors' code; optax's
+    The form is from the paper and optax, the numbers are from the authors' code; optax's
     weight_decay is 0.001.
 
     Raises:
@@ -649,7 +651,7 @@ def _step(
 
 def _rate(owner: str, learning_rate: Rate) -> list[Rule]:
     if callable(learning_rate):
-        return [scale_by_schedule(learning_rate)]
+        return [scheduled(learning_rate, RATE)]
     return [scale_by_state(*checked(owner, _RATE, learning_rate=learning_rate))]
 
 

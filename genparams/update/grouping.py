@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from genparams.errors import UpdateError
+from genparams.keywords import refuse_other_functions
 from genparams.tree import brief
 from genparams.update.rule import (
     Pieces,
@@ -147,13 +148,14 @@ def project(rule: Rule, projection: Callable[[Any], Any], where: Where | None = 
     Raises:
         UpdateError: `where` cannot be read, or the projection gives another shape.
     """
-    if not callable(projection):
-        raise UpdateError(
-            f"a projection is a function from array to array, got {brief(projection)}"
-        )
+    refuse_other_functions("a projection", projection, "array", UpdateError)
 
     def projected(k: Any, theta: Any, d: Any) -> Any:
         to = projection(np.asarray(theta + d))
+        if np.asarray(to).dtype.kind not in "fiu":
+            raise UpdateError(
+                f"the projection of {_names(k)[-1]!r} must give numbers, got {brief(to)}"
+            )
         if np.shape(to) != np.shape(theta):
             raise UpdateError(
                 f"the projection of {_names(k)[-1]!r} must keep its shape {np.shape(theta)}, got "
@@ -181,8 +183,7 @@ def with_schedule(rule: Rule, schedule: Callable[[int], float]) -> Rule:
 
     count = 0, 1, ... counts the calls.
     """
-    if not callable(schedule):
-        raise UpdateError(f"a schedule is a function of the step, got {brief(schedule)}")
+    refuse_other_functions("a schedule", schedule, "count", UpdateError)
     return chain(
         rule, scale_by_schedule(schedule), name="with_schedule", rule=rule, schedule=schedule
     )
@@ -202,7 +203,7 @@ def accumulate(rule: Rule, k: int, mean: bool = True) -> Rule:
     Args:
         mean: Whether the rule sees total / k, or total.
 
-    Reference: the mean is that of GoMLX's AccumulateGradients and of optax's MultiSteps.
+    Reference: the mean is as in GoMLX's AccumulateGradients and optax's MultiSteps.
 
     Raises:
         InvalidValue: `k` is not a whole number above 0.
@@ -250,7 +251,7 @@ def _names(key: Any) -> tuple[str, ...]:
 
 
 def _test(where: Any) -> Callable[[Any], bool]:
-    """The predicate of keys that a `where` stands for."""
+    """The predicate of keys that a `where` means."""
     if isinstance(where, str):
         return lambda key: any(n == where or fnmatchcase(n, where) for n in _names(key))
     if isinstance(where, Mapping):

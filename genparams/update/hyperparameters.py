@@ -1,7 +1,6 @@
 """Update rules by name, as a configuration file or a command line gives them.
 
-The names are those of the functions in `configurations`, in any case, and the settings are their
-arguments.
+The names are the functions in `configurations`, in any case, and the settings are their arguments.
 """
 
 import inspect
@@ -10,7 +9,7 @@ from types import NoneType
 from typing import Any, get_args
 
 from genparams.errors import InvalidValue, nearest
-from genparams.keywords import explained
+from genparams.keywords import explained, instead
 from genparams.tree import brief
 from genparams.update import configurations
 from genparams.update.rule import Rule
@@ -55,7 +54,8 @@ def by_name(name: str, /, **settings: Any) -> Rule:
     for setting in settings:
         if setting not in parameters:
             raise InvalidValue(
-                f"{make.__name__} has no setting {setting!r}; {nearest(setting, parameters)}"
+                f"{make.__name__} has no setting {setting!r}; "
+                f"{instead(setting, parameters, settings)}"
             )
     for p in parameters.values():
         if p.default is p.empty and p.name not in settings:

@@ -15,17 +15,20 @@ from genparams.errors import (
     ReplacedFunction,
     StateMismatch,
     UnknownParameter,
+    UnreadParameter,
     UntrainedParameter,
     UpdateError,
+    likely,
     nearest,
 )
-from genparams.keywords import answering, explained
+from genparams.keywords import answering, explained, instead
 from genparams.memory import Cell, Changes, swap
 from genparams.params import Parameter, edited, emptied, is_finite, labels, lock
 from genparams.registry import updates
+from genparams.tree import brief
 from genparams.update.engine import Engine, Given, Progress
 from genparams.update.rule import Rule, State, chain, out_of_range, split
-from genparams.update.settings import AT_LEAST_0, number
+from genparams.update.settings import RATE, number
 from genparams.update.states import (
     differences,
     filled,
@@ -47,6 +50,8 @@ RATES = ("lr", "rate", "learning_rate", "step_size", "eta", "alpha", "step")
 def _advice(update: "ParamUpdate", name: str) -> str:
     if name in (*OPTIONS, "rule"):
         return "it is given to ParamUpdate(rule, ...) and stays: make another update"
+    if name in ("steps", "skipped"):
+        return "it counts the steps of this update; load_state_dict restores it"
     near = nearest(name, ("tracer", *RATES))
     if near.startswith("known"):
         return "what can be set is update.learning_rate and update.tracer"
@@ -60,7 +65,7 @@ def _advice(update: "ParamUpdate", name: str) -> str:
     backward="write trace.accumulate_param_gradients()",
     lr="write update.learning_rate",
 )
-@closed("rule", "minimize", "on_nonfinite", advice=_advice)
+@closed("rule", "minimize", "on_nonfinite", "steps", "skipped", advice=_advice)
 class ParamUpdate:
     """Moves parameters along their accumulated gradients by a rule.
 
@@ -68,12 +73,12 @@ class ParamUpdate:
         ParamUpdate(rule, {foo: ["a", "b"], bar: ["theta"]})  by the functions themselves
         ParamUpdate(rule, foo)                                all that foo owns at each `apply`
         ParamUpdate(rule, foo, callees=True)                  and all that its runs have read
-        ParamUpdate(rule, theta)                              a store that stands alone
+        ParamUpdate(rule, theta)                              a store of its own
 
     Args:
         targets: Generative functions, stores, or dictionaries from these (or their names) to
             lists of names.
-        callees: Whether functions given whole stand for what their runs read, nested calls
+        callees: Whether functions given whole mean what their runs read, nested calls
             included.
         minimize: Whether the gradients are of a loss: their sign is turned once, before the rule
             sees them.
@@ -108,6 +113,7 @@ class ParamUpdate:
     _look_at: float
     _replaced: bool
     _untrained: bool
+    _unread: bool
 
     def __init__(
         self,
@@ -121,16 +127,18 @@ class ParamUpdate:
         **by_name: Iterable[str],
     ):
         if not isinstance(rule, Rule):
-            raise UpdateError(f"an update takes a rule such as ADAM(0.01), got {rule!r}")
+            raise UpdateError(f"an update takes a rule such as ADAM(0.01) first, got {brief(rule)}")
         if on_nonfinite not in POLICIES:
+            near = likely(str(on_nonfinite), POLICIES)
+            hint = f"; did you mean {near}?" if near else ""
             raise InvalidValue(
-                f"on_nonfinite is one of {', '.join(POLICIES)}, got {on_nonfinite!r}; "
-                f"{nearest(str(on_nonfinite), POLICIES)}"
+                f"on_nonfinite is one of {', '.join(map(repr, POLICIES))}, got {on_nonfinite!r}"
+                f"{hint}"
             )
         for option, names in by_name.items():
             if not isinstance(names, Iterable):
                 raise UpdateError(
-                    f"ParamUpdate has no option {option!r}; {nearest(option, OPTIONS)} (for a "
+                    f"ParamUpdate has no option {option!r}; {instead(option, OPTIONS)} (for a "
                     f"function of that name write {option}=['name', ...])"
                 )
         if tracer is not None and not isinstance(tracer, GradientTracer):
@@ -167,6 +175,7 @@ class ParamUpdate:
         self._look_at = 0  # the number of steps at which to look for a likely mistake
         self._replaced = False  # whether a function may have been defined again
         self._untrained = False  # whether the warning was given
+        self._unread = False  # likewise
         with lock:
             updates.add(self)
 
@@ -188,6 +197,8 @@ class ParamUpdate:
             self._warn_of_replaced()
         if not self._untrained and given is None:
             self._warn_of_untrained()
+        if not self._unread:
+            self._warn_of_unread()
         self._look_at = 2 * self.steps + 1
 
     def _warn_of_replaced(self) -> None:
@@ -228,6 +239,16 @@ class ParamUpdate:
         """How many steps were skipped, because a gradient was not finite."""
         return self._progress.now.skipped
 
+    def _warn_of_unread(self) -> None:
+        for owner, name, near in self._targets.unread():
+            warnings.warn(
+                f"{owner} has a parameter {name!r} that no run has read, and its runs read "
+                f"{near!r}; if that was meant, write init_param({owner}, {near!r}, value)",
+                UnreadParameter,
+                stacklevel=4,
+            )
+            self._unread = True
+
     def parameters(self) -> dict[tuple[str, str], Parameter]:
         """What `apply` would move now, by function and name; frozen parameters are left out."""
         with lock:
@@ -251,12 +272,14 @@ class ParamUpdate:
             NothingAccumulated: no gradient was accumulated for any of the parameters.
             NonFiniteGradient: a gradient has a NaN or an infinity, and `on_nonfinite="raise"`.
             UnknownParameter, ShapeError: `grads` does not fit.
-            UpdateError: the rule gives a direction of another shape, or one without end.
+            UpdateError: the rule gives a direction of another shape, or an infinite one.
 
         Warns:
             UntrainedParameter: gradients wait at parameters that the runs of functions given whole
                 read, that are not frozen, and that no update moves. Once for each update, and
                 looked for at steps 1, 2, 4, 8, ...
+            UnreadParameter: no run has read a parameter of a function, and its runs read one with
+                a similar name. Likewise.
             ReplacedFunction: a function was defined again since the update was made.
 
         If it raises, nothing has changed.
@@ -368,7 +391,7 @@ class ParamUpdate:
         if not isinstance(directions, Mapping):
             raise UpdateError(
                 f"{part!r} gave {directions!r}; directions are a dictionary by parameter, with the "
-                "keys of those that it was given"
+                "keys that it was given"
             )
         for key in directions:
             if not isinstance(key, Parameter):
@@ -439,6 +462,7 @@ class ParamUpdate:
         """The rule's state for all parameters that are meant now; hold the lock."""
         return self._with_state(self._progress.now, self._targets.parameters()).whole()
 
+    @explained
     def state_dict(self) -> dict[str, np.ndarray]:
         """The number of steps and the rule's state as arrays, by name."""
         with lock:
@@ -461,6 +485,7 @@ class ParamUpdate:
             wrong = differences((template or self.template()).expected, saved)
             return wrong or out_of_range(self._chain.ranges, saved)
 
+    @explained
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Restore a state that `state_dict` gave.
 
@@ -515,7 +540,7 @@ class ParamUpdate:
         if not rates:
             raise UpdateError(
                 f"{self.rule!r} has no rate that can be read and set; make it with a number as "
-                "learning_rate, or chain(..., scale_by_state(rate)); of a schedule, read "
+                "learning_rate, or chain(..., scale_by_state(rate)); for a schedule, read "
                 "schedule(update.steps)"
             )
         if len(set(rates.values())) != 1:
@@ -532,6 +557,7 @@ class ParamUpdate:
             _ = self.learning_rate  # there is one
             self.set_learning_rates(dict.fromkeys(self.learning_rates, rate))
 
+    @explained
     def set_learning_rates(self, rates: Mapping[str, float]) -> None:
         """Set factors, by the names that `learning_rates` gives.
 
@@ -547,7 +573,7 @@ class ParamUpdate:
             for name, rate in rates.items():
                 if name not in paths:
                     raise UpdateError(f"there is no rate {name!r}; {nearest(name, paths)}")
-                number("ParamUpdate", "learning_rate", rate, AT_LEAST_0)
+                number("ParamUpdate", "learning_rate", rate, RATE)
                 path = paths[name]
                 state = replaced(state, path, {**parts[path], "factor": float(rate)})
             swap({self._progress: progress._replace(state=state)})

@@ -15,6 +15,7 @@ import numpy as np
 from genparams.errors import GenParamsError, InvalidValue, UnknownFunction
 from genparams.memory import Changes
 from genparams.params import Parameter, ParamStore, Real
+from genparams.tree import brief
 from genparams.update.archive import Arrays, Form
 from genparams.update.param_update import ParamUpdate, Template
 from genparams.update.targets import store_of
@@ -57,7 +58,7 @@ def kind_of(part: Any, name: str) -> tuple[str, Any]:
         return "store", store_of(part)
     except UnknownFunction:
         raise InvalidValue(
-            f"part {name!r} is {part!r}; a part is a generative function, a ParamStore, a "
+            f"part {name!r} is {brief(part)}; a part is a generative function, a ParamStore, a "
             "ParamUpdate, a numpy Generator, or has state_dict and load_state_dict; numbers of "
             "your own go into metadata"
         ) from None

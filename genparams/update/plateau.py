@@ -35,7 +35,7 @@ class ReduceOnPlateau:
         threshold |best|    if relative, else    threshold
 
     (above, if `maximize`). NaN is no improvement. After a reduction, `cooldown` looks pass that are
-    not held against it.
+    not counted.
 
     As torch's ReduceLROnPlateau, but for two things. There the relative threshold is
     threshold best, with which a negative metric, such as most log likelihoods, improves by getting
@@ -90,8 +90,9 @@ class ReduceOnPlateau:
         self.maximize = maximize
         self.best = -math.inf if maximize else math.inf
         self.bad = 0  # looks in a row without improvement
-        self.cooling = 0  # looks left that are not held against it
+        self.cooling = 0  # looks left that do not count
 
+    @explained
     def step(self, value: float) -> bool:
         """Look at the metric; return whether the learning rate was reduced.
 
@@ -132,8 +133,9 @@ class ReduceOnPlateau:
         """
         return {"best": self.best, "bad": self.bad, "cooling": self.cooling}
 
+    @explained
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Take up a state that `state_dict` gave.
+        """Restore a state that `state_dict` gave.
 
         Raises:
             StateMismatch: a name is missing or not known, or a number has no meaning; nothing is

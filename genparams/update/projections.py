@@ -8,7 +8,7 @@ and gives the one solution as a new array of x's shape; the input stays as it is
 stay so, whole numbers become floats. What is in the set already is its own projection. Results lie
 in the set up to rounding.
 
-`project_monotonic_approximately` alone is not a projection, but GoMLX's stand-in for one.
+`project_monotonic_approximately` alone is not a projection, but GoMLX's approximation of one.
 """
 
 from typing import Any
@@ -207,8 +207,8 @@ def _finite(function: str, name: str, x: Any) -> Array:
     if not np.all(finite):
         first = tuple(np.argwhere(~finite)[0].tolist())
         raise InvalidValue(
-            f"{function}: {name} must be finite, got {found[first]}{_place(first)}; nothing is "
-            "nearest to it, so mend the step that made it"
+            f"{function}: {name} must be finite, got {found[first]}{_place(first)}; it has no "
+            "nearest point; correct the step that made it"
         )
     return found
 

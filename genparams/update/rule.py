@@ -29,7 +29,7 @@ import numpy as np
 
 from genparams.attributes import closed
 from genparams.errors import UpdateError
-from genparams.keywords import explained
+from genparams.keywords import explained, refuse_other_functions
 from genparams.tree import brief
 from genparams.update.kernels import Elementwise
 from genparams.update.settings import float_type, plain
@@ -52,6 +52,7 @@ def _advice(rule: "Rule", name: str) -> str:
     )
 
 
+@explained
 @closed(advice=_advice)
 @dataclass(frozen=True, slots=True, eq=False)
 class Rule:
@@ -138,6 +139,7 @@ def stateless(
     apply: Callable[[Tree, Tree], dict[Any, Any]], name: str = "stateless", **settings: Any
 ) -> Rule:
     """A rule without a state, from `apply(directions, theta)`."""
+    refuse_other_functions("apply of stateless", apply, "directions, theta", UpdateError)
     return Rule(lambda theta: {}, lambda g, state, theta: (apply(g, theta), state), name, settings)
 
 
@@ -155,6 +157,8 @@ def stateful(
         ranges: The least and the greatest value of parts of the state, by name: a saved state
             outside them is refused.
     """
+    refuse_other_functions("init of stateful", init, "theta", UpdateError)
+    refuse_other_functions("apply of stateful", apply, "directions, state, theta", UpdateError)
     return Rule(init, apply, name, settings, ranges=ranges or {})
 
 
@@ -195,6 +199,10 @@ def elementwise(
         InvalidValue: `dtype` is no type of floats.
     """
     kept = dict(fields or {})
+    given = ["g", "theta", *(() if constants else kept)]
+    refuse_other_functions(
+        "the formula of elementwise", formula, ", ".join(given), UpdateError, partly=bool(constants)
+    )
     twice = kept.keys() & {*(shared or ()), *(("t",) if constants and shared is None else ())}
     if twice:
         raise UpdateError(f"{name}: the name {min(twice)!r} is kept twice; rename the field")
@@ -279,7 +287,10 @@ def chain(*rules: Rule, name: str = "chain", **settings: Any) -> Rule:
     """
     for rule in rules:
         if not isinstance(rule, Rule):
-            raise UpdateError(f"a chain is made of rules such as scale(0.1), got {brief(rule)}")
+            raise UpdateError(
+                f"a chain is made of rules such as scale(0.1), got {brief(rule)}; write "
+                "chain(first, second)"
+            )
     parts = {f"{i} {rule.name}": rule for i, rule in enumerate(rules)}
 
     def init(theta: Tree) -> State:

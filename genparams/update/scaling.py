@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-from genparams.errors import InvalidValue
+from genparams.errors import GenParamsError, InvalidValue
+from genparams.keywords import refuse_other_functions
 from genparams.tree import brief
 from genparams.update.rule import AT_LEAST_0, Rule, elementwise, remembered
-from genparams.update.settings import FINITE, number
+from genparams.update.settings import FINITE, Kind, number
 
 
 @remembered
@@ -53,12 +54,33 @@ def scale_by_schedule(schedule: Callable[[int], float]) -> Rule:
             f"scale_by_schedule takes a function of the count of steps, such as "
             f"exponential_decay(0.1, 0.9, 100), got {brief(schedule)}; a number goes into scale"
         )
+    return scheduled(schedule, FINITE)
+
+
+@remembered
+def scheduled(schedule: Callable[[int], float], kind: Kind) -> Rule:
+    """`scale_by_schedule`, whose factors are of a kind: rates are not negative."""
+    refuse_other_functions("a schedule", schedule, "count", InvalidValue)
+
+    def factor(count: int) -> float:
+        try:
+            found = schedule(count)
+        except GenParamsError:
+            raise
+        except Exception as error:
+            raise InvalidValue(
+                f"a schedule fails at count {count} (the first is 0): {error!r}"
+            ) from error
+        if not kind.accepts(found):
+            raise InvalidValue(
+                f"a schedule must give what is {kind.words}, got {brief(found)} at count {count}"
+            )
+        return float(found)
+
     return elementwise(
         lambda g, theta, factor: g * factor,
         shared={"count": 0},
-        constants=lambda shared: (
-            number("a schedule", "what it gives", schedule(shared["count"]), FINITE),
-        ),
+        constants=lambda shared: (factor(shared["count"]),),
         advance=lambda shared: {"count": shared["count"] + 1},
         name="scale_by_schedule",
         schedule=schedule,

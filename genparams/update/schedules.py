@@ -130,8 +130,8 @@ class exponential_decay:
         init                       while count <= begin
         init rate^p                after, with p = (count - begin) / steps
 
-    count = 0 at the first step. The formula is that of Axon and optax. A rate above 1 makes it
-    grow, without end (to infinity) unless one is given.
+    count = 0 at the first step. The formula is the one of Axon and optax. A rate above 1 makes
+    it grow, up to `end`, or to infinity without one.
 
     Args:
         staircase: Whether p is rounded down, so that the factor falls once in `steps` steps.

@@ -22,9 +22,14 @@ class Kind(NamedTuple):
     example: str
     becomes: Callable[[Any], float] = float
 
+    def accepts(self, value: Any) -> bool:
+        """Whether a value is a number of this kind."""
+        return isinstance(value, Real) and not isinstance(value, bool) and self.holds(value)
+
 
 FINITE = Kind("a finite number", math.isfinite, "0.1")
 ABOVE_0 = Kind("above 0 and finite", lambda v: 0 < v < math.inf, "0.001")
+RATE = Kind("at least 0 and finite", lambda v: 0 <= v < math.inf, "0.001")
 AT_LEAST_0 = Kind("at least 0 and finite", lambda v: 0 <= v < math.inf, "0.0")
 SHARE = Kind("at least 0 and below 1", lambda v: 0 <= v < 1, "0.9")
 COUNT = Kind(
@@ -38,11 +43,10 @@ def number(owner: str, name: str, value: Any, kind: Kind) -> Any:
     Raises:
         InvalidValue: it is not of this kind.
     """
-    if isinstance(value, Real) and not isinstance(value, bool) and kind.holds(value):
+    if kind.accepts(value):
         return kind.becomes(value)
-    raise InvalidValue(
-        f"{owner}: {name} must be {kind.words}, got {brief(value)}; write {name}={kind.example}"
-    )
+    hint = f"; write {name}={kind.example}" if name.isidentifier() else ""
+    raise InvalidValue(f"{owner}: {name} must be {kind.words}, got {brief(value)}{hint}")
 
 
 def checked(owner: str, kind: Kind, **values: Any) -> list[Any]:
@@ -80,7 +84,7 @@ def float_type(dtype: FloatType) -> np.dtype | None:
         )
     if found.itemsize < 4:
         raise InvalidValue(
-            f"dtype must be at least float32, got {found}: the squares of gradients, and epsilon, "
-            "leave its range; write dtype='float32'"
+            f"dtype must be at least float32, got {found}: the squares of gradients overflow, and "
+            "epsilon underflows; write dtype='float32'"
         )
     return found

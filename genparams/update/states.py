@@ -82,7 +82,7 @@ def leaves(state: State, names: Mapping[Parameter, str], prefix: str = "") -> di
 
 
 def differences(expected: Mapping[str, Any], saved: Mapping[str, Any]) -> list[str]:
-    """What keeps saved data from being filled in where `expected` stands."""
+    """What keeps saved data from being filled in for `expected`."""
     wrong = [f"{k} is missing" for k in expected if k not in saved]
     wrong += [f"{k} is not in this update" for k in saved if k not in expected]
     for k, v in [(k, v) for k, v in expected.items() if k in saved]:

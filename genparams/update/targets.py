@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pickle import PicklingError
 from typing import Any
 
-from genparams.errors import NothingAccumulated, UnknownFunction, UpdateError
+from genparams.errors import NothingAccumulated, UnknownFunction, UpdateError, likely
 from genparams.params import Parameter, ParamStore, changes, labels
 from genparams.registry import named, replaced
 from genparams.tree import brief
@@ -65,6 +65,23 @@ class Targets:
         known = {*self.parameters()}
         read = [store[n] for f in self._wholes for store, n in _seen_by(f) if n in store]
         return [p for p in read if p not in known]
+
+    def unread(self) -> list[tuple[str, str, str]]:
+        """Parameters that no run has read, beside a name that the runs do read, as owner and names.
+
+        Such a name is nearly always a misspelling, which leaves the other at the value in the body.
+        """
+        owners = [*self._wholes, *(ref() for ref, _ in self._owners)]
+        found = []
+        for owner in (owner for owner in owners if owner is not None):
+            store = store_of(owner)
+            read = {name for s, name in _seen_by(owner) if s is store}
+            for name in store if read else ():
+                near = likely(name, read)
+                in_body = store.source is not None and store.source.reads(name)
+                if name not in read and near is not None and not in_body:
+                    found.append((store.owner, name, near))
+        return found
 
     def replaced(self) -> list[str]:
         """The names of the functions that were defined again since."""
@@ -152,8 +169,11 @@ def _owner_store(owner: Any) -> ParamStore:
 
 
 def store_of(owner: Any) -> ParamStore:
-    """The store that a target stands for."""
+    """The store of a target."""
     store = owner if isinstance(owner, ParamStore) else getattr(owner, "params", None)
     if not isinstance(store, ParamStore):
-        raise UnknownFunction(f"expected a generative function or a ParamStore, got {brief(owner)}")
+        raise UnknownFunction(
+            f"expected a generative function or a ParamStore, got {brief(owner)}; write "
+            "ParamUpdate(rule, f), ParamUpdate(rule, f, g) or ParamUpdate(rule, f=['a'])"
+        )
     return store

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from genparams.attributes import closed
+from genparams.errors import InvalidValue
 from genparams.keywords import explained
 from genparams.params import Parameter
+from genparams.tree import brief
 from genparams.update.norm import norm
 from genparams.update.settings import COUNT, number
 
@@ -65,12 +67,20 @@ class GradientTracer:
         self.limit = None if limit is None else number("GradientTracer", "limit", limit, COUNT)
         self.records = []
 
+    @explained
     def global_norm(self, step: int) -> float:
         """The norm of all gradients of one step together, before the rule.
 
         A step that was refused or skipped and then taken counts as it was taken.
+
+        Raises:
+            InvalidValue: no record is of that step.
         """
         last = {(r.function, r.parameter): r.grad_norm for r in self.records if r.step == step}
+        if not last:
+            steps = [r.step for r in self.records]
+            found = f"of the steps {min(steps)} to {max(steps)}" if steps else "empty"
+            raise InvalidValue(f"no record is of step {brief(step)}: the records are {found}")
         return math.hypot(*last.values())
 
     @contextmanager

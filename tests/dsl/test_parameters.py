@@ -17,7 +17,13 @@ from genparams import (
     simplex,
     zero_param_grad,
 )
-from genparams.errors import ConstraintError, InvalidValue, ShapeError, UnknownParameter
+from genparams.errors import (
+    ConstraintError,
+    DistributionError,
+    InvalidValue,
+    ShapeError,
+    UnknownParameter,
+)
 
 
 @pytest.fixture
@@ -129,3 +135,42 @@ def test_a_parameter_initialised_with_a_whole_number_is_trained_as_a_float():
     assert get_param_grad(g, "a") == 0.5
     set_param(g, "a", 2)
     assert type(get_param(g, "a")) is float
+
+
+# --- Shapes that follow an argument
+
+
+def grown():
+    @gen
+    def f(n):
+        return normal(param("a", np.zeros(n)), 1.0) @ "y"
+
+    f.simulate((3,))
+    return f
+
+
+def test_a_first_value_of_another_shape_is_refused_and_changes_nothing():
+    f = grown()
+    set_param(f, "a", np.ones(3))
+    with pytest.raises(ShapeError, match=r"'a' of f has shape \(3,\) .* shape \(4,\) here; write"):
+        f.simulate((4,))
+    assert get_param(f, "a").tolist() == [1.0, 1.0, 1.0]
+    assert f.simulate((3,)).retval.shape == (3,)
+
+
+def test_a_parameter_that_is_started_again_may_have_another_shape():
+    f = grown()
+    init_param(f, "a", np.zeros(4))
+    assert f.simulate((4,)).retval.shape == (4,)
+    assert f.simulate((3,)).retval.shape == (4,)  # the value of init_param counts
+
+
+def test_a_run_that_fails_declares_no_shape():
+    @gen
+    def f(n):
+        a = param("a", np.zeros(n))
+        return normal(a, 1.0 if n == 4 else -1.0) @ "y"
+
+    with pytest.raises(DistributionError):
+        f.simulate((3,))
+    assert f.simulate((4,)).retval.shape == (4,)

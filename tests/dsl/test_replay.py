@@ -229,7 +229,7 @@ def test_an_argument_that_the_caller_changed_is_found():
     trace, _ = f.generate((xs,), {"y": [0.0, 1.0]})
     trace.param_gradients()
     xs[0] = 1.5
-    with pytest.raises(ReplayDiffers, match="an argument was changed after the trace was made"):
+    with pytest.raises(ReplayDiffers, match="an argument was changed after the run"):
         trace.param_gradients()
     xs[0] = 1.0
     trace.param_gradients()
@@ -241,7 +241,7 @@ def test_visited_choices_are_told_from_the_structure_of_today():
     with pytest.raises(ReplayDiffers, match=r"visits \('more', 1\), which the run did not visit"):
         trace.param_gradients()
     set_param(f, "a", 1.0)
-    with pytest.raises(MissingChoice, match="at today's parameters"):
+    with pytest.raises(MissingChoice, match="at the present parameters"):
         trace.param_gradients()
     with pytest.raises(ReplayDiffers, match="the replay does not visit"):
         line(visits_less).simulate(arguments(), rng=0).param_gradients()
@@ -569,7 +569,7 @@ def test_a_trace_may_become_impossible_as_parameters_move():
     trace, _ = f.generate((), {"x": 1.5})
     trace.param_gradients()
     set_param(f, "high", 1.0)
-    with pytest.raises(ImpossibleTrace, match="at today's parameters"):
+    with pytest.raises(ImpossibleTrace, match="at the present parameters"):
         trace.accumulate_param_gradients()
 
 

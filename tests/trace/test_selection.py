@@ -127,7 +127,7 @@ def test_what_is_there_or_may_be_missing_passes_the_check(selection):
 )
 def test_the_first_address_with_nothing_there_is_named_with_the_nearest(selection):
     with pytest.raises(
-        UnknownAddress, match=r"nothing stands at or below .*'groop'; did you mean 'group'"
+        UnknownAddress, match=r"there is nothing at or below .*'groop'; did you mean 'group'"
     ):
         selection.check(CHOICES)
 

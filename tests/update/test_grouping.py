@@ -187,9 +187,9 @@ WRONG = {
         lambda: only(scale(1.0), {"w": True, "bias": False}).init(THETA),
         "says nothing about 'v', only about 'w', 'bias'; add it",
     ),
-    "a projection that is none": (lambda: project(scale(1.0), wrong), "from array to array, got 3"),
+    "a projection that is none": (lambda: project(scale(1.0), wrong), r"of \(array\), got 3"),
     "a rule of project that is none": (lambda: project(wrong, abs), "got 3"),
-    "a schedule that is none": (lambda: with_schedule(scale(1.0), wrong), "of the step, got 3"),
+    "a schedule that is none": (lambda: with_schedule(scale(1.0), wrong), r"of \(count\), got 3"),
     "a rule of accumulate that is none": (lambda: accumulate(wrong, 2), "accumulate takes a rule"),
 }
 

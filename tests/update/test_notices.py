@@ -15,8 +15,10 @@ from genparams import (
     ParamStore,
     ParamUpdate,
     ReplacedFunction,
+    UnreadParameter,
     UntrainedParameter,
     gen,
+    init_param,
     normal,
     param,
     zero_param_grad,
@@ -244,3 +246,44 @@ def test_warnings_of_ours_are_silenced_together():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", GenParamsWarning)
         ParamUpdate(ADAM(0.1), theta).apply()
+
+
+# --- Parameters that nothing reads
+
+
+def test_a_misspelt_initial_value_is_named_once():
+    @gen
+    def noticed_slope(x):
+        return normal(param("slope", 0.0) * x, 1.0) @ "y"
+
+    init_param(noticed_slope, "slop", 2.0)
+    trace, _ = noticed_slope.generate((1.0,), {"y": 3.0})
+    update = ParamUpdate(ADAM(0.1), noticed_slope)
+    trace.accumulate_param_gradients()
+    with pytest.warns(
+        UnreadParameter, match="'slop' that no run has read, .* read 'slope'"
+    ) as all_:
+        update.apply()
+    assert len(all_) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(4):
+            trace.accumulate_param_gradients()
+            update.apply()
+
+
+@pytest.mark.parametrize("unread", ["noise", "w2", "beta_2"])
+def test_a_parameter_of_a_branch_that_no_run_took_is_no_misspelling(unread):
+    @gen
+    def noticed_branch(low):
+        mean = param("beta", 0.0) if low else param("beta_2", 0.0)
+        mean = mean + (param("w1", 0.0) if low else param("w2"))
+        return normal(mean + (param("slope", 0.0) if low else param("noise", 0.0)), 1.0) @ "y"
+
+    init_param(noticed_branch, unread, 1.0)
+    trace, _ = noticed_branch.generate((True,), {"y": 3.0})
+    update = ParamUpdate(ADAM(0.1), noticed_branch)
+    trace.accumulate_param_gradients()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        update.apply()

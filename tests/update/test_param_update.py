@@ -670,7 +670,7 @@ def untyped(value: Any) -> Any:
         (
             lambda t: ParamUpdate(SGD(lambda n: untyped("0.1")), t).apply({"a": 1.0}),
             InvalidValue,
-            "a schedule: what it gives must be a finite number, got '0.1'",
+            "a schedule must give what is at least 0 and finite, got '0.1' at count 0",
         ),
         (lambda t: GradientTracer(limit=-1), InvalidValue, "limit must be a whole number"),
     ],

@@ -18,6 +18,7 @@ import math
 import operator
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -48,10 +49,10 @@ from genparams.errors import (
     InvalidValue,
     ShapeError,
     TracedValueError,
-    nearest,
 )
-from genparams.keywords import answering
+from genparams.keywords import answering, instead
 from genparams.numeric import quiet, scalars
+from genparams.tree import brief
 from genparams.types import Address, P, R, Size, global_name
 
 BLOCK = 32768
@@ -255,7 +256,24 @@ class SingleChoice(GenerativeFunction[P, R]):
 
     def _wrong_arguments(self, count: int, named: Iterable[str] = ()) -> ArgumentError:
         also = f" and {', '.join(named)}" if named else ""
-        return ArgumentError(f"write {self!r}; got {count} by position{also}")
+        hint = ""
+        if count > len(self.arguments):
+            hint = "; several draws are asked for by size=, and the address comes after @"
+        return ArgumentError(f"write {self._forms()}; got {count} by position{also}{hint}")
+
+    def _forms(self) -> str:
+        """How it is called, in every way."""
+        return repr(self)
+
+
+def no_call(given: Any) -> str:
+    """What was given in place of a call, in a sentence."""
+    if isinstance(given, SingleChoice):
+        return f"{given.__name__} without its arguments"
+    if isinstance(given, Call):
+        return repr(given)
+    number = isinstance(given, (Real, np.ndarray, Box))
+    return f"{brief(given)}{' (a call inside another takes no @)' if number else ''}"
 
 
 class _Signature:
@@ -359,6 +377,11 @@ class Distribution(SingleChoice[P, R]):
         self.width = width  # how many numbers a temporary holds for each entry of the value
         self._event = event or (lambda args: shape_of(args[0])[-1:])  # the shape of one value
         self._defaults = defaults or {}
+        self._known = [*arguments, *self._keywords, "size"]
+        self._whole_form = self  # of which this is another form, such as bernoulli(logits=...)
+        for form in self._keywords.values():
+            if isinstance(form, Distribution):
+                form._whole_form, form._known = self, self._known
 
     # --- calling
 
@@ -374,8 +397,7 @@ class Distribution(SingleChoice[P, R]):
         for name in named:
             if name not in names:
                 raise ArgumentError(
-                    f"{self.__name__} has no argument {name!r}; "
-                    f"{nearest(name, [*names, *self._keywords])}"
+                    f"{self._forms()} has no argument {name!r}; {instead(name, self._known, named)}"
                 )
         given = dict(zip(names[: self._positional], args, strict=False))
         named = {n: v for n, v in self._defaults.items() if n not in given} | named
@@ -457,7 +479,7 @@ class Distribution(SingleChoice[P, R]):
             here = at[: value.ndim - self.kind.rank]
             raise DistributionError(
                 f"a draw of {self.__name__} is {float(value[at])}{at_index(at)}"
-                f"{self._given(args, here)}: its range is larger than that of floats"
+                f"{self._given(args, here)}: it overflows"
             )
 
     def _given(self, args: Sequence[Any], at: tuple[int, ...]) -> str:
@@ -505,7 +527,9 @@ class Distribution(SingleChoice[P, R]):
         event = self.event_shape(args)
         if shape != batch + event:
             wanted = shape[: len(shape) - len(event)]
-            hint = f"; for independent draws write {self.__name__}(..., size={wanted})"
+            hint = f"; for independent draws give the call size={wanted}"
+            if self.__name__.isidentifier():
+                hint = f"; for independent draws write {self.__name__}(..., size={wanted})"
             raise ShapeError(
                 f"a value of {self.__name__} has shape {batch + event} here, got {shape}"
                 f"{hint if size is None and len(shape) > len(batch + event) else ''}"
@@ -559,6 +583,11 @@ class Distribution(SingleChoice[P, R]):
             if np.broadcast_shapes(batch, wanted) != wanted:
                 raise ValueError
         except (ValueError, TypeError):
+            if not _is_size(size):
+                raise ShapeError(
+                    f"size of {self.__name__} is a whole number, at least 0, or a tuple of such "
+                    f"numbers, got {brief(size)}"
+                ) from None
             of = f" and size {size}" if size is not None else ""
             raise ShapeError(
                 f"the arguments of {self.__name__} do not fit together: shapes "
@@ -658,8 +687,8 @@ class Distribution(SingleChoice[P, R]):
     def _blocks(self, values: Sequence[Any]) -> list[list[Any]]:
         """The values cut along the first axis of the batch into blocks that stay in cache.
 
-        Temporaries of a block are small enough to be used again and again, where those of the whole
-        would each be fetched from the system anew; that is most of the time of a large choice
+        Temporaries of a block are small enough to be used again and again, where temporaries of
+        the whole would be allocated anew; that is most of the time of a large choice
         (benchmarks/step.py, logistic regression and mixture).
         """
         batch = np.shape(values[0])[: np.ndim(values[0]) - self.kind.rank]
@@ -735,18 +764,28 @@ class Distribution(SingleChoice[P, R]):
         for i, name, domain in self._late:
             domain.check(self.__name__, name, args[i])
 
+    def _forms(self) -> str:
+        return repr(self._whole_form)
+
     def __repr__(self) -> str:
         names = list(self.arguments)
         front, last = names[: self._positional], names[self._positional :]
         ways = [", ".join([*front, *(f"{name}=..." for name in last)])]
-        ways += [", ".join([*names[: len(names) - 1], f"{k}=..."]) for k in self._keywords]
+        for keyword, form in self._keywords.items():
+            kept = names[: len(names) - isinstance(form, Distribution)]
+            ways.append(", ".join([*kept, f"{keyword}=..."]))
         return " or ".join(f"{self.__name__}({way})" for way in ways) + self._note
+
+
+def _is_size(size: Any) -> bool:
+    sizes = size if isinstance(size, (tuple, list)) else (size,)
+    return size is None or all(isinstance(n, Integral) and int(n) >= 0 for n in sizes)
 
 
 def with_arguments(
     parts: Iterable[Any], args: Sequence[Any]
 ) -> Iterator[tuple[Any, Sequence[Any]]]:
-    """Each distribution with its own of the arguments, which stand one part after the other."""
+    """Each distribution with its own arguments, which follow each other part by part."""
     start = 0
     for part in parts:
         end = start + len(part.arguments)
@@ -754,15 +793,19 @@ def with_arguments(
         start = end
 
 
-def base_of(what: str, call: Any) -> Distribution:
+def base_of(what: str, call: Any, form: str) -> Distribution:
     """The distribution of a call that something is to be made of.
+
+    Args:
+        form: How that is written, such as "truncated(base, low, high)".
 
     Raises:
         ArgumentError: it is not one, or it has a size of its own.
     """
     if not isinstance(call, Call) or not isinstance(call.fn, Distribution):
         raise ArgumentError(
-            f"{what} takes a call of a distribution such as normal(mu, std), got {call!r}"
+            f"{what} takes a call of a distribution such as normal(mu, std), got {no_call(call)}; "
+            f"write {form}"
         )
     if call.options is not None:
         raise ArgumentError(

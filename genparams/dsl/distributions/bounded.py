@@ -27,7 +27,7 @@ from genparams.numeric import HALF_LOG_TWO_PI
 
 _ROOT_TWO, _ROOT_TWO_PI = math.sqrt(2.0), math.sqrt(2.0 * math.pi)
 _DISTANT = 1e150
-"""A bound that stands for infinity: its square is a number still, and no mass is beyond it."""
+"""A bound in place of infinity: its square is a number still, and no mass is beyond it."""
 
 
 def _gauss(count):
@@ -345,7 +345,7 @@ piecewise_uniform = called_as(signatures.piecewise_uniform)(
     log p(x) = log probs[k] - log(bounds[k + 1] - bounds[k]),   bounds[k] <= x < bounds[k + 1]
 
     for bounds[0] < x < bounds[K]. `bounds` has shape (..., K + 1) and `probs` (..., K). The
-    gradient by `probs` is that of free entries, 1 / probs[k].
+    gradient by `probs` is for free entries, 1 / probs[k].
     """,
     )
 )

@@ -39,7 +39,7 @@ def product(parts: Sequence[Call[Any]], size: Size = None) -> Call[tuple[Any, ..
     parts = list(parts)
     for call in parts:
         if not isinstance(call, Call) or not isinstance(call.fn, SingleChoice):
-            base_of("product", call)
+            base_of("product", call, "product([normal(mu, std), poisson(rate)])")
         elif call.options is not None:
             raise ArgumentError(
                 f"a call inside product takes no size; write product(..., size={call.options!r})"
@@ -92,7 +92,7 @@ def entries_of(choice: Several, value: Any, count: int) -> Sequence[Any]:
 
 @final
 class Product(Several):
-    """Independent distributions as one choice: the arguments of one after those of the other."""
+    """Independent distributions as one choice: with the arguments of all, one after the other."""
 
     def __init__(self, parts: tuple[SingleChoice, ...]):
         self.parts = parts
@@ -176,7 +176,7 @@ def zero_inflated(prob_zero: Numbers, base: Call[R], size: Size = None) -> Call[
     Raises:
         ArgumentError: the base is continuous, or its values are vectors.
     """
-    fn = base_of("zero_inflated", base)
+    fn = base_of("zero_inflated", base, "zero_inflated(prob_zero, base)")
     if fn.kind.continuous or fn.kind.rank:
         why = "is continuous, so that a zero has no density" if fn.kind.continuous else "is not one"
         raise ArgumentError(

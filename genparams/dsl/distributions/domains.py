@@ -174,7 +174,9 @@ def taken(distribution: str, name: str, value: Any) -> Any:
     except GenParamsError:
         raise
     except (TypeError, ValueError) as error:
-        raise ArgumentError(f"{name} of {distribution}: {error}") from error
+        raise ArgumentError(
+            f"{name} of {distribution} must be a number or an array of numbers, got {brief(value)}"
+        ) from error
 
 
 def is_masked(value: Any) -> bool:
@@ -189,7 +191,9 @@ def _to_float(value: Any) -> Any:
         raise DistributionError("the value is a masked array; leave out what is masked")
     value = np.asarray(value)
     if value.dtype.kind not in "fiub":
-        raise DistributionError(f"expected numbers, got {brief(value)}")
+        of = f" of type {value.dtype}; np.asarray(..., dtype=float) makes an array of numbers"
+        given = brief(value) if value.ndim else brief(value.item())
+        raise DistributionError(f"expected numbers, got {given}{of if value.ndim else ''}")
     if value.dtype.kind == "f" and np.any(np.isnan(value)):
         raise DistributionError(
             f"the value contains NaN: {offence(value, ~np.isnan(value))}; leave missing data out, "

@@ -81,7 +81,7 @@ def terms_of(density: Callable, support: Callable | None) -> Callable[..., Terms
         ]
 
     def outside(values: tuple[Any, ...], inside: Any) -> Terms:
-        """The terms where some entries have no density: those of the others, in their places."""
+        """The terms where some entries have no density: for the others, in their places."""
         batch = np.broadcast_shapes(*map(shape_of, values))
         if not batch:
             return -np.inf, [lambda g, v=v: 0.0 * v for v in values]

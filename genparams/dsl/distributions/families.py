@@ -211,7 +211,7 @@ def _gamma(base: Distribution, unit: Callable[..., Any], sign: float, growth: fl
 
 
 def _log_gain(y: Any, rest: Any) -> Any:
-    """log(p / p0), where the log odds of p are y above those of p0 = 1 - rest."""
+    """log(p / p0), where the log odds of p exceed the log odds of p0 = 1 - rest by y."""
     far = raw(y) < -500.0
     near = np.log1p(rest * np.expm1(-np.where(far, 0.0, y)))
     return np.where(far, y - np.log(rest), -near)

@@ -109,7 +109,7 @@ certain = _constant(0.0)
 def _limited(what: str, make: Callable, base: Call, low: Any, high: Any, size: Size) -> Call:
     if isinstance(base, Call) and isinstance(base.fn, SingleChoice):
         _refuse_unordered(what, base.fn)
-    fn = base_of(what, base)
+    fn = base_of(what, base, f"{what}(base, low, high)")
     if fn not in FAMILIES and fn not in LISTED:
         known = ", ".join(sorted({f.__name__ for f in (*FAMILIES, *LISTED)}))
         raise ArgumentError(f"{what} does not know the tails of {fn.__name__}; it takes {known}")

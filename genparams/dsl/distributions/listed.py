@@ -1,11 +1,11 @@
 """Truncated and censored `categorical`: sums over a list of probabilities, or of log weights.
 
-With S the places that a value x stands for, and T those that remain,
+With S the values that are recorded as x, and T the values that remain,
 
     log p(x) = log sum_{k in S} weight_k - log sum_{k in T} weight_k
 
-Truncated, S is x alone and T lies between the limits. Censored, a limit stands for itself and all
-beyond it, and T is every place; probabilities sum to one there, so that nothing is taken off.
+Truncated, S is x alone and T lies between the limits. Censored, a limit is recorded for itself and
+all beyond it, and T is every place; probabilities sum to one there, so that nothing is taken off.
 """
 
 from collections.abc import Callable

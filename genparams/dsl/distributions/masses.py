@@ -241,7 +241,7 @@ def _sum_of(count: int) -> tuple[Any, Any]:
     """Nodes and weights in 0, 1, ..., count - 1 for the sum of a polynomial of degree < 2 NODES.
 
     Gauss's rule whose orthogonal polynomials are Gram's (discrete Chebyshev): the nodes and the
-    squares of the first entries of the vectors are those of the eigenvectors of the matrix of
+    squares of the first entries of the vectors equal the ones of the eigenvectors of the matrix of
     their recurrence (Golub and Welsch, 1969). For large counts it is Legendre's.
     """
     if count <= NODES:

@@ -5,7 +5,7 @@ the components; of a list of calls there is a row for each. A row has as many pa
 entries: several for products, else one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import reduce
 from operator import add
 from typing import Any, final
@@ -16,6 +16,7 @@ from genparams.dsl.distributions.base import (
     Terms,
     is_one,
     made_of_parts,
+    no_call,
     once,
     with_arguments,
 )
@@ -46,7 +47,7 @@ def mixture(
         log p(x) = log sum_k weights[k] p_k(x)
 
     Args:
-        weights: Probabilities along the last axis. Their gradient is that of free entries,
+        weights: Probabilities along the last axis. Their gradient is for free entries,
             p_k(x) / p(x).
         components: One call whose arguments' last batch axis runs over the components, as in
             `mixture(w, normal(mu, std))` with vectors `mu` and `std` or `mixture(w, mvnormal(means,
@@ -54,7 +55,14 @@ def mixture(
             same kind of value. Of products, all entries of one value come from one component.
         size: The shape of the batch, as for any distribution.
     """
+    if isinstance(size, Call):
+        raise ArgumentError(
+            f"the components of a mixture are one list; write mixture(weights, [{components!r}, "
+            f"{size!r}])"
+        )
     together = isinstance(components, Call)
+    if not together and not isinstance(components, Iterable):
+        raise _no_component(components)
     calls: Sequence[Call] = [components] if isinstance(components, Call) else list(components)
     rows = _rows(calls)
     args = [a for call in calls for a in call.fn.operands(call.args)]
@@ -75,10 +83,7 @@ def _rows(calls: Sequence[Call]) -> tuple[Row, ...]:
         raise ArgumentError("a mixture needs at least one component")
     for call in calls:
         if not isinstance(call, Call) or not isinstance(call.fn, (Distribution, Product)):
-            raise ArgumentError(
-                "the components of a mixture are distributions such as normal(mu, std), or "
-                f"products of them, got {call!r}"
-            )
+            raise _no_component(call)
         if call.options is not None:
             raise ArgumentError(
                 f"a component of a mixture takes no size; write mixture(..., size={call.options!r})"
@@ -86,7 +91,8 @@ def _rows(calls: Sequence[Call]) -> tuple[Row, ...]:
     rows: Any = tuple(c.fn.parts if isinstance(c.fn, Product) else (c.fn,) for c in calls)
     if not all(isinstance(part, Distribution) for row in rows for part in row):
         raise ArgumentError(
-            f"a mixture takes products of distributions, none a product itself, got {list(calls)}"
+            "a mixture takes products of distributions, and none a product itself, got "
+            f"{list(calls)}"
         )
     kinds = {tuple((part.kind.rank, part.kind.convert) for part in row) for row in rows}
     if len(kinds) > 1 or len({isinstance(call.fn, Product) for call in calls}) > 1:
@@ -94,6 +100,13 @@ def _rows(calls: Sequence[Call]) -> tuple[Row, ...]:
             f"the components of a mixture must share one kind of value, got {list(calls)}"
         )
     return rows
+
+
+def _no_component(given: Any) -> ArgumentError:
+    return ArgumentError(
+        "the components of a mixture are calls of distributions such as normal(mu, std), or of "
+        f"products of them, got {no_call(given)}; write mixture(weights, components)"
+    )
 
 
 def _arguments(rows: Sequence[Row], together: bool) -> dict[str, Domain]:
@@ -118,7 +131,7 @@ def _kind(column: Sequence[Distribution]) -> Kind:
 
 @made_of_parts
 def _mixture_of(rows: tuple[Row, ...], together: bool) -> Distribution:
-    """The distribution whose arguments are the weights, then those of every component."""
+    """The distribution whose arguments are the weights, then the arguments of every component."""
     return Distribution(
         f"mixture of {', '.join(part.__name__ for (part,) in rows)}",
         _arguments(rows, together),
@@ -163,7 +176,7 @@ class JointMixture(Several):
         self.arguments = _arguments(rows, together)
         self.argument_names = list(self.arguments)
         self.kind = kind_of_several(kinds)
-        # The density is that of a distribution over the first entry with the others as arguments.
+        # The density is a density of the first entry, with the others as arguments.
         others = {f"entry {i}": Domain("", None, k.rank) for i, k in enumerate(kinds) if i}
         self._others = tuple(np.zeros((1,) * kind.rank) for kind in kinds[1:])
         check = _check_counts(rows, together)
@@ -308,7 +321,7 @@ def _component(a: Any, k: int, rank: int) -> Any:
 
 
 def _mix(w: Any, log_f: Any) -> tuple[Any, Any, Any]:
-    """The log density of the mixture from those of its components, which run along the first axis.
+    """The log density of the mixture from its components' log densities, along the first axis.
 
     Also how to carry a cotangent back to them, which weighs it by each component's share, and to
     the weights.

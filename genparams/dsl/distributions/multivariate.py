@@ -385,7 +385,7 @@ dirichlet = called_as(signatures.dirichlet)(
 
     log p(x) = sum_k (alpha_k - 1) log x_k + log Gamma(sum_k alpha_k) - sum_k log Gamma(alpha_k)
 
-    The gradient by x is that of free entries.
+    The gradient by x is for free entries.
     """,
     )
 )
@@ -432,7 +432,7 @@ multinomial = called_as(signatures.multinomial)(
 
     log p(x) = log n! + sum_k (x_k log probs_k - log x_k!)
 
-    for whole x_k that sum to n. The gradient by `probs` is that of free entries, x_k / probs_k.
+    for whole x_k that sum to n. The gradient by `probs` is for free entries, x_k / probs_k.
     """,
     )
 )

@@ -8,7 +8,7 @@ from genparams.autodiff import Box, Tape, np, operand, raw, shape_of, strip, sum
 from genparams.dsl.distributions.base import Distribution, Terms, once
 from genparams.dsl.distributions.domains import Domain, real_number, whole
 from genparams.errors import ArgumentError, DistributionError, ShapeError, TracedValueError
-from genparams.keywords import explained
+from genparams.keywords import explained, refuse_other_functions
 from genparams.types import calling_module
 
 STEP = float(np.finfo(float).eps) ** (1.0 / 3.0)
@@ -50,10 +50,10 @@ def distribution(
             name="gumbel",
         )
 
-    or, with `@distribution(sample=...)`, above the definition of the log density. The names of its
-    arguments after the value, and their defaults, are those of the distribution. Both functions
-    are given floats or arrays of floats that broadcast; an argument outside its domain is for them
-    to refuse.
+    or, with `@distribution(sample=...)`, above the definition of the log density. The arguments of
+    the log density after the value, and their defaults, become its arguments. Both
+    functions are given floats or arrays of floats that broadcast; they must refuse an argument
+    outside its domain themselves.
 
     Args:
         sample: `sample(rng, *args, size)` draws an array of the shape `size`.
@@ -69,13 +69,20 @@ def distribution(
     Raises:
         ArgumentError: what is given are not functions of these arguments.
     """
+    refuse_other_functions(
+        "sample of @distribution(sample=...)", sample, "rng", partly=True, size=None
+    )
     if log_prob is None:
         return lambda function: distribution(sample, function, gradients, name, discrete)
-    for label, f in (("sample", sample), ("log_prob", log_prob), ("gradients", gradients)):
-        if f is not None and not callable(f):
-            raise ArgumentError(f"{label} of a distribution is a function, got {f!r}")
+    refuse_other_functions("log_prob of a distribution", log_prob, "x", partly=True)
     arguments = _arguments(log_prob)
     names = list(arguments)
+    refuse_other_functions(
+        "sample of a distribution", sample, ", ".join(["rng", *names]), size=None
+    )
+    if gradients is not None:
+        of = ", ".join(["x", *names])
+        refuse_other_functions("gradients of a distribution", gradients, of)
     called = name or getattr(log_prob, "__name__", "distribution")
     made = _made(
         called,
@@ -116,7 +123,7 @@ def from_scipy(
 ) -> Distribution:
     """A distribution of `scipy.stats`, such as `from_scipy(scipy.stats.gumbel_r)`.
 
-    Its arguments are those of `scipy.stats`: the shapes, then loc=0 and, if it is continuous,
+    Its arguments are as in `scipy.stats`: the shapes, then loc=0 and, if it is continuous,
     scale=1. Its gradients are numerical unless given: central differences with a step of 6e-6 times
     the size of what is moved, right to about ten digits of the log density. They cannot be
     differentiated again.

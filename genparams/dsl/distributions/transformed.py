@@ -27,6 +27,7 @@ from genparams.dsl.distributions.domains import (
 from genparams.dsl.interpreter import Call
 from genparams.errors import ArgumentError, ShapeError
 from genparams.keywords import explained
+from genparams.tree import brief
 from genparams.types import Size
 
 Shape = tuple[int, ...]
@@ -137,7 +138,7 @@ def transformed(base: Call, bijection: Bijection | Affine, size: Size = None) ->
         ArgumentError: the base is discrete, or its entries cannot move each alone.
         ShapeError: a bijection of vectors was given coordinates that are single numbers.
     """
-    fn = base_of("transformed", base)
+    fn = base_of("transformed", base, "transformed(base, bijection)")
     if not fn.kind.continuous or not fn.kind.free:
         why = "discrete" if not fn.kind.continuous else "over entries that cannot move each alone"
         raise ArgumentError(
@@ -152,7 +153,7 @@ def transformed(base: Call, bijection: Bijection | Affine, size: Size = None) ->
     elif not hasattr(bijection, "log_det_jacobian"):
         raise ArgumentError(
             "transformed takes positive, unit_interval, interval(low, high), simplex, ordered, "
-            f"lower_cholesky or affine(loc, scale) as its bijection, got {bijection!r}"
+            f"lower_cholesky or affine(loc, scale) as its bijection, got {brief(bijection)}"
         )
     try:
         hash(rule)
