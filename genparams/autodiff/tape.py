@@ -66,8 +66,9 @@ class Tape:
         """
         cotangents: list[Any] = [None] * self.node()
         for box, seed in seeds:
-            old = cotangents[box.index]
-            cotangents[box.index] = seed if old is None else old + seed
+            at = box.index
+            old = cotangents[at]
+            cotangents[at] = seed if old is None else old + seed
         for child, parent, partial in reversed(self.edges):
             g = cotangents[child]
             if g is not None:
