@@ -817,3 +817,11 @@ def test_tapes_are_numbered_as_they_are_made():
 def test_a_sum_or_a_mean_into_an_array_is_refused_and_not_ignored(function):
     with pytest.raises(TracedValueError, match="with out="):
         gradient(lambda x: function(x, out=np.zeros(())), np.ones(3))
+
+
+def test_no_ufunc_has_both_a_derivative_and_a_rule_of_its_own():
+    """`Box.__array_ufunc__` takes those with a derivative past the gate."""
+    from genparams.autodiff.elementwise import DERIVATIVES
+    from genparams.autodiff.gate import METHODS
+
+    assert not {ufunc for ufunc, method in METHODS if method == "__call__"} & set(DERIVATIVES)

@@ -488,21 +488,22 @@ def binary_operator(
             return elementwise(ufunc, (other, self) if swap else (self, other))
         else:
             return NotImplemented
-        left, right = (y, x) if swap else (x, y)
+        left, right = x, y
+        if swap:
+            left, right = y, x
+        add_edge = tape.edges.append
         if type(x) is float and type(y) is float:
             r = on_floats(left, right)
             child = tape.node()
-            tape.edges.append((child, self.index, by_mine(r, left, right)))
+            add_edge((child, self.index, by_mine(r, left, right)))
             if partner is not None:
-                tape.edges.append((child, partner.index, by_other(r, left, right)))
+                add_edge((child, partner.index, by_other(r, left, right)))
             return Box(r, tape, child)
         r = settle(ufunc(left, right))
         child = tape.node()
-        pull = _pullback(by_mine, r, (left, right), shape_of(x))
-        tape.edges.append((child, self.index, pull))
+        add_edge((child, self.index, _pullback(by_mine, r, (left, right), shape_of(x))))
         if partner is not None:
-            pull = _pullback(by_other, r, (left, right), shape_of(y))
-            tape.edges.append((child, partner.index, pull))
+            add_edge((child, partner.index, _pullback(by_other, r, (left, right), shape_of(y))))
         return Box(r, tape, child)
 
     return apply

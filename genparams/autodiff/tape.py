@@ -29,7 +29,7 @@ from genparams.numeric import quiet
 np: Any = numpy  # boxes speak numpy's protocols, which its type stubs cannot know
 
 _level = itertools.count(1)
-_add_up = numpy.add.reduce
+_add_up, _dot = numpy.add.reduce, numpy.dot
 
 
 class Tape:
@@ -50,8 +50,10 @@ class Tape:
         outer tape.
         """
         index = self.node()
-        self.shared.add(index)
-        return Box(settle(value), self, index)
+        if type(value) is not float:  # numbers are never changed in place
+            value = settle(value)
+            self.shared.add(index)
+        return Box(value, self, index)
 
     def record(self, value: Any, edges: Iterable[tuple["Box", Any]]) -> "Box":
         """A box for `value`, given each boxed argument with its partial derivative or pullback."""
@@ -75,8 +77,9 @@ class Tape:
         """
         cotangents: list[Any] = [None] * self.node()
         for box, seed in seeds:
-            old = cotangents[box.index]
-            cotangents[box.index] = seed if old is None else old + seed
+            at = box.index
+            old = cotangents[at]
+            cotangents[at] = seed if old is None else old + seed
         for child, parent, partial in reversed(self.edges):
             g = cotangents[child]
             if g is not None:
@@ -220,8 +223,9 @@ def paired(g: Any, partial: Any, shape: tuple[int, ...]) -> Any:
         and type(g) is numpy.ndarray
         and type(partial) is numpy.ndarray
         and g.shape == partial.shape
-    ):
-        return float(np.dot(g.ravel(), partial.ravel()))  # one pass and no temporary
+    ):  # one pass and no temporary
+        flat = g.ndim == 1
+        return float(_dot(g, partial) if flat else _dot(g.ravel(), partial.ravel()))
     return sum_to(g * partial, shape)
 
 

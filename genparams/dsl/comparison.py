@@ -88,7 +88,8 @@ def confirm(trace: Trace, done: Replayed, with_retval: bool) -> float:
         ReplayDiffers: the replay is not the run.
         ImpossibleTrace: a log probability is not finite.
     """
-    log_probs = [lp if type(lp) is float else raw(lp) for lp in done.run.log_probs.values()]
+    values = [lp.value if type(lp) is Box else lp for lp in done.run.log_probs.values()]
+    log_probs = [lp if type(lp) is float else raw(lp) for lp in values]
     count = count_gradient(trace)
     if with_retval or log_probs != list(trace.log_probs.values()):
         if not _has_moved(trace, done):

@@ -215,7 +215,8 @@ def _boxed_args(trace: Trace, tape: Tape) -> tuple[Any, ...]:
 
 
 def _arg_leaves(trace: Trace, args: tuple[Any, ...]) -> list[Box]:
-    return _leaves([args[i] for i in trace.gen_fn.grad_places])
+    places = trace.gen_fn.grad_places
+    return _leaves([args[i] for i in places]) if places else []
 
 
 def _arg_grads(trace: Trace, args: tuple[Any, ...], found: Sequence[Any]) -> ArgGrads:

@@ -341,12 +341,13 @@ class Run:
             return
         for end in range(len(address) - 1, len(address) - length, -1):
             prefix = address[:end]
-            if prefix in self.values or prefix in self.calls:
+            is_open = prefix in self.branches  # then no choice is there
+            if prefix in self.calls or (not is_open and prefix in self.values):
                 kind = "choice" if prefix in self.values else "call"
                 raise AddressConflict(
                     f"{self._who()} visited {show(address)}, below the {kind} at {show(prefix)}"
                 )
-            if prefix in self.branches:
+            if is_open:
                 break
             self.branches.add(prefix)
 

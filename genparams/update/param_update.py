@@ -285,7 +285,8 @@ class ParamUpdate:
         If it raises, nothing has changed.
         """
         with lock:
-            if self.steps >= self._look_at:
+            progress: Progress = self._progress.now
+            if progress.steps >= self._look_at:
                 self._look(grads)
             known = self._targets.parameters()
             if known is not self._known:
@@ -303,11 +304,11 @@ class ParamUpdate:
                 else:
                     raise self._nothing_accumulated()
             if self.tracer is None:
-                swap(self._step(given, {}) or self._step_without_nonfinite(given))
+                swap(self._step(progress, given, {}) or self._step_without_nonfinite(given))
             else:
                 traced = self._moving if given is None else list(given)
-                with self.tracer.step(self.steps + 1, _by_name(traced), given):
-                    swap(self._step(given, {}) or self._step_without_nonfinite(given))
+                with self.tracer.step(progress.steps + 1, _by_name(traced), given):
+                    swap(self._step(progress, given, {}) or self._step_without_nonfinite(given))
 
     def _refuse_misspelt(self, known: list[Parameter]) -> None:
         """Refuse a rule that names parameters, other than by patterns, that are not there."""
@@ -325,13 +326,14 @@ class ParamUpdate:
             "trace.accumulate_param_gradients() before apply()"
         )
 
-    def _step(self, given: Given, around: Mapping[Parameter, Any]) -> Changes | None:
+    def _step(
+        self, progress: Progress, given: Given, around: Mapping[Parameter, Any]
+    ) -> Changes | None:
         """What a step changes; None if a gradient is not finite.
 
         Args:
             around: Entries of arrays that do not move and whose state stays.
         """
-        progress = self._progress.now
         if self._head:
             found = self._step_by_parts(progress, given, around)
         else:
@@ -434,16 +436,18 @@ class ParamUpdate:
             fault = parameter.fault if given is None else None
             raise NonFiniteGradient(function, name, self.steps + 1, fault)
         changes: Changes | None = {}
+        now: Progress = self._progress.now
         if self.on_nonfinite == "skip":
-            now = self._progress.now
             changes = {self._progress: now._replace(skipped=now.skipped + 1)}
         elif self.on_nonfinite == "zero":
             zeroed = {p: np.zeros(p.shape, p.dtype) if p.shape else 0.0 for p in bad}
-            changes = self._step({**g, **zeroed}, {})
+            changes = self._step(now, {**g, **zeroed}, {})
         else:  # a single number is left out, the bad entries of an array stay as they are
             kept = {p: d for p, d in g.items() if p not in bad or p.shape}
             kept.update({p: np.where(bad[p], 0.0, d) for p, d in kept.items() if p in bad})
-            changes = self._step(kept, {p: bad[p] for p in kept if p in bad}) if kept else {}
+            changes = {}
+            if kept:
+                changes = self._step(now, kept, {p: bad[p] for p in kept if p in bad})
         assert changes is not None  # no gradient is left that is not finite
         return emptied(g, changes) if given is None else changes
 

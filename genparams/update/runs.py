@@ -15,6 +15,7 @@ import numpy as np
 
 from genparams.errors import UpdateError
 from genparams.memory import Arrays, ArraysNow, Floats, FloatsNow, new_tuple
+from genparams.numeric import quiet
 from genparams.params import DOUBLE, Parameter, Real, is_finite
 from genparams.update.kernels import Elementwise, Kernel, kernel
 
@@ -121,10 +122,7 @@ class Singles:
         moved, after = found
         values = moved
         if self._constrained:
-            values = moved[:]
-            with np.errstate(all="ignore"):
-                for i, p in self._constrained:
-                    moved[i], values[i] = landed(p, moved[i])
+            values = self._land(moved)
         if self._is_whole and given is None:
             emptied: list[Any] = [None] * len(moved)
             return new_tuple(FloatsNow, (moved, values, emptied, emptied[:], now.frozen)), after
@@ -134,6 +132,14 @@ class Singles:
         return now._replace(
             **{k: self._scattered(getattr(now, k), v) for k, v in new.items()}
         ), after
+
+    @quiet
+    def _land(self, moved: list[float]) -> list[float]:
+        """The values at new coordinates, which are rounded to the types of their parameters."""
+        values = moved[:]
+        for i, p in self._constrained:
+            moved[i], values[i] = landed(p, moved[i])
+        return values
 
     def _given(self, given: Mapping[Parameter, Any]) -> list[float]:
         return [given[p] for p in self.parameters]

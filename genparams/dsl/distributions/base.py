@@ -601,9 +601,11 @@ class Distribution(SingleChoice[P, R]):
         if self.density is not None:
             tape, values = None, []  # as `strip` gives them, if all are single numbers
             for o in operands:
-                if type(o) is Box and (tape is None or tape is o.tape):
+                kind = type(o)
+                if kind is Box and (tape is None or tape is o.tape):
                     tape, o = o.tape, o.value
-                if type(o) is not float and type(o) is not int and type(o) is not bool:
+                    kind = type(o)
+                if kind is not float and kind is not int and kind is not bool:
                     break
                 values.append(o)
             else:
@@ -733,14 +735,14 @@ class Distribution(SingleChoice[P, R]):
             self._check_late(values[1:])
         if tape is None:
             return log_prob
-        edges = tape.edges
+        add_edge = tape.edges.append
         child = tape.node()
         for i, o in enumerate(operands):
             if type(o) is Box:
                 partial = partials[i]
                 if partial is None:
                     raise self._no_derivative(i)
-                edges.append((child, o.index, partial()))
+                add_edge((child, o.index, partial()))
         return Box(log_prob, tape, child)
 
     def _no_derivative(self, place: int) -> DistributionError:
