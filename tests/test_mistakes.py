@@ -484,7 +484,9 @@ def test_a_mistake_is_answered_by_what_to_write(wrong, error, message):
 
 NOT_CALLED_BY_USERS = {
     "Call",
+    "Constraint",
     "Distribution",
+    "GenFunction",
     "GenerativeFunction",
     "GradientCheck",
     "Parameter",
