@@ -12,6 +12,10 @@
 The logarithms make the usual coordinates of statistics: a standard error on theta is one on log
 sigma or logit p.
 
+Rounding never leads to a bound: where the nearest float to a value is on the bound, `natural` gives
+the next float inside, of the type of theta; ties of `ordered` are moved apart in the same way. The
+derivative is that of the formula. A value that overflows is infinite, which a parameter refuses.
+
 Each is also a change of variables for `transformed`: `inverse` is `coordinates` without its checks,
 written in operations that can be differentiated, `contains` says where it holds, and
 `log_det_jacobian` is log |d natural(theta) / d theta|. With the length of a vector or the side of a
@@ -37,6 +41,50 @@ def _check(inside: Any, value: Any, name: str, rule: str) -> None:
         raise ConstraintError(f"{offence(value, inside)} is not {name}: {rule}")
 
 
+def _dtype(at: Any) -> Any:
+    """The type in which a value is inside: that of its array, or double precision."""
+    return np.float32 if getattr(at, "dtype", None) == np.float32 else np.float64
+
+
+def _moved_to(value: Any, inside: Any) -> Any:
+    """A value moved to the nearest number inside; a traced one keeps its derivative."""
+    at = raw(value)
+    if at is value:
+        return inside
+    with np.errstate(invalid="ignore"):  # inf - inf
+        shift = np.where(at == inside, 0.0, inside - at)
+    return value + shift if np.any(shift) else value
+
+
+_LEAST = {dtype: np.finfo(dtype).smallest_subnormal for dtype in (np.float32, np.float64)}
+"""The smallest positive number."""
+
+
+def _above_0(value: Any) -> Any:
+    """A value of at least 0, moved above it."""
+    at = raw(value)
+    if isinstance(at, float) and at > 0.0:
+        return value
+    return _moved_to(value, np.maximum(at, _LEAST[_dtype(at)]))
+
+
+def _greatest_log(dtype: Any) -> Any:
+    with np.errstate(over="ignore"):
+        theta = np.log(np.finfo(dtype).max)
+        while not np.all(np.isfinite(np.exp(np.full(16, theta)))):
+            theta = np.nextafter(theta, dtype(0.0))
+    return theta
+
+
+_MOST = {dtype: _greatest_log(dtype) for dtype in (np.float32, np.float64)}
+"""The greatest number whose exponential does not overflow, although its logarithm is rounded."""
+
+
+def _below_overflow(log: Any) -> Any:
+    """A logarithm, lowered where rounding has taken its exponential beyond the largest float."""
+    return np.minimum(log, _MOST[_dtype(log)])
+
+
 @dataclass(frozen=True, slots=True)
 class Positive:
     """Every entry above 0; theta = log x."""
@@ -46,11 +94,11 @@ class Positive:
     coordinate_rank: ClassVar[int] = 0
 
     def natural(self, theta: Any) -> Any:
-        return np.exp(theta)
+        return _above_0(np.exp(theta))
 
     def coordinates(self, value: Any) -> Any:
         _check(self.contains(value), value, self.name, "every entry must be above 0 and finite")
-        return self.inverse(value)
+        return _below_overflow(self.inverse(value))
 
     def inverse(self, value: Any) -> Any:
         return np.log(value)
@@ -85,6 +133,8 @@ class Interval:
             raise ConstraintError(
                 f"interval({self.low}, {self.high}) needs two finite bounds, low < high"
             )
+        if not math.nextafter(self.low, self.high) < self.high:
+            raise ConstraintError(f"no number lies between {self.low} and {self.high}")
 
     @property
     def name(self) -> str:
@@ -94,15 +144,37 @@ class Interval:
             else f"interval({self.low}, {self.high})"
         )
 
+    def _is_wide(self, at: Any) -> bool:
+        """Whether the distance of the bounds overflows."""
+        return self.high - self.low > np.finfo(_dtype(at)).max
+
     def natural(self, theta: Any) -> Any:
         share = special.expit(theta)
-        return (
-            share
-            if (self.low, self.high) == (0.0, 1.0)
-            else self.low + (self.high - self.low) * share
-        )
+        if (self.low, self.high) == (0.0, 1.0):
+            value = share
+        elif self._is_wide(raw(theta)):
+            value = self.low * special.expit(-theta) + self.high * share
+        else:
+            value = self.low + (self.high - self.low) * share
+        at = raw(value)
+        if isinstance(at, float) and self.low < at < self.high:
+            return value
+        return _moved_to(value, np.clip(at, *self._ends(_dtype(at))))
+
+    def _bounds(self, dtype: Any) -> tuple[Any, Any]:
+        with np.errstate(over="ignore"):  # a bound beyond single precision is infinite
+            return dtype(self.low), dtype(self.high)
+
+    def _ends(self, dtype: Any) -> tuple[Any, Any]:
+        """The least and the greatest number inside."""
+        low, high = self._bounds(dtype)
+        return np.nextafter(low, dtype(np.inf)), np.nextafter(high, dtype(-np.inf))
 
     def coordinates(self, value: Any) -> Any:
+        if not np.all(np.isfinite(self._bounds(_dtype(value)))):
+            raise ConstraintError(
+                f"the bounds of {self.name} are beyond single precision; give values in double"
+            )
         _check(
             self.contains(value),
             value,
@@ -112,14 +184,23 @@ class Interval:
         return self.inverse(value)
 
     def inverse(self, value: Any) -> Any:
+        if self._is_wide(raw(value)):
+            half = 0.5 * value
+            return np.log(half - 0.5 * self.low) - np.log(0.5 * self.high - half)
         return np.log(value - self.low) - np.log(self.high - value)
 
     def contains(self, value: Any) -> Any:
-        return (value > self.low) & (value < self.high)
+        least, greatest = self._ends(_dtype(value))
+        return (value >= least) & (value <= greatest)
 
     def log_det_jacobian(self, theta: Any) -> Any:
         """log(high - low) + log expit(theta) + log expit(-theta)."""
-        width = math.log(self.high - self.low)
+        half = 0.5 * self.high - 0.5 * self.low
+        width = (
+            math.log(half) + math.log(2.0)
+            if self._is_wide(half)
+            else math.log(self.high - self.low)
+        )
         return width + special.log_expit(theta) + special.log_expit(-theta)
 
     def value_shape(self, shape: Shape) -> Shape:
@@ -141,10 +222,10 @@ class Simplex:
     coordinate_rank: ClassVar[int] = 1
 
     def natural(self, theta: Any) -> Any:
-        last = np.zeros((*np.shape(theta)[:-1], 1))
+        last = np.zeros((*np.shape(theta)[:-1], 1), _dtype(raw(theta)))
         logits = np.concatenate([theta, last], axis=-1)
         weights = np.exp(logits - np.max(raw(logits), axis=-1, keepdims=True))
-        return weights / np.sum(weights, axis=-1, keepdims=True)
+        return _above_0(weights / np.sum(weights, axis=-1, keepdims=True))
 
     def coordinates(self, value: Any) -> Any:
         enough = np.ndim(value) > 0 and np.shape(value)[-1] > 1
@@ -191,22 +272,40 @@ class Ordered:
     coordinate_rank: ClassVar[int] = 1
 
     def natural(self, theta: Any) -> Any:
-        return np.cumsum(np.concatenate([theta[..., :1], np.exp(theta[..., 1:])], axis=-1), axis=-1)
+        parts = [theta[..., :1], np.exp(theta[..., 1:])]
+        value = np.cumsum(np.concatenate(parts, axis=-1), axis=-1)
+        at = raw(value)
+        if np.all(at[..., 1:] > at[..., :-1]):
+            return value
+        inside = at.copy()
+        for k in range(1, np.shape(at)[-1]):
+            above = np.nextafter(inside[..., k - 1], np.inf, dtype=at.dtype)
+            inside[..., k] = np.maximum(at[..., k], above)
+        return _moved_to(value, inside)
 
     def coordinates(self, value: Any) -> Any:
         needs = "it needs an array of finite numbers"
         _check(np.ndim(value) > 0, value, self.name, needs)
         _check(np.isfinite(value), value, self.name, needs)
-        above = np.diff(value, axis=-1, prepend=-np.inf) > 0
+        with np.errstate(over="ignore"):
+            steps = np.diff(value, axis=-1)
+        first = np.ones((*np.shape(value)[:-1], 1), bool)
+        above = np.concatenate([first, steps > 0], axis=-1)
         _check(above, value, self.name, "each entry must be above the one before it")
-        return self.inverse(value)
+        near = np.concatenate([first, np.isfinite(steps)], axis=-1)
+        _check(near, value, self.name, "the distance of two neighbours overflows")
+        theta = self.inverse(value)
+        theta[..., 1:] = _below_overflow(theta[..., 1:])
+        return theta
 
     def inverse(self, value: Any) -> Any:
         steps = value[..., 1:] - value[..., :-1]
         return np.concatenate([value[..., :1], np.log(steps)], axis=-1)
 
     def contains(self, value: Any) -> Any:
-        return np.all(np.isfinite(value), axis=-1) & np.all(np.diff(value, axis=-1) > 0, axis=-1)
+        return np.all(np.isfinite(value), axis=-1) & np.all(
+            value[..., 1:] > value[..., :-1], axis=-1
+        )
 
     def log_det_jacobian(self, theta: Any) -> Any:
         """The sum of theta_2, theta_3, ..."""
@@ -238,8 +337,9 @@ class LowerCholesky:
         size = np.shape(theta)[-1]
         d = (math.isqrt(8 * size + 1) - 1) // 2
         rows, columns = np.tril_indices(d)
-        entries = np.where(rows == columns, np.exp(np.where(rows == columns, theta, 0.0)), theta)
-        zero = np.zeros((*np.shape(theta)[:-1], 1))
+        logs = np.where(rows == columns, theta, 0.0)
+        entries = np.where(rows == columns, _above_0(np.exp(logs)), theta)
+        zero = np.zeros((*np.shape(theta)[:-1], 1), _dtype(raw(theta)))
         where = np.full((d, d), size)
         where[rows, columns] = np.arange(size)
         return np.concatenate([entries, zero], axis=-1)[..., where]
@@ -250,7 +350,9 @@ class LowerCholesky:
         positive = (value > 0) | ~np.eye(np.shape(value)[-1], dtype=bool)
         inside = (np.tril(value) == value) & np.isfinite(value) & positive
         _check(inside, value, self.name, "it must be lower triangular with a positive diagonal")
-        return self.inverse(value)
+        theta = self.inverse(value)
+        rows, columns = np.tril_indices(np.shape(value)[-1])
+        return np.where(rows == columns, _below_overflow(theta), theta)
 
     def inverse(self, value: Any) -> Any:
         rows, columns = np.tril_indices(np.shape(value)[-1])

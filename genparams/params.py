@@ -4,18 +4,19 @@ A parameter is kept in unconstrained coordinates theta; its *value* is `constrai
 Its gradient accumulator, whatever is added to it by hand, and every update live in the coordinates
 theta. For the constraint `real`, the default, the two are the same.
 
-Values are float64 (float32 where given so), a single number is a Python float. They are copied in
-and out, and no array that was handed out is ever written to, so that old traces stay as they were:
-an update writes in place only where nobody else holds the array, and else replaces it.
+Values are float64 (float32 where given so), a single number is a Python float. Values are copied
+in. What is handed out is a copy, or an array that cannot be written to and that never changes.
+
+The numbers of a store's parameters lie side by side in `memory`, and a parameter is a place there.
+Every change computes the next record of the memory aside and makes it current in one assignment.
 """
 
-import sys
 import threading
 from collections import deque
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
 from dataclasses import dataclass
-from itertools import pairwise, starmap
-from operator import call
+from itertools import starmap
+from operator import call, setitem
 from typing import Any, Protocol
 
 import numpy as np
@@ -32,6 +33,7 @@ from genparams.errors import (
     nearest,
 )
 from genparams.keywords import answering
+from genparams.memory import Arrays, Changes, Edit, Floats, aside, swap
 from genparams.tree import brief, html_tree, offence
 from genparams.types import Constraint
 
@@ -73,23 +75,18 @@ class _Changes:
 changes = _Changes()
 changes.count = 0
 
+DOUBLE = np.dtype(np.float64)
+LARGE = 1 << 15
+"""Arrays of so many numbers have memory of their own: to set another one does not copy them."""
+
 
 class Parameter:
     """One trainable parameter: value, constraint, gradient accumulator and whether it is frozen."""
 
-    __slots__ = (
-        "_grad",
-        "_theta",
-        "_value",
-        "accumulated",
-        "buffer",
-        "constraint",
-        "dtype",
-        "fault",
-        "frozen",
-        "name",
-        "store",
-    )
+    __slots__ = ("_at", "constraint", "dtype", "name", "shape", "store", "value_shape")
+
+    shape: tuple[int, ...]
+    """The shape of the unconstrained coordinates, which is the shape of the gradient."""
 
     def __init__(self, name: str, value: Any, constraint: Constraint, store: "ParamStore"):
         if not isinstance(name, str):
@@ -102,31 +99,40 @@ class Parameter:
         self.name = name
         self.store = store
         self.constraint = constraint
-        value = _numbers(value, f"parameter {name!r}")
-        self.dtype = value.dtype
-        self.buffer: Buffer | None = None
-        self._take(value)
-        self.frozen = False
-        self._grad: Any = 0.0 if type(self._theta) is float else np.zeros(self.shape, self.dtype)
-        self.zero_grad()
+        numbers = _numbers(value, f"parameter {name!r}")
+        self.dtype = numbers.dtype
+        self.value_shape = numbers.shape
+        edit = self._edit_to(numbers)
+        self.shape = np.shape(edit["theta"])
+        self._keep({**edit, **_EMPTY, "frozen": False})
+
+    def _keep(self, entry: Edit) -> None:
+        """Take memory of its own."""
+        kind = Floats if type(entry["theta"]) is float else Arrays
+        self._at: tuple[Floats | Arrays, int] = kind([entry]), 0
+
+    def _entry(self) -> dict[str, Any]:
+        memory, i = self._at
+        return memory.entry(i)
 
     def __getstate__(self) -> tuple[None, dict[str, Any]]:
-        state = {name: getattr(self, name) for name in self.__slots__}
-        return None, {**state, "_grad": self.grad, "buffer": None}
+        named = [name for name in self.__slots__ if name != "_at"]
+        with lock:
+            return None, {**{name: getattr(self, name) for name in named}, "entry": self._entry()}
 
     def __setstate__(self, state: tuple[None, dict[str, Any]]) -> None:
+        entry = state[1].pop("entry")
         for name, value in state[1].items():
             setattr(self, name, value)
-        self.place(*map(_locked, (self._theta, self._value)))
+        self._keep({**entry, "value": _locked(entry["value"])})
+
+    # --- Reading
 
     @property
     def value(self) -> Any:
         """The natural value: a float, or an array that cannot be written to."""
-        value = self._value
-        if type(value) is float:
-            return value
-        with lock:  # no step is under way, and the view counts before the next begins
-            return self._value[...]
+        memory, i = self._at
+        return memory.value(i)
 
     @value.setter
     def value(self, value: Any) -> None:
@@ -135,11 +141,8 @@ class Parameter:
     @property
     def coordinates(self) -> Any:
         """The unconstrained coordinates theta: a float, or an array that cannot be written to."""
-        theta = self._theta
-        if type(theta) is float:
-            return theta
-        with lock:
-            return self._theta[...]
+        memory, i = self._at
+        return memory.theta(i)
 
     @coordinates.setter
     def coordinates(self, theta: Any) -> None:
@@ -152,30 +155,44 @@ class Parameter:
             f"the {name} of parameter {self.name!r} is not set by assignment; write {at}.{instead}"
         )
 
+    def at(self) -> tuple[Any, Any]:
+        """Coordinates and value of the same moment, also while another thread moves it."""
+        memory, i = self._at
+        return memory.at(i)
+
     def stands_at(self, theta: Any) -> bool:
         """Whether it has not moved since it gave `theta` as its coordinates."""
-        mine = self._theta
-        if type(mine) is float:
-            return mine is theta
-        return (theta if theta.base is None else theta.base) is (
-            mine if mine.base is None else mine.base
-        )
+        memory, i = self._at
+        return memory.is_at(i, theta)
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of the unconstrained coordinates, which is the shape of the gradient."""
-        return np.shape(self._theta)
+    def frozen(self) -> bool:
+        """Whether updates leave it where it is."""
+        memory, i = self._at
+        return memory.now.frozen[i]
 
     @property
     def grad(self) -> Any:
         """The accumulated gradient by the unconstrained coordinates, copied."""
-        if type(self._grad) is float:
-            return self._grad
-        return self._grad.copy() if self.accumulated else np.zeros_like(self._grad)
+        with lock:
+            memory, i = self._at
+            return memory.grad(i)
 
     @grad.setter
     def grad(self, grad: Any) -> None:
         raise self._not_set("grad", "set_grad(grad), or zero_grad()")
+
+    @property
+    def accumulated(self) -> bool:
+        """Whether a gradient was added since the accumulator was emptied."""
+        memory, i = self._at
+        return memory.now.grad[i] is not None
+
+    @property
+    def fault(self) -> str | None:
+        """The address that made an accumulated gradient that is not finite, where it is known."""
+        memory, i = self._at
+        return memory.now.fault[i]
 
     def same_as(self, other: "Parameter") -> bool:
         """Whether another parameter has the same constraint, value and freedom."""
@@ -183,7 +200,9 @@ class Parameter:
             other.constraint,
             other.frozen,
             other.shape,
-        ) and bool(np.all(self._theta == other._theta))
+        ) and bool(np.all(self.coordinates == other.coordinates))
+
+    # --- Moving
 
     def set(self, value: Any) -> None:
         """Give it a value of the same shape; the accumulator stays.
@@ -192,34 +211,66 @@ class Parameter:
             ShapeError, ConstraintError: nothing is changed.
         """
         new = _numbers(value, f"parameter {self.name!r}")
-        if new.shape != np.shape(self._value):
+        if new.shape != self.value_shape:
             raise ShapeError(
-                f"parameter {self.name!r} has shape {np.shape(self._value)}, got {new.shape}; "
+                f"parameter {self.name!r} has shape {self.value_shape}, got {new.shape}; "
                 "init_param starts it again with another shape"
             )
-        with lock:
-            self._take(new.astype(self.dtype))
+        with np.errstate(over="ignore"):  # a number beyond single precision is found as infinite
+            self._edit(self._edit_to(new.astype(self.dtype)))
 
-    def _take(self, value: np.ndarray) -> None:
-        """Stand at a natural value."""
+    def _edit_to(self, value: np.ndarray) -> dict[str, Any]:
+        """What changes when it takes a natural value."""
         try:
             theta = self.constraint.coordinates(value)
         except ConstraintError as error:
             raise ConstraintError(f"parameter {self.name!r}: {error}") from None
-        self.place(self.moved(theta)[0], _plain(value))
+        theta = _plain(np.asarray(theta, self.dtype))
+        return {"theta": theta, "value": self._entry_of(_plain(value))}
 
-    def moved(self, theta: Any) -> tuple[Any, Any]:
-        """Its coordinates and value if it were at `theta`, in the form in which it keeps them."""
-        if type(theta) is not float or self.dtype != np.float64:
-            theta = _plain(np.asarray(theta, dtype=self.dtype))
+    def _entry_of(self, value: Any) -> Any:
+        """A value as the memory keeps it: no array where the coordinates are the value."""
+        is_real = isinstance(self.constraint, Real) and type(value) is not float
+        return None if is_real else _locked(value)
+
+    def _edit(self, edit: Edit) -> None:
+        with lock:
+            swap(edited({self: edit}))
+
+    def natural(self, theta: Any) -> Any:
+        """The value at some coordinates: of its type, and inside the constraint to the last bit."""
         if isinstance(self.constraint, Real):
-            return theta, theta
+            return theta
+        if type(theta) is float and self.dtype is not DOUBLE:
+            theta = self.dtype.type(theta)  # the constraint rounds to what is inside for this type
         value = self.constraint.natural(theta)
         if type(value) is np.float64:
-            value = float(value)
-        if type(value) is not float or self.dtype != np.float64:
-            value = _plain(np.asarray(value, dtype=self.dtype))
-        return theta, value
+            return float(value)
+        return _plain(np.asarray(value, self.dtype)) if type(value) is not float else value
+
+    def moved(self, theta: Any) -> dict[str, Any]:
+        """What changes when it moves to `theta`, a float or an array.
+
+        Raises:
+            InvalidValue: the coordinates or the value are not finite.
+        """
+        if type(theta) is not float or self.dtype is not DOUBLE:
+            theta = _plain(np.asarray(theta, self.dtype))
+        value = self.natural(theta)
+        if not is_finite(theta) or not is_finite(value):
+            raise InvalidValue(
+                f"it takes parameter {self.name!r} from {brief(self.value)} to {brief(value)}; "
+                "lower the step size"
+            )
+        return {"theta": theta, "value": self._entry_of(value)}
+
+    def restore(self, theta: Any, value: Any) -> None:
+        """Take coordinates and value as they once were, of the right shapes, to the bit.
+
+        Raises:
+            ShapeError, InvalidValue, ConstraintError: nothing is changed.
+        """
+        self._edit(_restored(self, {"theta": theta, "value": value}))
 
     def checked_direction(self, direction: Any) -> Any:
         """A direction of the shape of its coordinates.
@@ -234,35 +285,17 @@ class Parameter:
             )
         return direction if self.shape else float(direction)
 
-    def stepped(self, direction: Any) -> tuple[Any, Any]:
-        """Its coordinates and value after a step.
+    def stepped(self, direction: Any) -> dict[str, Any]:
+        """What changes in a step.
 
         Raises:
             ShapeError: the direction has another shape.
             InvalidValue: the step leads to a value that is not finite.
         """
-        theta, value = self.moved(self._theta + self.checked_direction(direction))
-        if not is_finite(theta) or not is_finite(value):
-            raise InvalidValue(
-                f"it takes parameter {self.name!r} from {brief(self._value)} to {brief(value)}; "
-                "lower the step size"
-            )
-        return theta, value
+        with np.errstate(all="ignore"):  # what is not finite is looked for
+            return self.moved(self.coordinates + self.checked_direction(direction))
 
-    def place(self, theta: Any, value: Any) -> None:
-        """Take what `moved` returned."""
-        if self.buffer is None:
-            self._theta = theta
-        else:
-            self.buffer.write(self, theta)
-        self._value = self._theta if value is theta else value
-
-    def restore(self, theta: np.ndarray, value: np.ndarray) -> None:
-        """Take coordinates and value as they once were, of the right shapes, to the bit."""
-        at = _plain(np.array(theta, self.dtype))
-        self.place(
-            at, at if isinstance(self.constraint, Real) else _plain(np.array(value, self.dtype))
-        )
+    # --- The accumulator
 
     def checked_grad(self, grad: Any) -> Any:
         """`grad` as a float or an array, if it has the shape of this parameter's coordinates."""
@@ -300,78 +333,78 @@ class Parameter:
 
     def set_grad(self, grad: Any) -> None:
         """Overwrite the accumulator."""
-        g = self.checked_grad(grad)
-        with lock:
-            marks = [(setattr, self, "accumulated", True), (setattr, self, "fault", None)]
-            all_at_once([self.filled(g), *marks])
-
-    def filled(self, total: Any) -> tuple[Any, ...]:
-        """The call for `all_at_once` that makes `total` the sum in the accumulator."""
-        if type(total) is float:
-            return setattr, self, "_grad", total
-        return np.copyto, self._grad, total
+        self._edit({"grad": self.checked_grad(grad), "fault": None})
 
     def zero_grad(self) -> None:
         """Empty the accumulator."""
-        if type(self._grad) is float:
-            self._grad = 0.0
-        self.accumulated = False  # what an array holds now counts for nothing
-        self.fault: str | None = None
-
-    def gathered_grad(self) -> Any:
-        """The accumulator itself, for reading."""
-        if not self.accumulated and type(self._grad) is not float:
-            self._grad[...] = 0.0
-        return self._grad
+        self._edit(_EMPTY)
 
     def freeze(self) -> None:
         """Keep updates from moving it."""
-        self.frozen = True
-        changes.count += 1
+        with lock:
+            changes.count += 1
+            self._edit({"frozen": True})
 
     def thaw(self) -> None:
         """Let updates move it again."""
-        self.frozen = False
-        changes.count += 1
+        with lock:
+            changes.count += 1
+            self._edit({"frozen": False})
 
     def __repr__(self) -> str:
         kind = "" if self.constraint == real else f", constraint={self.constraint!r}"
         return f"Parameter({self.name!r}, {self.value!r}{kind}{', frozen' if self.frozen else ''})"
 
 
-class Source(Protocol):
-    """What the model that owns a store says of its parameters before it runs."""
-
-    def declaration(self, name: str) -> tuple[Any, Constraint | None] | None: ...
-
-    def constraint(self, name: str) -> Constraint | None: ...
-
-    def declares(self, name: str) -> bool: ...
+_EMPTY: dict[str, Any] = {"grad": None, "fault": None}
 
 
-def added(
-    grads: Iterable[tuple[Parameter, Any, str | None]],
-) -> list[tuple[Any, ...]]:
-    """The calls for `all_at_once` that add gradients, known to fit, with their faults.
+def edited(edits: Mapping[Parameter, Edit], changes: Changes | None = None) -> Changes:
+    """What `swap` takes to change some entries of parameters, after other changes if there are any.
 
-    The sums are computed here, aside, one gradient after the other; the lock must be held.
+    An edit has some of the keys theta, value, grad, fault and frozen, in the form in which `memory`
+    keeps them. Hold the lock from here to the swap.
     """
+    found = dict(changes or {})
+    by_memory: dict[Any, dict[int, Edit]] = {}
+    for p, edit in edits.items():
+        memory, i = p._at
+        by_memory.setdefault(memory, {})[i] = edit
+    for memory, mine in by_memory.items():
+        found[memory] = memory.edited(mine, found.get(memory, memory.now))
+    return found
+
+
+def emptied(parameters: Iterable[Parameter], changes: Changes | None = None) -> Changes:
+    """What `swap` takes to empty the accumulators of parameters, after other changes."""
+    return edited(dict.fromkeys(parameters, _EMPTY), changes)
+
+
+def added(grads: Iterable[tuple[Parameter, Any, str | None]]) -> list[tuple[Any, ...]]:
+    """The call for `all_at_once` that adds gradients, known to fit, with their faults.
+
+    A fault is the address that made a gradient that is not finite. A parameter may occur several
+    times. The sums are computed here, aside; hold the lock.
+    """
+    changes: Changes = {}
     sums: dict[Parameter, Any] = {}
-    calls: list[tuple[Any, ...]] = []
+    edits: dict[Parameter, dict[str, Any]] = {}
     for p, g, fault in grads:
-        old = sums.get(p, p._grad)
-        if type(old) is float:
-            sums[p] = old + float(g)
+        if p.shape:
+            old = sums.get(p, p.grad if p.accumulated else None)
+            sums[p] = p.plus(old, g)
         else:
-            sums[p] = p.plus(old if p in sums or p.accumulated else None, g)
-        if fault is not None and p.fault is None:
-            calls.append((setattr, p, "fault", fault))
-    calls.reverse()  # the first fault of a parameter is the one that stays
+            memory: Any = p._at[0]
+            i, now = p._at[1], changes.get(memory)
+            if now is None:
+                now = changes[memory] = memory.with_own_grads()
+            old = now.grad[i]
+            now.grad[i] = float(g) if old is None else old + float(g)
+        if fault is not None:
+            edits.setdefault(p, {"fault": p.fault or fault})
     for p, total in sums.items():
-        calls.append(p.filled(total))
-        if not p.accumulated:
-            calls.append((setattr, p, "accumulated", True))
-    return calls
+        edits.setdefault(p, {})["grad"] = total
+    return [(setitem, aside(edited(edits, changes) if edits else changes), 0, True)]
 
 
 def all_at_once(calls: list[tuple[Any, ...]]) -> None:
@@ -383,49 +416,14 @@ def all_at_once(calls: list[tuple[Any, ...]]) -> None:
     deque(starmap(call, calls), maxlen=0)
 
 
-class Buffer:
-    """Coordinates and accumulators of several parameters, side by side.
+class Source(Protocol):
+    """What the model that owns a store says of its parameters before it runs."""
 
-    What is handed out is a view of `theta`, and a view keeps a reference to it: while there are no
-    more of these than its own parameters hold, `theta` may be written in place.
-    """
+    def declaration(self, name: str) -> tuple[Any, Constraint | None] | None: ...
 
-    def __init__(self, parameters: Iterable[Parameter]):
-        parameters = list(parameters)
-        ends = np.cumsum([0, *(np.size(p._theta) for p in parameters)]).tolist()
-        self.places = {p: slice(*at) for p, at in zip(parameters, pairwise(ends), strict=True)}
-        self.theta = np.concatenate([p._theta.ravel() for p in parameters])
-        self.grad = np.concatenate([p.gathered_grad().ravel() for p in parameters])
-        for p, at in self.places.items():
-            p._grad = self.grad[at].reshape(p.shape)
-        self._bind()
+    def constraint(self, name: str) -> Constraint | None: ...
 
-    def _bind(self) -> None:
-        for p, at in self.places.items():
-            real_valued = p._value is p._theta
-            p._theta = _locked(self.theta[at].reshape(p.shape))
-            p._value = p._theta if real_valued else p._value
-            p.buffer = self
-        self._references = sys.getrefcount(self.theta)
-
-    def own(self) -> np.ndarray:
-        """The coordinates, for writing."""
-        if sys.getrefcount(self.theta) > self._references:
-            self.theta = self.theta.copy()
-            self._bind()
-        return self.theta
-
-    def release(self, p: Parameter) -> None:
-        """Let a parameter go on with arrays of its own."""
-        is_real = p._value is p._theta
-        p._theta, p._grad, p.buffer = _locked(p._theta.copy()), p._grad.copy(), None
-        p._value = p._theta if is_real else p._value
-        del self.places[p]
-        self._references -= 1
-
-    def write(self, parameter: Parameter, theta: np.ndarray) -> None:
-        """Replace the coordinates of one parameter."""
-        self.own()[self.places[parameter]] = theta.ravel()
+    def declares(self, name: str) -> bool: ...
 
 
 def _advice(store: "ParamStore", name: str) -> str:
@@ -496,9 +494,8 @@ class ParamStore:
     def add(self, parameter: Parameter) -> Parameter:
         """Take a parameter that was made for this store, in place of one of its name."""
         with lock:
-            self._release(parameter.name)
-            self._parameters[parameter.name] = parameter
             self._changed()
+            self._parameters[parameter.name] = parameter
         return parameter
 
     def declare(self, name: str, value: Any, constraint: Constraint | None) -> Parameter:
@@ -530,27 +527,44 @@ class ParamStore:
                     known = self.declare(name, *declared)
         return known
 
-    def _release(self, name: str) -> None:
-        """Let the parameter of that name, if there is one, go on alone."""
-        old = self._parameters.get(name)
-        if old is not None and old.buffer is not None:
-            old.buffer.release(old)
-
     def _changed(self) -> None:
+        """Count a change, before it is made: who has looked before looks again."""
         self.version += 1
         changes.count += 1
 
     def pack(self) -> None:
-        """Lay its arrays side by side, so that an update can move all of them at once."""
+        """Lay small parameters side by side, so that an update moves them at once."""
         if self._packed == self.version:
             return
-        by_dtype: dict[np.dtype, list[Parameter]] = {}
+        groups: dict[Any, list[Parameter]] = {}
         for p in self._parameters.values():
-            if type(p._theta) is not float:
-                by_dtype.setdefault(p.dtype, []).append(p)
-        for parameters in by_dtype.values():
-            Buffer(parameters)
+            size = int(np.prod(p.shape))
+            kind = p if size >= LARGE else p.dtype if p.shape else None
+            groups.setdefault(kind, []).append(p)
+        for parameters in groups.values():
+            _lay_together(parameters)
         self._packed = self.version
+
+    def restored(self, saved: Mapping[str, Edit]) -> Changes:
+        """What `swap` takes to give parameters coordinates, values, gradients and freedom of old.
+
+        With the changes of other stores and updates, one `swap` restores all or none. Hold the lock
+        from here to the swap.
+
+        Args:
+            saved: By name, some of theta, value (with theta), grad (None for an empty accumulator)
+                and frozen.
+
+        Raises:
+            UnknownParameter, ShapeError, InvalidValue, ConstraintError: nothing is changed.
+        """
+        changes.count += 1  # as `_changed`
+        return edited({self[name]: _restored(self[name], edit) for name, edit in saved.items()})
+
+    def restore(self, saved: Mapping[str, Edit]) -> None:
+        """Restore parameters as `restored` says: all, or none if it raises."""
+        with lock:
+            swap(self.restored(saved))
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_packed": -1, "source": None}
@@ -558,10 +572,10 @@ class ParamStore:
     def discard(self, name: str) -> None:
         """Forget a parameter, if it is there."""
         with lock:
-            self._release(name)
-            if self._parameters.pop(name, None) is not None:
-                self._stated.discard(name)
+            if name in self._parameters:
                 self._changed()
+                self._stated.discard(name)
+                del self._parameters[name]
 
     def lookup(self, name: str) -> Parameter:
         """The parameter of that name, for a running model.
@@ -651,6 +665,51 @@ def _described(p: Parameter) -> str:
 
 def _waiting(p: Parameter) -> str:
     return ", a gradient is waiting" if p.accumulated else ""
+
+
+def _lay_together(parameters: list[Parameter]) -> None:
+    """Give parameters of one kind one memory."""
+    memories = {p._at[0] for p in parameters}
+    if memories == {parameters[0]._at[0]} and parameters[0]._at[0].count == len(parameters):
+        return
+    entries = [p._entry() for p in parameters]
+    together = (Floats if not parameters[0].shape else Arrays)(entries)
+    for memory in memories:
+        memory.left = True  # before the first leaves
+    for i, p in enumerate(parameters):
+        p._at = together, i
+
+
+def _restored(p: Parameter, saved: Edit) -> dict[str, Any]:
+    """An edit from numbers that were saved, checked."""
+    found: dict[str, Any] = {}
+    if "theta" in saved:
+        theta, value = (_numbers(saved[k], f"{k} of parameter {p.name!r}") for k in _AT)
+        if theta.shape != p.shape or value.shape != p.value_shape:
+            raise ShapeError(
+                f"parameter {p.name!r} has shape {p.value_shape} and coordinates of shape "
+                f"{p.shape}, got {value.shape} and {theta.shape}"
+            )
+        theta, value = theta.astype(p.dtype), value.astype(p.dtype)
+        p._edit_to(value)  # refuses what is not inside
+        tolerance = 1e-3 if p.dtype == np.float32 else 1e-8
+        with np.errstate(all="ignore"):
+            expected = np.asarray(p.natural(_plain(theta)))
+            scale = np.max(np.abs(value), initial=0.0)
+            if not np.all(np.abs(expected - value) <= tolerance * scale):
+                raise InvalidValue(
+                    f"the value of parameter {p.name!r} differs from the value at its coordinates"
+                )
+        found = {"theta": _plain(theta), "value": p._entry_of(_plain(value))}
+    if "grad" in saved:
+        grad = saved["grad"]
+        found.update(grad=None if grad is None else p.checked_grad(grad), fault=None)
+    if "frozen" in saved:
+        found["frozen"] = bool(saved["frozen"])
+    return found
+
+
+_AT = ("theta", "value")
 
 
 def labels(stores: Iterable[ParamStore]) -> dict[ParamStore, str]:

@@ -17,6 +17,7 @@ FLOORS = {
     "attributes": 0,
     "types": 0,
     "numeric": 0,
+    "memory": 0,
     "tree": 0,
     "autodiff": 0,
     "trace": 1,

@@ -1,5 +1,6 @@
 """Constraints: bijections between natural values and unconstrained coordinates."""
 
+import contextlib
 import math
 import pickle
 
@@ -11,16 +12,28 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import special
 
 from genparams import (
+    ADAM,
+    SGD,
+    FixedStepGradientDescent,
+    ParamStore,
+    ParamUpdate,
+    RMSProp,
+    gen,
+    get_param,
     interval,
     lower_cholesky,
+    normal,
     ordered,
+    param,
     positive,
     real,
+    scale,
+    set_param,
     simplex,
     unit_interval,
 )
-from genparams.autodiff import gradient, hessian
-from genparams.errors import ConstraintError
+from genparams.autodiff import Tape, gradient, hessian, raw
+from genparams.errors import ConstraintError, NonFiniteGradient, UpdateError
 
 deterministic = settings(derandomize=True, deadline=None, max_examples=60)
 STEP = 1e-3
@@ -297,3 +310,226 @@ def test_a_value_on_or_over_the_boundary_is_refused(constraint, value, message):
 def test_an_interval_needs_two_finite_bounds_in_order(low, high):
     with pytest.raises(ConstraintError, match="two finite bounds, low < high"):
         interval(low, high)
+
+
+# --- Inside to the last bit
+
+LEAST = {np.float32: 1.4e-45, np.float64: 5e-324}
+BOUNDED = {
+    **{k: (c, shape) for k, (c, shape, _) in SHAPES.items() if k != "real"},
+    "real": (real, (3,)),
+    "positive-number": (positive, ()),
+    "unit_interval-number": (unit_interval, ()),
+    "interval-number": (interval(-1.0, 3.0), ()),
+    "interval-far": (interval(1e6, 1e6 + 1.0), (3,)),
+    "interval-narrow": (interval(0.1, 0.1 + 1e-6), ()),
+    "interval-wide": (interval(-1.7e308, 1.7e308), (2,)),
+    "interval-wide-number": (interval(-1.7e308, 1.7e308), ()),
+    "interval-below-0": (interval(-3.0, -1e-30), (2,)),
+}
+EXTREMES = [0.0, *(s * x for x in (1e-300, 1.0, 17.0, 40.0, 100.0, 746.0, 1e3) for s in (1, -1))]
+EXTREMES += [-1e30, 1e30, -1e308, 1e308]
+extremes = st.one_of(st.sampled_from(EXTREMES), st.floats(-1e3, 1e3), st.floats(-40.0, 40.0))
+bounded = pytest.mark.parametrize(
+    ("constraint", "shape"), [pytest.param(*v, id=k) for k, v in BOUNDED.items()]
+)
+precisions = pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["double", "single"])
+
+
+def is_strictly_inside(constraint, value, dtype):
+    """Said once more, by itself."""
+    x = np.asarray(value, dtype)
+    if constraint is positive:
+        return np.all((x > 0) & np.isfinite(x))
+    if isinstance(constraint, type(unit_interval)):
+        exact = x.astype(float)
+        return np.all((constraint.low < exact) & (exact < constraint.high))
+    if constraint is simplex:
+        near = np.abs(np.sum(x, axis=-1) - 1.0) <= (1e-6 if dtype is np.float32 else 1e-14)
+        return np.all(x > 0) and np.all(near)
+    if constraint is ordered:
+        return np.all(np.isfinite(x)) and np.all(x[..., 1:] > x[..., :-1])
+    if constraint is lower_cholesky:
+        diagonal = np.diagonal(x, axis1=-2, axis2=-1)
+        return np.all(diagonal > 0) and np.all(np.isfinite(x)) and np.all(np.tril(x) == x)
+    return np.all(np.isfinite(x))
+
+
+def start(constraint, shape, dtype):
+    """A parameter at coordinates 0, or None if no number of this type is inside."""
+    theta = ParamStore()
+    if dtype is np.float32 and scale_of(constraint, 0.0) > 1e300:
+        with pytest.raises(ConstraintError, match=r"bounds .* are beyond single precision"):
+            theta.init("a", np.zeros(shape, dtype)[()], constraint)
+        return None
+    begin = np.asarray(constraint.natural(np.zeros(shape, dtype)), dtype)
+    return theta.init("a", begin[()], constraint)
+
+
+def scale_of(constraint, value):
+    """The size of the numbers that are rounded on the way to a value."""
+    bounds = getattr(constraint, "low", 0.0), getattr(constraint, "high", 0.0)
+    return max(np.max(np.abs(value), initial=0.0), *map(abs, bounds))
+
+
+def moved_by(p, direction):
+    """Step a parameter; whether it moved: a step that overflows is refused and changes nothing."""
+    before = p.coordinates, p.value
+    try:
+        ParamUpdate(scale(1.0), p.store).apply(grads={"a": direction})
+    except (UpdateError, NonFiniteGradient):
+        np.testing.assert_array_equal(p.coordinates, before[0])
+        np.testing.assert_array_equal(p.value, before[1])
+        return False
+    return True
+
+
+@bounded
+@precisions
+@settings(derandomize=True, deadline=None, max_examples=40)
+@given(data=st.data())
+def test_a_step_however_far_ends_strictly_inside_and_what_is_read_can_be_set(
+    constraint, shape, dtype, data
+):
+    p = start(constraint, shape, dtype)
+    if p is None:
+        return
+    limit = 3e38 if dtype is np.float32 else 1e308
+    elements = extremes.filter(lambda x: abs(x) <= limit)
+    for _ in range(2):
+        moved_by(p, data.draw(arrays(dtype, shape, elements=elements))[()])
+        value = get_param(p.store, "a")
+        assert is_strictly_inside(constraint, value, dtype)
+        assert np.asarray(p.coordinates).dtype == np.asarray(p.value).dtype
+        set_param(p.store, "a", value)
+        again = get_param(p.store, "a")
+        np.testing.assert_array_equal(again, value)
+        assert np.all(np.isfinite(p.coordinates))
+        assert moved_by(p, np.zeros(shape, dtype)[()])
+        assert is_strictly_inside(constraint, p.value, dtype)
+        size = scale_of(constraint, value)
+        tolerance = 2e-4 if dtype is np.float32 else 1e-11
+        np.testing.assert_allclose(p.value, value, rtol=tolerance, atol=tolerance * size)
+
+
+RULES = [ADAM(1.0), ADAM(100.0), SGD(50.0), RMSProp(10.0), FixedStepGradientDescent(300.0)]
+
+
+@bounded
+@precisions
+@settings(derandomize=True, deadline=None, max_examples=15)
+@given(rule=st.sampled_from(RULES), seed=st.integers(0, 1000), data=st.data())
+def test_random_steps_by_random_rules_stay_strictly_inside(
+    constraint, shape, dtype, rule, seed, data
+):
+    p = start(constraint, shape, dtype)
+    if p is None:
+        return
+    update, rng = ParamUpdate(rule, p.store), np.random.default_rng(seed)
+    drift = rng.choice([-3.0, 0.0, 3.0], size=shape)
+    for _ in range(8):
+        with contextlib.suppress(UpdateError):  # an overflow
+            update.apply(grads={"a": (rng.standard_normal(shape) + drift)[()]})
+        assert is_strictly_inside(constraint, p.value, dtype)
+        p.set(p.value)
+
+
+@bounded
+@precisions
+@settings(derandomize=True, deadline=None, max_examples=30)
+@given(data=st.data())
+def test_a_traced_value_is_the_plain_one_and_has_the_derivative_of_the_formula(
+    constraint, shape, dtype, data
+):
+    if start(constraint, shape, dtype) is None:
+        return
+    elements = st.sampled_from([-800.0, -90.0, -40.0, 20.0, 45.0])
+    theta = data.draw(arrays(dtype, shape, elements=st.floats(-30.0, 30.0, width=32) | elements))
+    theta = float(theta) if not shape and dtype is np.float64 else theta[()]
+    with np.errstate(over="ignore"):
+        plain = np.asarray(constraint.natural(theta))
+    if not np.all(np.isfinite(plain)):
+        return
+    tape = Tape()
+    leaf = tape.leaf(theta)
+    with np.errstate(over="ignore"):
+        traced = constraint.natural(leaf)
+    tolerance = 1e-6 if dtype is np.float32 else 1e-14
+    size = scale_of(constraint, plain)
+    np.testing.assert_allclose(raw(traced), plain, rtol=tolerance, atol=tolerance * size + 2e-45)
+    if shape:
+        assert raw(traced).dtype == plain.dtype == dtype
+        assert is_strictly_inside(constraint, raw(traced), dtype)
+    w = np.cos(np.arange(plain.size)).reshape(plain.shape)
+    if dtype is np.float64 and np.max(np.abs(theta), initial=0.0) < 15.0:
+        direction = np.random.default_rng(0).normal(size=shape)
+        w = w / max(size, 1.0)
+        (g,) = tape.gradients([(traced, w[()])], [leaf])
+        expected = slope(lambda h: np.sum(w * constraint.natural(theta + h * direction)))
+        np.testing.assert_allclose(np.sum(g * direction), expected, rtol=1e-6, atol=1e-9)
+
+
+@bounded
+@precisions
+@pytest.mark.parametrize("far", [-1e3, -90.0, -50.0, 40.0, 1e3])
+def test_a_model_sees_the_same_value_in_a_run_and_in_its_replay(constraint, shape, dtype, far):
+    p = start(constraint, shape, dtype)
+    if p is None:
+        return
+    direction = np.zeros(shape, dtype)
+    direction[(0,) * len(shape)] = far
+    moved_by(p, direction[()])
+    if dtype is np.float64 or not shape:
+        p.set(p.value)  # natural(theta) may now differ from the value by rounding
+    seen = []
+
+    @gen
+    def reads():
+        value = param("a")
+        seen.append(np.array(raw(value)))
+        return normal(np.sum(0.0 * value), 1.0) @ "y"
+
+    f = reads.with_params(p.store)
+    trace, _ = f.generate((), {"y": 0.0})
+    trace.accumulate_param_gradients()
+    first, last = seen[0], seen[-1]
+    np.testing.assert_array_equal(first, last)
+    np.testing.assert_array_equal(last, p.value)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_values_next_to_a_bound_have_finite_coordinates_and_come_back(dtype):
+    tiny, one, top = dtype(LEAST[dtype]), dtype(1.0), np.finfo(dtype).max
+    below_1 = np.nextafter(one, dtype(0.0))
+    rows = [
+        (positive, [tiny, top]),
+        (unit_interval, [tiny, below_1]),
+        (interval(-1.0, 3.0), [np.nextafter(dtype(-1), one), np.nextafter(dtype(3), one)]),
+        (simplex, [tiny, one]),
+        (simplex, [one, tiny]),
+        (ordered, [one, np.nextafter(one, top), top]),
+        (ordered, [-tiny, 0.0, tiny]),
+        (lower_cholesky, [[tiny, 0.0], [top, top]]),
+    ]
+    for constraint, value in rows:
+        value = np.array(value, dtype)
+        theta = constraint.coordinates(value)
+        assert np.all(np.isfinite(theta)), constraint
+        assert theta.dtype == dtype
+        back = constraint.natural(theta)
+        assert back.dtype == dtype
+        assert is_strictly_inside(constraint, back, dtype), constraint
+        np.testing.assert_allclose(back, value, rtol=1e-4 if dtype is np.float32 else 1e-12)
+
+
+def test_an_interval_without_a_number_inside_is_refused():
+    with pytest.raises(ConstraintError, match="no number lies between"):
+        interval(1.0, math.nextafter(1.0, 2.0))
+    single = np.float32(0.5)
+    with pytest.raises(ConstraintError, match="strictly between"):
+        interval(0.5, 0.5 + 1e-12).coordinates(single)
+
+
+def test_neighbours_too_far_apart_for_their_distance_are_refused():
+    with pytest.raises(ConstraintError, match="the distance of two neighbours overflows"):
+        ordered.coordinates(np.array([-1.5e308, 1.5e308]))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from genparams.autodiff import Box, Tape, operand, raw, shape_of
+from genparams.autodiff import Box, Tape, operand, raw, shape_of, share
 from genparams.dsl.comparison import Replayed, confirm
 from genparams.dsl.execution import recorder
 from genparams.dsl.interpreter import Run, keeping
@@ -37,8 +37,8 @@ class Differentiated:
     """What one replay gives."""
 
     log_prob: float
-    read: dict[Parameter, Any]
-    """The coordinates at which each parameter was read."""
+    leaves: dict[Parameter, Box]
+    """By parameter the leaf of the tape, which holds the coordinates that were read."""
     grads: dict[Parameter, Any]
     arg_grads: ArgGrads
     faults: dict[Parameter, str | None]
@@ -57,9 +57,10 @@ def differentiate(
         with kept() as runs:
             return differentiate(trace, retval_grad, runs)
     done = _differentiate(trace, retval_grad, runs)
-    if not all(parameter.stands_at(at) for parameter, at in done.read.items()):
-        with lock:  # another thread moved them under way: once more, while they are held
-            done = _differentiate(trace, retval_grad, runs)
+    for parameter, leaf in done.leaves.items():
+        if not parameter.stands_at(leaf.value):
+            with lock:  # another thread moved it under way: once more, while all are held
+                return _differentiate(trace, retval_grad, runs)
     return done
 
 
@@ -84,13 +85,14 @@ def _differentiate(trace: Trace, retval_grad: Any, runs: list[Run]) -> Different
     def read(parameter: Parameter) -> Any:
         value = values.get(parameter)
         if value is None:  # boxed once, as it is first read
-            if parameter.frozen:
-                value = parameter.value
-            else:
-                leaf = leaves[parameter] = tape.leaf(parameter.coordinates)
-                value = parameter.constraint.natural(leaf)
-                if value is not leaf:
-                    value.value = parameter.value  # as a run reads it, without a rounding
+            theta, value = parameter.at()
+            if not parameter.frozen:
+                leaf = leaves[parameter] = tape.leaf(theta)
+                natural = parameter.constraint.natural(leaf)
+                if natural is not leaf:
+                    natural.value = value  # as a run reads it, to the bit
+                    share(natural)
+                value = natural
             values[parameter] = value
         return value
 
@@ -100,17 +102,13 @@ def _differentiate(trace: Trace, retval_grad: Any, runs: list[Run]) -> Different
     done = Replayed(run, retval, tape, values, sources)
     log_prob = confirm(trace, done, retval_grad is not None)
     found = _backward(done, retval_grad)
-    grads = {
-        p: g if type(g) is float and type(leaf.value) is float else _checked(p, g)
-        for (p, leaf), g in zip(leaves.items(), found, strict=False)
-    }
-    return Differentiated(
-        log_prob=log_prob,
-        read={parameter: leaf.value for parameter, leaf in leaves.items()},
-        grads=grads,
-        arg_grads=_arg_grads(trace, args, found[len(leaves) :]),
-        faults={p: _fault(tape, leaves[p], run) for p, g in grads.items() if not is_finite(g)},
-    )
+    grads, faults = {}, {}
+    for (p, leaf), g in zip(leaves.items(), found, strict=False):
+        grads[p] = g if type(g) is float and type(leaf.value) is float else _checked(p, g)
+        if not is_finite(g):
+            faults[p] = _fault(tape, leaf, run)
+    arg_grads = _arg_grads(trace, args, found[len(leaves) :])
+    return Differentiated(log_prob, leaves, grads, arg_grads, faults)
 
 
 def _checked(parameter: Parameter, g: Any) -> Any:

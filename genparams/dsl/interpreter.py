@@ -432,12 +432,16 @@ def running(what: str) -> Run:
     """
     run = _running.get()
     if run is None or run.function is None:
-        raise NotRunning(
-            f"{what} stands outside a running generative function; decorate the function "
-            "around it with @gen, "
-            "or read a parameter with get_param(f, name)"
-        )
+        raise _outside(what)
     return run
+
+
+def _outside(what: str) -> NotRunning:
+    return NotRunning(
+        f"{what} stands outside a running generative function; decorate the function "
+        "around it with @gen, "
+        "or read a parameter with get_param(f, name)"
+    )
 
 
 _NO_INIT: Any = object()
@@ -462,7 +466,9 @@ def param(name: str, init: Any = _NO_INIT, constraint: Constraint | None = None)
         ArgumentError: a constraint is given and `init` is not.
         NotRunning: no generative function is running.
     """
-    run = running(f"param({name!r})")
+    run = _running.get()
+    if run is None or run.function is None:
+        raise _outside(f"param({name!r})")
     if init is not _NO_INIT:
         run.declare(name, init, constraint)
     elif constraint is not None:

@@ -17,27 +17,32 @@ def path(address: Any) -> Address:
     Raises:
         AddressError: it is not hashable, or NaN.
     """
-    if type(address) is tuple:
-        for key in address:
-            if type(key) is tuple:
-                raise AddressError(
-                    f"a path is a flat tuple of keys, got {brief(address)}; write "
-                    f"{brief(flatten(address))}"
-                )
-            _check_key(key, f"{brief(key)} in {brief(address)}")
-        return address
-    _check_key(address, brief(address))
-    return (address,)
+    if type(address) is not tuple:
+        _check_key(address, address)
+        return (address,)
+    for key in address:
+        if type(key) is not str and type(key) is not int:
+            _check_key(key, address)
+    return address
 
 
-def _check_key(key: Any, shown: str) -> None:
+def _check_key(key: Any, address: Any) -> None:
+    if type(key) is tuple:
+        raise AddressError(
+            f"a path is a flat tuple of keys, got {brief(address)}; write {brief(flatten(address))}"
+        )
     if type(key).__hash__ is None:
         raise AddressError(
-            f"an address is made of hashable keys, got {shown}; write a string, a number or a "
-            "tuple of them"
+            f"an address is made of hashable keys, got {_shown(key, address)}; write a string, a "
+            "number or a tuple of them"
         )
     if isinstance(key, float) and key != key:
+        shown = _shown(key, address)
         raise AddressError(f"an address equals itself, and NaN does not, got {shown}")
+
+
+def _shown(key: Any, address: Any) -> str:
+    return brief(key) if key is address else f"{brief(key)} in {brief(address)}"
 
 
 def flatten(address: Any) -> Address:

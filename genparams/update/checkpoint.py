@@ -9,14 +9,16 @@ import operator
 import os
 from collections import deque
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from genparams.errors import InvalidValue, StateMismatch
+from genparams.errors import GenParamsError, InvalidValue, StateMismatch
 from genparams.keywords import explained
+from genparams.memory import Changes, aside
 from genparams.params import lock
 from genparams.update.archive import Arrays, File, opened, write
-from genparams.update.parts import KINDS, Own, Swap, kind_of, plain
+from genparams.update.parts import KINDS, Call, Own, kind_of, plain
 
 
 @explained
@@ -110,8 +112,13 @@ def load_checkpoint(
             file.check_digest()
             arrays = {name: file.arrays_of(name) for name in given}
             own = [(part, plain(arrays[n])) for n, (kind, part) in given.items() if kind == "state"]
-            swaps = [s for name in given for s in _prepared(file, name, *given[name], arrays[name])]
-        _swap(swaps, own)
+            changes: Changes = {}
+            calls: list[Call] = []
+            for name in given:
+                mine, more = _prepared(file, name, *given[name], arrays[name])
+                changes.update(mine)
+                calls += more
+        _swap(changes, calls, own)
     return file.header["metadata"]
 
 
@@ -145,26 +152,33 @@ def _refuse_mismatches(file: File, given: Mapping[str, tuple[str, Any]], partial
         raise StateMismatch(f"{file.path} does not fit: " + "; ".join(wrong))
 
 
-def _prepared(file: File, name: str, kind: str, part: Any, arrays: Arrays) -> list[Swap]:
+def _prepared(
+    file: File, name: str, kind: str, part: Any, arrays: Arrays
+) -> tuple[Changes, list[Call]]:
     """The changes that load a part, once its values are known to mean something."""
     saved = file.header["parts"][name]
     if wrong := KINDS[kind].meaning(part, saved, arrays):
         raise file.damaged(f"part {name!r}: {'; '.join(wrong)}")
-    return KINDS[kind].swaps(part, saved, arrays)
+    try:
+        changes = KINDS[kind].changes(part, saved, arrays)
+    except GenParamsError as error:
+        raise file.damaged(f"part {name!r}: {error}") from None
+    return changes, KINDS[kind].calls(part, saved, arrays)
 
 
-def _swap(swaps: list[Swap], own: list[tuple[Own, dict[str, Any]]]) -> None:
-    """Load the objects that load themselves, and then make all other changes at once.
+def _swap(changes: Changes, calls: list[Call], own: list[tuple[Own, dict[str, Any]]]) -> None:
+    """Load the objects that load themselves, and then make everything else current at once.
 
-    The changes are made inside one call of C that runs functions of C only: no interrupt, and no
-    line of Python, comes between two of them.
+    That is one call of C that runs functions of C only: no interrupt, and no line of Python, comes
+    between two of them.
     """
     begun: list[Own] = []
     try:
         for part, saved in own:
             begun.append(part)
             part.loads(saved)
-        deque(map(operator.call, swaps), maxlen=0)
+        current = partial(operator.setitem, aside(changes), 0, True)
+        deque(map(operator.call, [current, *calls]), maxlen=0)
     except BaseException as error:
         for part in begun:
             try:

@@ -1,32 +1,51 @@
-"""The engine: an elementwise rule on certain parameters, which steps all of them or none."""
+"""The engine: the steps of an elementwise rule on certain parameters, computed aside.
 
-import signal
-import threading
+An engine says where the numbers of a rule's state lie in memory. It changes nothing: from the
+current numbers it computes the next ones, and the update makes them current.
+"""
+
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from genparams.memory import Arrays, ArraysNow, Changes, Floats, Vector, gaps, new_tuple
 from genparams.params import Parameter, is_finite
 from genparams.update.rule import Pieces
-from genparams.update.runs import Group, Parts, Run, Scratch, Singles, count_of, is_short
+from genparams.update.runs import Given, Group, Parts, Run, Scratch, Singles, at_path, is_short
+from genparams.update.states import entered, replaced
+
+Singletons = list[list[tuple[float, ...]]]
+"""For each part of single numbers the fields of each parameter."""
+Flat = list[list[np.ndarray]]
+"""For each run its fields."""
 
 
-@contextmanager
-def interrupts_later() -> Iterator[None]:
-    """Let Ctrl-C wait for the end of what is inside."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    waiting: list[tuple[int, Any]] = []
-    usual = signal.signal(signal.SIGINT, lambda *what: waiting.append(what))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, usual)
-        if waiting and callable(usual):
-            usual(*waiting[0])
+Held = tuple[Singletons, Flat]
+"""The part of a rule's state that lies as an engine says."""
+
+
+class Progress(NamedTuple):
+    """Everything that a step changes in an update."""
+
+    steps: int
+    skipped: int
+    known: frozenset[Parameter]
+    """The parameters that the state has entries for."""
+    state: dict[Any, Any]
+    """The rule's state; None by parameter for what the engine holds."""
+    engine: "Engine | None"
+    taken: int
+    """How many steps the engine has taken."""
+    held: Held
+    """The part of the state that the engine holds."""
+
+    def whole(self) -> dict[Any, Any]:
+        """The rule's state with what the engine holds, for reading."""
+        if self.engine is None:
+            return self.state
+        return self.engine.whole(self.state, self.taken, self.held)
 
 
 class Engine:
@@ -34,167 +53,190 @@ class Engine:
 
     Args:
         pieces: The rule's formulas, as `Rule.pieces` gives them.
-        state: The rule's state, to which the engine writes from now on. What it holds by
-            parameter is up to date after `note`.
+        state: The rule's whole state.
     """
 
     def __init__(
         self,
         pieces: Callable[[Any], Pieces],
-        state: dict[str, Any],
+        state: Mapping[str, Any],
         parameters: dict[Parameter, None],
         minimize: bool,
     ):
         self.parameters = parameters
         self.made_for: Any = None
-        self._taken = 0
+        self.memories: list[Floats | Arrays]
+        """Where its parameters were when it was made: it is of no use once one has left."""
         self._scratch = Scratch()
-        parts = {p: _parts(pieces(p), state) for p in parameters}
-        self._shared = [
-            (piece.advance, at)
-            for piece, at in _parts(pieces(None), state)
-            if piece.advance is not None
+        self._advances = [
+            (path, piece.advance) for path, piece in pieces(None) if piece.advance is not None
         ]
         for store in {p.store: None for p in parameters}:
             store.pack()
+        groups: dict[Any, Group] = {}
 
-        def alike(p: Parameter) -> Any:
-            return [(piece, id(s), count_of(piece, s, p)) for piece, s in parts[p]]
+        def group_of(p: Parameter) -> Group:
+            parts: Parts = pieces(p)
+            counts = [at_path(state, at)["t"][p] if one.counts else 0 for at, one in parts]
+            key = tuple(zip(parts, counts, strict=True))
+            if key not in groups:
+                groups[key] = Group(parts, counts, minimize)
+            return groups[key]
 
-        self.singles: list[Singles] = []
+        alike = {p: group_of(p) for p in parameters}
         singles: dict[Any, list[Parameter]] = {}
         for p in parameters:
-            if p.buffer is None:
-                singles.setdefault(tuple(alike(p)), []).append(p)
-        for together in singles.values():
-            group = Group(parts[together[0]], minimize, together[0])
-            self.singles.append(Singles(group, together))
-        self.runs: list[Run] = []
-        for together in _side_by_side([p for p in parameters if p.buffer is not None], alike):
-            group = Group(parts[together[0]], minimize, together[0])
-            self.runs.append(Run(group, together, _dtype(parts[together[0]])))
+            if not p.shape:
+                singles.setdefault((p._at[0], alike[p]), []).append(p)
+        self._singles = [Singles(group, found) for (_, group), found in singles.items()]
+        runs = [
+            Run(alike[together[0]], together)
+            for together in _side_by_side([p for p in parameters if p.shape], alike)
+        ]
+        self._runs = runs
+        self._memories = [(m, list(mine)) for m, mine in groupby(runs, key=lambda run: run.memory)]
+        self.memories = [*(part.memory for part in self._singles), *(m for m, _ in self._memories)]
+        self._gaps = [list(gaps([run.place for run in mine], m.size)) for m, mine in self._memories]
 
-    def is_current(self) -> bool:
-        """Whether its parameters still lie where they lay."""
-        return not self.runs or all(run.parameters[0].buffer is run.buffer for run in self.runs)
+    # --- The state
 
-    def note(self) -> None:
-        """Write what is kept by parameter into the rule's state."""
-        for part in (*self.singles, *self.runs):
-            part.note(self._taken)
+    def laid(self, state: dict[str, Any]) -> tuple[dict[str, Any], Held]:
+        """A state without the entries that the engine holds, which are None there; and those."""
+        singles = [part.begin(state) for part in self._singles]
+        held = singles, [part.begin(state) for part in self._runs]
+        for part in (*self._singles, *self._runs):
+            nothing = dict.fromkeys(part.parameters)
+            for path, name in part.group.fields():
+                state = entered(state, path, {name: nothing})
+        return state, held
 
-    def step(self, given: Mapping[Parameter, Any] | None, done: Callable[[], None]) -> bool:
-        """Step along given gradients, or the accumulated ones; False if one is not finite.
+    def whole(self, state: dict[str, Any], taken: int, held: Held) -> dict[str, Any]:
+        """The state with the entries that the engine holds, for reading."""
+        singles = zip(self._singles, held[0], strict=True)
+        for part, mine in [*singles, *zip(self._runs, held[1], strict=True)]:
+            for (path, name), entries in zip(part.group.fields(), part.entries(mine), strict=True):
+                state = entered(state, path, {name: entries})
+            for (path, piece), count in zip(part.group.parts, part.group.counts, strict=True):
+                if piece.counts:
+                    t = dict.fromkeys(part.parameters, count + taken)
+                    state = entered(state, path, {"t": t})
+        return state
 
-        Accumulators that were used are emptied. Unless it returns True nothing has changed, but
-        for an interrupt: what it finds half done is undone if it is still being computed, and
-        else finished.
+    # --- A step
+
+    def step(
+        self, progress: Progress, given: Given, around: Mapping[Parameter, Any]
+    ) -> tuple[Changes, Progress] | None:
+        """What a step changes in parameters, and the next progress.
+
+        None if a gradient is not finite. Accumulators that are used are emptied.
 
         Args:
-            done: Is called when the step is taken, perhaps twice.
+            given: Gradients; None for the accumulated ones.
+            around: Entries of arrays that do not move and whose state stays.
 
         Raises:
             UpdateError: the step leads to a value that is not finite.
         """
-        moved: list[tuple[Any, ...]] = []
-        for part in self.singles:
-            found = part.stepped(given, self._taken)
+        steps, skipped, known, state, _, taken, (held, runs) = progress
+        changes: Changes = {}
+        singles: Singletons = []
+        for part in self._singles:
+            memory = part.memory
+            now = changes.get(memory) or memory.now
+            constants = part.group.constants(taken, state)
+            found = part.stepped(now, given, held[len(singles)], constants)
             if found is None:
-                return False
-            moved += found
-        shared = [(state, advance(state)) for advance, state in self._shared]
-        commit = moved, shared, self._taken + 1, given is None, done
-        if not self.runs:  # as in _step_runs, whose lists are a tenth of so small a step
-            try:
-                self._commit(*commit)
-            except BaseException:
-                self._commit(*commit)
-                raise
-            return True
-        with np.errstate(all="ignore"):  # what is not finite is looked for
-            gradients = [run.gradient(given) for run in self.runs]
-            short = [is_short(g) for g in gradients]
-            if not all(short) and not all(map(is_finite, gradients)):
-                return False
-            if any(run.is_long for run in self.runs):
-                with interrupts_later():
-                    self._step_runs(gradients, short, commit)
-            else:
-                self._step_runs(gradients, short, commit)
-        return True
+                return None
+            changes[memory], after = found
+            singles.append(after)
+        if self._runs:
+            with np.errstate(all="ignore"):  # what is not finite is looked for
+                gradients = [run.gradient(run.memory.now, given) for run in self._runs]
+                short = [is_short(g) for g in gradients]
+                if not all(short) and not all(map(is_finite, gradients)):
+                    return None
+                rows = zip(gradients, short, runs, strict=True)
+                runs = self._step_runs(rows, state, taken, given is None, around, changes)
+        for path, advance in self._advances:
+            at = at_path(state, path)
+            state = replaced(state, path, {**at, **advance(at)})
+        after = steps + 1, skipped, known, state, self, taken + 1, (singles, runs)
+        return changes, new_tuple(Progress, after)
 
     def _step_runs(
-        self, gradients: list[np.ndarray], short: list[bool], commit: tuple[Any, ...]
-    ) -> None:
-        saved: list[tuple[Run, list[np.ndarray]]] = []
-        computed = False
-        try:
-            for run, g, is_short in zip(self.runs, gradients, short, strict=True):
-                saved.append((run, run.saved(is_short)))
-                run.step(g, is_short, self._taken, self._scratch)
-            computed = True
-            self._commit(*commit)
-        except BaseException:
-            if computed:
-                self._commit(*commit)
-            else:
-                for run, old in saved:
-                    run.restore(old)
-            raise
-
-    def _commit(
         self,
-        moved: list[tuple[Any, ...]],
-        shared: list[tuple[dict, Mapping]],
+        rows: Iterator[tuple[np.ndarray, bool, list[np.ndarray]]],
+        state: dict[str, Any],
         taken: int,
         emptied: bool,
-        done: Callable[[], None],
-    ) -> None:
-        """Take what was computed; it does not matter if it is done twice."""
-        for slot, theta, fields, value in moved:
-            p = slot.parameter
-            p._theta, p._value, slot.fields = theta, value, fields
-            if emptied:
-                p._grad, p.accumulated = 0.0, False
-        for run in self.runs:
-            run.finish(emptied)
-        for state, after in shared:
-            state.update(after)
-        self._taken = taken
-        done()
+        around: Mapping[Parameter, Any],
+        changes: Changes,
+    ) -> Flat:
+        """Enter what changes in arrays, and return the next fields.
+
+        Args:
+            rows: For each run the gradient, whether its square is finite, and the fields.
+        """
+        after = []
+        for (memory, runs), left in zip(self._memories, self._gaps, strict=True):
+            now: ArraysNow = memory.now
+            new = memory.fresh()
+            old, into = now.theta.numbers, new.numbers
+            for gap in left:
+                into[gap] = old[gap]
+            values: list[tuple[int, np.ndarray]] = []
+            for run in runs:
+                g, is_short, mine = next(rows)
+                constants = run.group.constants(taken, state)
+                here, to = old[run.place], into[run.place]
+                fields, natural = run.stepped(
+                    here, g, is_short, mine, constants, around, to, self._scratch
+                )
+                after.append(fields)
+                values += natural
+            changes[memory] = _record(memory, now, new, runs, values, emptied)
+        return after
 
 
-def _parts(pieces: Pieces, state: dict[str, Any]) -> Parts:
-    """Formulas, each with its part of the state."""
-    found = []
-    for path, piece in pieces:
-        at = state
-        for name in path:
-            at = at[name]
-        found.append((piece, at))
-    return found
-
-
-def _dtype(parts: Parts) -> np.dtype | None:
-    return next((piece.dtype for piece, _ in parts if piece.dtype is not None), None)
+def _record(
+    memory: Arrays,
+    now: ArraysNow,
+    theta: Vector,
+    runs: list[Run],
+    values: list[tuple[int, np.ndarray]],
+    emptied: bool,
+) -> ArraysNow:
+    """The next record of a memory."""
+    value = now.value
+    grad: list[Any] = now.grad
+    fault: list[Any] = now.fault
+    if values:
+        value = value[:]
+        for i, new in values:
+            value[i] = new
+    if emptied:
+        if sum(len(run.parameters) for run in runs) == memory.count:
+            grad, fault = [None] * memory.count, [None] * memory.count
+        else:
+            grad, fault = grad[:], fault[:]
+            for run in runs:
+                for p in run.parameters:
+                    grad[p._at[1]] = fault[p._at[1]] = None
+    return ArraysNow(theta, now.slope, value, grad, fault, now.frozen)
 
 
 def _side_by_side(
-    parameters: Iterable[Parameter], alike: Callable[[Parameter], Any]
+    parameters: Iterable[Parameter], alike: Mapping[Parameter, Group]
 ) -> list[list[Parameter]]:
-    """Those that follow each other in memory and step alike, together."""
+    """Parameters that follow each other in memory and step alike, together."""
     found: list[list[Parameter]] = []
     end: Any = None
-    for buffer, at, p in sorted(map(_lying, parameters), key=lambda lying: lying[:2]):
-        if (buffer, at, alike(p)) == end:
+    for p in sorted(parameters, key=lambda p: (id(p._at[0]), p._at[1])):
+        memory, i = p._at
+        if (memory, i, alike[p]) == end:
             found[-1].append(p)
         else:
             found.append([p])
-        end = buffer, at + int(np.prod(p.shape)), alike(p)
+        end = memory, i + 1, alike[p]
     return found
-
-
-def _lying(p: Parameter) -> tuple[int, int, Parameter]:
-    """Where the numbers of a parameter are: in which memory, and from which place on."""
-    assert p.buffer is not None
-    return id(p.buffer), p.buffer.places[p].start, p

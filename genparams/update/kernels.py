@@ -2,9 +2,9 @@
 
 A formula is written once, as array expressions: `formula(g, theta, *constants, *fields)` returns a
 direction, followed by the new fields. It is run once on symbols, which note each operation, and
-the notes are written out as a function: over floats, over blocks of arrays in place, or as one
-loop for numba. What depends on constants alone is computed once for each step, and factors that
-follow each other become one.
+the notes are written out as a function: over floats, over blocks of arrays, or as one loop for
+numba. None of them writes to its inputs. What depends on constants alone is computed once for each
+step, and factors that follow each other become one.
 """
 
 import math
@@ -249,27 +249,27 @@ class Kernel:
 
     @cached_property
     def over_floats(self) -> Callable[..., Any]:
-        """`f(slots, gradients, *constants)` steps floats.
+        """`f(thetas, gradients, fields, constants)` steps floats; None is a gradient of 0.
 
-        Returns `(slot, theta, fields, theta)` of each, the latter as its value; or the first
-        parameter that would not be finite, or whose gradient is not or is too large to be squared.
+        Returns the new coordinates and fields; or None if one of them would not be finite, or if a
+        gradient is not or is too large to be squared.
         """
         notes = self.notes
-        inputs = ["slots", "gradients", *(c.name for c in notes.constants)]
-        lines = [f"def f({', '.join(inputs)}):", "  moved = []"]
-        lines += ["  " + _float_line(s) for s in notes.folded]
-        lines += ["  for slot, g in zip(slots, gradients):"]
-        lines += [
-            "    if not -1e150 < g < 1e150: return slot.parameter",
-            "    theta = slot.parameter._theta",
-        ]
-        lines += [f"    {_listed(notes.fields)} = slot.fields"] if notes.fields else []
-        lines += ["    " + _float_line(s) for s in notes.steps]
-        theta, *fields = notes.results
-        lines += [
-            f"    if {_shown(theta)} - {_shown(theta)} != 0.0: return slot.parameter",
-            f"    moved.append((slot, {_shown(theta)}, ({_listed(fields)}), {_shown(theta)}))",
-            "  return moved",
+        kept = f"({_listed(notes.fields)})" if notes.fields else "_"
+        theta = _shown(notes.results[0])
+        lines = [
+            "def f(thetas, gradients, fields, constants):",
+            f"  [{_listed(notes.constants)}] = constants",
+            "  moved, after = [], []",
+            *("  " + _float_line(s) for s in notes.folded),
+            f"  for theta, g, {kept} in zip(thetas, gradients, fields):",
+            "    if g is None: g = 0.0",
+            "    if not -1e150 < g < 1e150: return None",
+            *("    " + _float_line(s) for s in notes.steps),
+            f"    if {theta} - {theta} != 0.0: return None",
+            f"    moved.append({theta})",
+            f"    after.append(({_listed(notes.results[1:])}))",
+            "  return moved, after",
         ]
         return _made(lines, "f")
 
@@ -284,87 +284,91 @@ class Kernel:
 
     @cached_property
     def over_arrays(self) -> tuple[Callable[..., None], int]:
-        """`f(theta, g, *fields, *scratch, *folded)` steps arrays in place; how much scratch."""
-        return _in_place(self.notes)
+        """`f(theta, g, *fields, *new, *scratch, *folded)` steps arrays; and how much scratch.
+
+        The new coordinates and fields are written to `new`, which overlaps no input.
+        """
+        return _with_outputs(self.notes, True)
+
+    @cached_property
+    def over_mixed_arrays(self) -> tuple[Callable[..., None], int]:
+        """The same where not all arrays have one dtype: `new` holds no intermediate results."""
+        return _with_outputs(self.notes, False)
 
     @cached_property
     def fused(self) -> Callable[..., int]:
-        """`f(theta, g, *fields, *folded)` steps arrays in place, in one loop of numba's.
+        """`f(theta, g, *fields, *new, *folded)` steps arrays in one loop of numba's.
 
-        Returns how many coordinates are not finite after it.
+        Returns how many new coordinates are not finite.
         """
         import numba  # type: ignore[import-not-found]
 
         notes = self.notes
-        kept = [f.name for f in notes.fields]
-        arrays = ["theta_", "g_", *(k + "_" for k in kept)]
+        inputs = ["theta", "g", *(f.name for f in notes.fields)]
+        outputs = _outputs(notes)
         folded = [s.name for s in (*notes.constants, *notes.folded)]
+        arrays = [name + "_" for name in (*inputs, *outputs)]
         lines = [f"def f({', '.join([*arrays, *folded])}):", "  bad = 0"]
         lines += ["  for i in prange(theta_.size):"]
-        lines += [f"    {name} = {name}_[i]" for name in ("theta", "g", *kept)]
+        lines += [f"    {name} = {name}_[i]" for name in inputs]
         lines += ["    " + _float_line(s) for s in notes.steps]
-        results = list(zip(("theta", *kept), map(_shown, notes.results), strict=True))
-        lines += [f"    {name}_[i] = {new}" for name, new in results]
-        moved = results[0][1]
-        lines += [f"    if {moved} - {moved} != 0.0: bad += 1", "  return bad"]
+        results = [_shown(r) for r in notes.results]
+        lines += [f"    {name}_[i] = {new}" for name, new in zip(outputs, results, strict=True)]
+        lines += [f"    if {results[0]} - {results[0]} != 0.0: bad += 1", "  return bad"]
         loop = _made(["from numba import prange", *lines], "f")
         return numba.njit(parallel=True, error_model="numpy")(loop)
 
 
-def _in_place(notes: Notes) -> tuple[Callable[..., None], int]:
-    """Each operation writes over what is needed no more, a result where it belongs if it can."""
+def _outputs(notes: Notes) -> list[str]:
+    """The names of the arrays for the results."""
+    return [f"n{i}" for i in range(len(notes.results))]
+
+
+def _with_outputs(notes: Notes, reuse: bool) -> tuple[Callable[..., None], int]:
+    """Each operation writes to scratch, or to an output if `reuse`, that nothing reads any more.
+
+    A result is computed where it belongs if that is free, else in scratch, and copied at the end.
+    """
+    end = len(notes.steps)
     last: dict[Symbol, int] = {}  # the place of the last operation that reads it
     for i, s in enumerate(notes.steps):
         last.update({a: i for a in s.args if isinstance(a, Symbol)})
-    end = len(notes.steps)
-    homes = dict(zip(["theta", *(f.name for f in notes.fields)], notes.results, strict=True))
-    for result in notes.results:
-        if isinstance(result, Symbol):
-            last[result] = end
-    leaf = {f.name: f for f in notes.fields}
-    at: dict[Symbol, str] = {s: s.name for s in (notes.theta, *notes.fields)}  # what holds it
-    free: list[str] = []
-    scratch, lines = 0, []
+    last.update({r: end for r in notes.results if isinstance(r, Symbol)})
+    outputs = _outputs(notes)
+    at: dict[Symbol, str] = {}  # what holds the result of an operation
+    scratch: list[str] = []
+    lines: list[str] = []
 
     def shown(x: Any) -> str:
         return at.get(x, x.name) if isinstance(x, Symbol) else _shown(x)
 
-    def reads_later(name: str, i: int) -> bool:
-        held = [s for s, place in at.items() if place == name]
-        return any(last.get(s, -1) > i for s in held)
-
     for i, s in enumerate(notes.steps):
         given = [shown(a) for a in s.args]
-        read = [at[a] for a in s.args if isinstance(a, Symbol) and a in at]
-        over = [place for place in dict.fromkeys(read) if not reads_later(place, i)]
-        free += [place for place in over if place.startswith("s") and place not in free]
         if s.op in _TESTS:
             lines.append(f"{s.name} = np.{s.op.__name__}({', '.join(given)})")
             continue
-        home = [name for name, new in homes.items() if new is s and not reads_later(name, i)]
-        if home:
-            place = home[0]
-        elif over:
-            place = over[0]
-        elif free:
-            place = free[-1]
-        else:
-            place, scratch = f"s{scratch}", scratch + 1
-        free = [other for other in free if other != place]
-        at[s] = place
+        held = {place for other, place in at.items() if last.get(other, -1) > i}
+        free = [place for place in (*outputs, *scratch) if place not in held]
+        homes = [home for home, r in zip(outputs, notes.results, strict=True) if r is s]
+        wanted = [home for home in homes if home in free]
+        if not wanted:
+            usable = [place for place in free if place in scratch or (reuse and not homes)]
+            wanted = [place for place in given if place in usable] + usable
+        if not wanted:
+            wanted = [f"s{len(scratch)}"]
+            scratch += wanted
+        place = at[s] = wanted[0]
         if s.op is np.where:
             c, a, b = given
             lines.append(f"np.copyto({place}, np.where({c}, {a}, {b}))")
         else:
             lines.append(f"np.{s.op.__name__}({', '.join(given)}, out={place})")
-    late = {name: shown(new) for name, new in homes.items() if shown(new) != name}
-    shifted = {place: f"{place}_old" for place in late.values() if place in homes}
-    lines += [f"{old} = {place}.copy()" for place, old in shifted.items()]
-    lines += [f"{name}[...] = {shifted.get(place, place)}" for name, place in late.items()]
-    inputs = ["theta", "g", *leaf, *(f"s{i}" for i in range(scratch))]
+    results = zip(outputs, map(shown, notes.results), strict=True)
+    lines += [f"{name}[...] = {new}" for name, new in results if new != name]
+    inputs = ["theta", "g", *(f.name for f in notes.fields), *outputs, *scratch]
     inputs += [s.name for s in (*notes.constants, *notes.folded)]
     text = [f"def f({', '.join(inputs)}):", *("  " + line for line in lines)]
-    return _made(text, "f"), scratch
+    return _made(text, "f"), len(scratch)
 
 
 @lru_cache(maxsize=256)

@@ -20,9 +20,10 @@ from genparams.errors import (
     nearest,
 )
 from genparams.keywords import answering, explained
-from genparams.params import Parameter, is_finite, labels, lock
+from genparams.memory import Cell, Changes, swap
+from genparams.params import Parameter, edited, emptied, is_finite, labels, lock
 from genparams.registry import updates
-from genparams.update.engine import Engine, interrupts_later
+from genparams.update.engine import Engine, Given, Progress
 from genparams.update.rule import Rule, State, chain, out_of_range, split
 from genparams.update.settings import AT_LEAST_0, number
 from genparams.update.states import (
@@ -32,6 +33,7 @@ from genparams.update.states import (
     kept_of,
     leaves,
     put_back,
+    replaced,
     settable,
 )
 from genparams.update.targets import Targets
@@ -96,16 +98,11 @@ class ParamUpdate:
     minimize: bool
     on_nonfinite: str
     tracer: GradientTracer | None
-    steps: int
-    skipped: int
-    _next: int
     _chain: Rule
     _head: dict[str, Rule]
     _tail: Any
     _targets: Targets
-    _state: dict[Any, Any] | None
-    _begun: set[Parameter]
-    _engine: Engine | None
+    _progress: Cell
     _known: list[Parameter] | None
     _moving: list[Parameter]
     _look_at: float
@@ -161,15 +158,10 @@ class ParamUpdate:
         fixed = {"rule": rule, "minimize": minimize, "on_nonfinite": on_nonfinite}
         vars(self).update(fixed)
         self.tracer = tracer
-        self.steps = 0
-        self.skipped = 0
-        self._next = 0  # the number of the step under way
         self._chain = rule if rule.parts else chain(rule)
         self._head, self._tail = split(self._chain)
         self._targets = targets
-        self._state = None
-        self._begun = set()  # those that the state knows
-        self._engine = None
+        self._progress = Cell(Progress(0, 0, frozenset(), {}, None, 0, ([], [])))
         self._known = None
         self._moving = []
         self._look_at = 0  # the number of steps at which to look for a likely mistake
@@ -226,9 +218,20 @@ class ParamUpdate:
         )
         self._untrained = True
 
+    @property
+    def steps(self) -> int:
+        """How many steps were taken."""
+        return self._progress.now.steps
+
+    @property
+    def skipped(self) -> int:
+        """How many steps were skipped, because a gradient was not finite."""
+        return self._progress.now.skipped
+
     def parameters(self) -> dict[tuple[str, str], Parameter]:
         """What `apply` would move now, by function and name; frozen parameters are left out."""
-        return _by_name([p for p in self._targets.parameters() if not p.frozen])
+        with lock:
+            return _by_name([p for p in self._targets.parameters() if not p.frozen])
 
     def covers(self) -> list[Parameter]:
         """The parameters of this update, frozen or not."""
@@ -264,23 +267,24 @@ class ParamUpdate:
             known = self._targets.parameters()
             if known is not self._known:
                 self._refuse_misspelt(known)
-                self._known, self._moving = known, [p for p in known if not p.frozen]
+                self._moving, self._known = [p for p in known if not p.frozen], known
             if not self._moving:
                 why = self._targets.why_none()
                 raise NothingAccumulated(f"this update has no parameters to move: {why}")
             given = None if grads is None else self._targets.given(grads)
             if given is None:
                 for p in self._moving:  # nearly always the first
-                    if p.accumulated:
+                    memory, i = p._at
+                    if memory.now.grad[i] is not None:
                         break
                 else:
                     raise self._nothing_accumulated()
             if self.tracer is None:
-                self._apply(given)
+                swap(self._step(given, {}) or self._step_without_nonfinite(given))
             else:
                 traced = self._moving if given is None else list(given)
                 with self.tracer.step(self.steps + 1, _by_name(traced), given):
-                    self._apply(given)
+                    swap(self._step(given, {}) or self._step_without_nonfinite(given))
 
     def _refuse_misspelt(self, known: list[Parameter]) -> None:
         """Refuse a rule that names parameters, other than by patterns, that are not there."""
@@ -298,61 +302,66 @@ class ParamUpdate:
             "trace.accumulate_param_gradients() before apply()"
         )
 
-    def _apply(self, given: Mapping[Parameter, Any] | None) -> None:
-        if not (self._step_by_parts(given) if self._head else self._step_whole(given)):
-            with interrupts_later():
-                self._step_without_nonfinite(given)
+    def _step(self, given: Given, around: Mapping[Parameter, Any]) -> Changes | None:
+        """What a step changes; None if a gradient is not finite.
 
-    def _step_whole(self, given: Mapping[Parameter, Any] | None) -> bool:
-        """Take a step of a rule that is all formulas; False if a gradient is not finite."""
-        self.__dict__["_next"] = self.steps + 1  # a fifth of the time of setting an attribute
-        return self._engine_of(self._moving if given is None else given).step(given, self._done)
+        Args:
+            around: Entries of arrays that do not move and whose state stays.
+        """
+        progress = self._progress.now
+        if self._head:
+            found = self._step_by_parts(progress, given, around)
+        else:
+            engine, progress = self._engine_of(progress, self._moving if given is None else given)
+            found = engine.step(progress, given, around)
+        if found is None:
+            return None
+        changes, changes[self._progress] = found
+        return changes
 
-    def _done(self) -> None:
-        """Count a step that was taken; it may be called twice for one."""
-        self.__dict__["steps"] = self._next
-
-    def _step_by_parts(self, given: Mapping[Parameter, Any] | None) -> bool:
-        """Let the parts of a rule that see whole parameters go first; False as above."""
+    def _step_by_parts(
+        self, progress: Progress, given: Given, around: Mapping[Parameter, Any]
+    ) -> tuple[Changes, Progress] | None:
+        """The same where parts of the rule see whole parameters: these go first."""
         g: Any = {p: p.grad for p in self._moving} if given is None else dict(given)
         if not all(map(is_finite, g.values())):
-            return False
+            return None
         if self.minimize:
             g = {p: -d for p, d in g.items()}
-        state = self._state_with(self._moving)
+        progress = self._with_state(progress, self._moving)
         theta = {p: p.coordinates for p in self._moving}
-        after = {}
+        heads = {}
         for place, part in self._head.items():
-            g, after[place] = part.apply(g, state[place], theta)
+            before = progress.state[place]
+            g, after = part.apply(g, before, theta)
             self._refuse_other_keys(part, g)
-        del theta  # from here on nobody else holds the coordinates
-        self._next = self.steps + 1
-        moved: list[tuple[Parameter, Any, Any]] = []
-
-        def done() -> None:
-            for p, *at in moved:
-                p.place(*at)
-            self._state = {**state, **after}
-            if given is None:
-                for p in g:
-                    p.zero_grad()
-            self._done()
-
+            heads[place] = _put_back_all(after, before, around)
         try:
             if self._tail is None:
-                moved += [(p, *p.stepped(direction)) for p, direction in g.items()]
-                try:
-                    done()
-                except BaseException:
-                    done()
-                    raise
+                found = self._step_by_directions(progress, g, around)
             else:
                 g = {p: p.checked_direction(d) for p, d in g.items()}
-                if not self._engine_of(g).step(g, done):
-                    raise InvalidValue("its directions are not finite")
+                engine, progress = self._engine_of(progress, g)
+                found = engine.step(progress, g, around)
+            if found is None:
+                raise InvalidValue("its directions are not finite")
         except ValueError as error:
             raise UpdateError(f"{self.rule!r} cannot be applied: {error}") from None
-        return True
+        changes, progress = found
+        if given is None:
+            changes = emptied(g, changes)
+        return changes, progress._replace(state={**progress.state, **heads})
+
+    def _step_by_directions(
+        self, progress: Progress, g: Mapping[Parameter, Any], around: Mapping[Parameter, Any]
+    ) -> tuple[Changes, Progress]:
+        """The same once every part was applied."""
+        edits = {}
+        for p, direction in g.items():
+            edits[p] = p.stepped(direction)
+            if p in around:
+                edits[p] = p.moved(np.where(around[p], p.coordinates, edits[p]["theta"]))
+        return edited(edits), progress._replace(steps=progress.steps + 1)
 
     def _refuse_other_keys(self, part: Rule, directions: Any) -> None:
         """Refuse directions that are no dictionary by the parameters that were given."""
@@ -368,25 +377,32 @@ class ParamUpdate:
                     "given, which are parameters: their names are key.name"
                 )
 
-    def _engine_of(self, parameters: Iterable[Parameter]) -> Engine:
-        """The engine for these, in any order."""
-        engine = self._engine
-        if engine is not None and not engine.is_current():
-            engine = None
-        if engine is not None and engine.made_for is parameters:
-            return engine
+    def _engine_of(
+        self, progress: Progress, parameters: Iterable[Parameter]
+    ) -> tuple[Engine, Progress]:
+        """An engine for these parameters, in any order, and the progress that lies as it says."""
+        engine = progress.engine
+        if engine is not None:
+            for memory in engine.memories:
+                if memory.left:
+                    engine = None
+                    break
+            else:
+                if engine.made_for is parameters:
+                    return engine, progress
         wanted = dict.fromkeys(parameters)
         if engine is None or engine.parameters.keys() != wanted.keys():
             assert self._tail is not None
-            state = self._state_with(wanted)
-            minimize = self.minimize and not self._head
-            engine = Engine(self._tail, state, wanted, minimize)
-            self._engine = engine
+            progress = self._with_state(progress, wanted)
+            whole = progress.whole()
+            engine = Engine(self._tail, whole, wanted, self.minimize and not self._head)
+            state, held = engine.laid(whole)
+            progress = progress._replace(state=state, engine=engine, taken=0, held=held)
         engine.made_for = parameters if parameters is self._moving else None
-        return engine
+        return engine, progress
 
-    def _step_without_nonfinite(self, given: Mapping[Parameter, Any] | None) -> None:
-        """Do what the policy says about gradients that are not finite."""
+    def _step_without_nonfinite(self, given: Given) -> Changes:
+        """What the policy about gradients that are not finite changes."""
         g = {p: p.grad for p in self._moving} if given is None else dict(given)
         bad = {p: ~np.isfinite(d) for p, d in g.items() if not is_finite(d)}
         if self.on_nonfinite == "raise":
@@ -394,59 +410,46 @@ class ParamUpdate:
             function, name = _key_of(parameter, self._moving)
             fault = parameter.fault if given is None else None
             raise NonFiniteGradient(function, name, self.steps + 1, fault)
+        changes: Changes | None = {}
         if self.on_nonfinite == "skip":
-            self.skipped += 1
+            now = self._progress.now
+            changes = {self._progress: now._replace(skipped=now.skipped + 1)}
         elif self.on_nonfinite == "zero":
-            self._apply({p: 0.0 * p.coordinates if p in bad else d for p, d in g.items()})
-        else:
-            self._step_around(dict(g), bad)
-        if given is None:
-            for p in g:
-                p.zero_grad()
-
-    def _step_around(self, g: dict[Parameter, Any], bad: dict[Parameter, Any]) -> None:
-        """Step all but the bad entries: a single number is left out, the rest is put back after."""
-        for p, entries in bad.items():
-            if np.ndim(entries):
-                g[p] = np.where(entries, 0.0, g[p])
-            else:
-                del g[p]
-        if not g:
-            return
-        around = {p: entries for p, entries in bad.items() if p in g}
-        before = {p: (p.coordinates, kept_of(self._state_with(g), p)) for p in around}
-        self._apply(g)
-        for p, entries in around.items():
-            theta, old = before[p]
-            p.place(*p.moved(np.where(entries, theta, p.coordinates)))
-            self._state = put_back(self._state_with(g), old, p, entries)
-            self._engine = None  # it wrote to the state before
+            zeroed = {p: np.zeros(p.shape, p.dtype) if p.shape else 0.0 for p in bad}
+            changes = self._step({**g, **zeroed}, {})
+        else:  # a single number is left out, the bad entries of an array stay as they are
+            kept = {p: d for p, d in g.items() if p not in bad or p.shape}
+            kept.update({p: np.where(bad[p], 0.0, d) for p, d in kept.items() if p in bad})
+            changes = self._step(kept, {p: bad[p] for p in kept if p in bad}) if kept else {}
+        assert changes is not None  # no gradient is left that is not finite
+        return emptied(g, changes) if given is None else changes
 
     # --- The state
 
-    def _state_with(self, parameters: Iterable[Parameter]) -> dict[Any, Any]:
-        """The rule's state, up to date, with a beginning for parameters that it does not know."""
-        if self._engine is not None:
-            self._engine.note()
-        fresh = {p: p.coordinates for p in parameters if p not in self._begun}
-        state = self._state
-        if fresh or state is None:
-            state = self._state = joined(state or {}, self._chain.init(fresh))
-            self._begun.update(fresh)
-            self._engine = None  # it wrote to the state before
-        return state
+    def _with_state(self, progress: Progress, parameters: Iterable[Parameter]) -> Progress:
+        """Progress with a beginning of the state for parameters that it does not know."""
+        fresh = {p: p.coordinates for p in parameters if p not in progress.known}
+        if not fresh and (progress.known or progress.state):
+            return progress
+        state = joined(progress.whole(), self._chain.init(fresh))
+        known = progress.known.union(fresh)
+        return progress._replace(state=state, known=known, engine=None)
+
+    def _whole_state(self) -> dict[Any, Any]:
+        """The rule's state for all parameters that are meant now; hold the lock."""
+        return self._with_state(self._progress.now, self._targets.parameters()).whole()
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """The number of steps and the rule's state as arrays, by name."""
-        known = self._targets.parameters()
-        state = self._state_with(known)
-        named = leaves(state, _paths(known))
-        found = {"steps": np.array(self.steps), "skipped": np.array(self.skipped)}
-        for k, v in named.items():
-            found[k] = np.array(v)
-            if found[k].dtype.kind not in "fiub":
-                raise UpdateError(f"a state holds numbers and arrays of them; {k} is {v!r}")
-        return found
+        with lock:
+            known = self._targets.parameters()
+            named = leaves(self._whole_state(), _paths(known))
+            found = {"steps": np.array(self.steps), "skipped": np.array(self.skipped)}
+            for k, v in named.items():
+                found[k] = np.array(v)
+                if found[k].dtype.kind not in "fiub":
+                    raise UpdateError(f"a state holds numbers and arrays of them; {k} is {v!r}")
+            return found
 
     def differences(
         self, saved: Mapping[str, Any], template: "Template | None" = None
@@ -454,8 +457,9 @@ class ParamUpdate:
         """What keeps a saved state from being loaded, a sentence each."""
         if not isinstance(saved, Mapping):
             return [f"a state is a dictionary, as state_dict gives it, and not {saved!r}"]
-        wrong = differences((template or self.template()).expected, saved)
-        return wrong or out_of_range(self._chain.ranges, saved)
+        with lock:
+            wrong = differences((template or self.template()).expected, saved)
+            return wrong or out_of_range(self._chain.ranges, saved)
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Restore a state that `state_dict` gave.
@@ -465,21 +469,24 @@ class ParamUpdate:
                 message lists each difference, and nothing is changed.
         """
         with lock:
-            template = self.template()
-            wrong = self.differences(saved, template)
-            if wrong:
-                raise StateMismatch(f"the saved state does not fit {self!r}: " + "; ".join(wrong))
-            vars(self).update(self.restored(saved, template))
+            swap(self.restored(saved))
 
-    def restored(self, saved: Mapping[str, Any], template: "Template") -> dict[str, Any]:
-        """The attributes of this update in a saved state that fits; nothing is changed."""
-        return {
-            "_state": filled(template.state, template.names, saved),
-            "_engine": None,
-            "_begun": set(template.names),
-            "steps": int(saved["steps"]),
-            "skipped": int(saved["skipped"]),
-        }
+    def restored(self, saved: Mapping[str, Any], template: "Template | None" = None) -> Changes:
+        """What `swap` takes to load a state; with the changes of stores, one `swap` loads all.
+
+        Hold the lock from here to the swap.
+
+        Raises:
+            StateMismatch: as `load_state_dict`.
+        """
+        template = template or self.template()
+        wrong = self.differences(saved, template)
+        if wrong:
+            raise StateMismatch(f"the saved state does not fit {self!r}: " + "; ".join(wrong))
+        state = filled(template.state, template.names, saved)
+        steps, skipped = int(saved["steps"]), int(saved["skipped"])
+        after = Progress(steps, skipped, frozenset(template.names), state, None, 0, ([], []))
+        return {self._progress: after}
 
     def template(self) -> "Template":
         """A first state, which says what a saved one looks like."""
@@ -493,8 +500,9 @@ class ParamUpdate:
     @property
     def learning_rates(self) -> dict[str, float]:
         """The factors that may be set while training, by the place of each in the rule."""
-        state = self._state_with(self._targets.parameters())
-        return {path: at["factor"] for path, at in settable(state)}
+        with lock:
+            found = settable(self._whole_state())
+            return {"/".join(path): at["factor"] for path, at in found.items()}
 
     @property
     def learning_rate(self) -> float:
@@ -520,8 +528,9 @@ class ParamUpdate:
 
     @learning_rate.setter
     def learning_rate(self, rate: float) -> None:
-        _ = self.learning_rate  # there is one
-        self.set_learning_rates(dict.fromkeys(self.learning_rates, rate))
+        with lock:
+            _ = self.learning_rate  # there is one
+            self.set_learning_rates(dict.fromkeys(self.learning_rates, rate))
 
     def set_learning_rates(self, rates: Mapping[str, float]) -> None:
         """Set factors, by the names that `learning_rates` gives.
@@ -531,13 +540,17 @@ class ParamUpdate:
             InvalidValue: a rate is not a finite number from 0 on; nothing is changed.
         """
         with lock:
-            at = dict(settable(self._state_with(self._targets.parameters())))
-            for path, rate in rates.items():
-                if path not in at:
-                    raise UpdateError(f"there is no rate {path!r}; {nearest(path, at)}")
+            progress = self._with_state(self._progress.now, self._targets.parameters())
+            state = progress.state
+            parts = settable(state)
+            paths = {"/".join(path): path for path in parts}
+            for name, rate in rates.items():
+                if name not in paths:
+                    raise UpdateError(f"there is no rate {name!r}; {nearest(name, paths)}")
                 number("ParamUpdate", "learning_rate", rate, AT_LEAST_0)
-            for path, rate in rates.items():
-                at[path]["factor"] = float(rate)
+                path = paths[name]
+                state = replaced(state, path, {**parts[path], "factor": float(rate)})
+            swap({self._progress: progress._replace(state=state)})
 
     def __repr__(self) -> str:
         which = ", ".join(f"{f}.{name}" for f, name in self.parameters()) or "no parameters yet"
@@ -587,3 +600,12 @@ def _paths(parameters: Iterable[Parameter]) -> dict[Parameter, str]:
 
 def _key_of(parameter: Parameter, parameters: list[Parameter]) -> tuple[str, str]:
     return next(key for key, p in _by_name([*parameters, parameter]).items() if p is parameter)
+
+
+def _put_back_all(
+    after: Mapping[Any, Any], before: Mapping[Any, Any], around: Mapping[Parameter, Any]
+) -> Mapping[Any, Any]:
+    """A state with some entries of parameters as they were before."""
+    for p, entries in around.items():
+        after = put_back(after, kept_of(before, p), p, entries)
+    return after

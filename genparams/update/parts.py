@@ -1,8 +1,7 @@
 """The parts of a checkpoint: what is saved of each kind, and how it is loaded at once.
 
 Loading is in two steps. The first finds every difference and every value that means nothing, and
-prepares what is new aside. The second is a list of changes, each by one function of C, which
-`load_checkpoint` makes in one call.
+prepares what is new aside. The second makes everything new current, in one call of C.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from genparams.errors import GenParamsError, InvalidValue, UnknownFunction
-from genparams.params import Parameter, ParamStore, Real, changes
+from genparams.memory import Changes
+from genparams.params import Parameter, ParamStore, Real
 from genparams.update.archive import Arrays, Form
 from genparams.update.param_update import ParamUpdate, Template
 from genparams.update.targets import store_of
 
-Swap = Callable[[], Any]
-"""One change of one object, made by a function of C."""
+Call = Callable[[], Any]
+"""A call of a function of C, which changes one object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +32,17 @@ class Kind:
         described: What is wrong with a description and the names of its arrays, a sentence each.
         mismatches: From a part, a description and the forms of its arrays to the differences.
         meaning: From a part, a description and its arrays to what is wrong with the values.
-        swaps: From the same to the changes that load the part.
+        changes: From the same to the next records of its memory, which `swap` makes current.
+        calls: From the same to calls of functions of C that load the part. An object with a state
+            of its own has neither, and loads itself.
     """
 
     saved: Callable[[Any], tuple[dict[str, Any], Arrays]]
     described: Callable[[dict[str, Any], set[str]], list[str]]
     mismatches: Callable[[Any, dict[str, Any], dict[str, Form]], list[str]]
     meaning: Callable[[Any, dict[str, Any], Arrays], list[str]]
-    swaps: Callable[[Any, dict[str, Any], Arrays], list[Swap]]
+    changes: Callable[[Any, dict[str, Any], Arrays], Changes] = lambda *part: {}
+    calls: Callable[[Any, dict[str, Any], Arrays], list[Call]] = lambda *part: []
 
 
 def kind_of(part: Any, name: str) -> tuple[str, Any]:
@@ -191,34 +194,18 @@ def _agree(a: np.ndarray, b: np.ndarray, dtype: np.dtype) -> Any:
     return np.abs(a - b) <= share * np.abs(b) + 1e4 * np.finfo(dtype).eps * largest
 
 
-def _store_swaps(store: ParamStore, saved: dict[str, Any], arrays: Arrays) -> list[Swap]:
-    found: list[Swap] = [
-        partial(object.__setattr__, store, "_packed", -1),
-        partial(object.__setattr__, changes, "count", changes.count + 1),
-    ]
-    for name, p in store.items():
+def _store_changes(store: ParamStore, saved: dict[str, Any], arrays: Arrays) -> Changes:
+    entries = {}
+    for name in store:
         theta, value, grad = (arrays[f"{what}/{name}"] for what in _OF_PARAMETER)
-        at = _kept(theta, p.dtype)
-        new = {
-            "buffer": None,
-            "_theta": at,
-            "_value": at if isinstance(p.constraint, Real) else _kept(value, p.dtype),
-            "_grad": np.array(grad, p.dtype) if grad.ndim else float(grad),
-            "accumulated": saved["parameters"][name]["accumulated"],
-            "fault": None,
-            "frozen": saved["parameters"][name]["frozen"],
+        described = saved["parameters"][name]
+        entries[name] = {
+            "theta": theta,
+            "value": value,
+            "grad": grad if described["accumulated"] else None,
+            "frozen": described["frozen"],
         }
-        found += [partial(object.__setattr__, p, *item) for item in new.items()]
-    return found
-
-
-def _kept(array: np.ndarray, dtype: np.dtype) -> Any:
-    """Numbers as a parameter keeps them: a float, or an array that cannot be written to."""
-    if array.ndim == 0:
-        return float(array)
-    kept = np.array(array, dtype)
-    kept.setflags(write=False)
-    return kept
+    return store.restored(entries)
 
 
 # --- Updates
@@ -254,9 +241,8 @@ def _update_meaning(part: _Stateful, saved: dict[str, Any], arrays: Arrays) -> l
     return part.update.differences(arrays, part.template)
 
 
-def _update_swaps(part: _Stateful, saved: dict[str, Any], arrays: Arrays) -> list[Swap]:
-    new = part.update.restored(arrays, part.template)
-    return [partial(vars(part.update).update, new)]
+def _update_changes(part: _Stateful, saved: dict[str, Any], arrays: Arrays) -> Changes:
+    return part.update.restored(arrays, part.template)
 
 
 # --- Objects with a state of their own
@@ -311,10 +297,6 @@ def _loosely(form: Form) -> Form:
 
 def _state_meaning(own: Own, saved: dict[str, Any], arrays: Arrays) -> list[str]:
     return []  # that is for the object to say
-
-
-def _state_swaps(own: Own, saved: dict[str, Any], arrays: Arrays) -> list[Swap]:
-    return []  # it loads itself
 
 
 # --- Generators
@@ -381,23 +363,29 @@ def _alike(found: Any, here: Any) -> bool:
     return not isinstance(here, int) or found >= 0
 
 
-def _generator_swaps(
+def _generator_calls(
     part: np.random.Generator, saved: dict[str, Any], arrays: Arrays
-) -> list[Swap]:
+) -> list[Call]:
     return [partial(setattr, part.bit_generator, "state", saved["state"])]
 
 
 KINDS = {
-    "store": Kind(_saved_store, _described_store, _store_mismatches, _store_meaning, _store_swaps),
-    "update": Kind(
-        _saved_update, _described_update, _update_mismatches, _update_meaning, _update_swaps
+    "store": Kind(
+        _saved_store, _described_store, _store_mismatches, _store_meaning, changes=_store_changes
     ),
-    "state": Kind(_saved_state, _described_state, _state_mismatches, _state_meaning, _state_swaps),
+    "update": Kind(
+        _saved_update,
+        _described_update,
+        _update_mismatches,
+        _update_meaning,
+        changes=_update_changes,
+    ),
+    "state": Kind(_saved_state, _described_state, _state_mismatches, _state_meaning),
     "generator": Kind(
         _saved_generator,
         _described_generator,
         _generator_mismatches,
         _generator_meaning,
-        _generator_swaps,
+        calls=_generator_calls,
     ),
 }

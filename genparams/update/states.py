@@ -16,6 +16,22 @@ def joined(old: Any, new: Any) -> Any:
     return {**new, **{k: joined(v, new[k]) if k in new else v for k, v in old.items()}}
 
 
+def replaced(state: Mapping[str, Any], path: tuple[str, ...], part: Any) -> dict[str, Any]:
+    """A nested state with another part at a path."""
+    if not path:
+        return part
+    return {**state, path[0]: replaced(state[path[0]], path[1:], part)}
+
+
+def entered(
+    state: Mapping[str, Any], path: tuple[str, ...], entries: Mapping[str, Mapping[Any, Any]]
+) -> dict[str, Any]:
+    """A nested state with entries by parameter, by the name of a field, set at a path."""
+    if path:
+        return {**state, path[0]: entered(state[path[0]], path[1:], entries)}
+    return {**state, **{name: {**state[name], **new} for name, new in entries.items()}}
+
+
 def kept_of(state: Mapping[Any, Any], parameter: Parameter) -> dict[Any, Any]:
     """Copies of the arrays that a state keeps for a parameter, entry by entry."""
     found: dict[Any, Any] = {}
@@ -40,12 +56,14 @@ def put_back(
     return made
 
 
-def settable(state: Mapping[Any, Any], path: str = "") -> list[tuple[str, dict[str, float]]]:
+def settable(
+    state: Mapping[Any, Any], path: tuple[str, ...] = ()
+) -> dict[tuple[str, ...], Mapping[str, Any]]:
     """The parts of a state that hold a factor, by path."""
-    found: list[tuple[str, Any]] = [(path.rstrip("/"), state)] if "factor" in state else []
+    found: dict[tuple[str, ...], Mapping[str, Any]] = {path: state} if "factor" in state else {}
     for key, value in state.items():
         if isinstance(key, str) and isinstance(value, Mapping):
-            found += settable(value, f"{path}{key}/")
+            found.update(settable(value, (*path, key)))
     return found
 
 

@@ -37,10 +37,8 @@ class Targets:
             raise UpdateError(
                 "an update needs parameters: ParamUpdate(rule, f), or ParamUpdate(rule, f=['a'])"
             )
-        self._found: list[Parameter] = []
-        self._frozen: list[bool] = []
-        self._looked_at = -1
-        self._seen: list[int] | None = None
+        # what was found, which of it was frozen, and when: replaced as one
+        self._latest: tuple[list[Parameter], list[bool], int, list[int] | None] = [], [], -1, None
 
     def _name(self, owner: Any, names: Iterable[str]) -> None:
         owner = named(owner) if isinstance(owner, str) else owner
@@ -77,13 +75,14 @@ class Targets:
     def parameters(self) -> list[Parameter]:
         """Every parameter meant, frozen or not: the same list as long as nothing has changed."""
         seen = [len(whole.seen) for whole in self._wholes] if self._callees else None
-        if changes.count != self._looked_at or seen != self._seen:
-            self._looked_at, self._seen = changes.count, seen
-            found = self._look()
-            frozen = [p.frozen for p in found]
-            if (found, frozen) != (self._found, self._frozen):
-                self._found, self._frozen = found, frozen
-        return self._found
+        found, frozen, looked_at, seen_then = self._latest
+        if changes.count != looked_at or seen != seen_then:
+            count, now = changes.count, self._look()
+            frozen_now = [p.frozen for p in now]
+            if (now, frozen_now) != (found, frozen):
+                found, frozen = now, frozen_now
+            self._latest = found, frozen, count, seen
+        return found
 
     def _look(self) -> list[Parameter]:
         wanted: dict[tuple[ParamStore, str], None] = {}
@@ -96,7 +95,7 @@ class Targets:
 
     def why_none(self) -> str:
         """The end of a sentence that says why no parameter can be moved."""
-        if self._found:
+        if self._latest[0]:
             return "all of its parameters are frozen"
         seen = {store.owner for whole in self._wholes for store, _ in _seen_by(whole)}
         if seen:

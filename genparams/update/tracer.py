@@ -83,7 +83,7 @@ class GradientTracer:
         """Write down what happens inside."""
         before = []
         for (function, name), p in parameters.items():
-            g = p.gathered_grad() if given is None else given[p]
+            g = p.grad if given is None else given[p]
             bad = int(np.sum(~np.isfinite(g)))
             fault = p.fault if given is None and bad else None
             before.append((function, name, p, p.coordinates, norm(g), bad, fault))

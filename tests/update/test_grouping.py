@@ -231,10 +231,11 @@ def test_the_formulas_of_a_parameter_do_what_apply_does(name, key):
         fields += [np.ravel(at[f][key]).copy() for f in piece.fields]
     code = kernel(tuple(piece for _, piece in pieces), False)
     f, scratch = code.over_arrays
-    moved = np.ravel(THETA[key]).astype(float).copy()
-    space = [np.empty_like(moved) for _ in range(scratch)]
-    f(moved, np.ravel(G[key]).copy(), *fields, *space, *code.folded(*constants))
-    np.testing.assert_allclose(moved, np.ravel(THETA[key] + directions[key]), rtol=1e-14)
+    start = np.ravel(THETA[key]).astype(float)
+    new = [np.empty_like(start) for _ in [start, *fields]]
+    space = [np.empty_like(start) for _ in range(scratch)]
+    f(start, np.ravel(G[key]).copy(), *fields, *new, *space, *code.folded(*constants))
+    np.testing.assert_allclose(new[0], np.ravel(THETA[key] + directions[key]), rtol=1e-14)
 
 
 def test_the_formulas_for_no_key_are_those_for_all():

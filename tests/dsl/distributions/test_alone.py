@@ -230,6 +230,13 @@ def test_a_distribution_says_why_a_value_is_impossible(call, x, said):
     assert call.fn.why_impossible(x, call.fn.operands(call.args)) == said
 
 
+def _with_inf(x):
+    """A value with its last entry infinite."""
+    bad = np.array(x, dtype=float)
+    bad.flat[-1] = -math.inf
+    return bad
+
+
 @every
 def test_every_distribution_says_why_and_its_support(name):
     make, args, x = ALL[name]
@@ -238,9 +245,7 @@ def test_every_distribution_says_why_and_its_support(name):
     assert isinstance(call.fn.support, str)
     if type(x) is str:
         return
-    bad = tuple(np.float64(-math.inf) for _ in x) if type(x) is tuple else np.array(x, dtype=float)
-    if type(x) is not tuple:
-        bad.flat[-1] = -math.inf
+    bad = tuple(np.float64(-math.inf) for _ in x) if type(x) is tuple else _with_inf(x)
     said = call.fn.why_impossible(bad, operands)
     assert "inf" in said
     assert "support" in said
