@@ -256,7 +256,7 @@ class NonFiniteGradient(UpdateError):
         super().__init__(
             f"the gradient of {function}'s parameter {parameter!r} is not finite at step "
             f"{step}{where}. "
-            "Nothing was changed: zero the accumulators, then lower the step size or mend the model"
+            "Nothing was changed: zero the accumulators, then lower the step size or fix the model"
         )
 
 

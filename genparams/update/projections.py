@@ -208,7 +208,7 @@ def _finite(function: str, name: str, x: Any) -> Array:
         first = tuple(np.argwhere(~finite)[0].tolist())
         raise InvalidValue(
             f"{function}: {name} must be finite, got {found[first]}{_place(first)}; nothing is "
-            "nearest to it, so mend the step that made it"
+            "nearest to it, so fix the step that made it"
         )
     return found
 
