@@ -187,7 +187,7 @@ class Run:
                 holders.discard(self)
                 if not holders:
                     store = parameter.store
-                    if parameter.name in store and store[parameter.name] is parameter:
+                    if store.holds(parameter):
                         store.discard(parameter.name)
                     _undecided.pop(parameter, None)
 
