@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
 from dataclasses import dataclass
 from itertools import starmap
-from operator import call, setitem
+from operator import call, getitem, setitem
 from typing import Any, Protocol
 
 import numpy as np
@@ -33,7 +33,7 @@ from genparams.errors import (
     nearest,
 )
 from genparams.keywords import answering, explained
-from genparams.memory import Arrays, Changes, Edit, Floats, aside, swap
+from genparams.memory import Arrays, Cell, Changes, Edit, Floats, aside, swap
 from genparams.tree import brief, html_tree, offence
 from genparams.types import Constraint
 
@@ -66,14 +66,9 @@ lock = threading.RLock()
 """Held for the moment in which gradients are added or parameters are moved."""
 
 
-class _Changes:
-    """Counts what was initialised, forgotten, frozen or thawed, in any store."""
-
-    __slots__ = ("count",)
-
-
-changes = _Changes()
-changes.count = 0
+census = Cell(object())
+"""Has another record whenever parameters were initialised, forgotten, frozen or thawed, in any
+store: who has looked for parameters before looks again."""
 
 DOUBLE = np.dtype(np.float64)
 LARGE = 1 << 15
@@ -83,15 +78,30 @@ LARGE = 1 << 15
 class Parameter:
     """One trainable parameter: value, constraint, gradient accumulator and whether it is frozen."""
 
-    __slots__ = ("_at", "constraint", "dtype", "name", "shape", "store", "value_shape")
+    __slots__ = (
+        "_at",
+        "constraint",
+        "dtype",
+        "is_declared",
+        "is_stated",
+        "name",
+        "shape",
+        "store",
+        "value_shape",
+    )
 
     shape: tuple[int, ...]
     """The shape of the unconstrained coordinates, which is the shape of the gradient."""
+    is_declared: bool
+    """Whether a run gave it its first value."""
+    is_stated: bool
+    """Whether its constraint was given to `init`, and not by a model."""
 
     def __init__(self, name: str, value: Any, constraint: Constraint, store: "ParamStore"):
         if not isinstance(name, str):
             raise InvalidValue(f"a parameter's name is a string and comes first, got {brief(name)}")
-        if not hasattr(constraint, "coordinates") or isinstance(constraint, type):
+        bijects = all(callable(getattr(constraint, f, None)) for f in ("natural", "coordinates"))
+        if not bijects or isinstance(constraint, type):
             raise ConstraintError(
                 f"the constraint of parameter {name!r} is one such as positive or interval(0, 1), "
                 f"got {brief(constraint)}"
@@ -99,11 +109,15 @@ class Parameter:
         self.name = name
         self.store = store
         self.constraint = constraint
+        self.is_declared = False
+        self.is_stated = False
         numbers = _numbers(value, f"parameter {name!r}")
         self.dtype = numbers.dtype
         self.value_shape = numbers.shape
         edit = self._edit_to(numbers)
         self.shape = np.shape(edit["theta"])
+        if type(constraint).__module__.partition(".")[0] != "genparams":
+            self._refuse_unsound(numbers, np.array(edit["theta"], self.dtype))
         self._keep({**edit, **_EMPTY, "frozen": False})
 
     def _keep(self, entry: Edit) -> None:
@@ -115,16 +129,21 @@ class Parameter:
         memory, i = self._at
         return memory.entry(i)
 
-    def __getstate__(self) -> tuple[None, dict[str, Any]]:
-        named = [name for name in self.__slots__ if name != "_at"]
+    def __reduce__(self) -> Any:
+        """One of a store is pickled with its store, so that all are of the same moment."""
         with lock:
-            return None, {**{name: getattr(self, name) for name in named}, "entry": self._entry()}
+            if self.store.holds(self):
+                return getitem, (self.store, self.name)
+            return _loose, (self._saved(), self.store)
 
-    def __setstate__(self, state: tuple[None, dict[str, Any]]) -> None:
-        entry = state[1].pop("entry")
-        for name, value in state[1].items():
-            setattr(self, name, value)
-        self._keep({**entry, "value": _locked(entry["value"])})
+    def __copy__(self) -> "Parameter":
+        with lock:
+            return _loose(self._saved(), self.store)
+
+    def _saved(self) -> dict[str, Any]:
+        """All that it is but for its store; hold the lock."""
+        named = [name for name in self.__slots__ if name not in ("_at", "store")]
+        return {**{name: getattr(self, name) for name in named}, "entry": self._entry()}
 
     # --- Reading
 
@@ -228,17 +247,50 @@ class Parameter:
             theta = self.constraint.coordinates(value)
         except ConstraintError as error:
             raise ConstraintError(f"parameter {self.name!r}: {error}") from None
+        if np.asarray(theta).dtype.kind not in "fiub":
+            raise ConstraintError(
+                f"the coordinates that {self.constraint!r} gives for parameter {self.name!r} must "
+                f"be real numbers, got {brief(theta)}"
+            )
         theta = _plain(np.asarray(theta, self.dtype))
         return {"theta": theta, "value": self._entry_of(_plain(value))}
+
+    def _refuse_unsound(self, value: np.ndarray, theta: np.ndarray) -> None:
+        """Refuse a user's constraint that does not lead from a value to coordinates and back."""
+
+        def shown(a: np.ndarray) -> str:
+            return brief(a if a.ndim else float(a))
+
+        given = theta.copy()
+        with np.errstate(all="ignore"):
+            back = np.asarray(self.constraint.natural(given if given.ndim else float(given)))
+        scale = np.max(np.abs(value), initial=0.0)
+        wrong = ""
+        if not np.all(np.isfinite(theta)):
+            wrong = f"coordinates({shown(value)}) is {shown(theta)}, which is not finite"
+        elif not np.array_equal(given, theta):
+            wrong = "natural(theta) changes theta, which must stay as it is"
+        elif back.shape != value.shape or back.dtype.kind != "f":
+            wrong = (
+                f"natural(coordinates(value)) has shape {back.shape} and dtype {back.dtype}, "
+                f"expected {value.shape} and a type of floats"
+            )
+        elif not np.all(np.abs(back - value) <= 1e-3 * scale):
+            wrong = f"natural(coordinates({shown(value)})) is {shown(back)}"
+        if wrong:
+            raise ConstraintError(
+                f"{self.constraint!r} of parameter {self.name!r} is no constraint: {wrong}; "
+                "natural and coordinates must be inverse to each other"
+            )
 
     def _entry_of(self, value: Any) -> Any:
         """A value as the memory keeps it: no array where the coordinates are the value."""
         is_real = isinstance(self.constraint, Real) and type(value) is not float
         return None if is_real else _locked(value)
 
-    def _edit(self, edit: Edit) -> None:
+    def _edit(self, edit: Edit, changes: Changes | None = None) -> None:
         with lock:
-            swap(edited({self: edit}))
+            swap(edited({self: edit}, changes))
 
     def natural(self, theta: Any) -> Any:
         """The value at some coordinates: of its type, and inside the constraint to the last bit."""
@@ -249,6 +301,8 @@ class Parameter:
         value = self.constraint.natural(theta)
         if type(value) is np.float64:
             return float(value)
+        if isinstance(value, np.ndarray) and (value is theta or value.base is not None):
+            value = value.copy()  # a view of numbers that the next step may write to
         return _plain(np.asarray(value, self.dtype)) if type(value) is not float else value
 
     def moved(self, theta: Any) -> dict[str, Any]:
@@ -344,19 +398,27 @@ class Parameter:
 
     def freeze(self) -> None:
         """Keep updates from moving it."""
-        with lock:
-            changes.count += 1
-            self._edit({"frozen": True})
+        self._edit({"frozen": True}, {census: object()})
 
     def thaw(self) -> None:
         """Let updates move it again."""
-        with lock:
-            changes.count += 1
-            self._edit({"frozen": False})
+        self._edit({"frozen": False}, {census: object()})
 
     def __repr__(self) -> str:
         kind = "" if self.constraint == real else f", constraint={self.constraint!r}"
         return f"Parameter({self.name!r}, {self.value!r}{kind}{', frozen' if self.frozen else ''})"
+
+
+def _loose(saved: Mapping[str, Any], store: "ParamStore") -> Parameter:
+    """A parameter as it was saved, which is of a store and not in it."""
+    parameter = Parameter.__new__(Parameter)
+    parameter.store = store
+    for name, value in saved.items():
+        if name != "entry":
+            setattr(parameter, name, value)
+    entry = saved["entry"]
+    parameter._keep({**entry, "value": _locked(entry["value"])})
+    return parameter
 
 
 _EMPTY: dict[str, Any] = {"grad": None, "fault": None}
@@ -477,10 +539,6 @@ class ParamStore:
     version: int
     _packed: int
     _parameters: dict[str, Parameter]
-    _stated: set[str]
-    """The names of parameters whose constraint `init` was given."""
-    declared: dict[str, tuple[int, ...]]
-    """The shapes of the first values that a run declared, where `init` gave none since."""
 
     def __init__(self, values: Mapping[str, Any] | None = None, /, **named: Any):
         if values is not None and not isinstance(values, Mapping):
@@ -489,8 +547,6 @@ class ParamStore:
             )
         self.owner = ""
         self.source = None
-        self._stated = set()
-        self.declared = {}
         self.version = 0  # counts what was initialised or forgotten
         self._packed = -1  # the version at which arrays were last laid side by side
         self._parameters = {}
@@ -511,11 +567,10 @@ class ParamStore:
         """
         with lock:
             meant = self._constraint_of(name) if constraint is None else constraint
-            parameter = self.add(Parameter(name, value, meant, self))
-            self.declared.pop(name, None)
-            if constraint is not None:
-                self._stated.add(name)
-        return parameter
+            parameter = Parameter(name, value, meant, self)
+            known = self._parameters.get(name)
+            parameter.is_stated = constraint is not None or (known is not None and known.is_stated)
+            return self.add(parameter)
 
     def _constraint_of(self, name: Any) -> Constraint:
         """The constraint of a parameter that is given a value alone."""
@@ -541,8 +596,14 @@ class ParamStore:
         known = self._parameters.get(name)
         if known is None:
             return self.add(Parameter(name, value, constraint or real, self))
-        if constraint not in (None, known.constraint) and name not in self._stated:
+        if constraint not in (None, known.constraint) and not known.is_stated:
             of = self.owner or "theta"
+            if repr(constraint) == repr(known.constraint):
+                raise ConstraintError(
+                    f"the model declares parameter {name!r} of {of} with another "
+                    f"{constraint!r} each time, and these are not equal; make the constraint once, "
+                    f"outside the function, or give {type(constraint).__name__} an __eq__"
+                )
             raise ConstraintError(
                 f"parameter {name!r} of {of} has the constraint {known.constraint!r} and its model "
                 f"declares {constraint!r}; write init_param({of}, {name!r}, value, "
@@ -556,11 +617,11 @@ class ParamStore:
         Raises:
             ShapeError: it is not.
         """
-        known = self.declared.get(name, shape)
-        if known != shape:
+        known = self._parameters[name]
+        if known.is_declared and known.value_shape != shape:
             of = self.owner or "theta"
             raise ShapeError(
-                f"parameter {name!r} of {of} has shape {known} since its first run, and its value "
+                f"parameter {name!r} of {of} has shape {known.value_shape} since its first run, and its value "
                 f"in the model has shape {shape} here; write init_param({of}, {name!r}, value) to "
                 "start it again"
             )
@@ -576,9 +637,9 @@ class ParamStore:
         return known
 
     def _changed(self) -> None:
-        """Count a change, before it is made: who has looked before looks again."""
+        """Note a change, before it is made."""
         self.version += 1
-        changes.count += 1
+        swap({census: object()})
 
     def pack(self) -> None:
         """Lay small parameters side by side, so that an update moves them at once."""
@@ -606,8 +667,8 @@ class ParamStore:
         Raises:
             UnknownParameter, ShapeError, InvalidValue, ConstraintError: nothing is changed.
         """
-        changes.count += 1  # as `_changed`
-        return edited({self[name]: _restored(self[name], edit) for name, edit in saved.items()})
+        edits = {self[name]: _restored(self[name], edit) for name, edit in saved.items()}
+        return edited(edits, {census: object()})
 
     def restore(self, saved: Mapping[str, Edit]) -> None:
         """Restore parameters as `restored` says: all, or none if it raises."""
@@ -615,16 +676,24 @@ class ParamStore:
             swap(self.restored(saved))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_packed": -1, "source": None}
+        with lock:  # parameters of the same moment
+            saved = {name: p._saved() for name, p in self._parameters.items()}
+            return {**vars(self), "_packed": -1, "source": None, "_parameters": saved}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        saved = state["_parameters"]
+        vars(self).update(state, _parameters={k: _loose(p, self) for k, p in saved.items()})
 
     def discard(self, name: str) -> None:
         """Forget a parameter, if it is there."""
         with lock:
             if name in self._parameters:
-                self.declared.pop(name, None)
                 self._changed()
-                self._stated.discard(name)
                 del self._parameters[name]
+
+    def holds(self, parameter: Parameter) -> bool:
+        """Whether a parameter is here, and was not initialised anew or forgotten since."""
+        return self._parameters.get(parameter.name) is parameter
 
     def lookup(self, name: str) -> Parameter:
         """The parameter of that name, for a running model.
@@ -673,7 +742,7 @@ class ParamStore:
         return name in self._parameters
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._parameters)
+        return iter([*self._parameters])  # another thread may add to them
 
     def __len__(self) -> int:
         return len(self._parameters)
@@ -682,28 +751,31 @@ class ParamStore:
         """Whether both hold the same parameters with the same values; gradients do not count."""
         if not isinstance(other, ParamStore):
             return NotImplemented
-        return self is other or (
-            self._parameters.keys() == other._parameters.keys()
-            and all(p.same_as(other[name]) for name, p in self._parameters.items())
-        )
+        with lock:
+            return self is other or (
+                self._parameters.keys() == other._parameters.keys()
+                and all(p.same_as(other[name]) for name, p in self._parameters.items())
+            )
 
     def __hash__(self) -> int:
         return id(self)  # it changes: as a key it is itself, whatever it holds
 
     def items(self) -> ItemsView[str, Parameter]:
-        """Names and parameters, in the order in which they were initialised."""
-        return self._parameters.items()
+        """Names and parameters now, in the order in which they were initialised."""
+        return self._parameters.copy().items()
 
     def values(self) -> ValuesView[Parameter]:
-        """Parameters, in the order in which they were initialised."""
-        return self._parameters.values()
+        """Parameters now, in the order in which they were initialised."""
+        return self._parameters.copy().values()
 
     def __repr__(self) -> str:
-        lines = "".join(f"\n  {p!r}{_waiting(p)}" for p in self._parameters.values())
+        with lock:
+            lines = "".join(f"\n  {p!r}{_waiting(p)}" for p in self._parameters.values())
         return f"ParamStore({self.owner or 'theta'}:{lines or ' no parameters'})"
 
     def _repr_html_(self) -> str:
-        entries = {name: _described(p) for name, p in self._parameters.items()}
+        with lock:
+            entries = {name: _described(p) for name, p in self._parameters.items()}
         return html_tree(f"ParamStore({self.owner or 'theta'})", entries)
 
 

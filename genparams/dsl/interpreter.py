@@ -205,7 +205,7 @@ class Run:
                 holders.discard(self)
                 if not holders:
                     store = parameter.store
-                    if parameter.name in store and store[parameter.name] is parameter:
+                    if store.holds(parameter):
                         store.discard(parameter.name)
                     _undecided.pop(parameter, None)
 
@@ -301,7 +301,7 @@ class Run:
             ShapeError: a run declared it with another shape.
         """
         store = self.function.params
-        if type(init) is np.ndarray:
+        if type(init) is np.ndarray and name in store:
             store.refuse_other_shape(name, init.shape)
         if constraint is None and name in store and not _undecided:
             return
@@ -310,10 +310,10 @@ class Run:
                 self._hold(store.declare(name, init, constraint))
                 return
             parameter = Parameter(name, init, constraint or real, store)
+            parameter.is_declared = True
             self.held[parameter] = None
             _undecided[parameter] = {self}
             store.add(parameter)
-            store.declared[name] = np.shape(init)
 
     def _claim(self, address: Address, length: int) -> None:
         """Refuse an address that is taken, or lies below or above one that is.

@@ -109,16 +109,21 @@ def _replace(path: Path, arrays: Arrays) -> None:
 
 def _write_archive(file: IO[bytes], arrays: Arrays) -> None:
     members = [f"{name}.npy" for name in arrays]
+    if cut := [name for name in arrays if "\0" in name]:
+        raise InvalidValue(f"an archive cannot hold the name {cut[0]!r}, which has a zero in it")
+    archive = zipfile.ZipFile(file, "w")
     try:
-        with zipfile.ZipFile(file, "w") as archive:
-            for member, array in zip(members, arrays.values(), strict=True):
-                with archive.open(member, "w", force_zip64=True) as at:
-                    np.lib.format.write_array(at, array, version=(1, 0), allow_pickle=False)
-            if archive.namelist() != members:  # as when a name has a zero in it
-                raise ValueError("an archive cannot hold some of them as they are")
-            archive.comment = b"0" * _DIGEST
+        for member, array in zip(members, arrays.values(), strict=True):
+            with archive.open(member, "w", force_zip64=True) as at:
+                np.lib.format.write_array(at, array, version=(1, 0), allow_pickle=False)
+        if archive.namelist() != members:
+            raise ValueError("an archive cannot hold some of them as they are")
+        archive.comment = b"0" * _DIGEST
+        archive.close()
     except (ValueError, struct.error) as error:
         raise InvalidValue(f"the names of parts and parameters cannot be saved: {error}") from None
+    finally:
+        archive.fp = None  # after an error it is not closed, which would raise another error
     digest = _digest(file)
     file.seek(-_DIGEST, os.SEEK_END)
     file.write(digest)
@@ -260,7 +265,8 @@ def opened(path: Path) -> Iterator[File]:
     except (FileNotFoundError, GenParamsError):
         raise
     except Exception as error:  # of zipfile, zlib, numpy, json: a damaged file is all of these
-        raise CheckpointError(f"{path} is not a checkpoint, or is damaged: {error!r}") from None
+        what = f"{type(error).__name__}: {str(error)[:200]}"
+        raise CheckpointError(f"{path} is not a checkpoint, or is damaged: {what}") from None
 
 
 def _parsed(text: bytes) -> Any:

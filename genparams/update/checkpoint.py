@@ -51,8 +51,11 @@ def save_checkpoint(
     with lock:
         for name, part in parts.items():
             kind, part = kind_of(part, name)
-            if "/" in name:
-                raise InvalidValue(f"the name of a part has no '/', got {name!r}")
+            if "/" in name or name == "partial":
+                raise InvalidValue(
+                    "a part has a name without '/', which is not 'partial', the option of "
+                    f"load_checkpoint; got {name!r}"
+                )
             description, mine = KINDS[kind].saved(part)
             _refuse_unsound(name, KINDS[kind].meaning(part, description, mine))
             described[name] = {**description, "kind": kind}
@@ -115,6 +118,8 @@ def load_checkpoint(
     If it raises, also for Ctrl-C, nothing has changed, or everything has. The one exception is an
     object whose own `load_state_dict` raises half-way: it is given its state from before again.
     """
+    if not isinstance(partial, bool):
+        raise InvalidValue(f"partial is True or False, got {partial!r}")
     with lock:
         given = {name: kind_of(part, name) for name, part in parts.items()}
         with opened(_path(path)) as file:

@@ -221,8 +221,8 @@ def _record(
         else:
             grad, fault = grad[:], fault[:]
             for run in runs:
-                for p in run.parameters:
-                    grad[p._at[1]] = fault[p._at[1]] = None
+                for i in run.indices:
+                    grad[i] = fault[i] = None
     return ArraysNow(theta, now.slope, value, grad, fault, now.frozen)
 
 

@@ -32,6 +32,7 @@ from genparams.update.rule import (
     ranges_of,
     remembered,
     stateless,
+    typed_like,
 )
 from genparams.update.scaling import scale_by_schedule
 from genparams.update.settings import Kind, number
@@ -223,7 +224,8 @@ def accumulate(rule: Rule, k: int, mean: bool = True) -> Rule:
 
     def apply(g: Tree, state: State, theta: Tree) -> tuple[dict[Any, Any], State]:
         given = {**state["given"], **{key: state["given"][key] + 1 for key in g}}
-        total = {**state["total"], **{key: state["total"][key] + d for key, d in g.items()}}
+        total = dict(state["total"])
+        total.update({key: typed_like(total[key], total[key] + d) for key, d in g.items()})
         after = {**state, "calls": state["calls"] + 1, "given": given, "total": total}
         directions = {key: filled_like(d, 0.0) for key, d in g.items()}
         if after["calls"] == k:

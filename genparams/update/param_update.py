@@ -38,6 +38,7 @@ from genparams.update.states import (
     put_back,
     replaced,
     settable,
+    without,
 )
 from genparams.update.targets import Targets
 from genparams.update.tracer import GradientTracer
@@ -145,7 +146,7 @@ class ParamUpdate:
             raise InvalidValue(f"tracer is a GradientTracer(), got {tracer!r}")
         found = Targets([*targets, by_name] if by_name else targets, callees)
         self._bind(rule, found, minimize, on_nonfinite, tracer)
-        waiting = [p for p in self._targets.parameters() if p.accumulated and not p.frozen]
+        waiting = [p for p in self.covers() if p.accumulated and not p.frozen]
         if waiting:
             warnings.warn(
                 f"gradients from before this update was made wait at {_listed(waiting)}, and its "
@@ -223,7 +224,7 @@ class ParamUpdate:
         warnings.warn(
             f"gradients wait at {_listed(left)}, which the runs read and no update moves; write "
             "ParamUpdate(..., callees=True) to train them, or freeze them: "
-            f"f.params[{left[0].name!r}].freeze()",
+            f"{left[0].store.owner or 'f'}.params[{left[0].name!r}].freeze()",
             UntrainedParameter,
             stacklevel=4,
         )
@@ -256,7 +257,8 @@ class ParamUpdate:
 
     def covers(self) -> list[Parameter]:
         """The parameters of this update, frozen or not."""
-        return self._targets.parameters()
+        with lock:
+            return self._targets.parameters()
 
     # --- Taking a step
 
@@ -460,6 +462,9 @@ class ParamUpdate:
             return progress
         state = joined(progress.whole(), self._chain.init(fresh))
         known = progress.known.union(fresh)
+        gone = {p for p in known if not p.store.holds(p)}
+        if gone:
+            state, known = without(state, gone), known - gone
         return progress._replace(state=state, known=known, engine=None)
 
     def _whole_state(self) -> dict[Any, Any]:

@@ -233,7 +233,7 @@ def elementwise(
             found = [float(v) for v in found] if type(d) is float else found
             directions[k], *new = found
             for f, v in zip(kept, new, strict=True):
-                after[f][k] = v
+                after[f][k] = typed_like(state[f][k], v)
         return directions, after
 
     return Rule(
@@ -244,6 +244,12 @@ def elementwise(
 def filled_like(x: Any, start: float, dtype: Any = None) -> Any:
     """A float, or an array of the shape of x, full of one number."""
     return float(start) if type(x) is float else np.full_like(x, start, dtype)
+
+
+def typed_like(old: Any, new: Any) -> Any:
+    """What follows an array in a state, in its type: a rule before may work in another one."""
+    arrays = isinstance(old, np.ndarray) and isinstance(new, np.ndarray)
+    return new.astype(old.dtype, copy=False) if arrays else new
 
 
 def _cast(x: Any, dtype: Any) -> Any:

@@ -202,9 +202,11 @@ class Run:
         "_constrained",
         "_dtype",
         "_is_mixed",
+        "_parts",
         "_pool",
         "_widest",
         "group",
+        "indices",
         "memory",
         "parameters",
         "place",
@@ -215,9 +217,18 @@ class Run:
         memory = parameters[0]._at[0]
         assert isinstance(memory, Arrays)
         self.memory = memory
-        begin, end = (memory.places[p._at[1]] for p in (parameters[0], parameters[-1]))
-        self.place = slice(begin.start, end.stop)
-        self._constrained = [p for p in parameters if type(p.constraint) is not Real]
+        self.indices = [p._at[1] for p in parameters]  # where they were when the engine was made
+        begin, end = memory.places[self.indices[0]].start, memory.places[self.indices[-1]].stop
+        self.place = slice(begin, end)
+        self._parts = [
+            (p, slice(memory.places[i].start - begin, memory.places[i].stop - begin), p.shape)
+            for p, i in zip(parameters, self.indices, strict=True)
+        ]
+        self._constrained = [
+            (i, p)
+            for i, p in zip(self.indices, parameters, strict=True)
+            if type(p.constraint) is not Real
+        ]
         self._pool: list[list[np.ndarray]] = []
 
     @property
@@ -249,20 +260,14 @@ class Run:
 
     def split(self, flat: np.ndarray) -> list[tuple[Parameter, np.ndarray]]:
         """The parts of an array of the run that belong to each parameter."""
-        begin, places, shapes = self.place.start, self.memory.places, self.memory.shapes
-        at = [(p, p._at[1]) for p in self.parameters]
-        return [
-            (p, flat[places[i].start - begin : places[i].stop - begin].reshape(shapes[i]))
-            for p, i in at
-        ]
+        return [(p, flat[place].reshape(shape)) for p, place, shape in self._parts]
 
     def gradient(self, now: ArraysNow, given: Given) -> np.ndarray:
         if given is not None:
             parts = [np.asarray(given[p], now.slope.dtype).ravel() for p in self.parameters]
             return parts[0] if len(parts) == 1 else np.concatenate(parts)
         if None in now.grad:
-            for p in self.parameters:
-                i = p._at[1]
+            for i in self.indices:
                 if not now.grad[i]:
                     now.slope[self.memory.places[i]] = 0.0
         return now.slope[self.place]
@@ -315,7 +320,7 @@ class Run:
         if not self._constrained:
             return fields, []
         parts = dict(self.split(into))
-        return fields, [(p._at[1], landed(p, parts[p])[1]) for p in self._constrained]
+        return fields, [(i, landed(p, parts[p])[1]) for i, p in self._constrained]
 
     def _move(
         self,

@@ -1,6 +1,6 @@
 """The states of rules: dictionaries of dictionaries, down to plain data by parameter."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,15 @@ def joined(old: Any, new: Any) -> Any:
     if not isinstance(old, Mapping) or not isinstance(new, Mapping):
         return old
     return {**new, **{k: joined(v, new[k]) if k in new else v for k, v in old.items()}}
+
+
+def without(state: Mapping[Any, Any], gone: Set[Parameter]) -> dict[Any, Any]:
+    """A state without the entries of some parameters."""
+    return {
+        k: without(v, gone) if isinstance(v, Mapping) else v
+        for k, v in state.items()
+        if k not in gone
+    }
 
 
 def replaced(state: Mapping[str, Any], path: tuple[str, ...], part: Any) -> dict[str, Any]:

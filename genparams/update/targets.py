@@ -6,7 +6,7 @@ from pickle import PicklingError
 from typing import Any
 
 from genparams.errors import NothingAccumulated, UnknownFunction, UpdateError, likely
-from genparams.params import Parameter, ParamStore, changes, labels
+from genparams.params import Parameter, ParamStore, census, labels
 from genparams.registry import named, replaced
 from genparams.tree import brief
 
@@ -38,7 +38,8 @@ class Targets:
                 "an update needs parameters: ParamUpdate(rule, f), or ParamUpdate(rule, f=['a'])"
             )
         # what was found, which of it was frozen, and when: replaced as one
-        self._latest: tuple[list[Parameter], list[bool], int, list[int] | None] = [], [], -1, None
+        self._latest: tuple[list[Parameter], list[bool], Any, list[int] | None]
+        self._latest = [], [], None, None
 
     def _name(self, owner: Any, names: Iterable[str]) -> None:
         owner = named(owner) if isinstance(owner, str) else owner
@@ -90,15 +91,20 @@ class Targets:
         return list(dict.fromkeys(s.owner for s in (*stores, *origins) if replaced(s)))
 
     def parameters(self) -> list[Parameter]:
-        """Every parameter meant, frozen or not: the same list as long as nothing has changed."""
-        seen = [len(whole.seen) for whole in self._wholes] if self._callees else None
+        """Every parameter meant, frozen or not: the same list as long as nothing has changed.
+
+        Hold the lock.
+        """
         found, frozen, looked_at, seen_then = self._latest
-        if changes.count != looked_at or seen != seen_then:
-            count, now = changes.count, self._look()
+        if census.now is looked_at and not self._callees:
+            return found
+        seen = [len(whole.seen) for whole in self._wholes] if self._callees else None
+        if census.now is not looked_at or seen != seen_then:
+            looked_at, now = census.now, self._look()
             frozen_now = [p.frozen for p in now]
             if (now, frozen_now) != (found, frozen):
                 found, frozen = now, frozen_now
-            self._latest = found, frozen, count, seen
+            self._latest = found, frozen, looked_at, seen
         return found
 
     def _look(self) -> list[Parameter]:
@@ -106,7 +112,7 @@ class Targets:
         for whole in self._wholes:
             wanted.update({(store_of(whole), name): None for name in store_of(whole)})
             if self._callees:
-                wanted.update(dict.fromkeys(whole.seen))
+                wanted.update(dict.fromkeys(_seen_by(whole)))
         wanted.update(dict.fromkeys(self._named))
         return [store[name] for store, name in wanted if name in store]
 
