@@ -110,7 +110,9 @@ def _replace(path: Path, arrays: Arrays) -> None:
 def _write_archive(file: IO[bytes], arrays: Arrays) -> None:
     members = [f"{name}.npy" for name in arrays]
     if cut := [name for name in arrays if "\0" in name]:
-        raise InvalidValue(f"an archive cannot hold the name {cut[0]!r}, which has a zero in it")
+        raise InvalidValue(
+            f"the names of parts and parameters cannot be saved: {cut[0]!r} has a zero in it"
+        )
     archive = zipfile.ZipFile(file, "w")
     try:
         for member, array in zip(members, arrays.values(), strict=True):

@@ -53,7 +53,7 @@ def save_checkpoint(
             kind, part = kind_of(part, name)
             if "/" in name or name == "partial":
                 raise InvalidValue(
-                    "a part has a name without '/', which is not 'partial', the option of "
+                    "the name of a part has no '/', and is not 'partial', the option of "
                     f"load_checkpoint; got {name!r}"
                 )
             description, mine = KINDS[kind].saved(part)
