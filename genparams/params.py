@@ -621,9 +621,9 @@ class ParamStore:
         if known.is_declared and known.value_shape != shape:
             of = self.owner or "theta"
             raise ShapeError(
-                f"parameter {name!r} of {of} has shape {known.value_shape} since its first run, and its value "
-                f"in the model has shape {shape} here; write init_param({of}, {name!r}, value) to "
-                "start it again"
+                f"parameter {name!r} of {of} has shape {known.value_shape} since its first run, "
+                f"and its value in the model has shape {shape} here; write init_param({of}, "
+                f"{name!r}, value) to start it again"
             )
 
     def find(self, name: str) -> Parameter | None:

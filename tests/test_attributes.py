@@ -68,6 +68,7 @@ CLASSES = [
     name
     for name in genparams.__all__
     if inspect.isclass(cls := getattr(genparams, name))
+    and name != "Constraint"  # a protocol, for annotations
     and not issubclass(cls, (*FUNCTIONS, BaseException))
 ]
 

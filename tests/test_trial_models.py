@@ -476,5 +476,5 @@ def test_an_array_of_objects_does_not_pass_by_a_gradient_by_hand():
 
 @pytest.mark.parametrize("gradient", [lambda x: x, lambda x, g: g, lambda x, r, g, h: g])
 def test_a_gradient_by_hand_of_other_arguments_is_refused_where_it_is_given(gradient):
-    with pytest.raises(GenParamsError, match=r"takes \(inputs, r, g\)"):
+    with pytest.raises(GenParamsError, match=r"a function of \(inputs, r, g\)"):
         genparams.custom_gradient(np.sin, gradient)

@@ -579,6 +579,12 @@ class ParamUpdate:
             state = progress.state
             parts = settable(state)
             paths = {"/".join(path): path for path in parts}
+            if not isinstance(rates, Mapping):
+                raise UpdateError(
+                    f"rates are a dictionary by name, got {brief(rates)}; the names are "
+                    f"{', '.join(map(repr, paths)) or 'none'}; write update.learning_rate for one "
+                    "rate"
+                )
             for name, rate in rates.items():
                 if name not in paths:
                     raise UpdateError(f"there is no rate {name!r}; {nearest(name, paths)}")

@@ -435,7 +435,7 @@ def mapped_rows(i, xs):
 
 
 @gen
-def drifting(start, drift):
+def drifting_walk(start, drift):
     return moved(2, start, drift) @ "walk"
 
 
@@ -451,7 +451,7 @@ COMBINED = {
     "mask off": (masked, (False, 1.2, 0.5), []),
     "map_ of map_": (map_(map_(kernel)), ([[1.0, 2.0], [0.5]], [[1.0, 1.0], [2.0]]), [kernel]),
     "map_ of unfold": (map_(moved, shared=("shared",)), ([2, 3], [0.1, 0.2], 0.5), [move]),
-    "map_ of a function of unfold": (map_(drifting), ([1.0, 2.0], [0.5, 0.1]), [move]),
+    "map_ of a function of unfold": (map_(drifting_walk), ([1.0, 2.0], [0.5, 0.1]), [move]),
     "map_ of switch": (map_(chosen), ([0, 1, 1], XS), [low, high]),
     "map_ of recurse": (map_(tree), ([2.0, 0.5],), [produce, aggregate]),
     "map_ of mask": (map_(masked), ([True, False], [1.0, 2.0], [1.0, 2.0]), [kernel]),

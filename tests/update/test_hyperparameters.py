@@ -129,7 +129,7 @@ def test_hyperparameters_are_left_as_they_are():
         ({"optimizer": None}, "there is no update rule None"),
         ({"optimiser": "adam"}, "ADAM has no setting 'optimiser'"),
         ({"learning_rat": 0.1}, "ADAM has no setting 'learning_rat'; did you mean learning_rate?"),
-        ({"optimizer": "adamw", "beta": 0.1}, "AdamW has no setting 'beta'; did you mean beta"),
+        ({"optimizer": "adamw", "beta": 0.1}, "AdamW has no setting 'beta'; write beta1"),
         ({"optimizer": "sgd", "name": "x"}, "SGD has no setting 'name'"),
         ({"learning_rate": "fast"}, "ADAM: learning_rate must be a number, got 'fast'"),
         ({"learning_rate": "-1"}, "ADAM: learning_rate must be above 0, or a schedule, got -1.0"),
