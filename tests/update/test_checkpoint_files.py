@@ -596,10 +596,10 @@ def metadata_that_are_a_list(path):
         (a_gradient_that_is_not_finite, "the gradient of 'x' is not finite"),
         (a_key_that_is_a_number, "a key is a string, got 1"),
         (metadata_that_are_deep, "metadata hold what JSON can"),
-        (a_name_with_a_zero, "which has a zero in it"),
+        (a_name_with_a_zero, "names of parts and parameters cannot be saved"),
         (a_name_that_is_no_text, "names of parts and parameters cannot be saved"),
         (a_name_that_is_too_long, "names of parts and parameters cannot be saved"),
-        (parts_whose_names_meet, "a part has a name without '/'"),
+        (parts_whose_names_meet, "the name of a part has no '/'"),
         (metadata_that_are_a_list, "metadata are a dictionary such as"),
     ],
 )
