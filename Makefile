@@ -7,8 +7,8 @@ BIN := .venv/bin
 demo: .venv/ready  ## fit a mixture to Old Faithful's eruptions and draw it
 	$(BIN)/python examples/old_faithful.py --plot old_faithful.png
 
-test: .venv/ready  ## run every test
-	$(BIN)/python -m pytest
+test: .venv/ready  ## run every test, in two processes
+	$(BIN)/python -m pytest -n 2
 
 oldest:  ## run every test with the oldest numpy, scipy and autograd that pyproject.toml allows
 	$(PYTHON) -m venv .venv-oldest

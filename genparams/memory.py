@@ -149,7 +149,7 @@ class ArraysNow(NamedTuple):
 
     theta: Vector
     slope: np.ndarray
-    """The accumulators; what stands where nothing is accumulated counts for nothing."""
+    """The accumulators; where nothing is accumulated, the number there has no meaning."""
     value: list[np.ndarray | None]
     """None where the value is its own coordinates."""
     grad: list[bool | None]

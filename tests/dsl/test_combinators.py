@@ -334,7 +334,7 @@ def test_an_unknown_case_by_name_is_told_the_nearest():
         switch(low=low, high=high).simulate(("hgh", 1.0))
 
 
-@pytest.mark.parametrize("branch", [normal, lambda x: x, 3, None, low(1.0)], ids=repr)
+@pytest.mark.parametrize("branch", [normal, lambda x: x, 3, None, low(1.0)])
 def test_a_branch_is_a_function_of_gen(branch):
     with pytest.raises(ArgumentError, match="case 1 of a switch takes a function of @gen, got"):
         switch(low, branch)

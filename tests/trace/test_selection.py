@@ -162,7 +162,7 @@ def test_what_is_no_address_cannot_be_selected(address):
         (("a", 0), select(("a", 0))),
         ((), everything),
         (["a", ("b", 0)], select("a", ("b", 0))),
-        ({"a", "b"}, select("a", "b")),
+        pytest.param({"a", "b"}, select("a", "b"), id="a set"),
         ([], nothing),
         (~select("a"), ~select("a")),
     ],
