@@ -14,7 +14,7 @@ sigma or logit p.
 
 Rounding never leads to a bound: where the nearest float to a value is on the bound, `natural` gives
 the next float inside, of the type of theta; ties of `ordered` are moved apart in the same way. The
-derivative is the derivative of the formula. A value that overflows is infinite, which a parameter refuses.
+derivative is the one of the formula. A value that overflows is infinite, which a parameter refuses.
 
 Each is also a change of variables for `transformed`: `inverse` is `coordinates` without its checks,
 written in operations that can be differentiated, `contains` says where it holds, and

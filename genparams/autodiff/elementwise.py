@@ -472,6 +472,9 @@ def binary_operator(
     by_mine, by_other = (by_right, by_left) if swap else (by_left, by_right)
     assert by_mine is not None
     assert by_other is not None
+    fixed = None  # of a sum or a difference both derivatives are numbers, known before
+    if ufunc in (np.add, np.subtract):
+        fixed = by_mine(0.0, 0.0, 0.0), by_other(0.0, 0.0, 0.0)
 
     def apply(self: Box, other: Any) -> Any:
         x, tape, kind = self.value, self.tape, type(other)
@@ -495,9 +498,9 @@ def binary_operator(
         if type(x) is float and type(y) is float:
             r = on_floats(left, right)
             child = tape.node()
-            add_edge((child, self.index, by_mine(r, left, right)))
+            add_edge((child, self.index, fixed[0] if fixed else by_mine(r, left, right)))
             if partner is not None:
-                add_edge((child, partner.index, by_other(r, left, right)))
+                add_edge((child, partner.index, fixed[1] if fixed else by_other(r, left, right)))
             return Box(r, tape, child)
         r = settle(ufunc(left, right))
         child = tape.node()
