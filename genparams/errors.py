@@ -193,13 +193,23 @@ class ReplayDiffers(TraceError):
 
     `address` is the first choice that differs, None for the return value; `then` and `now` are the
     log probabilities there (for the return value, the values) in the run and in the replay, None
-    where the choice was not visited.
+    where the choice was not visited. `found` says what differs, if that is something else.
     """
 
-    def __init__(self, function: str, address: str | None, then: object, now: object, cause: str):
+    def __init__(
+        self,
+        function: str,
+        address: str | None,
+        then: object,
+        now: object,
+        cause: str,
+        found: str = "",
+    ):
         self.function, self.address, self.then, self.now = function, address, then, now
         what = f"at {address} " if address else ""
-        if then is None:
+        if found:
+            pass
+        elif then is None:
             found = f"the replay visits {address}, which the run did not visit"
         elif now is None:
             found = f"the run visited {address}, which the replay does not visit"

@@ -34,12 +34,16 @@ from genparams.errors import (
     TracedValueError,
 )
 from genparams.params import Parameter
-from genparams.trace.trace import Trace, count_gradient
+from genparams.trace.trace import Trace, count_gradient, fingerprint
 from genparams.tree import brief
 from genparams.types import Address, show
 
 T = TypeVar("T")
 
+CHANGED = (
+    "Arguments are not copied: give generate a copy, or make a new trace of new data, and write no "
+    "argument in place in the function"
+)
 EXACT = 1e-10
 """Relative differences that are accepted without a second look."""
 ROUNDING = 1e-6
@@ -88,6 +92,8 @@ def confirm(trace: Trace, done: Replayed, with_retval: bool) -> float:
         ReplayDiffers: the replay is not the run.
         ImpossibleTrace: a log probability is not finite.
     """
+    if trace._prints:
+        _refuse_changed_arguments(trace)
     values = [lp.value if type(lp) is Box else lp for lp in done.run.log_probs.values()]
     log_probs = [lp if type(lp) is float else raw(lp) for lp in values]
     count = count_gradient(trace)
@@ -100,6 +106,15 @@ def confirm(trace: Trace, done: Replayed, with_retval: bool) -> float:
     if total - total != 0.0:
         raise _impossible(trace, done)
     return total
+
+
+def _refuse_changed_arguments(trace: Trace) -> None:
+    for i, (value, then) in enumerate(zip(trace.args, trace._prints, strict=True)):
+        if then is not None and fingerprint(value) != then:
+            names = trace.gen_fn.argument_names
+            name = names[min(i, len(names) - 1)]
+            found = f"the numbers in its argument {name} have changed since the run began"
+            raise ReplayDiffers(trace.gen_fn.__name__, None, None, None, CHANGED, found)
 
 
 def _has_moved(trace: Trace, done: Replayed) -> bool:

@@ -10,7 +10,7 @@ from genparams.dsl.interpreter import Choose, Read, Run
 from genparams.errors import ArgumentError, InvalidValue, TracedValueError
 from genparams.params import Parameter
 from genparams.trace.choices import ChoiceMap
-from genparams.trace.trace import Trace
+from genparams.trace.trace import Trace, fingerprint
 from genparams.tree import brief
 from genparams.types import Address
 
@@ -122,6 +122,7 @@ def execute(
         raise ArgumentError(_not_a_tuple(function, args))
     call = function.complete(args)
     refuse_masked(function.argument_names, call.args)
+    prints = tuple(map(fingerprint, call.args))
     read, values = recorder()
     run = Run(choose, read)
     retval = run.execute(call, check)
@@ -139,6 +140,7 @@ def execute(
         log_probs=run.log_probs,
         calls=run.calls,
         parameters={(f, p.name): values[p] for p, f in run.reads.items()},
+        _prints=prints,
     )
 
 

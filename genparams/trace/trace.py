@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
+
 from genparams.attributes import closed
 from genparams.errors import ArgumentError, ImmutableError, UnknownAddress
 from genparams.keywords import answering, explained
@@ -89,7 +91,8 @@ class Trace:
 
     gen_fn: Executable
     args: tuple[Any, ...]
-    """The arguments, completed with defaults; kept as they were given, not copied."""
+    """The arguments, completed with defaults; kept as they were given, not copied. A gradient is
+    refused once the numbers in one of them have changed."""
     retval: Any
     choices: ChoiceMap
     log_probs: dict[Address, float] = field()
@@ -98,6 +101,8 @@ class Trace:
     """The generative function called at an address, and what it returned."""
     parameters: dict[tuple[Any, str], Any] = field()
     """The values of the parameters as the run read them, by function and name."""
+    _prints: tuple[Any, ...] = field(default=())
+    """What `fingerprint` says of each argument as the run began."""
     _gradients: int = field(default=0, init=False)
     """How many gradients were taken."""
     _origin: "Origin | None" = field(default=None, init=False)
@@ -351,3 +356,21 @@ def count_gradient(trace: Trace) -> int:
     """Note one more gradient of a trace; returns how many were taken."""
     object.__setattr__(trace, "_gradients", trace._gradients + 1)
     return trace._gradients
+
+
+_FEW = 4096
+"""Arrays of so many numbers are compared whole, larger ones at some 2000 places."""
+
+
+def fingerprint(value: Any) -> Any:
+    """What tells an argument from itself after a change in place: its numbers, or some of them."""
+    if type(value) is np.ndarray:
+        if value.dtype == object:
+            return None
+        whole = value.size <= _FEW
+        return value.tobytes() if whole else value.flat[:: value.size // (_FEW // 2)].tobytes()
+    if type(value) in (list, tuple):
+        return [fingerprint(v) for v in value[:: 1 + len(value) // _FEW]]
+    if type(value) is dict:
+        return {k: fingerprint(v) for k, v in value.items()}
+    return value if type(value) in (float, int, str, bool) else None
