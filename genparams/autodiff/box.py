@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy
 
+from genparams.autodiff import moves
 from genparams.autodiff.elementwise import (
     DERIVATIVES,
     binary_operator,
@@ -19,7 +20,6 @@ from genparams.autodiff.elementwise import (
     is_operand,
 )
 from genparams.autodiff.gate import call, call_ufunc
-from genparams.autodiff.moves import getitem
 from genparams.autodiff.tape import Box, linear, np, raw, refusal, share, user_line
 from genparams.errors import TracedAttribute
 
@@ -114,7 +114,7 @@ class _Array:
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, index: Any) -> Any:
-        return getitem(self, index)
+        return moves.getitem(self, index)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise refusal(
@@ -124,7 +124,7 @@ class _Array:
     # --- Copies: a box of the same value, which changes by itself
 
     def copy(self, order: str = "C") -> Any:
-        return self.tape.record(self.value, [(self, 1.0)])
+        return moves.copy(self)
 
     def __copy__(self) -> Any:
         return self.copy()

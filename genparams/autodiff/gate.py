@@ -103,10 +103,6 @@ def _i0(x: Any) -> Any:
     return special.i0(np.absolute(x))
 
 
-def _log_sum_exp_along(a: Any, axis: Any = 0, *, keepdims: bool = False) -> Any:
-    return reductions.logsumexp(a, axis, keepdims=keepdims)
-
-
 def _outer_of(ufunc: numpy.ufunc) -> Callable[..., Any]:
     def rule(a: Any, b: Any) -> Any:
         a, b = operand(a), operand(b)
@@ -243,7 +239,7 @@ METHODS: dict[tuple[Any, str], Callable[..., Any]] = {
     (np.multiply, "reduce"): _along(reductions.prod),
     (np.maximum, "reduce"): _along(reductions.max_),
     (np.minimum, "reduce"): _along(reductions.min_),
-    (np.logaddexp, "reduce"): _log_sum_exp_along,
+    (np.logaddexp, "reduce"): _along(reductions.logsumexp),
     (np.add, "accumulate"): _running(reductions.cumsum),
     (np.multiply, "accumulate"): _running(reductions.cumprod),
     **{(u, "outer"): _outer_of(u) for u in (np.add, np.subtract, np.multiply, np.true_divide)},

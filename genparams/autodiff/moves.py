@@ -247,6 +247,6 @@ def stack(arrays: Any, axis: int = 0) -> Any:
     return tape.record(settle(value), edges)
 
 
-def copy(a: Box, order: str = "K", subok: bool = False) -> Box:
+def copy(a: Any, order: str = "K", subok: bool = False) -> Any:
     """The same value as an array of its own."""
     return a.tape.record(a.value, [(a, 1.0)])
