@@ -48,7 +48,7 @@ from genparams.dsl.distributions.discrete import (
     poisson,
     uniform_discrete,
 )
-from genparams.dsl.distributions.limited import censored, truncated
+from genparams.dsl.distributions.limits.truncated import censored, truncated
 from genparams.dsl.distributions.mixture import mixture
 from genparams.dsl.distributions.multivariate import dirichlet, multinomial, mvnormal
 from genparams.dsl.distributions.own import distribution, from_scipy
@@ -73,7 +73,7 @@ from genparams.errors import (
     UnreadParameter,
     UntrainedParameter,
 )
-from genparams.keywords import unknown_name
+from genparams.mistakes import unknown_name
 from genparams.params import Parameter, ParamStore, real
 from genparams.trace.choices import ChoiceMap
 from genparams.trace.selection import Selection, everything, nothing, select
@@ -94,9 +94,12 @@ from genparams.update.adaptive import (
     scale_by_trust_ratio,
     scale_by_yogi,
 )
+from genparams.update.by_name import by_name, from_hyperparameters, known_rules
 from genparams.update.checkpoint import checkpoint_metadata, load_checkpoint, save_checkpoint
 from genparams.update.clipping import centralize, clip, clip_by_global_norm, clip_by_norm
-from genparams.update.configurations import (
+from genparams.update.grouping import accumulate, only, partition, project, with_schedule
+from genparams.update.momentum import momentum_trace
+from genparams.update.named_rules import (
     ADAM,
     LAMB,
     LARS,
@@ -117,9 +120,6 @@ from genparams.update.configurations import (
     RMSProp,
     Yogi,
 )
-from genparams.update.grouping import accumulate, only, partition, project, with_schedule
-from genparams.update.hyperparameters import by_name, from_hyperparameters, known_rules
-from genparams.update.momentum import momentum_trace
 from genparams.update.param_update import ParamUpdate
 from genparams.update.plateau import ReduceOnPlateau
 from genparams.update.projections import (

@@ -30,8 +30,8 @@ from typing import Any, ClassVar
 
 from genparams.autodiff import np, raw, special
 from genparams.errors import ArgumentError, ConstraintError, ShapeError
-from genparams.keywords import explained
-from genparams.tree import brief, offence
+from genparams.mistakes import explained
+from genparams.text import brief, offence
 
 Shape = tuple[int, ...]
 

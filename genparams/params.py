@@ -21,7 +21,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from genparams.attributes import closed
 from genparams.errors import (
     ConstraintError,
     ImmutableError,
@@ -32,9 +31,9 @@ from genparams.errors import (
     UnknownParameter,
     nearest,
 )
-from genparams.keywords import answering, explained
 from genparams.memory import Arrays, Cell, Changes, Edit, Floats, aside, swap
-from genparams.tree import brief, html_tree, offence
+from genparams.mistakes import answering, closed, explained
+from genparams.text import brief, html_tree, offence
 from genparams.types import Constraint
 
 

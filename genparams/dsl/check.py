@@ -6,15 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from genparams.attributes import closed
 from genparams.dsl.execution import Rng, natural, seeded
 from genparams.dsl.gradients import choice_gradients, differentiate, log_prob_of_run
 from genparams.dsl.replay import replay
 from genparams.errors import ArgumentError, WrongGradient
-from genparams.keywords import explained
+from genparams.mistakes import closed, explained
 from genparams.params import Parameter
+from genparams.text import brief
 from genparams.trace.trace import Trace
-from genparams.tree import brief
 from genparams.types import Address, show
 
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from genparams.dsl.gen import GenerativeFunction, GenFunction
 from genparams.errors import ArgumentError, ShapeError, nearest
-from genparams.keywords import explained
-from genparams.tree import brief
+from genparams.mistakes import explained
+from genparams.text import brief
 from genparams.types import P, R
 
 

@@ -34,8 +34,8 @@ from genparams.errors import (
     TracedValueError,
 )
 from genparams.params import Parameter
+from genparams.text import brief
 from genparams.trace.trace import Trace, count_gradient, fingerprint
-from genparams.tree import brief
 from genparams.types import Address, show
 
 T = TypeVar("T")

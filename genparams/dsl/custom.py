@@ -17,11 +17,11 @@ from genparams.dsl.distributions.domains import Kind
 from genparams.dsl.gen import GenerativeFunction, GenFunction, gen_function
 from genparams.dsl.interpreter import Call, Run, param
 from genparams.errors import ArgumentError, DistributionError, GradientShapeError, TracedValueError
-from genparams.keywords import explained, refuse_other_functions
+from genparams.mistakes import explained, refuse_other_functions
 from genparams.params import ParamStore
 from genparams.registry import register
+from genparams.text import brief
 from genparams.trace.choices import frozen
-from genparams.tree import brief
 from genparams.types import Address, P, R, calling_module, global_name
 
 

@@ -9,9 +9,9 @@ from genparams.autodiff import Box, holds_box
 from genparams.dsl.interpreter import Choose, Read, Run
 from genparams.errors import ArgumentError, InvalidValue, TracedValueError
 from genparams.params import Parameter
+from genparams.text import brief
 from genparams.trace.choices import ChoiceMap
 from genparams.trace.trace import Trace, fingerprint
-from genparams.tree import brief
 from genparams.types import Address
 
 Rng = np.random.Generator | int | None

@@ -26,13 +26,13 @@ from genparams.errors import (
     UnaddressedChoice,
     nearest,
 )
-from genparams.keywords import answering, explained, there
+from genparams.mistakes import answering, explained, there
 from genparams.params import ParamStore
 from genparams.registry import live, register
+from genparams.text import brief
 from genparams.trace.choices import ChoiceMap
 from genparams.trace.results import Assessed, Generated, Proposed
 from genparams.trace.trace import Operations, Trace
-from genparams.tree import brief
 from genparams.types import Address, P, R, global_name, show
 
 SHOWN = frozenset(

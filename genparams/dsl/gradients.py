@@ -24,12 +24,12 @@ from genparams.errors import (
     ShapeError,
     TracedValueError,
 )
-from genparams.keywords import explained
+from genparams.mistakes import explained
 from genparams.params import Parameter, added, all_at_once, finite, is_finite, labels, lock
+from genparams.text import brief
 from genparams.trace.choices import ChoiceMap, frozen
 from genparams.trace.selection import selection_of
 from genparams.trace.trace import ArgGrads, Trace
-from genparams.tree import brief
 from genparams.types import Address, show
 
 

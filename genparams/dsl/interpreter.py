@@ -27,7 +27,7 @@ from genparams.errors import (
     UnusedConstraint,
     nearest,
 )
-from genparams.keywords import answering
+from genparams.mistakes import answering
 from genparams.params import Parameter, ParamStore, all_at_once, lock, real
 from genparams.trace.address import path
 from genparams.types import Address, Constraint, R, show

@@ -7,9 +7,9 @@ import numpy as np
 from genparams.autodiff import Box, user_line
 from genparams.dsl.interpreter import in_progress
 from genparams.errors import TracedValueError, UnknownFunction
-from genparams.keywords import explained
+from genparams.mistakes import explained
 from genparams.params import ParamStore
-from genparams.tree import brief
+from genparams.text import brief
 from genparams.types import Constraint
 
 

@@ -22,9 +22,9 @@ from genparams.errors import (
     UninitializedParameter,
     UnusedConstraint,
 )
+from genparams.text import brief
 from genparams.trace.choices import same
 from genparams.trace.trace import Trace, origin_of, settle
-from genparams.tree import brief
 from genparams.types import Address, show
 
 NOT_A_FUNCTION = (

@@ -7,7 +7,7 @@ An address is a path of keys. A key is anything hashable that is not a tuple; a 
 from typing import Any
 
 from genparams.errors import AddressError
-from genparams.tree import brief
+from genparams.text import brief
 from genparams.types import Address
 
 

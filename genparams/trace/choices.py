@@ -15,10 +15,10 @@ from genparams.errors import (
     UnknownAddress,
     nearest,
 )
-from genparams.keywords import answering, explained
+from genparams.mistakes import answering, explained
+from genparams.text import Nested, brief, html_tree, text_tree
 from genparams.trace.address import path
 from genparams.trace.selection import as_selection, selection_of
-from genparams.tree import Nested, brief, html_tree, text_tree
 from genparams.types import Address, show
 
 _UNCHANGING = "it does not change; write choices.merge(other) or choices.without(address)"

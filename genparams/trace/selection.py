@@ -9,11 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from genparams.attributes import closed
 from genparams.errors import AddressError, InvalidValue, UnknownAddress, nearest
-from genparams.keywords import explained
+from genparams.mistakes import closed, explained
+from genparams.text import brief
 from genparams.trace.address import path
-from genparams.tree import brief
 from genparams.types import Address, show
 
 

@@ -7,13 +7,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from genparams.attributes import closed
 from genparams.errors import ArgumentError, ImmutableError, UnknownAddress
-from genparams.keywords import answering, explained
+from genparams.mistakes import answering, closed, explained
+from genparams.text import brief, html_tree, text_tree
 from genparams.trace.address import path
 from genparams.trace.choices import ChoiceMap, same
 from genparams.trace.selection import nothing
-from genparams.tree import brief, html_tree, text_tree
 from genparams.types import Address, show
 
 ArgGrads = tuple[Any, ...]

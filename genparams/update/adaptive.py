@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from genparams.keywords import explained
+from genparams.mistakes import explained
 from genparams.update.norm import norm
 from genparams.update.rule import AT_LEAST_0 as NOT_NEGATIVE
 from genparams.update.rule import Rule, Tree, elementwise, named, stateless

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from genparams.errors import GenParamsError, InvalidValue, StateMismatch
-from genparams.keywords import explained
 from genparams.memory import Changes, aside
+from genparams.mistakes import explained
 from genparams.params import lock
-from genparams.tree import brief
+from genparams.text import brief
 from genparams.update.archive import Arrays, File, opened, write
 from genparams.update.parts import KINDS, Call, Own, kind_of, plain
 

@@ -14,7 +14,7 @@ from genparams.memory import Arrays, ArraysNow, Changes, Floats, Vector, gaps, n
 from genparams.params import Parameter, is_finite
 from genparams.update.rule import Pieces
 from genparams.update.runs import Given, Group, Parts, Run, Scratch, Singles, at_path, is_short
-from genparams.update.states import entered, replaced
+from genparams.update.state import entered, replaced
 
 Singletons = list[list[tuple[float, ...]]]
 """For each part of single numbers the fields of each parameter."""

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from genparams.errors import UpdateError
-from genparams.keywords import refuse_other_functions
-from genparams.tree import brief
+from genparams.mistakes import refuse_other_functions
+from genparams.text import brief
 from genparams.update.rule import (
     Pieces,
     Rule,

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from genparams.attributes import closed
 from genparams.errors import (
     GradientsWaiting,
     InvalidValue,
@@ -21,15 +20,15 @@ from genparams.errors import (
     likely,
     nearest,
 )
-from genparams.keywords import answering, explained, instead
 from genparams.memory import Cell, Changes, swap
+from genparams.mistakes import answering, closed, explained, instead
 from genparams.params import Parameter, edited, emptied, is_finite, labels, lock
 from genparams.registry import updates
-from genparams.tree import brief
+from genparams.text import brief
 from genparams.update.engine import Engine, Given, Progress
 from genparams.update.rule import Rule, State, chain, out_of_range, split
 from genparams.update.settings import RATE, number
-from genparams.update.states import (
+from genparams.update.state import (
     differences,
     filled,
     joined,

@@ -4,10 +4,9 @@ import math
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from genparams.attributes import closed
 from genparams.errors import InvalidValue, StateMismatch
-from genparams.keywords import explained
-from genparams.tree import brief
+from genparams.mistakes import closed, explained
+from genparams.text import brief
 from genparams.update.settings import AT_LEAST_0, COUNT, Kind, number
 
 _SHARE = Kind("above 0 and below 1", lambda v: 0 < v < 1, "0.1")

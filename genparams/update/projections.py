@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from genparams.errors import InvalidValue, ShapeError
-from genparams.keywords import explained
-from genparams.tree import brief
+from genparams.mistakes import explained
+from genparams.text import brief
 from genparams.types import Array
 from genparams.update.settings import ABOVE_0, FINITE, number
 

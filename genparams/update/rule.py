@@ -27,10 +27,9 @@ from typing import Any, ParamSpec
 
 import numpy as np
 
-from genparams.attributes import closed
 from genparams.errors import UpdateError
-from genparams.keywords import explained, refuse_other_functions
-from genparams.tree import brief
+from genparams.mistakes import closed, explained, refuse_other_functions
+from genparams.text import brief
 from genparams.update.kernels import Elementwise
 from genparams.update.settings import float_type, plain
 

@@ -25,10 +25,9 @@ from dataclasses import KW_ONLY, dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from genparams.attributes import closed
 from genparams.errors import InvalidValue
-from genparams.keywords import explained
-from genparams.tree import brief
+from genparams.mistakes import closed, explained
+from genparams.text import brief
 from genparams.update.settings import ABOVE_0, AT_LEAST_0, COUNT, FINITE, Kind, number, plain
 
 Schedule = Callable[[int], float]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from genparams.errors import InvalidValue
-from genparams.tree import brief
+from genparams.text import brief
 
 FloatType = str | type | np.dtype | None
 """A type of floats, such as "float32" or np.float64; None for that of each parameter."""

@@ -8,7 +8,7 @@ from typing import Any
 from genparams.errors import NothingAccumulated, UnknownFunction, UpdateError, likely
 from genparams.params import Parameter, ParamStore, census, labels
 from genparams.registry import named, replaced
-from genparams.tree import brief
+from genparams.text import brief
 
 
 class Targets:

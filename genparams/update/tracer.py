@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from genparams.attributes import closed
 from genparams.errors import InvalidValue
-from genparams.keywords import explained
+from genparams.mistakes import closed, explained
 from genparams.params import Parameter
-from genparams.tree import brief
+from genparams.text import brief
 from genparams.update.norm import norm
 from genparams.update.settings import COUNT, number
 

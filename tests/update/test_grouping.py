@@ -15,9 +15,9 @@ from genparams.errors import InvalidValue, UnknownParameter, UpdateError
 from genparams.params import ParamStore
 from genparams.update.adaptive import scale_by_adam
 from genparams.update.clipping import centralize, clip_by_global_norm
-from genparams.update.configurations import ADAM, AdamW
 from genparams.update.grouping import accumulate, only, partition, project, with_schedule
 from genparams.update.kernels import kernel
+from genparams.update.named_rules import ADAM, AdamW
 from genparams.update.param_update import ParamUpdate
 from genparams.update.projections import project_box, project_simplex
 from genparams.update.rule import Rule, chain, stateless

@@ -27,7 +27,8 @@ from genparams.update.adaptive import (
     scale_by_trust_ratio,
     scale_by_yogi,
 )
-from genparams.update.configurations import (
+from genparams.update.momentum import momentum_trace
+from genparams.update.named_rules import (
     ADAM,
     LAMB,
     LARS,
@@ -48,7 +49,6 @@ from genparams.update.configurations import (
     RMSProp,
     Yogi,
 )
-from genparams.update.momentum import momentum_trace
 from genparams.update.param_update import ParamUpdate
 from genparams.update.rule import chain
 from genparams.update.scaling import scale

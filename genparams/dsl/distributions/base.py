@@ -50,9 +50,9 @@ from genparams.errors import (
     ShapeError,
     TracedValueError,
 )
-from genparams.keywords import answering, instead
+from genparams.mistakes import answering, instead
 from genparams.numeric import quiet, scalars
-from genparams.tree import brief
+from genparams.text import brief
 from genparams.types import Address, P, R, Size, global_name
 
 BLOCK = 32768

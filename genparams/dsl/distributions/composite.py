@@ -17,7 +17,7 @@ from genparams.dsl.distributions.base import (
 from genparams.dsl.distributions.domains import Domain, Kind, probability
 from genparams.dsl.interpreter import Call
 from genparams.errors import ArgumentError, ShapeError
-from genparams.keywords import explained
+from genparams.mistakes import explained
 from genparams.types import Numbers, R, Size
 
 # --- Products

@@ -7,7 +7,7 @@ from typing import Any
 
 from genparams.autodiff import Box, np, operand, raw, shape_of
 from genparams.errors import ArgumentError, DistributionError, GenParamsError, ShapeError
-from genparams.tree import brief, offence
+from genparams.text import brief, offence
 
 LARGEST_WHOLE = 2.0**53
 """Up to here every whole number is a float."""

@@ -30,7 +30,7 @@ from genparams.dsl.distributions.composite import (
 from genparams.dsl.distributions.domains import Domain, Kind, weights
 from genparams.dsl.interpreter import Call
 from genparams.errors import ArgumentError, ShapeError
-from genparams.keywords import explained
+from genparams.mistakes import explained
 from genparams.types import Numbers, R, Size
 
 WIDTH = 4  # a guess at the number of components, to size blocks

@@ -8,7 +8,7 @@ from genparams.autodiff import Box, Tape, np, operand, raw, shape_of, strip, sum
 from genparams.dsl.distributions.base import Distribution, Terms, once
 from genparams.dsl.distributions.domains import Domain, real_number, whole
 from genparams.errors import ArgumentError, DistributionError, ShapeError, TracedValueError
-from genparams.keywords import explained, refuse_other_functions
+from genparams.mistakes import explained, refuse_other_functions
 from genparams.types import calling_module
 
 STEP = float(np.finfo(float).eps) ** (1.0 / 3.0)

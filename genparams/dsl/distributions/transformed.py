@@ -26,8 +26,8 @@ from genparams.dsl.distributions.domains import (
 )
 from genparams.dsl.interpreter import Call
 from genparams.errors import ArgumentError, ShapeError
-from genparams.keywords import explained
-from genparams.tree import brief
+from genparams.mistakes import explained
+from genparams.text import brief
 from genparams.types import Size
 
 Shape = tuple[int, ...]

@@ -29,7 +29,7 @@ from typing import Any
 
 from genparams.autodiff import np, raw, shape_of, special
 from genparams.dsl.distributions.base import Distribution
-from genparams.dsl.distributions.tails import Slope, Tails
+from genparams.dsl.distributions.limits.tails import Slope, Tails
 from genparams.numeric import arrays, scalars
 
 DEPTH = 45.0

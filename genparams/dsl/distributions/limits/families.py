@@ -32,8 +32,8 @@ from genparams.dsl.distributions.discrete import (
     poisson,
     uniform_discrete,
 )
-from genparams.dsl.distributions.masses import Family
-from genparams.dsl.distributions.tails import CLOSED, Slope
+from genparams.dsl.distributions.limits.masses import Family
+from genparams.dsl.distributions.limits.tails import CLOSED, Slope
 from genparams.numeric import arrays, psi_less_log, stirling
 
 Along = tuple[Any, Sequence[Slope | None]]

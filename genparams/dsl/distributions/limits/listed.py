@@ -14,7 +14,7 @@ from typing import Any
 from genparams.autodiff import np, raw, shape_of, sum_to
 from genparams.dsl.distributions.base import Distribution, Terms
 from genparams.dsl.distributions.categorical import categorical
-from genparams.dsl.distributions.tails import Slope
+from genparams.dsl.distributions.limits.tails import Slope
 
 LogSum = Callable[[Any, Any], tuple[Any, Slope]]
 """`log_sum(table, where)` along the last axis, and its derivative by the table."""

@@ -1,6 +1,6 @@
 """Update rules by name, as a configuration file or a command line gives them.
 
-The names are the functions in `configurations`, in any case, and the settings are their arguments.
+The names are the functions in `named_rules`, in any case, and the settings are their arguments.
 """
 
 import inspect
@@ -9,16 +9,16 @@ from types import NoneType
 from typing import Any, get_args
 
 from genparams.errors import InvalidValue, nearest
-from genparams.keywords import explained, instead
-from genparams.tree import brief
-from genparams.update import configurations
+from genparams.mistakes import explained, instead
+from genparams.text import brief
+from genparams.update import named_rules
 from genparams.update.rule import Rule
 
 _MAKERS: dict[str, Callable[..., Rule]] = {
     name.lower(): make
-    for name, make in vars(configurations).items()
+    for name, make in vars(named_rules).items()
     if inspect.isfunction(make)
-    and make.__module__ == configurations.__name__
+    and make.__module__ == named_rules.__name__
     and not name.startswith("_")
 }
 

@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from genparams.tree import brief, html_tree, text_tree
+from genparams.text import brief, html_tree, text_tree
 
 
 def test_a_tree_is_drawn_with_a_line_for_each_entry():

@@ -1,7 +1,4 @@
-"""Calls with wrong arguments: what Python says of them, and what to write instead.
-
-The names that people bring from neighbouring libraries are listed here once, with ours.
-"""
+"""Calls, attributes and names that do not exist: errors that say what to write instead."""
 
 import functools
 import inspect
@@ -18,124 +15,12 @@ from genparams.errors import (
     UnknownImport,
     nearest,
 )
-from genparams.tree import brief
+from genparams.text import brief
+from genparams.vocabulary import ELSEWHERE, NAMES, OURS
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Class = TypeVar("Class", bound=type)
-
-OURS: dict[str, tuple[str, ...]] = {
-    "T_max": ("steps",),
-    "a": ("alpha", "shape", "low"),
-    "alpha": ("learning_rate", "weight_decay", "rho", "shape"),
-    "atol": ("tolerance",),
-    "b": ("beta", "high", "scale"),
-    "b1": ("beta1",),
-    "b2": ("beta2",),
-    "batch": ("args",),
-    "beta": ("beta1", "rate", "scale"),
-    "betas": ("beta1", "beta2"),
-    "bounds": ("constraint",),
-    "c": ("shape",),
-    "chol": ("scale_tril",),
-    "choices": ("constraints",),
-    "cholesky": ("scale_tril",),
-    "clip": ("clip_step",),
-    "clip_value": ("clip_step",),
-    "clipvalue": ("clip_step",),
-    "comp_dists": ("components",),
-    "component_distribution": ("components",),
-    "concentration": ("shape", "alpha", "kappa"),
-    "concentration0": ("beta",),
-    "concentration1": ("alpha",),
-    "covariance_matrix": ("cov",),
-    "data": ("constraints",),
-    "decay_steps": ("steps",),
-    "default": ("init",),
-    "distribution": ("base",),
-    "dof": ("df",),
-    "end_value": ("end",),
-    "eps": ("epsilon",),
-    "eta": ("learning_rate", "step_size"),
-    "eta_min": ("end",),
-    "factor": ("scale",),
-    "gamma": ("rate", "scale"),
-    "gate": ("prob_zero",),
-    "gradient": ("grad", "retval_grad"),
-    "init": ("value",),
-    "init_value": ("init", "value"),
-    "initial": ("init", "value"),
-    "initial_value": ("init", "value"),
-    "k": ("shape",),
-    "key": ("rng",),
-    "l2": ("weight_decay",),
-    "lam": ("rate",),
-    "lambda_": ("weight_decay", "rate"),
-    "lb": ("low",),
-    "learning_rate": ("step_size", "step_size_init"),
-    "limit": ("low", "high"),
-    "loc": ("mu", "mean", "low"),
-    "lower": ("low",),
-    "lr": ("learning_rate", "step_size", "step_size_init"),
-    "mean": ("mu", "loc"),
-    "max": ("high",),
-    "maxval": ("high",),
-    "min": ("low",),
-    "min_lr": ("minimum",),
-    "minval": ("low",),
-    "mode": ("maximize",),
-    "momentum": ("rho",),
-    "mu": ("loc", "mean"),
-    "n": ("r",),
-    "nu": ("df",),
-    "num_samples": ("size",),
-    "obs": ("constraints",),
-    "observations": ("constraints",),
-    "p": ("probs", "weights"),
-    "psi": ("prob_zero",),
-    "pvals": ("probs",),
-    "random_state": ("rng",),
-    "rate": ("learning_rate", "step_size"),
-    "rho": ("decay", "beta1"),
-    "rtol": ("tolerance",),
-    "s": ("sigma", "scale"),
-    "sample_shape": ("size",),
-    "scale": ("std", "high"),
-    "sd": ("std", "scale", "sigma"),
-    "seed": ("rng",),
-    "shape": ("size",),
-    "sigma": ("std", "scale"),
-    "std": ("scale", "sigma"),
-    "stddev": ("std", "scale", "sigma"),
-    "step": ("step_size", "learning_rate"),
-    "step_size": ("learning_rate", "step_size_init"),
-    "stepsize": ("step_size", "learning_rate"),
-    "support": ("constraint",),
-    "total_count": ("n", "r"),
-    "transform": ("constraint", "bijection"),
-    "transition_steps": ("steps",),
-    "ub": ("high",),
-    "upper": ("high",),
-    "value": ("init",),
-    "w": ("weights",),
-    "wd": ("weight_decay",),
-    "weight": ("scale",),
-    "x0": ("loc",),
-}
-"""What neighbouring libraries call an argument, and what it may be called here."""
-
-
-ELSEWHERE = {
-    "amsgrad": "the rule AMSGrad has it",
-    "centered": "the rules are RMSProp and scale_by_stddev",
-    "lr": "the learning rate belongs to the rule, as in ADAM(0.01)",
-    "maximize": "every rule climbs; ParamUpdate(rule, f, minimize=True) does not",
-    "momentum": "the rule Momentum has it",
-    "nesterov": "the rules are Nesterov and NAdam",
-    "seed": "sample(..., rng=seed), simulate and generate take one",
-    "weight_decay": "the rule AdamW has it, and chain(rule, add_decayed_weights(...))",
-}
-"""Where an argument of neighbouring libraries is, that the function at hand does not have."""
 
 
 @overload
@@ -310,12 +195,41 @@ def unknown_name(name: str, known: list[str]) -> Exception:
     return UnknownAttribute(said)
 
 
-NAMES = {
-    "flip": "bernoulli",
-    "multivariate_normal": "mvnormal",
-    "negative_binomial": "neg_binomial",
-    "plate": "map_",
-    "scan": "unfold",
-    "vmap": "map_",
-}
-"""What neighbouring libraries call something, and what it is called here."""
+def closed(
+    *fixed: str, advice: Callable[[Any, str], str] | None = None
+) -> Callable[[Class], Class]:
+    """A class decorator: the objects take only attributes that the class declares.
+
+    An attribute is declared by an annotation or a slot. The attributes of a frozen dataclass, and
+    the names in `fixed`, are set when the object is made and never again.
+
+    Args:
+        advice: From the object and the name to what to write instead; None for the nearest name.
+    """
+
+    def close(cls: Class) -> Class:
+        fields = getattr(cls, "__dataclass_params__", None)
+        frozen = fields is not None and fields.frozen
+        declared = {n for base in cls.__mro__ for n in inspect.get_annotations(base)}
+        set_by_class = {
+            n
+            for base in cls.__mro__
+            for n, v in vars(base).items()
+            if (hasattr(v, "__set__") if type(v) is not property else v.fset is not None)
+        }
+        known = (declared | set_by_class) - {*fixed}
+        public = sorted(n for n in known if not n.startswith("_"))
+
+        def refuse_or_set(self: Any, name: str, value: Any) -> None:
+            if name in known and not frozen:
+                object.__setattr__(self, name, value)
+                return
+            what = f"{type(self).__name__} has no attribute {name!r} that can be set"
+            raise UnknownAttribute(
+                f"{what}; {advice(self, name) if advice else nearest(name, public)}"
+            )
+
+        cls.__setattr__ = refuse_or_set  # type: ignore[method-assign]
+        return cls
+
+    return close

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from genparams.errors import InvalidValue
-from genparams.update import configurations
-from genparams.update.configurations import ADAM, SGD, AdamW, NAdam, RMSProp
-from genparams.update.hyperparameters import by_name, from_hyperparameters, known_rules
+from genparams.update import named_rules
+from genparams.update.by_name import by_name, from_hyperparameters, known_rules
+from genparams.update.named_rules import ADAM, SGD, AdamW, NAdam, RMSProp
 from genparams.update.rule import Rule
 from genparams.update.schedules import one_over_sqrt
 
@@ -22,13 +22,13 @@ each_name = pytest.mark.parametrize("name", known_rules())
 
 def maker(name):
     """The function that a name stands for."""
-    return next(f for k, f in vars(configurations).items() if k.lower() == name)
+    return next(f for k, f in vars(named_rules).items() if k.lower() == name)
 
 
 def test_every_configuration_is_known():
     public = {
         name.lower()
-        for name, make in vars(configurations).items()
+        for name, make in vars(named_rules).items()
         if inspect.isfunction(make)
         and inspect.signature(make).return_annotation is Rule
         and name[0].isupper()

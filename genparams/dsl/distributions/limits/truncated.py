@@ -22,18 +22,18 @@ from genparams.dsl.distributions.bounded import truncated_normal
 from genparams.dsl.distributions.continuous import normal
 from genparams.dsl.distributions.domains import Domain, at_index, in_order, shown
 from genparams.dsl.distributions.elementwise import terms_of
-from genparams.dsl.distributions.families import FAMILIES
-from genparams.dsl.distributions.listed import (
+from genparams.dsl.distributions.limits.families import FAMILIES
+from genparams.dsl.distributions.limits.listed import (
     LISTED,
     censored_terms,
     mass_between,
     restricted,
     truncated_terms,
 )
-from genparams.dsl.distributions.tails import Slope
+from genparams.dsl.distributions.limits.tails import Slope
 from genparams.dsl.interpreter import Call
 from genparams.errors import ArgumentError, DistributionError
-from genparams.keywords import explained
+from genparams.mistakes import explained
 from genparams.numeric import arrays
 from genparams.types import Numbers, R, Size
 
