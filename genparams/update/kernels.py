@@ -8,8 +8,8 @@ step, and factors that follow each other become one.
 """
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -17,52 +17,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from genparams.errors import UpdateError
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Elementwise:
-    """What a rule does to every number alike.
-
-    Args:
-        formula: From a direction, the coordinate, constants and fields to the next direction and
-            the next fields, as expressions of numpy's ufuncs and `np.where`.
-        fields: What is kept for each number, by name, and what it is at the start.
-        constants: The numbers of one step: from `shared` if there is any, else from
-            t = 1, 2, ..., the count of steps that the parameter took part in.
-        shared: What is kept once for the whole rule, by name.
-        advance: The next `shared`.
-        dtype: The type of the fields and of the computation; None for that of the parameter.
-    """
-
-    formula: Callable[..., Any]
-    fields: Mapping[str, float] = field(default_factory=dict)
-    constants: Callable[[Any], tuple[float, ...]] | None = None
-    shared: Mapping[str, Any] | None = None
-    advance: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
-    dtype: np.dtype | None = None
-
-    @property
-    def counts(self) -> bool:
-        """Whether its state counts the steps of each parameter."""
-        return self.constants is not None and self.shared is None
-
-    def constants_at(self, t: int, shared: Mapping[str, Any]) -> tuple[float, ...]:
-        """The constants of a step."""
-        if self.constants is None:
-            return ()
-        return self.constants(t if self.shared is None else shared)
-
-    def applied(self, g: Any, theta: Any, constants: tuple, fields: list[Any]) -> tuple:
-        """The direction, followed by the next fields."""
-        found = self.formula(g, theta, *constants, *fields)
-        found = found if isinstance(found, tuple) else (found,)
-        if len(found) != 1 + len(self.fields):
-            raise UpdateError(
-                f"an elementwise formula returns a direction and {len(self.fields)} fields "
-                f"({', '.join(self.fields) or 'it has none'}), got {len(found)} values"
-            )
-        return found
-
+from genparams.update.formula import Elementwise
 
 # --- Taking notes
 
