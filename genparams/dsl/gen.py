@@ -27,7 +27,7 @@ from genparams.errors import (
     nearest,
 )
 from genparams.mistakes import answering, explained, there
-from genparams.params import ParamStore
+from genparams.params import ParamStore, lock, restructured, swap
 from genparams.registry import live, register
 from genparams.text import brief
 from genparams.trace.choices import ChoiceMap
@@ -358,6 +358,9 @@ def gen_function(function: Callable[P, R], arg_grads: Iterable[str]) -> GenFunct
     local = "<locals>" in made.__qualname__
     old = [] if local else [f for f in live(made.__name__) if _home(f) == _home(made)]
     register(made, replaces=old)
+    if old:
+        with lock:
+            swap(restructured())  # updates of the older functions warn at their next step
     return made
 
 

@@ -28,7 +28,21 @@ from genparams.errors import (
     nearest,
 )
 from genparams.mistakes import answering
-from genparams.params import Parameter, ParamStore, all_at_once, lock, real
+from genparams.params import (
+    Cell,
+    Changes,
+    Parameter,
+    ParamStore,
+    add,
+    declare,
+    declared_by_run,
+    is_current,
+    lock,
+    lookup,
+    refuse_other_shape,
+    restructured,
+    swap,
+)
 from genparams.trace.address import path
 from genparams.types import Address, Constraint, R, show
 
@@ -172,7 +186,7 @@ class Run:
 
         Args:
             keep: Whether what it declares is kept when it ends; else the caller says so later, by
-                `keeping` or `forget`.
+                `keep_declared` or `forget`.
         """
         self.root = call.fn
         outer = _running.get()
@@ -181,10 +195,11 @@ class Run:
             retval = call.fn.perform(self, call, ())
             if check is not None:
                 check(self)
-            for parameter, function in self.reads.items():
-                call.fn.seen[function.params, parameter.name] = None  # for `callees=True`
+            if self.reads:
+                self._note_reads(call.fn.seen)
             if keep and self.held:
-                all_at_once(keeping([self]))
+                with lock:
+                    keep_declared([self], {})
         except RecursionError as error:
             self.forget()
             raise _deep(error) from None
@@ -195,19 +210,26 @@ class Run:
             _running.set(outer)
         return retval
 
+    def _note_reads(self, seen: dict[tuple[ParamStore, str], None]) -> None:
+        """Add what was read to what the runs of the function at the root have read."""
+        new = [(f.params, p.name) for p, f in self.reads.items() if (f.params, p.name) not in seen]
+        if new:
+            seen.update(dict.fromkeys(new))
+            with lock:
+                swap(restructured())  # an update with `callees=True` may mean more now
+
     def forget(self) -> None:
         """Undo the declarations of parameters that no other run has read."""
         with lock:
             for parameter in self.held:
-                holders = _undecided.get(parameter)
+                holders = _undecided.now.get(parameter)
                 if holders is None:
                     continue
                 holders.discard(self)
                 if not holders:
-                    store = parameter.store
-                    if store.holds(parameter):
-                        store.discard(parameter.name)
-                    _undecided.pop(parameter, None)
+                    if is_current(parameter):
+                        parameter.store.discard(parameter.name)
+                    _decide([parameter], {})
 
     def choice(self, distribution: Any, args: tuple[Any, ...], size: Any, key: Address) -> Any:
         """Answer what the choice at `key` is, and record it with its log probability."""
@@ -278,20 +300,22 @@ class Run:
 
     def parameter(self, function: Owner, name: str) -> Any:
         """Answer what a parameter of a function is."""
-        parameter = function.params.lookup(name)
-        if _undecided and not self._hold(parameter):
-            parameter = function.params.lookup(name)  # forgotten since, by the run that declared it
+        parameter = lookup(function.params, name)
+        if _undecided.now and not self._hold(parameter):
+            parameter = lookup(
+                function.params, name
+            )  # forgotten since, by the run that declared it
         self.reads[parameter] = function
         return self.read(parameter)
 
     def _hold(self, parameter: Parameter) -> bool:
         """Keep a parameter that no run has kept yet from being forgotten; whether it is there."""
         with lock:
-            if parameter in _undecided:
+            holders = _undecided.now.get(parameter)
+            if holders is not None:
                 self.held[parameter] = None
-                _undecided[parameter].add(self)
-            store, name = parameter.store, parameter.name
-            return name in store and store[name] is parameter
+                holders.add(self)
+            return is_current(parameter)
 
     def declare(self, name: str, init: Any, constraint: Constraint | None) -> None:
         """Give a parameter of the running function its first value, if it has none.
@@ -302,18 +326,17 @@ class Run:
         """
         store = self.function.params
         if type(init) is np.ndarray and name in store:
-            store.refuse_other_shape(name, init.shape)
-        if constraint is None and name in store and not _undecided:
+            refuse_other_shape(store, name, init.shape)
+        if constraint is None and name in store and not _undecided.now:
             return
         with lock:
             if name in store:
-                self._hold(store.declare(name, init, constraint))
+                self._hold(declare(store, name, init, constraint))
                 return
-            parameter = Parameter(name, init, constraint or real, store)
-            parameter.is_declared = True
+            parameter = declared_by_run(store, name, init, constraint)
             self.held[parameter] = None
-            _undecided[parameter] = {self}
-            store.add(parameter)
+            swap({_undecided: {**_undecided.now, parameter: {self}}})
+            add(store, parameter)
 
     def _claim(self, address: Address, length: int) -> None:
         """Refuse an address that is taken, or lies below or above one that is.
@@ -422,16 +445,26 @@ def _hint(error: Exception) -> str | None:
     return next((hint for part, hint in _HINTS.items() if part in said), None)
 
 
-_undecided: dict[Parameter, set[Run]] = {}
+_undecided = Cell({})
 """Parameters that a run declared and none has kept yet, with the runs in progress that read them.
 
 When the last of these runs fails, the parameter is forgotten; when the first ends, it is kept.
 """
 
 
-def keeping(runs: Iterable[Run]) -> list[tuple[Any, ...]]:
-    """The calls for `all_at_once` that keep what runs have declared."""
-    return [(_undecided.pop, p, None) for run in runs if run.held for p in run.held]
+def keep_declared(runs: Iterable[Run], changes: Changes) -> None:
+    """Make changes, and keep what runs have declared, all at once; hold the lock."""
+    _decide([p for run in runs if run.held for p in run.held], changes)
+
+
+def _decide(parameters: list[Parameter], changes: Changes) -> None:
+    """Make changes, and note that parameters are no longer undecided."""
+    if not parameters:
+        swap(changes)
+        return
+    left = {p: holders for p, holders in _undecided.now.items() if p not in {*parameters}}
+    swap({**changes, _undecided: left})
+    _undecided.forget()  # the record before refers to functions
 
 
 def _deep(error: RecursionError) -> RecursionError:
