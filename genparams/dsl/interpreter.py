@@ -464,7 +464,6 @@ def _decide(parameters: list[Parameter], changes: Changes) -> None:
         return
     left = {p: holders for p, holders in _undecided.now.items() if p not in {*parameters}}
     swap({**changes, _undecided: left})
-    _undecided.forget()  # the record before refers to functions
 
 
 def _deep(error: RecursionError) -> RecursionError:

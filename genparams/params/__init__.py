@@ -14,7 +14,15 @@ from genparams.params.layout import lay_together, place_of
 from genparams.params.numbers import DOUBLE, finite_scale, is_finite
 from genparams.params.parameter import Parameter, has_moved, is_current, read
 from genparams.params.real import Real, real
-from genparams.params.records import Cell, Changes, lock, prepare, restructured, structure, swap
+from genparams.params.records import (
+    Cell,
+    Changes,
+    lock,
+    restructured,
+    structure,
+    swap,
+    swap_and_call,
+)
 from genparams.params.store import ParamStore, labels
 
 __all__ = [
@@ -44,11 +52,11 @@ __all__ = [
     "lookup",
     "moved",
     "place_of",
-    "prepare",
     "read",
     "real",
     "refuse_other_shape",
     "restructured",
     "structure",
     "swap",
+    "swap_and_call",
 ]

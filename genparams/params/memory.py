@@ -169,7 +169,6 @@ class Arrays(Cell):
             if vector is not current and not vector.has_views:
                 return vector
         self._pool = [current]  # releases a vector whose views are gone
-        self.forget()
         vector = Vector(np.empty_like(current.numbers))
         self._pool = [current, vector]
         return vector

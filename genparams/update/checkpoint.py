@@ -5,17 +5,14 @@ there, whole, whatever happens. Loading prepares every part, and then makes all 
 once. `checkpoint_file` is the file, and `checkpoint_parts` says what is saved of each kind of part.
 """
 
-import operator
 import os
-from collections import deque
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from genparams.errors import InvalidValue, StateMismatch
 from genparams.mistakes import explained
-from genparams.params import Changes, lock, prepare
+from genparams.params import Changes, lock, swap_and_call
 from genparams.text import brief
 from genparams.update.checkpoint_file import ArraysByName, File, opened, write
 from genparams.update.checkpoint_parts import KINDS, Call, Part, StatePart, part_of
@@ -170,18 +167,13 @@ def _refuse_mismatches(file: File, given: Mapping[str, Part], partial: bool) -> 
 def _load(
     changes: Changes, calls: list[Call], states: list[tuple[StatePart, ArraysByName]]
 ) -> None:
-    """Let objects load themselves, and then make everything else current at once.
-
-    The latter is one call into C that runs functions written in C only: Python handles signals
-    between its own instructions, so that no interrupt comes between two of them.
-    """
+    """Let objects load themselves, and then make everything else current at once."""
     begun: list[StatePart] = []
     try:
         for part, arrays in states:
             begun.append(part)
             part.load(arrays)
-        make_current = partial(operator.setitem, prepare(changes), 0, True)
-        deque(map(operator.call, [make_current, *calls]), maxlen=0)
+        swap_and_call(changes, calls)
     except BaseException as error:
         for part in begun:
             part.load_again(error)

@@ -5,7 +5,7 @@ none of which changes anything: `described` checks the description alone, `misma
 with the program, `meaning` checks the values, and `changes` and `calls` say what loads them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from functools import partial
 from typing import Any, Protocol
@@ -28,7 +28,7 @@ from genparams.update.param_update import ParamUpdate
 from genparams.update.targets import store_of
 
 Description = dict[str, Any]
-Call = Callable[[], Any]
+Call = partial[Any]
 """A call of a function written in C, which changes one object."""
 
 

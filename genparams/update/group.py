@@ -1,6 +1,8 @@
 """What parameters that step alike have in common: formulas, constants, and counts of steps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from operator import itemgetter
 from typing import Any
 
 from genparams.params import Parameter
@@ -21,6 +23,11 @@ def at_path(state: Mapping[str, Any], path: Path) -> Any:
     return state
 
 
+def _getter(path: Path) -> Callable[[Mapping[str, Any]], Any]:
+    """`at_path` of one path; the short ones are nearly always met, and cost less so."""
+    return itemgetter(path[0]) if len(path) == 1 else partial(at_path, path=path)
+
+
 class Group:
     """The formulas of parameters that step alike.
 
@@ -36,7 +43,7 @@ class Group:
         self.code = kernel(tuple([formula for _, formula in parts]), minimize)
         self.fields = [(path, name) for path, formula in parts for name in formula.fields]
         self._constants = [
-            (formula.constants, count if formula.counts else None, path)
+            (formula.constants, count if formula.counts else None, _getter(path))
             for (path, formula), count in zip(parts, counts, strict=True)
             if formula.constants is not None
         ]
@@ -44,8 +51,8 @@ class Group:
     def constants(self, taken: int, state: Mapping[str, Any]) -> list[float]:
         """The constants of a step, after the steps that the stepper has taken."""
         found: list[float] = []
-        for constants, count, path in self._constants:
-            found += constants(at_path(state, path) if count is None else count + taken + 1)
+        for constants, count, shared in self._constants:
+            found += constants(shared(state) if count is None else count + taken + 1)
         return found
 
     def folded(self, constants: list[float], parameter: Parameter) -> tuple[float, ...]:

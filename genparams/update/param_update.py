@@ -206,16 +206,16 @@ class ParamUpdate:
                 raise NothingAccumulated(f"this update has no parameters to move: {why}")
             if grads is not None:
                 given = self._targets.given(grads)
-            elif not any(p.accumulated for p in moving):
+            elif not moving[0].accumulated and not any(p.accumulated for p in moving):
                 raise NothingAccumulated(
                     f"no gradient was accumulated for {dotted(moving)}; call "
                     "trace.accumulate_param_gradients() before apply()"
                 )
             if self.tracer is None:
-                swap(self._step(progress, moving, given))
+                self._step(progress, moving, given)
             else:
                 with self.tracer.step(progress.steps + 1, moving, given):
-                    swap(self._step(progress, moving, given))
+                    self._step(progress, moving, given)
 
     def _make_plan(self) -> "_Plan":
         """Look for the parameters that move; a stepper whose parameters left its memory goes."""
@@ -237,18 +237,17 @@ class ParamUpdate:
                 f"{nearest(name, names)} (a pattern such as '{name}*' may match none)"
             )
 
-    def _step(self, progress: Progress, moving: tuple[Parameter, ...], given: Given) -> Changes:
-        """What a step changes."""
+    def _step(self, progress: Progress, moving: tuple[Parameter, ...], given: Given) -> None:
         found = self._steps.step(progress, moving, given, {})
         if found is None:
-            return self._step_with_nonfinite(progress, moving, given)
+            found = self._step_with_nonfinite(progress, moving, given)
         changes, changes[self._progress] = found
-        return changes
+        swap(changes)
 
     def _step_with_nonfinite(
         self, progress: Progress, moving: tuple[Parameter, ...], given: Given
-    ) -> Changes:
-        """What a step changes if a gradient is not finite: the policy says."""
+    ) -> tuple[Changes, Progress]:
+        """What a step changes if a gradient is not finite, and the next progress: by the policy."""
         g = {p: p.grad for p in moving} if given is None else dict(given)
         bad = {p: ~np.isfinite(d) for p, d in g.items() if not is_finite(d)}
         if self.on_nonfinite == "raise":
@@ -268,8 +267,8 @@ class ParamUpdate:
             used.update({p: np.where(mask, 0.0, g[p]) for p, mask in fixed.items()})
         found = self._steps.step(progress, moving, used, fixed) if used else ({}, progress)
         assert found is not None  # no gradient is left that is not finite
-        changes, changes[self._progress] = found
-        return emptied(g, changes) if given is None else changes
+        changes, progress = found
+        return emptied(g, changes) if given is None else changes, progress
 
     # --- The state
 

@@ -74,8 +74,11 @@ class Steps:
         """
         if self._head:
             return self._step_with_head(progress, moving, given, fixed)
+        stepper = progress.stepper
         if given is not None:
             moving = tuple([p for p in moving if p in given])
+        elif stepper is not None and stepper.parameters is moving:
+            return stepper.step(progress, given, fixed)  # nearly always
         progress, stepper = self._with_stepper(progress, moving)
         return stepper.step(progress, given, fixed)
 
@@ -84,7 +87,7 @@ class Steps:
     ) -> tuple[Progress, Stepper]:
         """Progress whose fields are laid out by a stepper for these parameters."""
         stepper = progress.stepper
-        if stepper is not None and (stepper.parameters is moving or stepper.parameters == moving):
+        if stepper is not None and stepper.parameters == moving:
             return progress, stepper
         assert self._pieces is not None
         progress = self.covering(progress, moving)
