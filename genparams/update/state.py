@@ -1,4 +1,7 @@
-"""The states of rules: dictionaries of dictionaries, down to plain data by parameter."""
+"""Operations on the states of rules, which are nested dictionaries.
+
+The keys are strings, and in the innermost dictionaries parameters. No operation changes a state.
+"""
 
 from collections.abc import Mapping, Set
 from typing import Any
@@ -6,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from genparams.params import Parameter
-from genparams.update.rule import State
 
 
 def joined(old: Any, new: Any) -> Any:
-    """A state with the entries of new parameters added; a counter of both stays the old one."""
+    """An old state with the entries of new parameters added; what both have stays the old."""
     if not isinstance(old, Mapping) or not isinstance(new, Mapping):
         return old
     return {**new, **{k: joined(v, new[k]) if k in new else v for k, v in old.items()}}
@@ -35,80 +37,28 @@ def replaced(state: Mapping[str, Any], path: tuple[str, ...], part: Any) -> dict
 def entered(
     state: Mapping[str, Any], path: tuple[str, ...], entries: Mapping[str, Mapping[Any, Any]]
 ) -> dict[str, Any]:
-    """A nested state with entries by parameter, by the name of a field, set at a path."""
+    """A state whose fields at a path have new entries.
+
+    Args:
+        entries: By the name of a field, the entries by parameter.
+    """
     if path:
         return {**state, path[0]: entered(state[path[0]], path[1:], entries)}
     return {**state, **{name: {**state[name], **new} for name, new in entries.items()}}
 
 
-def kept_of(state: Mapping[Any, Any], parameter: Parameter) -> dict[Any, Any]:
-    """Copies of the arrays that a state keeps for a parameter, entry by entry."""
-    found: dict[Any, Any] = {}
-    for key, value in state.items():
+def with_fixed(
+    after: Mapping[Any, Any], before: Mapping[Any, Any], parameter: Parameter, mask: Any
+) -> dict[Any, Any]:
+    """A state in which some entries of a parameter's arrays are as they were before.
+
+    Args:
+        mask: Which entries.
+    """
+    found = dict(after)
+    for key, value in before.items():
         if isinstance(value, Mapping):
-            found[key] = kept_of(value, parameter)
+            found[key] = with_fixed(after[key], value, parameter, mask)
         elif key is parameter and np.shape(value) == parameter.shape:
-            found[key] = np.array(value)
+            found[key] = np.where(mask, value, after[key])
     return found
-
-
-def put_back(
-    state: Mapping[Any, Any], old: Mapping[Any, Any], parameter: Parameter, entries: Any
-) -> dict[Any, Any]:
-    """A state with some entries of a parameter as `kept_of` found them."""
-    made = dict(state)
-    for key, value in old.items():
-        if isinstance(value, Mapping):
-            made[key] = put_back(state[key], value, parameter, entries)
-        else:
-            made[key] = np.where(entries, value, state[key])
-    return made
-
-
-def leaves(state: State, names: Mapping[Parameter, str], prefix: str = "") -> dict[str, Any]:
-    """The plain data of a state by name; parameters that have no name are left out."""
-    found: dict[str, Any] = {}
-    for key, value in state.items():
-        if isinstance(key, Parameter) and key not in names:
-            continue
-        name = prefix + (names[key] if isinstance(key, Parameter) else str(key))
-        if isinstance(value, Mapping):
-            found.update(leaves(value, names, name + "/"))
-        else:
-            found[name] = value
-    return found
-
-
-def differences(expected: Mapping[str, Any], saved: Mapping[str, Any]) -> list[str]:
-    """What keeps saved data from being filled in for `expected`."""
-    wrong = [f"{k} is missing" for k in expected if k not in saved]
-    wrong += [f"{k} is not in this update" for k in saved if k not in expected]
-    for k, v in [(k, v) for k, v in expected.items() if k in saved]:
-        found = np.asarray(saved[k])
-        if found.shape != np.shape(v):
-            wrong.append(f"{k} has shape {found.shape}, expected {np.shape(v)}")
-        elif found.dtype.kind not in "fiub":
-            wrong.append(f"{k} is {saved[k]!r}, expected numbers")
-        elif isinstance(v, np.ndarray) and found.dtype != v.dtype:
-            wrong.append(f"{k} is {found.dtype}, expected {v.dtype}")
-        elif isinstance(v, int) and not (found >= 0 and found % 1 == 0):
-            wrong.append(f"{k} is {saved[k]!r}, expected a count")
-        elif not np.all(np.isfinite(found) | ~np.isfinite(v)):
-            wrong.append(f"{k} is not made of finite numbers")
-    return wrong
-
-
-def filled(
-    template: State, names: Mapping[Parameter, str], saved: Mapping[str, Any], prefix: str = ""
-) -> dict[Any, Any]:
-    """The template with saved data in the places of its own."""
-    made: dict[Any, Any] = {}
-    for key, value in template.items():
-        name = prefix + (names[key] if isinstance(key, Parameter) else str(key))
-        if isinstance(value, Mapping):
-            made[key] = filled(value, names, saved, name + "/")
-        elif isinstance(value, np.ndarray):
-            made[key] = np.array(saved[name], dtype=value.dtype)
-        else:
-            made[key] = type(value)(saved[name])
-    return made

@@ -19,7 +19,7 @@ from genparams.params import (
 from genparams.update.group import Given
 from genparams.update.kernel import overflow
 from genparams.update.rule import Rule, chain, split
-from genparams.update.state import joined, kept_of, put_back, without
+from genparams.update.state import joined, with_fixed, without
 from genparams.update.stepper import Progress, Stepper
 
 Fixed = Mapping[Parameter, Any]
@@ -112,7 +112,7 @@ class Steps:
             g, after = part.apply(g, before, theta)
             _refuse_other_keys(part, g)
             for p, entries in fixed.items():
-                after = put_back(after, kept_of(before, p), p, entries)
+                after = with_fixed(after, before, p, entries)
             states[place] = after
         directions = {p: self._checked(p, d) for p, d in g.items()}
         if self._pieces is None:
