@@ -23,25 +23,22 @@ from genparams.mistakes import refuse_other_functions
 from genparams.text import brief
 from genparams.update.formula import filled_like, typed_like
 from genparams.update.rule import (
+    ByParameter,
     Pieces,
     Rule,
     State,
-    Tree,
     chain,
     identity,
     ranges_of,
-    remembered,
+    rule_maker,
     stateless,
 )
 from genparams.update.scaling import scale_by_schedule
-from genparams.update.settings import Kind, number
 
 Where = str | Sequence[str] | Mapping[str, bool] | Callable[[Any], bool]
 
-_WHOLE = Kind("a whole number above 0", lambda v: 1 <= v < np.inf and v == int(v), "4", int)
 
-
-@remembered
+@rule_maker()
 def only(rule: Rule, where: Where) -> Rule:
     """Apply a rule to some parameters; the directions of the others pass unchanged.
 
@@ -51,7 +48,7 @@ def only(rule: Rule, where: Where) -> Rule:
     return _routed([(where, rule), ("*", identity)], "only", rule=rule, where=where)
 
 
-@remembered
+@rule_maker()
 def partition(rules: Mapping[Any, Rule]) -> Rule:
     """Send each parameter through the first rule whose `where` it matches.
 
@@ -91,17 +88,17 @@ def _routed(routes: list[tuple[Any, Rule]], name: str, **settings: Any) -> Rule:
             f"{', '.join(_shown(where) for where, _ in routes)}; add '*' for the rest"
         )
 
-    def split(tree: Tree) -> dict[str, dict[Any, Any]]:
+    def split(tree: ByParameter) -> dict[str, dict[Any, Any]]:
         found: dict[str, dict[Any, Any]] = {place: {} for place in rules}
         for k, v in tree.items():
             found[place_of(k)][k] = v
         return found
 
-    def init(theta: Tree) -> State:
+    def init(theta: ByParameter) -> State:
         mine = split(theta)
         return {place: rule.init(mine[place]) for place, rule in rules.items()}
 
-    def apply(g: Tree, state: State, theta: Tree) -> tuple[dict[Any, Any], State]:
+    def apply(g: ByParameter, state: State, theta: ByParameter) -> tuple[dict[Any, Any], State]:
         directions, after = {}, {}
         given, at = split(g), split(theta)
         for place, rule in rules.items():
@@ -131,7 +128,7 @@ def _routed(routes: list[tuple[Any, Rule]], name: str, **settings: Any) -> Rule:
     )
 
 
-@remembered
+@rule_maker()
 def project(rule: Rule, projection: Callable[[Any], Any], where: Where | None = None) -> Rule:
     """Follow the step of a rule by a projection.
 
@@ -163,7 +160,7 @@ def project(rule: Rule, projection: Callable[[Any], Any], where: Where | None = 
             )
         return float(to - theta) if type(theta) is float else np.asarray(to - theta, theta.dtype)
 
-    def apply(g: Tree, theta: Tree) -> dict[Any, Any]:
+    def apply(g: ByParameter, theta: ByParameter) -> dict[Any, Any]:
         return {k: projected(k, theta[k], d) for k, d in g.items()}
 
     last = stateless(apply, "projection")
@@ -177,7 +174,7 @@ def project(rule: Rule, projection: Callable[[Any], Any], where: Where | None = 
     )
 
 
-@remembered
+@rule_maker()
 def with_schedule(rule: Rule, schedule: Callable[[int], float]) -> Rule:
     """Multiply a rule's directions by schedule(count), `chain(rule, scale_by_schedule(...))`.
 
@@ -189,7 +186,7 @@ def with_schedule(rule: Rule, schedule: Callable[[int], float]) -> Rule:
     )
 
 
-@remembered
+@rule_maker()
 def accumulate(rule: Rule, k: int, mean: bool = True) -> Rule:
     """Apply a rule to every k gradients together.
 
@@ -204,16 +201,12 @@ def accumulate(rule: Rule, k: int, mean: bool = True) -> Rule:
         mean: Whether the rule sees total / k, or total.
 
     Reference: the mean is as in GoMLX's AccumulateGradients and optax's MultiSteps.
-
-    Raises:
-        InvalidValue: `k` is not a whole number above 0.
     """
-    k = number("accumulate", "k", k, _WHOLE)
     if not isinstance(rule, Rule):
         raise UpdateError(f"accumulate takes a rule such as ADAM(0.01), got {brief(rule)}")
     share = k if mean else 1
 
-    def init(theta: Tree) -> State:
+    def init(theta: ByParameter) -> State:
         return {
             "calls": 0,
             "given": dict.fromkeys(theta, 0),
@@ -221,7 +214,7 @@ def accumulate(rule: Rule, k: int, mean: bool = True) -> Rule:
             "rule": rule.init(theta),
         }
 
-    def apply(g: Tree, state: State, theta: Tree) -> tuple[dict[Any, Any], State]:
+    def apply(g: ByParameter, state: State, theta: ByParameter) -> tuple[dict[Any, Any], State]:
         given = {**state["given"], **{key: state["given"][key] + 1 for key in g}}
         total = dict(state["total"])
         total.update({key: typed_like(total[key], total[key] + d) for key, d in g.items()})

@@ -16,13 +16,12 @@ from typing import Any
 import numpy as np
 
 from genparams.errors import InvalidValue, ShapeError
-from genparams.mistakes import explained
 from genparams.text import brief
 from genparams.types import Array
-from genparams.update.settings import ABOVE_0, FINITE, number
+from genparams.update.settings import ABOVE_0, FINITE, checked
 
 
-@explained
+@checked()
 def project_box(x: Any, low: Any, high: Any) -> Any:
     """The nearest point between two bounds: min(max(x, low), high), entry by entry.
 
@@ -53,7 +52,7 @@ def project_box(x: Any, low: Any, high: Any) -> Any:
     return _like(x, np.minimum(np.maximum(at, low), high))
 
 
-@explained
+@checked(radius=ABOVE_0)
 def project_ball(x: Any, radius: float, center: Any = 0.0) -> Any:
     """The nearest point of a ball, over all entries at once.
 
@@ -72,10 +71,9 @@ def project_ball(x: Any, radius: float, center: Any = 0.0) -> Any:
         A new array of x's shape and type, a float for a float.
 
     Raises:
-        InvalidValue: `radius` is not above 0 and finite, or x or `center` is not finite.
+        InvalidValue: x or `center` is not finite.
         ShapeError: `center` does not broadcast to x's shape.
     """
-    radius = number("project_ball", "radius", radius, ABOVE_0)
     at = _finite("project_ball", "x", x)
     center = _broadcast("project_ball", "center", _finite("project_ball", "center", center), at)
     away = at - center
@@ -85,7 +83,7 @@ def project_ball(x: Any, radius: float, center: Any = 0.0) -> Any:
     return _like(x, at if size * length <= radius else center + unit * (radius / length))
 
 
-@explained
+@checked(total=ABOVE_0)
 def project_simplex(x: Any, axis: int = -1, total: float = 1.0) -> Array:
     """The nearest point of a simplex, for every slice along an axis.
 
@@ -102,10 +100,9 @@ def project_simplex(x: Any, axis: int = -1, total: float = 1.0) -> Array:
         x: An array of at least one entry along `axis`.
 
     Raises:
-        InvalidValue: x is not finite, or `total` is not above 0 and finite.
+        InvalidValue: x is not finite.
         ShapeError: x has no such axis, or no entries along it.
     """
-    total = number("project_simplex", "total", total, ABOVE_0)
     at = _along("project_simplex", x, axis, least=1)
     if not at.size:
         return _like(x, np.moveaxis(at, -1, axis))
@@ -117,7 +114,7 @@ def project_simplex(x: Any, axis: int = -1, total: float = 1.0) -> Array:
     return _like(x, np.moveaxis(y, -1, axis))
 
 
-@explained
+@checked(margin=FINITE)
 def project_monotonic(x: Any, margin: float = 0.0, axis: int = -1) -> Array:
     """The nearest sequence that rises by at least a margin, for every slice along an axis.
 
@@ -133,12 +130,11 @@ def project_monotonic(x: Any, margin: float = 0.0, axis: int = -1) -> Array:
         x: An array of at least two points along `axis`.
 
     Raises:
-        InvalidValue: x or `margin` is not finite.
+        InvalidValue: x is not finite.
         ShapeError: x has no such axis, or fewer than two points along it.
     """
     from scipy.optimize import isotonic_regression
 
-    margin = number("project_monotonic", "margin", margin, FINITE)
     at = _along("project_monotonic", x, axis, least=2)
     rise = margin * np.arange(at.shape[-1])
     y = at.copy()
@@ -148,7 +144,7 @@ def project_monotonic(x: Any, margin: float = 0.0, axis: int = -1) -> Array:
     return _like(x, np.moveaxis(y, -1, axis))
 
 
-@explained
+@checked(margin=FINITE)
 def project_monotonic_approximately(x: Any, margin: float = 0.0, axis: int = -1) -> Array:
     """A near sequence that rises by at least a margin: GoMLX's MonotonicProjection, step by step.
 
@@ -162,10 +158,9 @@ def project_monotonic_approximately(x: Any, margin: float = 0.0, axis: int = -1)
         x: An array of at least two points along `axis`.
 
     Raises:
-        InvalidValue: x or `margin` is not finite.
+        InvalidValue: x is not finite.
         ShapeError: x has no such axis, or fewer than two points along it.
     """
-    margin = number("project_monotonic_approximately", "margin", margin, FINITE)
     at = _along("project_monotonic_approximately", x, axis, least=2)
     first, d = at[..., :1], np.diff(at, axis=-1)
     right = _paid(d, margin)

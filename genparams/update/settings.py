@@ -1,61 +1,144 @@
-"""The numbers that rules are made with: what each kind of them may be, checked in one place."""
+"""The numbers that rules, schedules and projections take: what each may be.
 
+`checked` checks the arguments of a function or a class before it runs, and adds the errors to its
+docstring, so that the function itself holds only mathematics. `SETTINGS` lists what an argument of
+a rule may be, by its name.
+"""
+
+import inspect
 import math
+import textwrap
 from collections.abc import Callable
+from functools import wraps
 from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from genparams.errors import InvalidValue
+from genparams.mistakes import explained
 from genparams.text import brief
 
+Checked = TypeVar("Checked", bound=Callable[..., Any])
+
 FloatType = str | type | np.dtype | None
-"""A type of floats, such as "float32" or np.float64; None for that of each parameter."""
+"""A type of floats, such as "float32" or np.float64; None for the type of each parameter."""
 
 
-class Kind(NamedTuple):
-    """What a number must be, in words and as a test, one that would do, and its plain type."""
+class Setting(NamedTuple):
+    """What a number must be, in words and as a test."""
 
     words: str
     holds: Callable[[Any], bool]
     example: str
     becomes: Callable[[Any], float] = float
+    """The plain type of the number."""
+    exempt: Callable[[Any], bool] = lambda value: False
+    """Which values that are not numbers may be given too, and are not changed."""
 
     def accepts(self, value: Any) -> bool:
-        """Whether a value is a number of this kind."""
+        """Whether a value is a number that may be given."""
         return isinstance(value, Real) and not isinstance(value, bool) and self.holds(value)
 
+    def or_none(self) -> "Setting":
+        """The same, or None."""
+        return self._replace(exempt=lambda value: value is None)
 
-FINITE = Kind("a finite number", math.isfinite, "0.1")
-ABOVE_0 = Kind("above 0 and finite", lambda v: 0 < v < math.inf, "0.001")
-RATE = Kind("at least 0 and finite", lambda v: 0 <= v < math.inf, "0.001")
-AT_LEAST_0 = Kind("at least 0 and finite", lambda v: 0 <= v < math.inf, "0.0")
-SHARE = Kind("at least 0 and below 1", lambda v: 0 <= v < 1, "0.9")
-COUNT = Kind(
+
+FINITE = Setting("a finite number", math.isfinite, "0.1")
+ABOVE_0 = Setting("above 0 and finite", lambda v: 0 < v < math.inf, "0.001")
+AT_LEAST_0 = Setting("at least 0 and finite", lambda v: 0 <= v < math.inf, "0.0")
+RATE = AT_LEAST_0._replace(example="0.001")
+RATE_OR_SCHEDULE = ABOVE_0._replace(words="above 0, or a schedule", exempt=callable)
+SHARE = Setting("at least 0 and below 1", lambda v: 0 <= v < 1, "0.9")
+COUNT = Setting(
     "a whole number from 0 on", lambda v: 0 <= v < math.inf and v == int(v), "100", becomes=int
 )
+COUNT_FROM_1 = Setting(
+    "a whole number above 0", lambda v: 1 <= v < math.inf and v == int(v), "4", becomes=int
+)
+
+SETTINGS: dict[str, Setting] = {
+    **dict.fromkeys(("beta1", "beta2", "rho", "momentum"), SHARE),
+    **dict.fromkeys(("epsilon", "epsilon_root", "min_norm"), AT_LEAST_0),
+    **dict.fromkeys(("initial_accumulator_value", "initial_scale"), AT_LEAST_0),
+    **dict.fromkeys(("decay", "weight_decay", "step_size_beta", "eta", "gamma"), AT_LEAST_0),
+    **dict.fromkeys(("step_size", "step_size_init", "trust_coefficient"), ABOVE_0),
+    **dict.fromkeys(("delta", "max_norm"), ABOVE_0),
+    "learning_rate": RATE_OR_SCHEDULE,
+    "momentum_decay": AT_LEAST_0.or_none(),
+    "threshold": Setting("at least 4", lambda v: 4 <= v < math.inf, "5.0"),
+    "backoff_steps": COUNT,
+    "clip_step": ABOVE_0.or_none(),
+    "factor": FINITE,
+    "k": COUNT_FROM_1,
+    "seed": COUNT.or_none(),
+}
+"""What an argument of a rule may be, by its name."""
 
 
-def number(owner: str, name: str, value: Any, kind: Kind) -> Any:
+def number(owner: str, name: str, value: Any, setting: Setting) -> Any:
     """A value as a plain Python number, which leaves the type of an array as it is.
 
     Raises:
-        InvalidValue: it is not of this kind.
+        InvalidValue: the setting does not accept it.
     """
-    if kind.accepts(value):
-        return kind.becomes(value)
-    hint = f"; write {name}={kind.example}" if name.isidentifier() else ""
-    raise InvalidValue(f"{owner}: {name} must be {kind.words}, got {brief(value)}{hint}")
+    if setting.exempt(value):
+        return value
+    if setting.accepts(value):
+        return setting.becomes(value)
+    hint = f"; write {name}={setting.example}" if name.isidentifier() else ""
+    raise InvalidValue(f"{owner}: {name} must be {setting.words}, got {brief(value)}{hint}")
 
 
-def checked(owner: str, kind: Kind, **values: Any) -> list[Any]:
-    """Several values of one kind, as plain Python numbers.
+def checked(**settings: Setting) -> Callable[[Checked], Checked]:
+    """A decorator of functions and classes: the arguments named here are checked numbers.
 
-    Raises:
-        InvalidValue: one of them is not of this kind.
+    The function gets them as plain Python numbers. A call with wrong arguments is explained.
     """
-    return [number(owner, name, value, kind) for name, value in values.items()]
+
+    def check(f: Any) -> Any:
+        if isinstance(f, type):
+            f.__init__ = _checking(f.__init__, f.__name__, settings)
+        else:
+            f = _checking(f, f.__name__, settings)
+        f.__doc__ = _with_errors(f.__doc__, settings)
+        return f
+
+    return check
+
+
+def _checking(f: Callable[..., Any], owner: str, settings: dict[str, Setting]) -> Any:
+    names = list(inspect.signature(f).parameters)
+    explaining = explained(f)
+
+    def plain_number(name: str, value: Any) -> Any:
+        return number(owner, name, value, settings[name]) if name in settings else value
+
+    @wraps(f)
+    def checking(*args: Any, **named: Any) -> Any:
+        first = map(plain_number, names, args)
+        named = {name: plain_number(name, value) for name, value in named.items()}
+        return explaining(*first, *args[len(names) :], **named)
+
+    return checking
+
+
+def _with_errors(doc: str | None, settings: dict[str, Setting]) -> str | None:
+    """A docstring that also says which numbers are refused."""
+    if not (doc and settings):
+        return doc
+    refused: dict[str, list[str]] = {}
+    for name, setting in settings.items():
+        refused.setdefault(setting.words, []).append(f"`{name}`")
+    what = "; ".join(f"{' or '.join(names)} is not {words}" for words, names in refused.items())
+    error = textwrap.fill(
+        f"InvalidValue: {what}.", 100, initial_indent=" " * 4, subsequent_indent=" " * 8
+    )
+    before, heading, after = inspect.cleandoc(doc).partition("Raises:\n")
+    if heading:
+        return f"{before}{heading}{error}\n{after}"
+    return f"{before}\n\nRaises:\n{error}"
 
 
 def plain(value: Any) -> Any:
@@ -69,7 +152,7 @@ def float_type(dtype: FloatType) -> np.dtype | None:
     """The type of floats that is meant.
 
     Raises:
-        InvalidValue: it is none, or has fewer digits and a smaller range than float32.
+        InvalidValue: it is not a type of floats, or is shorter than float32.
     """
     if dtype is None:
         return None

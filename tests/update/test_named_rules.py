@@ -18,16 +18,15 @@ from genparams.update.adaptive import (
     scale_by_adamax,
     scale_by_amsgrad,
     scale_by_belief,
-    scale_by_lion,
     scale_by_nadam,
     scale_by_radam,
     scale_by_rms,
     scale_by_rss,
     scale_by_stddev,
-    scale_by_trust_ratio,
     scale_by_yogi,
 )
-from genparams.update.momentum import momentum_trace
+from genparams.update.clipping import scale_by_trust_ratio
+from genparams.update.momentum import momentum_trace, scale_by_lion
 from genparams.update.named_rules import (
     ADAM,
     LAMB,
