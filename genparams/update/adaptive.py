@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from genparams.mistakes import explained
 from genparams.update.formula import elementwise
 from genparams.update.rule import NOT_NEGATIVE, Rule, rule_maker
 from genparams.update.settings import ABOVE_0, SHARE, FloatType
@@ -323,7 +324,7 @@ def scale_by_rms(
     return _adaptive(uncorrected, fields, dtype)
 
 
-@rule_maker(decay=SHARE)
+@explained
 def scale_by_stddev(
     decay: float = 0.9,
     epsilon: float = 1e-8,
@@ -344,6 +345,9 @@ def scale_by_stddev(
     Args:
         epsilon_in_root: If False, the direction is g / (sqrt(max(v - m^2, 0)) + epsilon), as in
             torch's centred RMSprop.
+
+    Raises:
+        InvalidValue: as `scale_by_rms`.
 
     Reference: Graves, 2013, https://arxiv.org/abs/1308.0850, section 4.2.
     """

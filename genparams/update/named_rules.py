@@ -49,7 +49,7 @@ from genparams.update.schedules import (
     join_schedules,
     one_over_sqrt,
 )
-from genparams.update.settings import RATE, FloatType
+from genparams.update.settings import ABOVE_0, RATE, FloatType
 
 Rate = float | Callable[[int], float]
 """A learning rate, or a schedule of them."""
@@ -431,7 +431,7 @@ def AdaGrad(
     return chain(direction, *_step(learning_rate, decay))
 
 
-@rule_maker()
+@rule_maker(epsilon=ABOVE_0)
 def AdaDelta(
     learning_rate: Rate = 1.0,
     rho: float = 0.9,

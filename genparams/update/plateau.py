@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from genparams.errors import InvalidValue, StateMismatch
@@ -29,6 +30,7 @@ class HasLearningRates(Protocol):
     minimum=AT_LEAST_0,
 )
 @closed()
+@dataclass(eq=False, repr=False)
 class ReduceOnPlateau:
     """Reduces the learning rates of an update when a metric does not improve any more.
 
@@ -58,44 +60,26 @@ class ReduceOnPlateau:
     """
 
     update: HasLearningRates
-    factor: float
-    patience: int
-    threshold: float
-    relative: bool
-    cooldown: int
-    minimum: float
-    maximize: bool
-    best: float
-    bad: int
-    cooling: int
+    factor: float = 0.1
+    patience: int = 10
+    threshold: float = 1e-4
+    relative: bool = True
+    cooldown: int = 0
+    minimum: float = 0.0
+    maximize: bool = False
+    best: float = field(init=False)
+    bad: int = field(init=False, default=0)
+    """How many values in a row were not an improvement."""
+    cooling: int = field(init=False, default=0)
+    """How many of the next values do not count."""
 
-    def __init__(
-        self,
-        update: HasLearningRates,
-        factor: float = 0.1,
-        patience: int = 10,
-        threshold: float = 1e-4,
-        relative: bool = True,
-        cooldown: int = 0,
-        minimum: float = 0.0,
-        maximize: bool = False,
-    ):
-        if not getattr(update, "learning_rates", None):
+    def __post_init__(self) -> None:
+        if not getattr(self.update, "learning_rates", None):
             raise InvalidValue(
                 "ReduceOnPlateau takes an update whose learning rate is a number, such as "
-                f"ParamUpdate(ADAM(0.01), f), got {brief(update)}"
+                f"ParamUpdate(ADAM(0.01), f), got {brief(self.update)}"
             )
-        self.update = update
-        self.factor = factor
-        self.patience = patience
-        self.threshold = threshold
-        self.relative = relative
-        self.cooldown = cooldown
-        self.minimum = minimum
-        self.maximize = maximize
-        self.best = -math.inf if maximize else math.inf
-        self.bad = 0  # values in a row without improvement
-        self.cooling = 0  # values left that do not count
+        self.best = -math.inf if self.maximize else math.inf
 
     @explained
     def step(self, value: float) -> bool:

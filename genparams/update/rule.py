@@ -245,14 +245,23 @@ def out_of_range(ranges: Ranges, saved: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def pieces_of(parts: Mapping[str, Rule]) -> Callable[[Any], Pieces] | None:
-    """The formulas of a chain of these parts; None if a part is not made of formulas."""
-    makers = {place: rule.pieces for place, rule in parts.items() if rule.pieces}
-    if len(makers) < len(parts):
+def pieces_of(
+    parts: Mapping[str, Rule], place_of: Callable[[Any], str] | None = None
+) -> Callable[[Any], Pieces] | None:
+    """The formulas of several rules, as `Rule.pieces`; None if a rule is not made of formulas.
+
+    Args:
+        place_of: From a parameter to the one rule that is for it; None if all rules are.
+    """
+    if not all(rule.pieces for rule in parts.values()):
         return None
-    return lambda key: [
-        ((place, *path), piece) for place, of in makers.items() for path, piece in of(key)
-    ]
+
+    def pieces(key: Any) -> Pieces:
+        places = parts if place_of is None or key is None else [place_of(key)]
+        makers = {place: parts[place].pieces for place in places}
+        return [((p, *path), piece) for p, of in makers.items() if of for path, piece in of(key)]
+
+    return pieces
 
 
 def split(rule: Rule) -> tuple[dict[str, Rule], Callable[[Any], Pieces] | None]:
