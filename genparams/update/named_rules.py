@@ -62,7 +62,7 @@ Rate = float | Callable[[int], float]
 def FixedStepGradientDescent(step_size: float) -> Rule:
     """Move along the gradient by a fixed step: theta <- theta + step_size g.
 
-    The name is Gen's; like every rule here it climbs, unless the update says `minimize=True`.
+    The name is Gen's. Like every rule here it climbs, unless the update says `minimize=True`.
     """
     return chain(scale_by_state(step_size))
 
@@ -74,7 +74,7 @@ def GradientDescent(step_size_init: float, step_size_beta: float) -> Rule:
         theta <- theta + step_size_init (step_size_beta + 1) / (step_size_beta + t) g
 
     t = 1, 2, ... counts calls of `apply`; the first step is `step_size_init`, half of it is reached
-    at t = step_size_beta + 2. It is Gen's.
+    at t = step_size_beta + 2. The rule is Gen's.
     """
     return chain(scale_by_inverse_time(step_size_init, step_size_beta))
 
@@ -100,11 +100,11 @@ def SGD(
             A schedule `one_over_sqrt(learning_rate)` is the same, with a rate that cannot be set.
     """
     return chain(
-        *_penalty(weight_decay, mask),
-        *_slowing(decay),
+        *_weight_decay(weight_decay, mask),
+        *_inverse_decay(decay),
         *([scale_by_schedule(one_over_sqrt(1.0))] if decay_by_root else []),
         *_rate(learning_rate),
-        *_bounded(clip_step),
+        *_clipped(clip_step),
     )
 
 
@@ -123,17 +123,17 @@ def Momentum(
         v <- rho v + learning_rate f (g - weight_decay theta),    f = 1 / (1 + decay n)
         theta <- theta + v
 
-    The rate is inside the velocity, as in Flux: setting it leaves the velocity as it is. torch's
-    SGD with momentum has it outside, `chain(momentum_trace(rho), scale_by_state(learning_rate))`,
-    which is the same while the rate does not change. The numbers are Flux's.
+    The rate is inside the velocity, as in Flux: setting it does not change the velocity. In torch's
+    SGD the rate is outside, `chain(momentum_trace(rho), scale_by_state(learning_rate))`, which is
+    the same while the rate does not change. The numbers are Flux's.
 
     Reference: Polyak, 1964, https://doi.org/10.1016/0041-5553(64)90137-5.
     """
     return chain(
-        *_penalty(weight_decay, mask),
-        *_slowing(decay),
+        *_weight_decay(weight_decay, mask),
+        *_inverse_decay(decay),
         *_rate(learning_rate),
-        *_velocity(rho, False, dtype),
+        *_momentum(rho, False, dtype),
     )
 
 
@@ -147,7 +147,7 @@ def Nesterov(
     mask: Where | None = None,
     dtype: FloatType = None,
 ) -> Rule:
-    """Gradient descent with a velocity, taken one step ahead.
+    """Gradient descent with a velocity, evaluated one step ahead.
 
         d = learning_rate f (g - weight_decay theta),    f = 1 / (1 + decay n)
         v <- rho v + d
@@ -160,10 +160,10 @@ def Nesterov(
     https://arxiv.org/abs/1212.0901, equation 7.
     """
     return chain(
-        *_penalty(weight_decay, mask),
-        *_slowing(decay),
+        *_weight_decay(weight_decay, mask),
+        *_inverse_decay(decay),
         *_rate(learning_rate),
-        *_velocity(rho, True, dtype),
+        *_momentum(rho, True, dtype),
     )
 
 
@@ -193,7 +193,7 @@ def ADAM(
     Reference: Kingma and Ba, 2014, https://arxiv.org/abs/1412.6980, algorithm 1.
     """
     direction = scale_by_adam(beta1, beta2, epsilon, dtype=dtype)
-    return chain(direction, *_step(learning_rate, decay, backoff_steps, clip_step))
+    return chain(direction, *_steps(learning_rate, decay, backoff_steps, clip_step))
 
 
 @rule_maker()
@@ -221,8 +221,8 @@ def AdamW(
     """
     return chain(
         scale_by_adam(beta1, beta2, epsilon, dtype=dtype),
-        *_penalty(weight_decay, mask),
-        *_step(learning_rate, decay, backoff_steps, clip_step),
+        *_weight_decay(weight_decay, mask),
+        *_steps(learning_rate, decay, backoff_steps, clip_step),
     )
 
 
@@ -245,7 +245,7 @@ def Adamax(
     Reference: Kingma and Ba, 2014, https://arxiv.org/abs/1412.6980, algorithm 2.
     """
     direction = scale_by_adamax(beta1, beta2, epsilon, dtype=dtype)
-    return chain(direction, *_step(learning_rate, decay, backoff_steps, clip_step))
+    return chain(direction, *_steps(learning_rate, decay, backoff_steps, clip_step))
 
 
 @rule_maker()
@@ -268,7 +268,7 @@ def AMSGrad(
     Reference: Reddi, Kale and Kumar, 2018, https://arxiv.org/abs/1904.09237, algorithm 2.
     """
     direction = scale_by_amsgrad(beta1, beta2, epsilon, dtype=dtype)
-    return chain(direction, *_step(learning_rate, decay, backoff_steps, clip_step))
+    return chain(direction, *_steps(learning_rate, decay, backoff_steps, clip_step))
 
 
 @rule_maker()
@@ -291,7 +291,7 @@ def NAdam(
     Reference: Dozat, 2016, https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ, algorithm 2.
     """
     direction = scale_by_nadam(beta1, beta2, epsilon, momentum_decay, dtype=dtype)
-    return chain(direction, *_step(learning_rate, decay, backoff_steps, clip_step))
+    return chain(direction, *_steps(learning_rate, decay, backoff_steps, clip_step))
 
 
 @rule_maker()
@@ -314,7 +314,7 @@ def RAdam(
     Reference: Liu et al., 2019, https://arxiv.org/abs/1908.03265, algorithm 2.
     """
     direction = scale_by_radam(beta1, beta2, epsilon, threshold=threshold, dtype=dtype)
-    return chain(direction, *_step(learning_rate, decay, backoff_steps, clip_step))
+    return chain(direction, *_steps(learning_rate, decay, backoff_steps, clip_step))
 
 
 @rule_maker()
@@ -337,7 +337,7 @@ def AdaBelief(
     Reference: Zhuang et al., 2020, https://arxiv.org/abs/2010.07468, algorithm 2.
     """
     direction = scale_by_belief(beta1, beta2, epsilon, epsilon_root=epsilon_root, dtype=dtype)
-    return chain(direction, *_step(learning_rate, decay, backoff_steps, clip_step))
+    return chain(direction, *_steps(learning_rate, decay, backoff_steps, clip_step))
 
 
 @rule_maker()
@@ -362,7 +362,7 @@ def Yogi(
     direction = scale_by_yogi(
         beta1, beta2, epsilon, initial_accumulator_value=initial_accumulator_value, dtype=dtype
     )
-    return chain(direction, *_step(learning_rate, decay, backoff_steps, clip_step))
+    return chain(direction, *_steps(learning_rate, decay, backoff_steps, clip_step))
 
 
 # --- Other rules that divide by the size of gradients
@@ -406,8 +406,8 @@ def RMSProp(
     )
     return chain(
         direction,
-        *_velocity(momentum, nesterov, dtype),
-        *_step(learning_rate, decay, backoff_steps, clip_step),
+        *_momentum(momentum, nesterov, dtype),
+        *_steps(learning_rate, decay, backoff_steps, clip_step),
     )
 
 
@@ -428,7 +428,7 @@ def AdaGrad(
     Reference: Duchi, Hazan and Singer, 2011, https://jmlr.org/papers/v12/duchi11a.html.
     """
     direction = scale_by_rss(initial_accumulator_value, epsilon, dtype=dtype)
-    return chain(direction, *_step(learning_rate, decay))
+    return chain(direction, *_steps(learning_rate, decay))
 
 
 @rule_maker(epsilon=ABOVE_0)
@@ -446,7 +446,7 @@ def AdaDelta(
 
     Reference: Zeiler, 2012, https://arxiv.org/abs/1212.5701, algorithm 1.
     """
-    return chain(scale_by_adadelta(rho, epsilon, dtype=dtype), *_step(learning_rate, decay))
+    return chain(scale_by_adadelta(rho, epsilon, dtype=dtype), *_steps(learning_rate, decay))
 
 
 @rule_maker()
@@ -459,7 +459,7 @@ def Lion(
     mask: Where | None = None,
     dtype: FloatType = None,
 ) -> Rule:
-    """Steps of one size, along signs: `scale_by_lion`, with decoupled weight decay.
+    """Steps of the same size for every number: `scale_by_lion`, with decoupled weight decay.
 
         theta <- theta + learning_rate (sign(...) - weight_decay theta)
 
@@ -470,7 +470,7 @@ def Lion(
     """
     return chain(
         scale_by_lion(beta1, beta2, dtype=dtype),
-        *_penalty(weight_decay, mask),
+        *_weight_decay(weight_decay, mask),
         *_rate(learning_rate),
     )
 
@@ -495,14 +495,14 @@ def LAMB(
         theta <- theta + learning_rate d |theta| / |d|
 
     The ratio is 1 where a length is 0. The form and the numbers are optax's; optax has no default
-    rate. Made for the large arrays of networks: a parameter near 0, such as a single number that
-    starts there, hardly moves.
+    rate. The rule is for the large arrays of networks: a parameter near 0, such as a single number
+    that starts there, hardly moves.
 
     Reference: You et al., 2019, https://arxiv.org/abs/1904.00962, algorithm 2.
     """
     return chain(
         scale_by_adam(beta1, beta2, epsilon, dtype=dtype),
-        *_penalty(weight_decay, mask),
+        *_weight_decay(weight_decay, mask),
         scale_by_trust_ratio(),
         *_rate(learning_rate),
     )
@@ -527,59 +527,61 @@ def LARS(
         theta <- theta + v,    or, if nesterov, as in `momentum_trace`
 
     The trust coefficient is left out where a length is 0. The form and the numbers are optax's,
-    which has no default rate; the paper divides by |g| + weight_decay |theta|. Made for the large
-    arrays of networks: a parameter near 0 hardly moves.
+    which has no default rate; the paper divides by |g| + weight_decay |theta|. The rule is for the
+    large arrays of networks: a parameter near 0 hardly moves.
 
     Reference: You, Gitman and Ginsburg, 2017, https://arxiv.org/abs/1708.03888, algorithm 1.
     """
     return chain(
-        *_penalty(weight_decay, mask),
+        *_weight_decay(weight_decay, mask),
         scale_by_trust_ratio(trust_coefficient=trust_coefficient, epsilon=epsilon),
         *_rate(learning_rate),
-        *_velocity(momentum, nesterov, dtype),
+        *_momentum(momentum, nesterov, dtype),
     )
 
 
-# --- What they are made of: rules for the options, none for an option that is off
+# --- The rules of each option; none for an option that is off
 
 
-def _step(
+def _steps(
     learning_rate: Rate,
     decay: float = 0.0,
     backoff_steps: int = 0,
     clip_step: float | None = None,
 ) -> list[Rule]:
-    """From a direction to a step."""
+    """The rules that make a step of a direction."""
     return [
         *_rate(learning_rate),
-        *_waiting(backoff_steps),
-        *_slowing(decay),
-        *_bounded(clip_step),
+        *_backoff(backoff_steps),
+        *_inverse_decay(decay),
+        *_clipped(clip_step),
     ]
 
 
 def _rate(learning_rate: Rate) -> list[Rule]:
-    is_schedule = callable(learning_rate)
-    return [scheduled(learning_rate, RATE) if is_schedule else scale_by_state(learning_rate)]
+    if callable(learning_rate):
+        return [scheduled(learning_rate, RATE)]
+    return [scale_by_state(learning_rate)]
 
 
-def _waiting(backoff_steps: int) -> list[Rule]:
+def _backoff(backoff_steps: int) -> list[Rule]:
+    if not backoff_steps:
+        return []
     zero_then_one = [constant_schedule(0.0), constant_schedule(1.0)]
-    waiting = backoff_steps > 0
-    return [scale_by_schedule(join_schedules(zero_then_one, [backoff_steps]))] if waiting else []
+    return [scale_by_schedule(join_schedules(zero_then_one, [backoff_steps]))]
 
 
-def _slowing(decay: float) -> list[Rule]:
+def _inverse_decay(decay: float) -> list[Rule]:
     return [scale_by_schedule(inverse_time_decay(1.0, decay))] if decay else []
 
 
-def _penalty(weight_decay: float, mask: Where | None) -> list[Rule]:
+def _weight_decay(weight_decay: float, mask: Where | None) -> list[Rule]:
     return [add_decayed_weights(weight_decay, mask)] if weight_decay else []
 
 
-def _velocity(rho: float, nesterov: bool, dtype: FloatType) -> list[Rule]:
+def _momentum(rho: float, nesterov: bool, dtype: FloatType) -> list[Rule]:
     return [momentum_trace(rho, nesterov, dtype=dtype)] if rho else []
 
 
-def _bounded(clip_step: float | None) -> list[Rule]:
+def _clipped(clip_step: float | None) -> list[Rule]:
     return [] if clip_step is None else [clip(clip_step)]

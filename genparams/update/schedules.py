@@ -119,7 +119,7 @@ class exponential_decay:
 
     Args:
         staircase: Whether p is rounded down, so that the factor falls once in `steps` steps.
-        end: Where it stops: a least value for a rate below 1, a greatest one otherwise.
+        end: The least factor for a rate below 1, the greatest factor otherwise.
 
     Raises:
         InvalidValue: `end` is on the wrong side of `init`, where optax would jump to it at once.

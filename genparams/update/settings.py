@@ -125,20 +125,24 @@ def _checking(f: Callable[..., Any], owner: str, settings: dict[str, Setting]) -
 
 
 def _with_errors(doc: str | None, settings: dict[str, Setting]) -> str | None:
-    """A docstring that also says which numbers are refused."""
+    """A docstring that also says what the numbers must be."""
     if not (doc and settings):
         return doc
-    refused: dict[str, list[str]] = {}
+    needed: dict[str, list[str]] = {}
     for name, setting in settings.items():
-        refused.setdefault(setting.words, []).append(f"`{name}`")
-    what = "; ".join(f"{' or '.join(names)} is not {words}" for words, names in refused.items())
+        needed.setdefault(setting.words, []).append(f"`{name}`")
+    rules = "; ".join(f"{_and(names)} must be {words}" for words, names in needed.items())
     error = textwrap.fill(
-        f"InvalidValue: {what}.", 100, initial_indent=" " * 4, subsequent_indent=" " * 8
+        f"InvalidValue: {rules}.", 100, initial_indent=" " * 4, subsequent_indent=" " * 8
     )
     before, heading, after = inspect.cleandoc(doc).partition("Raises:\n")
     if heading:
         return f"{before}{heading}{error}\n{after}"
     return f"{before}\n\nRaises:\n{error}"
+
+
+def _and(names: list[str]) -> str:
+    return " and ".join(", ".join(names).rsplit(", ", 1))
 
 
 def plain(value: Any) -> Any:
