@@ -18,18 +18,7 @@ from genparams.update.settings import float_type
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Elementwise:
-    """A formula that a rule applies to every number alike.
-
-    Args:
-        formula: From a direction, the coordinate, constants and fields to the next direction and
-            the next fields, as expressions of numpy's ufuncs and `np.where`.
-        fields: The state of each number, by name: its first value.
-        constants: The numbers of one step: computed from `shared` if there is any, else from
-            t = 1, 2, ..., the count of steps that the parameter took part in.
-        shared: The state that all parameters share, by name.
-        advance: From `shared` to the `shared` of the next step.
-        dtype: The type of the fields and of the computation; None for the type of the parameter.
-    """
+    """A formula that a rule applies to every number alike; see `elementwise` for its parts."""
 
     formula: Callable[..., Any]
     fields: Mapping[str, float] = field(default_factory=dict)
@@ -59,6 +48,38 @@ class Elementwise:
                 f"({', '.join(self.fields) or 'it has none'}), got {len(found)} values"
             )
         return found
+
+    def init(self, theta: ByParameter) -> State:
+        """The state before the first step."""
+        state: dict[str, Any] = dict(self.shared or {})
+        if self.counts:
+            state["t"] = dict.fromkeys(theta, 0)
+        for name, start in self.fields.items():
+            state[name] = {k: filled_like(x, start, self.dtype) for k, x in theta.items()}
+        return state
+
+    def apply(
+        self, g: ByParameter, state: State, theta: ByParameter
+    ) -> tuple[dict[Any, Any], State]:
+        """The directions and the next state."""
+        after = {k: dict(v) if isinstance(v, Mapping) else v for k, v in state.items()}
+        after.update(self.advance(state) if self.advance else {})
+        directions = {}
+        for k, d in g.items():
+            t = 0
+            if self.counts:
+                t = after["t"][k] = state["t"][k] + 1
+            found = self.applied(
+                _cast(d, self.dtype),
+                _cast(theta[k], self.dtype),
+                self.constants_at(t, state),
+                [state[name][k] for name in self.fields],
+            )
+            found = [float(v) for v in found] if type(d) is float else found
+            directions[k], *new = found
+            for name, v in zip(self.fields, new, strict=True):
+                after[name][k] = typed_like(state[name][k], v)
+        return directions, after
 
 
 @rule_maker()
@@ -107,38 +128,8 @@ def elementwise(
     if twice:
         raise UpdateError(f"{name}: the name {min(twice)!r} is kept twice; rename the field")
     one = Elementwise(formula, fields, constants, shared, advance, float_type(dtype))
-
-    def init(theta: ByParameter) -> State:
-        state: dict[str, Any] = dict(shared or {})
-        if one.counts:
-            state["t"] = dict.fromkeys(theta, 0)
-        for f, start in fields.items():
-            state[f] = {k: filled_like(x, start, one.dtype) for k, x in theta.items()}
-        return state
-
-    def apply(g: ByParameter, state: State, theta: ByParameter) -> tuple[dict, State]:
-        after = {k: dict(v) if isinstance(v, Mapping) else v for k, v in state.items()}
-        after.update(advance(state) if advance else {})
-        directions = {}
-        for k, d in g.items():
-            t = 0
-            if one.counts:
-                t = after["t"][k] = state["t"][k] + 1
-            found = one.applied(
-                _cast(d, one.dtype),
-                _cast(theta[k], one.dtype),
-                one.constants_at(t, state),
-                [state[f][k] for f in fields],
-            )
-            found = [float(v) for v in found] if type(d) is float else found
-            directions[k], *new = found
-            for f, v in zip(fields, new, strict=True):
-                after[f][k] = typed_like(state[f][k], v)
-        return directions, after
-
-    return Rule(
-        init, apply, name, settings, pieces=lambda key: [((), one)], ranges=dict(ranges or {})
-    )
+    ranges = dict(ranges or {})
+    return Rule(one.init, one.apply, name, settings, {}, lambda key: [((), one)], ranges=ranges)
 
 
 def filled_like(x: Any, start: float, dtype: Any = None) -> Any:
