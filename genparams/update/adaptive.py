@@ -9,7 +9,7 @@ it would have started alone. `dtype` is the type in which the state is kept and 
 computed; None is the type of each parameter. Types shorter than float32 are refused: the square of
 a gradient overflows there.
 
-A number outside its range is an `InvalidValue`, as in `settings.SETTINGS`.
+A number outside its range is an `InvalidValue`, as in `settings.REQUIREMENTS`.
 
 `epsilon` may be 0. A direction of 0 / 0, as for gradients that were all 0, is then 0, which is the
 limit for a small epsilon; torch and optax give NaN.

@@ -34,6 +34,7 @@ from genparams.update.rule import (
     stateless,
 )
 from genparams.update.scaling import scale_by_schedule
+from genparams.update.schedules import Schedule
 
 Where = str | Sequence[str] | Mapping[str, bool] | Callable[[Any], bool]
 
@@ -160,7 +161,7 @@ def project(rule: Rule, projection: Callable[[Any], Any], where: Where | None = 
 
 
 @rule_maker()
-def with_schedule(rule: Rule, schedule: Callable[[int], float]) -> Rule:
+def with_schedule(rule: Rule, schedule: Schedule) -> Rule:
     """Multiply a rule's directions by schedule(count), `chain(rule, scale_by_schedule(...))`.
 
     count = 0, 1, ... counts the calls.

@@ -15,10 +15,8 @@ Arguments that several of them take:
 - `clip_step=c` bounds every number of the step itself by -c and c, rate and weight decay included.
 - `dtype` is the type in which the running means are kept and computed, "float32" or "float64".
 
-A number outside its range is an `InvalidValue`, as in `settings.SETTINGS`.
+A number outside its range is an `InvalidValue`, as in `settings.REQUIREMENTS`.
 """
-
-from collections.abc import Callable
 
 from genparams.update.adaptive import (
     scale_by_adadelta,
@@ -44,6 +42,7 @@ from genparams.update.scaling import (
     scheduled,
 )
 from genparams.update.schedules import (
+    Schedule,
     constant_schedule,
     inverse_time_decay,
     join_schedules,
@@ -51,7 +50,7 @@ from genparams.update.schedules import (
 )
 from genparams.update.settings import ABOVE_0, RATE, FloatType
 
-Rate = float | Callable[[int], float]
+Rate = float | Schedule
 """A learning rate, or a schedule of them."""
 
 

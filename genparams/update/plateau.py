@@ -8,9 +8,9 @@ from typing import Any, Protocol
 from genparams.errors import InvalidValue, StateMismatch
 from genparams.mistakes import closed, explained
 from genparams.text import brief
-from genparams.update.settings import AT_LEAST_0, COUNT, Setting, checked
+from genparams.update.settings import AT_LEAST_0, COUNT, Requirement, checked
 
-BETWEEN_0_AND_1 = Setting("above 0 and below 1", lambda v: 0 < v < 1, "0.1")
+BETWEEN_0_AND_1 = Requirement("above 0 and below 1", lambda v: 0 < v < 1, "0.1")
 
 
 class HasLearningRates(Protocol):

@@ -28,7 +28,7 @@ import numpy as np
 from genparams.errors import UpdateError
 from genparams.mistakes import closed, explained, refuse_other_functions
 from genparams.text import brief
-from genparams.update.settings import SETTINGS, Setting, checked, plain
+from genparams.update.settings import REQUIREMENTS, Requirement, checked, plain
 
 if TYPE_CHECKING:
     from genparams.update.formula import Elementwise
@@ -120,19 +120,19 @@ def _text(setting: Any) -> str:
     return setting.__qualname__ if is_function else repr(setting)
 
 
-def rule_maker(**settings: Setting) -> Callable[[Callable[P, Rule]], Callable[P, Rule]]:
+def rule_maker(**requirements: Requirement) -> Callable[[Callable[P, Rule]], Callable[P, Rule]]:
     """The decorator of every function that makes a rule.
 
-    It checks the function's numbers: what each may be is listed in `SETTINGS` by name, or given
-    here for this function alone. It names the rule after the function and gives it the function's
-    arguments as settings, unless the function takes a `name` or sets the settings itself. It
-    records the function and the arguments, from which the rule is pickled.
+    It checks the numbers that the function is given: what each must be is listed in `REQUIREMENTS`
+    by name, or given here for this function alone. The rule gets the function's name, and its
+    arguments as settings, unless the function takes a `name` or sets the settings itself. The
+    function and the arguments are recorded: the rule is pickled as these.
     """
 
     def decorate(make: Callable[P, Rule]) -> Callable[P, Rule]:
         signature = inspect.signature(make)
-        known = {name: SETTINGS[name] for name in signature.parameters if name in SETTINGS}
-        checking = checked(**known | settings)(make)
+        known = {name: REQUIREMENTS[name] for name in signature.parameters if name in REQUIREMENTS}
+        checking = checked(**known | requirements)(make)
         has_name = "name" in signature.parameters
 
         @wraps(checking)

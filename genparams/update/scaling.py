@@ -1,6 +1,5 @@
 """Rules that multiply directions by one factor."""
 
-from collections.abc import Callable
 from typing import Any
 
 from genparams.errors import GenParamsError, InvalidValue
@@ -8,7 +7,8 @@ from genparams.mistakes import refuse_other_functions
 from genparams.text import brief
 from genparams.update.formula import elementwise
 from genparams.update.rule import NOT_NEGATIVE, Rule, rule_maker
-from genparams.update.settings import FINITE, Setting
+from genparams.update.schedules import Schedule
+from genparams.update.settings import FINITE, Requirement
 
 
 @rule_maker()
@@ -34,7 +34,7 @@ def scale_by_state(factor: float) -> Rule:
 
 
 @rule_maker()
-def scale_by_schedule(schedule: Callable[[int], float]) -> Rule:
+def scale_by_schedule(schedule: Schedule) -> Rule:
     """Multiply by a factor that depends on the step: direction = schedule(count) * g.
 
     count = 0, 1, ... counts the calls, whichever parameters took part in them.
@@ -50,8 +50,8 @@ def scale_by_schedule(schedule: Callable[[int], float]) -> Rule:
     return scheduled(schedule, FINITE)
 
 
-def scheduled(schedule: Callable[[int], float], setting: Setting) -> Rule:
-    """The rule `scale_by_schedule`, with factors as the setting says: rates are not negative."""
+def scheduled(schedule: Schedule, requirement: Requirement) -> Rule:
+    """The rule `scale_by_schedule`, with a requirement on its factors: rates are not negative."""
     refuse_other_functions("a schedule", schedule, "count", InvalidValue)
 
     def factor(count: int) -> float:
@@ -63,9 +63,10 @@ def scheduled(schedule: Callable[[int], float], setting: Setting) -> Rule:
             raise InvalidValue(
                 f"a schedule fails at count {count} (the first is 0): {error!r}"
             ) from error
-        if not setting.accepts(found):
+        if not requirement.accepts(found):
             raise InvalidValue(
-                f"a schedule must give what is {setting.words}, got {brief(found)} at count {count}"
+                f"a schedule must give what is {requirement.words}, got {brief(found)} at count "
+                f"{count}"
             )
         return float(found)
 

@@ -34,7 +34,7 @@ from genparams.update.settings import (
     AT_LEAST_0,
     COUNT,
     FINITE,
-    Setting,
+    Requirement,
     checked,
     number,
     plain,
@@ -43,20 +43,20 @@ from genparams.update.settings import (
 Schedule = Callable[[int], float]
 Class = TypeVar("Class", bound=type)
 
-LENGTH = Setting("a number of steps above 0", lambda v: 0 < v < math.inf, "100", becomes=plain)
-CYCLES = Setting(
+LENGTH = Requirement("a number of steps above 0", lambda v: 0 < v < math.inf, "100", becomes=plain)
+CYCLES = Requirement(
     "1, 2, ..., or None for no end", lambda v: 1 <= v < math.inf and v == int(v), "1", becomes=int
 )
 
 
-def schedule(**settings: Setting) -> Callable[[Class], Class]:
+def schedule(**requirements: Requirement) -> Callable[[Class], Class]:
     """A decorator of schedules: the numbers are checked, and the attributes cannot be changed."""
 
     def advice(schedule: Any, name: str) -> str:
         kind = type(schedule).__name__
         return f"a schedule does not change: make another {kind}, and an update with it"
 
-    return lambda cls: checked(**settings)(closed(advice=advice)(cls))
+    return lambda cls: checked(**requirements)(closed(advice=advice)(cls))
 
 
 @schedule(value=FINITE)

@@ -1,8 +1,8 @@
-"""The numbers that rules, schedules and projections take: what each may be.
+"""The numbers that rules, schedules and projections take: what each must be.
 
 `checked` checks the arguments of a function or a class before it runs, and adds the errors to its
-docstring, so that the function itself holds only mathematics. `SETTINGS` lists what an argument of
-a rule may be, by its name.
+docstring, so that the function itself contains only mathematics. `REQUIREMENTS` lists what an
+argument of a rule must be, by its name.
 """
 
 import inspect
@@ -25,7 +25,7 @@ FloatType = str | type | np.dtype | None
 """A type of floats, such as "float32" or np.float64; None for the type of each parameter."""
 
 
-class Setting(NamedTuple):
+class Requirement(NamedTuple):
     """What a number must be, in words and as a test."""
 
     words: str
@@ -37,28 +37,28 @@ class Setting(NamedTuple):
     """Which values that are not numbers may be given too, and are not changed."""
 
     def accepts(self, value: Any) -> bool:
-        """Whether a value is a number that may be given."""
+        """Whether a value is a number that meets the requirement."""
         return isinstance(value, Real) and not isinstance(value, bool) and self.holds(value)
 
-    def or_none(self) -> "Setting":
+    def or_none(self) -> "Requirement":
         """The same, or None."""
         return self._replace(exempt=lambda value: value is None)
 
 
-FINITE = Setting("a finite number", math.isfinite, "0.1")
-ABOVE_0 = Setting("above 0 and finite", lambda v: 0 < v < math.inf, "0.001")
-AT_LEAST_0 = Setting("at least 0 and finite", lambda v: 0 <= v < math.inf, "0.0")
+FINITE = Requirement("a finite number", math.isfinite, "0.1")
+ABOVE_0 = Requirement("above 0 and finite", lambda v: 0 < v < math.inf, "0.001")
+AT_LEAST_0 = Requirement("at least 0 and finite", lambda v: 0 <= v < math.inf, "0.0")
 RATE = AT_LEAST_0._replace(example="0.001")
 RATE_OR_SCHEDULE = ABOVE_0._replace(words="above 0, or a schedule", exempt=callable)
-SHARE = Setting("at least 0 and below 1", lambda v: 0 <= v < 1, "0.9")
-COUNT = Setting(
+SHARE = Requirement("at least 0 and below 1", lambda v: 0 <= v < 1, "0.9")
+COUNT = Requirement(
     "a whole number from 0 on", lambda v: 0 <= v < math.inf and v == int(v), "100", becomes=int
 )
-COUNT_FROM_1 = Setting(
+COUNT_FROM_1 = Requirement(
     "a whole number above 0", lambda v: 1 <= v < math.inf and v == int(v), "4", becomes=int
 )
 
-SETTINGS: dict[str, Setting] = {
+REQUIREMENTS: dict[str, Requirement] = {
     **dict.fromkeys(("beta1", "beta2", "rho", "momentum"), SHARE),
     **dict.fromkeys(("epsilon", "epsilon_root", "min_norm"), AT_LEAST_0),
     **dict.fromkeys(("initial_accumulator_value", "initial_scale"), AT_LEAST_0),
@@ -67,31 +67,31 @@ SETTINGS: dict[str, Setting] = {
     **dict.fromkeys(("delta", "max_norm"), ABOVE_0),
     "learning_rate": RATE_OR_SCHEDULE,
     "momentum_decay": AT_LEAST_0.or_none(),
-    "threshold": Setting("at least 4", lambda v: 4 <= v < math.inf, "5.0"),
+    "threshold": Requirement("at least 4", lambda v: 4 <= v < math.inf, "5.0"),
     "backoff_steps": COUNT,
     "clip_step": ABOVE_0.or_none(),
     "factor": FINITE,
     "k": COUNT_FROM_1,
     "seed": COUNT.or_none(),
 }
-"""What an argument of a rule may be, by its name."""
+"""What an argument of a rule must be, by its name."""
 
 
-def number(owner: str, name: str, value: Any, setting: Setting) -> Any:
+def number(owner: str, name: str, value: Any, requirement: Requirement) -> Any:
     """A value as a plain Python number, which leaves the type of an array as it is.
 
     Raises:
-        InvalidValue: the setting does not accept it.
+        InvalidValue: it does not meet the requirement.
     """
-    if setting.exempt(value):
+    if requirement.exempt(value):
         return value
-    if setting.accepts(value):
-        return setting.becomes(value)
-    hint = f"; write {name}={setting.example}" if name.isidentifier() else ""
-    raise InvalidValue(f"{owner}: {name} must be {setting.words}, got {brief(value)}{hint}")
+    if requirement.accepts(value):
+        return requirement.becomes(value)
+    hint = f"; write {name}={requirement.example}" if name.isidentifier() else ""
+    raise InvalidValue(f"{owner}: {name} must be {requirement.words}, got {brief(value)}{hint}")
 
 
-def checked(**settings: Setting) -> Callable[[Checked], Checked]:
+def checked(**requirements: Requirement) -> Callable[[Checked], Checked]:
     """A decorator of functions and classes: the arguments named here are checked numbers.
 
     The function gets them as plain Python numbers. A call with wrong arguments is explained.
@@ -99,21 +99,22 @@ def checked(**settings: Setting) -> Callable[[Checked], Checked]:
 
     def check(f: Any) -> Any:
         if isinstance(f, type):
-            f.__init__ = _checking(f.__init__, f.__name__, settings)
+            f.__init__ = _checking(f.__init__, f.__name__, requirements)
         else:
-            f = _checking(f, f.__name__, settings)
-        f.__doc__ = _with_errors(f.__doc__, settings)
+            f = _checking(f, f.__name__, requirements)
+        f.__doc__ = _with_errors(f.__doc__, requirements)
         return f
 
     return check
 
 
-def _checking(f: Callable[..., Any], owner: str, settings: dict[str, Setting]) -> Any:
+def _checking(f: Callable[..., Any], owner: str, requirements: dict[str, Requirement]) -> Any:
     names = list(inspect.signature(f).parameters)
     explaining = explained(f)
 
     def plain_number(name: str, value: Any) -> Any:
-        return number(owner, name, value, settings[name]) if name in settings else value
+        required = requirements.get(name)
+        return value if required is None else number(owner, name, value, required)
 
     @wraps(f)
     def checking(*args: Any, **named: Any) -> Any:
@@ -124,13 +125,13 @@ def _checking(f: Callable[..., Any], owner: str, settings: dict[str, Setting]) -
     return checking
 
 
-def _with_errors(doc: str | None, settings: dict[str, Setting]) -> str | None:
+def _with_errors(doc: str | None, requirements: dict[str, Requirement]) -> str | None:
     """A docstring that also says what the numbers must be."""
-    if not (doc and settings):
+    if not (doc and requirements):
         return doc
     needed: dict[str, list[str]] = {}
-    for name, setting in settings.items():
-        needed.setdefault(setting.words, []).append(f"`{name}`")
+    for name, requirement in requirements.items():
+        needed.setdefault(requirement.words, []).append(f"`{name}`")
     rules = "; ".join(f"{_and(names)} must be {words}" for words, names in needed.items())
     error = textwrap.fill(
         f"InvalidValue: {rules}.", 100, initial_indent=" " * 4, subsequent_indent=" " * 8

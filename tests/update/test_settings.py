@@ -7,7 +7,7 @@ import pytest
 import genparams
 from genparams import Rule, cosine_decay, project_ball
 from genparams.errors import InvalidValue
-from genparams.update.settings import SETTINGS
+from genparams.update.settings import REQUIREMENTS
 
 PUBLIC = {n: getattr(genparams, n) for n in genparams.__all__}
 MAKERS = {
@@ -18,7 +18,7 @@ MAKERS = {
 
 
 def numbers(make):
-    return [name for name in inspect.signature(make).parameters if name in SETTINGS]
+    return [name for name in inspect.signature(make).parameters if name in REQUIREMENTS]
 
 
 def test_every_maker_of_rules_is_found():
