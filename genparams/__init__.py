@@ -85,21 +85,25 @@ from genparams.update.adaptive import (
     scale_by_adamax,
     scale_by_amsgrad,
     scale_by_belief,
-    scale_by_lion,
     scale_by_nadam,
     scale_by_radam,
     scale_by_rms,
     scale_by_rss,
     scale_by_stddev,
-    scale_by_trust_ratio,
     scale_by_yogi,
 )
 from genparams.update.by_name import by_name, from_hyperparameters, known_rules
 from genparams.update.checkpoint import checkpoint_metadata, load_checkpoint, save_checkpoint
-from genparams.update.clipping import centralize, clip, clip_by_global_norm, clip_by_norm
+from genparams.update.clipping import (
+    centralize,
+    clip,
+    clip_by_global_norm,
+    clip_by_norm,
+    scale_by_trust_ratio,
+)
 from genparams.update.formula import elementwise
 from genparams.update.grouping import accumulate, only, partition, project, with_schedule
-from genparams.update.momentum import momentum_trace
+from genparams.update.momentum import momentum_trace, scale_by_lion
 from genparams.update.named_rules import (
     ADAM,
     LAMB,

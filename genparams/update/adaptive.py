@@ -1,42 +1,35 @@
-"""Rules that adapt to the size of past gradients, number by number.
+"""Rules that divide each number by the size of its past gradients.
 
-Running means are kept without the factor 1 - beta, which a step multiplies into its constants: one
-pass over the memory less for each. The docstrings give the means themselves and say what the state
-holds in their place.
+Running means are kept without the factor 1 - beta, which is part of the constants of a step: this
+saves one pass over the memory for each mean. The docstrings give the means themselves, and say what
+the state holds instead.
 
-t = 1, 2, ... counts the steps that a parameter took part in, so that one which joins late starts as
-it would have alone. `dtype` is the type in which the state is kept and the direction computed; None
-is the type of each parameter. Types shorter than float32 are refused: the square of a gradient
-overflows there.
+t = 1, 2, ... counts the steps that a parameter took part in: a parameter that joins late starts as
+it would have started alone. `dtype` is the type in which the state is kept and the direction
+computed; None is the type of each parameter. Types shorter than float32 are refused: the square of
+a gradient overflows there.
+
+A number outside its range is an `InvalidValue`, as in `settings.REQUIREMENTS`.
 
 `epsilon` may be 0. A direction of 0 / 0, as for gradients that were all 0, is then 0, which is the
 limit for a small epsilon; torch and optax give NaN.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from genparams.mistakes import explained
 from genparams.update.formula import elementwise
-from genparams.update.norm import norm
-from genparams.update.rule import AT_LEAST_0 as NOT_NEGATIVE
-from genparams.update.rule import Rule, Tree, named, stateless
-from genparams.update.settings import (
-    ABOVE_0,
-    AT_LEAST_0,
-    SHARE,
-    FloatType,
-    Kind,
-    checked,
-)
+from genparams.update.rule import NOT_NEGATIVE, Rule, rule_maker
+from genparams.update.settings import ABOVE_0, SHARE, FloatType
 
-_THRESHOLD = Kind("at least 4", lambda v: 4 <= v < math.inf, "5.0")
+# --- Adam and rules like it
 
 
-@named
+@rule_maker()
 def scale_by_adam(
     beta1: float = 0.9,
     beta2: float = 0.999,
@@ -50,17 +43,11 @@ def scale_by_adam(
         m <- beta1 m + (1 - beta1) g          v <- beta2 v + (1 - beta2) g^2
         direction = (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t) + epsilon_root) + epsilon)
 
-    The state holds m / (1 - beta1) and v / (1 - beta2). It is the form of Gen, torch and optax;
+    The state holds m / (1 - beta1) and v / (1 - beta2). This is the form of Gen, torch and optax;
     Axon's epsilon_root is 1e-15, GoMLX's epsilon 1e-7, and Flux 0.6 has its epsilon in the root.
-
-    Raises:
-        InvalidValue: a beta is not in [0, 1), `epsilon` or `epsilon_root` is below 0.
 
     Reference: Kingma and Ba, 2014, https://arxiv.org/abs/1412.6980, algorithm 1.
     """
-    beta1, beta2 = checked("scale_by_adam", SHARE, beta1=beta1, beta2=beta2)
-    (epsilon,) = checked("scale_by_adam", AT_LEAST_0, epsilon=epsilon)
-    (epsilon_root,) = checked("scale_by_adam", AT_LEAST_0, epsilon_root=epsilon_root)
 
     def formula(g, theta, rate, floor, inside, m, v):
         m = beta1 * m + g
@@ -68,41 +55,11 @@ def scale_by_adam(
         root = np.sqrt(v + inside if epsilon_root else v)
         return _over(m, root + floor, epsilon) * rate, m, v
 
-    return elementwise(
-        formula,
-        {"m": 0.0, "v": 0.0},
-        _corrections(beta1, beta2, epsilon, epsilon_root),
-        dtype=dtype,
-        ranges={"v": NOT_NEGATIVE},
-    )
+    constants = _corrections(beta1, beta2, epsilon, epsilon_root)
+    return _adaptive(formula, {"m": 0.0, "v": 0.0}, dtype, constants)
 
 
-def _over(a: Any, b: Any, epsilon: float) -> Any:
-    """a / b; if epsilon is 0, the limit 0 where both are 0."""
-    if epsilon > 0.0:
-        return a / b
-    return a / np.where((a == 0.0) & (b == 0.0), 1.0, b)
-
-
-def _corrections(
-    beta1: float, beta2: float, epsilon: float, epsilon_root: float = 0.0
-) -> Callable[[int], tuple[float, float, float]]:
-    """What turns sums into means without bias.
-
-    With M = m / (1 - beta1) and V = v / (1 - beta2), Adam's direction is
-
-        M / (sqrt(V + inside) + floor) * rate
-    """
-
-    def constants(t: int) -> tuple[float, float, float]:
-        total = (1.0 - beta2**t) / (1.0 - beta2)
-        root = math.sqrt(total)
-        return (1.0 - beta1) / (1.0 - beta1**t) * root, epsilon * root, epsilon_root * total
-
-    return constants
-
-
-@named
+@rule_maker()
 def scale_by_amsgrad(
     beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8, *, dtype: FloatType = None
 ) -> Rule:
@@ -116,13 +73,8 @@ def scale_by_amsgrad(
     optax takes the maximum of v / (1 - beta2^t), whose first values weigh more; the paper and Flux
     correct no bias.
 
-    Raises:
-        InvalidValue: a beta is not in [0, 1), or `epsilon` is below 0.
-
     Reference: Reddi, Kale and Kumar, 2018, https://arxiv.org/abs/1904.09237, algorithm 2.
     """
-    beta1, beta2 = checked("scale_by_amsgrad", SHARE, beta1=beta1, beta2=beta2)
-    (epsilon,) = checked("scale_by_amsgrad", AT_LEAST_0, epsilon=epsilon)
 
     def formula(g, theta, rate, floor, inside, m, v, top):
         m = beta1 * m + g
@@ -130,16 +82,11 @@ def scale_by_amsgrad(
         top = np.maximum(top, v)
         return _over(m, np.sqrt(top) + floor, epsilon) * rate, m, v, top
 
-    return elementwise(
-        formula,
-        {"m": 0.0, "v": 0.0, "top": 0.0},
-        _corrections(beta1, beta2, epsilon),
-        dtype=dtype,
-        ranges={"v": NOT_NEGATIVE, "top": NOT_NEGATIVE},
-    )
+    constants = _corrections(beta1, beta2, epsilon)
+    return _adaptive(formula, {"m": 0.0, "v": 0.0, "top": 0.0}, dtype, constants)
 
 
-@named
+@rule_maker()
 def scale_by_belief(
     beta1: float = 0.9,
     beta2: float = 0.999,
@@ -148,24 +95,18 @@ def scale_by_belief(
     epsilon_root: float = 1e-16,
     dtype: FloatType = None,
 ) -> Rule:
-    """Adam with the running square of what its mean did not foresee.
+    """Adam with the running square of g - m, which the mean of gradients did not predict.
 
         m <- beta1 m + (1 - beta1) g
         s <- beta2 s + (1 - beta2) (g - m)^2 + epsilon_root,    with the new m
         direction = (m / (1 - beta1^t)) / (sqrt(s / (1 - beta2^t)) + epsilon)
 
     The state holds m / (1 - beta1) and s / (1 - beta2). It is the paper's algorithm, whose two
-    epsilons are one, with optax's numbers. What Axon and Polaris call so is Adam with other
-    epsilons: its square is the square of g.
-
-    Raises:
-        InvalidValue: a beta is not in [0, 1), `epsilon` or `epsilon_root` is below 0.
+    epsilons are one, with optax's numbers. The rule of this name in Axon
+    and Polaris is Adam with other epsilons: it takes the square of g.
 
     Reference: Zhuang et al., 2020, https://arxiv.org/abs/2010.07468, algorithm 2.
     """
-    beta1, beta2 = checked("scale_by_belief", SHARE, beta1=beta1, beta2=beta2)
-    (epsilon,) = checked("scale_by_belief", AT_LEAST_0, epsilon=epsilon)
-    (epsilon_root,) = checked("scale_by_belief", AT_LEAST_0, epsilon_root=epsilon_root)
 
     def formula(g, theta, rate, floor, inside, m, s):
         m = beta1 * m + g
@@ -173,16 +114,11 @@ def scale_by_belief(
         s = beta2 * s + (surprise * surprise + epsilon_root / (1.0 - beta2))
         return _over(m, np.sqrt(s) + floor, epsilon) * rate, m, s
 
-    return elementwise(
-        formula,
-        {"m": 0.0, "s": 0.0},
-        _corrections(beta1, beta2, epsilon),
-        dtype=dtype,
-        ranges={"s": NOT_NEGATIVE},
-    )
+    constants = _corrections(beta1, beta2, epsilon)
+    return _adaptive(formula, {"m": 0.0, "s": 0.0}, dtype, constants)
 
 
-@named
+@rule_maker()
 def scale_by_radam(
     beta1: float = 0.9,
     beta2: float = 0.999,
@@ -192,7 +128,7 @@ def scale_by_radam(
     threshold: float = 5.0,
     dtype: FloatType = None,
 ) -> Rule:
-    """Adam that waits until its running square can be trusted, and then trusts it by degrees.
+    """Adam that divides by its running square only after enough steps, with a factor r.
 
         m <- beta1 m + (1 - beta1) g          v <- beta2 v + (1 - beta2) g^2
         rho = last - 2 t beta2^t / (1 - beta2^t),    last = 2 / (1 - beta2) - 1
@@ -200,21 +136,13 @@ def scale_by_radam(
             r (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t) + epsilon_root) + epsilon),
             r^2 = (rho - 4) (rho - 2) last / ((last - 4) (last - 2) rho)
 
-    With the default numbers it waits for five steps. The state holds m / (1 - beta1) and
+    With the default numbers the first five steps do not divide. The state holds m / (1 - beta1) and
     v / (1 - beta2). It is the paper's algorithm, whose threshold is 4 in the text and 5 in its
     authors' code, with optax's epsilons; torch adds epsilon before it corrects the bias of v. Axon
-    and Polaris take last from beta1 and wait for 6889 steps.
-
-    Raises:
-        InvalidValue: a beta is not in [0, 1), `epsilon` or `epsilon_root` is below 0, or
-            `threshold` is below 4.
+    and Polaris compute last from beta1, and do not divide for 6889 steps.
 
     Reference: Liu et al., 2019, https://arxiv.org/abs/1908.03265, algorithm 2.
     """
-    beta1, beta2 = checked("scale_by_radam", SHARE, beta1=beta1, beta2=beta2)
-    (epsilon,) = checked("scale_by_radam", AT_LEAST_0, epsilon=epsilon)
-    (epsilon_root,) = checked("scale_by_radam", AT_LEAST_0, epsilon_root=epsilon_root)
-    (threshold,) = checked("scale_by_radam", _THRESHOLD, threshold=threshold)
     corrections = _corrections(beta1, beta2, epsilon, epsilon_root)
     last = 2.0 / (1.0 - beta2) - 1.0
 
@@ -232,11 +160,10 @@ def scale_by_radam(
         root = np.sqrt(v + inside if epsilon_root else v)
         return _over(m, root * trusted + floor, epsilon) * rate, m, v
 
-    ranges = {"v": NOT_NEGATIVE}
-    return elementwise(formula, {"m": 0.0, "v": 0.0}, constants, dtype=dtype, ranges=ranges)
+    return _adaptive(formula, {"m": 0.0, "v": 0.0}, dtype, constants)
 
 
-@named
+@rule_maker()
 def scale_by_nadam(
     beta1: float = 0.9,
     beta2: float = 0.999,
@@ -253,18 +180,11 @@ def scale_by_nadam(
         direction = ((1 - mu_t) g / (1 - c_t) + mu_(t+1) m / (1 - c_(t+1)))
                     / (sqrt(v / (1 - beta2^t)) + epsilon)
 
-    The state holds m / (1 - beta1) and v / (1 - beta2). The momentum that warms up is the paper's
-    and torch's; that of optax and Flux is constant, `momentum_decay=None`.
-
-    Raises:
-        InvalidValue: a beta is not in [0, 1), `epsilon` or `momentum_decay` is below 0.
+    The state holds m / (1 - beta1) and v / (1 - beta2). The paper and torch warm up the
+    momentum in this way; in optax and Flux it is constant, `momentum_decay=None`.
 
     Reference: Dozat, 2016, https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ, algorithm 2.
     """
-    beta1, beta2 = checked("scale_by_nadam", SHARE, beta1=beta1, beta2=beta2)
-    (epsilon,) = checked("scale_by_nadam", AT_LEAST_0, epsilon=epsilon)
-    if momentum_decay is not None:
-        (momentum_decay,) = checked("scale_by_nadam", AT_LEAST_0, momentum_decay=momentum_decay)
     corrections = _corrections(beta1, beta2, epsilon)
 
     def mu(t: Any) -> Any:
@@ -287,29 +207,23 @@ def scale_by_nadam(
         v = beta2 * v + g * g
         return _over(g * now + m * then, np.sqrt(v) + floor, epsilon), m, v
 
-    ranges = {"v": NOT_NEGATIVE}
-    return elementwise(formula, {"m": 0.0, "v": 0.0}, constants, dtype=dtype, ranges=ranges)
+    return _adaptive(formula, {"m": 0.0, "v": 0.0}, dtype, constants)
 
 
-@named
+@rule_maker()
 def scale_by_adamax(
     beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8, *, dtype: FloatType = None
 ) -> Rule:
-    """Divide a running mean of gradients by the greatest size of them, which fades.
+    """Divide a running mean of gradients by a decaying maximum of their sizes.
 
         m <- beta1 m + (1 - beta1) g          u <- max(beta2 u, |g| + epsilon)
         direction = (m / (1 - beta1^t)) / u
 
-    The state holds m / (1 - beta1) and u. It is the form of torch and optax; the paper has no
+    The state holds m / (1 - beta1) and u. This is the form of torch and optax; the paper has no
     epsilon, and GoMLX and Flux add it to u in the direction.
-
-    Raises:
-        InvalidValue: a beta is not in [0, 1), or `epsilon` is below 0.
 
     Reference: Kingma and Ba, 2014, https://arxiv.org/abs/1412.6980, algorithm 2.
     """
-    beta1, beta2 = checked("scale_by_adamax", SHARE, beta1=beta1, beta2=beta2)
-    (epsilon,) = checked("scale_by_adamax", AT_LEAST_0, epsilon=epsilon)
 
     def constants(t: int) -> tuple[float]:
         return ((1.0 - beta1) / (1.0 - beta1**t),)
@@ -319,11 +233,10 @@ def scale_by_adamax(
         u = np.maximum(beta2 * u, np.absolute(g) + epsilon)
         return _over(m, u, epsilon) * rate, m, u
 
-    ranges = {"u": NOT_NEGATIVE}
-    return elementwise(formula, {"m": 0.0, "u": 0.0}, constants, dtype=dtype, ranges=ranges)
+    return _adaptive(formula, {"m": 0.0, "u": 0.0}, dtype, constants)
 
 
-@named
+@rule_maker()
 def scale_by_yogi(
     beta1: float = 0.9,
     beta2: float = 0.999,
@@ -333,33 +246,17 @@ def scale_by_yogi(
     initial_accumulator_value: float = 1e-6,
     dtype: FloatType = None,
 ) -> Rule:
-    """Adam whose running square moves by a part of g^2, however far it is from it.
+    """Adam whose running square moves by (1 - beta2) g^2, however far it is from g^2.
 
         m <- beta1 m + (1 - beta1) g          v <- v - (1 - beta2) sign(v - g^2) g^2
         direction = (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t) + epsilon_root) + epsilon)
 
-    v starts at `initial_accumulator_value`. The state holds m / (1 - beta1) and v. It is the form
-    of Axon and optax, but that they start m at that value too, and so move without a gradient. The
-    paper corrects no bias.
-
-    Raises:
-        InvalidValue: a beta is not in [0, 1), or another number is below 0.
+    v starts at `initial_accumulator_value`. The state holds m / (1 - beta1) and v. This is the form
+    of Axon and optax, except that their m also starts at that value, so that they move without a
+    gradient. The paper corrects no bias.
 
     Reference: Zaheer et al., 2018, https://papers.nips.cc/paper/8186, algorithm 2.
     """
-    beta1, beta2 = checked("scale_by_yogi", SHARE, beta1=beta1, beta2=beta2)
-    (epsilon,) = checked("scale_by_yogi", AT_LEAST_0, epsilon=epsilon)
-    epsilon_root, start = checked(
-        "scale_by_yogi",
-        AT_LEAST_0,
-        epsilon_root=epsilon_root,
-        initial_accumulator_value=initial_accumulator_value,
-    )
-
-    def constants(t: int) -> tuple[float, float, float]:
-        total = 1.0 - beta2**t
-        root = math.sqrt(total)
-        return (1.0 - beta1) / (1.0 - beta1**t) * root, epsilon * root, epsilon_root * total
 
     def formula(g, theta, rate, floor, inside, m, v):
         m = beta1 * m + g
@@ -368,34 +265,14 @@ def scale_by_yogi(
         root = np.sqrt(v + inside if epsilon_root else v)
         return _over(m, root + floor, epsilon) * rate, m, v
 
-    ranges = {"v": NOT_NEGATIVE}
-    return elementwise(formula, {"m": 0.0, "v": start}, constants, dtype=dtype, ranges=ranges)
+    constants = _corrections(beta1, beta2, epsilon, epsilon_root, weight=1.0)
+    return _adaptive(formula, {"m": 0.0, "v": initial_accumulator_value}, dtype, constants)
 
 
-@named
-def scale_by_lion(beta1: float = 0.9, beta2: float = 0.99, *, dtype: FloatType = None) -> Rule:
-    """The sign of a mean of the gradient and a running mean of those before.
-
-        direction = sign(beta1 m + (1 - beta1) g)
-        m <- beta2 m + (1 - beta2) g
-
-    sign(0) = 0. The state holds m / (1 - beta2).
-
-    Raises:
-        InvalidValue: a beta is not in [0, 1).
-
-    Reference: Chen et al., 2023, https://arxiv.org/abs/2302.06675, algorithm 2.
-    """
-    beta1, beta2 = checked("scale_by_lion", SHARE, beta1=beta1, beta2=beta2)
-    past = beta1 * (1.0 - beta2) / (1.0 - beta1)
-
-    def formula(g, theta, m):
-        return np.sign(m * past + g), beta2 * m + g
-
-    return elementwise(formula, {"m": 0.0}, dtype=dtype)
+# --- Rules with a square alone
 
 
-@named
+@rule_maker(decay=SHARE)
 def scale_by_rms(
     decay: float = 0.9,
     epsilon: float = 1e-8,
@@ -410,8 +287,8 @@ def scale_by_rms(
 
         v <- decay v + (1 - decay) g^2          direction = g / sqrt(v + epsilon)
 
-    v starts at `initial_scale`. The state holds v / (1 - decay). By default it is the form of Axon,
-    optax and Flux 0.6. That of torch is `epsilon_in_root=False` with decay 0.99; that of GoMLX is
+    v starts at `initial_scale`. The state holds v / (1 - decay). The default is the form of Axon,
+    optax and Flux 0.6. torch's form is `epsilon_in_root=False` with decay 0.99; GoMLX's is
     `scale_by_rms(0.999, 1e-7, epsilon_in_root=False, bias_correction=True)`.
 
     Args:
@@ -420,18 +297,10 @@ def scale_by_rms(
             state also holds m / (1 - decay).
         bias_correction: Whether v and m are divided by 1 - decay^t.
 
-    Raises:
-        InvalidValue: `decay` is not in [0, 1), `epsilon` or `initial_scale` is below 0.
-
     Reference: Tieleman and Hinton, 2012, Neural Networks for Machine Learning, lecture 6.5; the
     centred form is from Graves, 2013, https://arxiv.org/abs/1308.0850, section 4.2.
     """
-    decay, epsilon, start = (
-        *checked("scale_by_rms", SHARE, decay=decay),
-        *checked("scale_by_rms", AT_LEAST_0, epsilon=epsilon),
-        *checked("scale_by_rms", AT_LEAST_0, initial_scale=initial_scale),
-    )
-    fields = {"v": start / (1.0 - decay), **({"m": 0.0} if centered else {})}
+    fields = {"v": initial_scale / (1.0 - decay), **({"m": 0.0} if centered else {})}
 
     def constants(t: float) -> tuple[float, float, float]:
         share = (1.0 - decay) / (1.0 - decay**t)
@@ -450,13 +319,9 @@ def scale_by_rms(
     def uncorrected(g, theta, *fields):
         return formula(g, theta, *constants(math.inf), *fields)
 
-    return elementwise(
-        formula if bias_correction else uncorrected,
-        fields,
-        constants if bias_correction else None,
-        dtype=dtype,
-        ranges={"v": NOT_NEGATIVE},
-    )
+    if bias_correction:
+        return _adaptive(formula, fields, dtype, constants)
+    return _adaptive(uncorrected, fields, dtype)
 
 
 @explained
@@ -474,15 +339,15 @@ def scale_by_stddev(
         m <- decay m + (1 - decay) g          v <- decay v + (1 - decay) g^2
         direction = g / sqrt(max(v - m^2, 0) + epsilon)
 
-    The state holds m and v divided by 1 - decay. It is the form of Axon and optax, where v - m^2 is
-    not kept from falling below 0 by rounding, which makes NaN of gradients that stay the same.
+    The state holds m and v divided by 1 - decay. This is the form of Axon and optax, where
+    rounding can make v - m^2 negative, and so gives NaN for gradients that do not change.
 
     Args:
         epsilon_in_root: If False, the direction is g / (sqrt(max(v - m^2, 0)) + epsilon), as in
             torch's centred RMSprop.
 
     Raises:
-        InvalidValue: `decay` is not in [0, 1), `epsilon` or `initial_scale` is below 0.
+        InvalidValue: as `scale_by_rms`.
 
     Reference: Graves, 2013, https://arxiv.org/abs/1308.0850, section 4.2.
     """
@@ -497,7 +362,7 @@ def scale_by_stddev(
     )
 
 
-@named
+@rule_maker()
 def scale_by_rss(
     initial_accumulator_value: float = 0.1, epsilon: float = 1e-7, *, dtype: FloatType = None
 ) -> Rule:
@@ -505,45 +370,33 @@ def scale_by_rss(
 
         S <- S + g^2          direction = g / sqrt(S + epsilon)
 
-    S starts at `initial_accumulator_value`; where it is 0, so is the direction. It is the form of
+    S starts at `initial_accumulator_value`; where it is 0, so is the direction. This is the form of
     Axon and optax. The paper and torch have sqrt(S) + epsilon, and S starts at 0.
-
-    Raises:
-        InvalidValue: `epsilon` or `initial_accumulator_value` is below 0.
 
     Reference: Duchi, Hazan and Singer, 2011, https://jmlr.org/papers/v12/duchi11a.html, figure 1
     with the diagonal alone.
     """
-    (start,) = checked(
-        "scale_by_rss", AT_LEAST_0, initial_accumulator_value=initial_accumulator_value
-    )
-    (epsilon,) = checked("scale_by_rss", AT_LEAST_0, epsilon=epsilon)
 
     def formula(g, theta, S):
         S = S + g * g
         return _over(g, np.sqrt(S + epsilon), epsilon), S
 
-    return elementwise(formula, {"S": start}, dtype=dtype, ranges={"S": NOT_NEGATIVE})
+    return _adaptive(formula, {"S": initial_accumulator_value}, dtype)
 
 
-@named
+@rule_maker(epsilon=ABOVE_0)
 def scale_by_adadelta(rho: float = 0.9, epsilon: float = 1e-6, *, dtype: FloatType = None) -> Rule:
-    """Give directions the size of those before them, so that there is no rate to choose.
+    """Give directions the size of the directions before them, so that no rate is needed.
 
         v <- rho v + (1 - rho) g^2
         direction = g sqrt(u + epsilon) / sqrt(v + epsilon)
         u <- rho u + (1 - rho) direction^2
 
-    The state holds v / (1 - rho) and u / (1 - rho). It is the form of the paper, torch, optax and
-    Flux. `epsilon` cannot be 0: u starts at 0, and no direction would ever be another.
-
-    Raises:
-        InvalidValue: `rho` is not in [0, 1), or `epsilon` not above 0.
+    The state holds v / (1 - rho) and u / (1 - rho). This is the form of the paper, torch, optax and
+    Flux. `epsilon` cannot be 0: u starts at 0, and every direction would be 0.
 
     Reference: Zeiler, 2012, https://arxiv.org/abs/1212.5701, algorithm 1.
     """
-    (rho,) = checked("scale_by_adadelta", SHARE, rho=rho)
-    (epsilon,) = checked("scale_by_adadelta", ABOVE_0, epsilon=epsilon)
     floor = epsilon / (1.0 - rho)
 
     def formula(g, theta, v, u):
@@ -551,39 +404,49 @@ def scale_by_adadelta(rho: float = 0.9, epsilon: float = 1e-6, *, dtype: FloatTy
         direction = np.sqrt(u + floor) / np.sqrt(v + floor) * g
         return direction, v, rho * u + direction * direction
 
-    ranges = {"v": NOT_NEGATIVE, "u": NOT_NEGATIVE}
-    return elementwise(formula, {"v": 0.0, "u": 0.0}, dtype=dtype, ranges=ranges)
+    return _adaptive(formula, {"v": 0.0, "u": 0.0}, dtype)
 
 
-@named
-def scale_by_trust_ratio(
-    min_norm: float = 0.0, trust_coefficient: float = 1.0, epsilon: float = 0.0
+# --- What they share
+
+
+def _adaptive(
+    formula: Callable[..., Any],
+    fields: Mapping[str, float],
+    dtype: FloatType,
+    constants: Callable[[int], tuple[float, ...]] | None = None,
 ) -> Rule:
-    """Give each parameter's direction a length in proportion to the parameter's own.
+    """An elementwise rule. The field `m` is a mean of gradients, the others are never negative."""
+    ranges = {name: NOT_NEGATIVE for name in fields if name != "m"}
+    return elementwise(formula, fields, constants, dtype=dtype, ranges=ranges)
 
-        norm(x) = max(|x|, min_norm),    |x|^2 = sum of x_i^2
-        direction = g trust_coefficient norm(theta) / (norm(g) + epsilon),    or g if a norm is 0
 
-    The sum is over all numbers of one parameter, whatever its shape; theta are unconstrained
-    coordinates. It is the form of Axon, which takes vectors and matrices only, and optax.
+def _over(a: Any, b: Any, epsilon: float) -> Any:
+    """a / b; if epsilon is 0, the limit 0 where both are 0."""
+    if epsilon > 0.0:
+        return a / b
+    return a / np.where((a == 0.0) & (b == 0.0), 1.0, b)
 
-    Raises:
-        InvalidValue: `trust_coefficient` is not above 0, or another number below 0.
 
-    Reference: You, Gitman and Ginsburg, 2017, https://arxiv.org/abs/1708.03888, equation 6.
+def _corrections(
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    epsilon_root: float = 0.0,
+    weight: float | None = None,
+) -> Callable[[int], tuple[float, float, float]]:
+    """The constants rate, floor and inside of a step, which correct the bias of the means.
+
+    With M = m / (1 - beta1) and V = v / weight, where weight is 1 - beta2 if not given, Adam's
+    direction is
+
+        M / (sqrt(V + inside) + floor) * rate
     """
-    min_norm, epsilon = checked(
-        "scale_by_trust_ratio", AT_LEAST_0, min_norm=min_norm, epsilon=epsilon
-    )
-    (trust,) = checked("scale_by_trust_ratio", ABOVE_0, trust_coefficient=trust_coefficient)
+    weight = 1.0 - beta2 if weight is None else weight
 
-    def scaled(g: Any, theta: Any) -> Any:
-        length, own = max(norm(g), min_norm), max(norm(theta), min_norm)
-        if length == 0.0 or own == 0.0:
-            return g
-        return g / (length + epsilon) * (trust * own)
+    def constants(t: int) -> tuple[float, float, float]:
+        total = (1.0 - beta2**t) / weight
+        root = math.sqrt(total)
+        return (1.0 - beta1) / (1.0 - beta1**t) * root, epsilon * root, epsilon_root * total
 
-    def apply(g: Tree, theta: Tree) -> dict[Any, Any]:
-        return {k: scaled(d, theta[k]) for k, d in g.items()}
-
-    return stateless(apply)
+    return constants

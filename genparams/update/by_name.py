@@ -35,17 +35,17 @@ def known_rules() -> tuple[str, ...]:
 
 @explained
 def by_name(name: str, /, **settings: Any) -> Rule:
-    """The rule of a name, in any case, with some of its settings.
+    """The rule of that name, in upper or lower case, with these settings.
 
     >>> by_name("adamw", learning_rate="1e-2", beta1=0.8)
     AdamW(learning_rate=0.01, beta1=0.8, beta2=0.999, epsilon=1e-08, weight_decay=0.01)
 
-    A setting that is text is read as what the rule takes there: a number, true or false (also yes
-    or no, on or off, 1 or 0), or, where it may be left out, "none" or "".
+    Text is converted to the type that the rule takes: a number, or true or false (also yes or no,
+    on or off, 1 or 0). Where None is allowed, "none" and "" are None.
 
     Raises:
-        InvalidValue: there is no such rule or setting, one that is needed is missing, or a text
-            cannot be read.
+        InvalidValue: there is no such rule or setting, a setting that is needed is missing, or text
+            cannot be converted.
     """
     if not isinstance(name, str) or name.lower() not in _MAKERS:
         raise InvalidValue(f"there is no update rule {name!r}; {nearest(str(name), known_rules())}")
@@ -70,11 +70,12 @@ def from_hyperparameters(mapping: Mapping[str, Any]) -> Rule:
     >>> from_hyperparameters({"optimizer": "sgd", "learning_rate": "0.5", "decay_by_root": "yes"})
     SGD(learning_rate=0.5, decay_by_root=True)
 
-    Without an "optimizer" it is ADAM, which leaves weights alone. Texts are read as in `by_name`.
+    Without "optimizer" the rule is ADAM, which has no weight decay. Text is converted as in
+    `by_name`.
 
     Raises:
-        InvalidValue: there is no such rule or setting, one that is needed is missing, or a text
-            cannot be read.
+        InvalidValue: there is no such rule or setting, a setting that is needed is missing, or text
+            cannot be converted.
     """
     if not isinstance(mapping, Mapping) or not all(isinstance(key, str) for key in mapping):
         raise InvalidValue(

@@ -12,24 +12,13 @@ import numpy as np
 
 from genparams.errors import UpdateError
 from genparams.mistakes import refuse_other_functions
-from genparams.update.rule import Ranges, Rule, State, Tree, remembered
+from genparams.update.rule import ByParameter, Ranges, Rule, State, rule_maker
 from genparams.update.settings import float_type
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Elementwise:
-    """What a rule does to every number alike.
-
-    Args:
-        formula: From a direction, the coordinate, constants and fields to the next direction and
-            the next fields, as expressions of numpy's ufuncs and `np.where`.
-        fields: What is kept for each number, by name, and what it is at the start.
-        constants: The numbers of one step: from `shared` if there is any, else from
-            t = 1, 2, ..., the count of steps that the parameter took part in.
-        shared: What is kept once for the whole rule, by name.
-        advance: The next `shared`.
-        dtype: The type of the fields and of the computation; None for that of the parameter.
-    """
+    """A formula that a rule applies to every number alike; see `elementwise` for its parts."""
 
     formula: Callable[..., Any]
     fields: Mapping[str, float] = field(default_factory=dict)
@@ -60,8 +49,40 @@ class Elementwise:
             )
         return found
 
+    def init(self, theta: ByParameter) -> State:
+        """The state before the first step."""
+        state: dict[str, Any] = dict(self.shared or {})
+        if self.counts:
+            state["t"] = dict.fromkeys(theta, 0)
+        for name, start in self.fields.items():
+            state[name] = {k: filled_like(x, start, self.dtype) for k, x in theta.items()}
+        return state
 
-@remembered
+    def apply(
+        self, g: ByParameter, state: State, theta: ByParameter
+    ) -> tuple[dict[Any, Any], State]:
+        """The directions and the next state."""
+        after = {k: dict(v) if isinstance(v, Mapping) else v for k, v in state.items()}
+        after.update(self.advance(state) if self.advance else {})
+        directions = {}
+        for k, d in g.items():
+            t = 0
+            if self.counts:
+                t = after["t"][k] = state["t"][k] + 1
+            found = self.applied(
+                _cast(d, self.dtype),
+                _cast(theta[k], self.dtype),
+                self.constants_at(t, state),
+                [state[name][k] for name in self.fields],
+            )
+            found = [float(v) for v in found] if type(d) is float else found
+            directions[k], *new = found
+            for name, v in zip(self.fields, new, strict=True):
+                after[name][k] = typed_like(state[name][k], v)
+        return directions, after
+
+
+@rule_maker()
 def elementwise(
     formula: Callable[..., Any],
     fields: Mapping[str, float] | None = None,
@@ -73,7 +94,7 @@ def elementwise(
     ranges: Ranges | None = None,
     **settings: Any,
 ) -> Rule:
-    """A rule that treats every number alike, which makes it fast.
+    """A rule that applies one formula to every number, which makes it fast.
 
         formula(g, theta, *constants, *fields) -> direction, or direction, *next fields
 
@@ -83,61 +104,32 @@ def elementwise(
 
     Args:
         formula: Array expressions of numpy's ufuncs and `np.where`.
-        fields: What is kept for each number, by name, and its first value.
-        constants: `constants(t)` gives the numbers of one step, t = 1, 2, ... counting the steps
-            that the parameter took part in; or `constants(shared)`, if there is any.
-        shared: What is kept once for all parameters, by name.
-        advance: From `shared` to that of the next step.
-        dtype: The type of floats in which fields are kept and the formula computed for arrays,
-            "float32" or "float64"; None for that of each parameter.
-        ranges: The least and the greatest value of what is kept, by name, such as
+        fields: The state of each number, by name: its first value.
+        constants: `constants(t)` gives the numbers of one step, where t = 1, 2, ... counts the
+            steps that the parameter took part in; or `constants(shared)`, if there is any.
+        shared: The state that all parameters share, by name.
+        advance: From `shared` to the `shared` of the next step.
+        dtype: The type of the fields and of the computation for arrays, "float32" or "float64";
+            None for the type of each parameter.
+        ranges: The least and the greatest value of parts of the state, by name, such as
             {"v": (0.0, np.inf)}: a saved state outside them is refused.
 
     Raises:
-        UpdateError: a name is kept twice; or, at the first step, the formula is not elementwise.
-        InvalidValue: `dtype` is no type of floats.
+        UpdateError: two parts of the state have one name; or, at the first step, the formula is
+            not elementwise.
+        InvalidValue: `dtype` is not a type of floats.
     """
-    kept = dict(fields or {})
-    given = ["g", "theta", *(() if constants else kept)]
+    fields = dict(fields or {})
+    given = ["g", "theta", *(() if constants else fields)]
     refuse_other_functions(
         "the formula of elementwise", formula, ", ".join(given), UpdateError, partly=bool(constants)
     )
-    twice = kept.keys() & {*(shared or ()), *(("t",) if constants and shared is None else ())}
+    twice = fields.keys() & {*(shared or ()), *(("t",) if constants and shared is None else ())}
     if twice:
         raise UpdateError(f"{name}: the name {min(twice)!r} is kept twice; rename the field")
-    one = Elementwise(formula, kept, constants, shared, advance, float_type(dtype))
-
-    def init(theta: Tree) -> State:
-        state: dict[str, Any] = dict(shared or {})
-        if one.counts:
-            state["t"] = dict.fromkeys(theta, 0)
-        for f, start in kept.items():
-            state[f] = {k: filled_like(x, start, one.dtype) for k, x in theta.items()}
-        return state
-
-    def apply(g: Tree, state: State, theta: Tree) -> tuple[dict, State]:
-        after = {k: dict(v) if isinstance(v, Mapping) else v for k, v in state.items()}
-        after.update(advance(state) if advance else {})
-        directions = {}
-        for k, d in g.items():
-            t = 0
-            if one.counts:
-                t = after["t"][k] = state["t"][k] + 1
-            found = one.applied(
-                _cast(d, one.dtype),
-                _cast(theta[k], one.dtype),
-                one.constants_at(t, state),
-                [state[f][k] for f in kept],
-            )
-            found = [float(v) for v in found] if type(d) is float else found
-            directions[k], *new = found
-            for f, v in zip(kept, new, strict=True):
-                after[f][k] = typed_like(state[f][k], v)
-        return directions, after
-
-    return Rule(
-        init, apply, name, settings, pieces=lambda key: [((), one)], ranges=dict(ranges or {})
-    )
+    one = Elementwise(formula, fields, constants, shared, advance, float_type(dtype))
+    ranges = dict(ranges or {})
+    return Rule(one.init, one.apply, name, settings, {}, lambda key: [((), one)], ranges=ranges)
 
 
 def filled_like(x: Any, start: float, dtype: Any = None) -> Any:
@@ -146,7 +138,7 @@ def filled_like(x: Any, start: float, dtype: Any = None) -> Any:
 
 
 def typed_like(old: Any, new: Any) -> Any:
-    """What follows an array in a state, in its type: a rule before may work in another one."""
+    """The next value of a part of a state, in the type of the old one."""
     arrays = isinstance(old, np.ndarray) and isinstance(new, np.ndarray)
     return new.astype(old.dtype, copy=False) if arrays else new
 

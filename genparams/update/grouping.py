@@ -1,11 +1,11 @@
 """Rules for some of the parameters, and rules around other rules.
 
-Which parameters are meant is said by a *where*:
+A *where* says which parameters are meant:
 
     "w"                      the parameter of that name
     "*bias", "encoder.*"     a shell-style pattern of the name, or of function.name
     ("w", "encoder.*")       any of these
-    {"w": True, "b": False}  one by one; to leave a name out is an error
+    {"w": True, "b": False}  one by one; a name that is left out is an error
     lambda key: ...          a predicate of the key, which in a `ParamUpdate` is the parameter
 
 All parameters of a function f are "f.*". A `ParamUpdate` refuses a name that none of its parameters
@@ -23,25 +23,23 @@ from genparams.mistakes import refuse_other_functions
 from genparams.text import brief
 from genparams.update.formula import filled_like, typed_like
 from genparams.update.rule import (
-    Pieces,
+    ByParameter,
     Rule,
     State,
-    Tree,
     chain,
     identity,
+    pieces_of,
     ranges_of,
-    remembered,
+    rule_maker,
     stateless,
 )
 from genparams.update.scaling import scale_by_schedule
-from genparams.update.settings import Kind, number
+from genparams.update.schedules import Schedule
 
 Where = str | Sequence[str] | Mapping[str, bool] | Callable[[Any], bool]
 
-_WHOLE = Kind("a whole number above 0", lambda v: 1 <= v < np.inf and v == int(v), "4", int)
 
-
-@remembered
+@rule_maker()
 def only(rule: Rule, where: Where) -> Rule:
     """Apply a rule to some parameters; the directions of the others pass unchanged.
 
@@ -51,19 +49,19 @@ def only(rule: Rule, where: Where) -> Rule:
     return _routed([(where, rule), ("*", identity)], "only", rule=rule, where=where)
 
 
-@remembered
+@rule_maker()
 def partition(rules: Mapping[Any, Rule]) -> Rule:
     """Send each parameter through the first rule whose `where` it matches.
 
         partition({"*bias": scale(0.1), ("w", "v"): ADAM(0.01), "*": scale(0.01)})
 
-    Each rule sees its own parameters only: a norm over all of them, for instance, is one for each
-    rule. Every rule is applied in every step, so that all of them count the same steps. The state
-    holds that of each rule under its place and `where`, as in `"0 *bias"`.
+    Each rule sees its own parameters only: a norm over all parameters, for instance, becomes a norm
+    over the parameters of each rule. Every rule is applied in every step, so that all rules count
+    the same steps. The state holds the state of each rule under its place and `where`, such as
+    `"0 *bias"`.
 
     Raises:
-        UpdateError: a `where` cannot be read; or, once it meets the parameters, one of them
-            matches none.
+        UpdateError: a `where` cannot be read; or, at the first step, a parameter matches none.
     """
     if not isinstance(rules, Mapping) or not rules:
         raise UpdateError(
@@ -74,71 +72,63 @@ def partition(rules: Mapping[Any, Rule]) -> Rule:
 
 
 def _routed(routes: list[tuple[Any, Rule]], name: str, **settings: Any) -> Rule:
+    """A rule that sends each parameter through the first rule whose `where` it matches."""
     for where, rule in routes:
         if not isinstance(rule, Rule):
             raise UpdateError(
-                f"{name} takes rules such as scale(0.1), got {brief(rule)} for {_shown(where)}"
+                f"{name} takes rules such as scale(0.1), got {brief(rule)} for {_text(where)}"
             )
-    tests = {f"{i} {_shown(where)}": _test(where) for i, (where, _) in enumerate(routes)}
-    rules = dict(zip(tests, [rule for _, rule in routes], strict=True))
+    predicates = {f"{i} {_text(where)}": _predicate(where) for i, (where, _) in enumerate(routes)}
+    rules = dict(zip(predicates, [rule for _, rule in routes], strict=True))
 
     def place_of(key: Any) -> str:
-        for place, test in tests.items():
-            if test(key):
+        for place, matches in predicates.items():
+            if matches(key):
                 return place
         raise UpdateError(
             f"no rule of this partition is for {_names(key)[-1]!r}: they are for "
-            f"{', '.join(_shown(where) for where, _ in routes)}; add '*' for the rest"
+            f"{', '.join(_text(where) for where, _ in routes)}; add '*' for the rest"
         )
 
-    def split(tree: Tree) -> dict[str, dict[Any, Any]]:
+    def by_place(values: ByParameter) -> dict[str, dict[Any, Any]]:
         found: dict[str, dict[Any, Any]] = {place: {} for place in rules}
-        for k, v in tree.items():
+        for k, v in values.items():
             found[place_of(k)][k] = v
         return found
 
-    def init(theta: Tree) -> State:
-        mine = split(theta)
-        return {place: rule.init(mine[place]) for place, rule in rules.items()}
+    def init(theta: ByParameter) -> State:
+        own = by_place(theta)
+        return {place: rule.init(own[place]) for place, rule in rules.items()}
 
-    def apply(g: Tree, state: State, theta: Tree) -> tuple[dict[Any, Any], State]:
+    def apply(g: ByParameter, state: State, theta: ByParameter) -> tuple[dict[Any, Any], State]:
         directions, after = {}, {}
-        given, at = split(g), split(theta)
+        given, at = by_place(g), by_place(theta)
         for place, rule in rules.items():
-            mine, after[place] = rule.apply(given[place], state[place], at[place])
-            directions.update(mine)
+            own, after[place] = rule.apply(given[place], state[place], at[place])
+            directions.update(own)
         ordered = {k: directions.pop(k) for k in g if k in directions}
         return {**ordered, **directions}, after
 
-    makers = {place: rule.pieces for place, rule in rules.items() if rule.pieces}
-
-    def pieces(key: Any) -> Pieces:
-        """The formulas for a key; for None those for all, so that one may find what they share."""
-        places = makers if key is None else [place_of(key)]
-        return [((p, *path), piece) for p in places for path, piece in makers[p](key)]
-
-    fast = len(makers) == len(rules)
-    names = frozenset[str]().union(*(rule.names for rule in rules.values()))
-    names = names.union(*(_literal(where) for where, _ in routes))
+    names = [rule.names for rule in rules.values()] + [_literal_names(where) for where, _ in routes]
     return Rule(
         init,
         apply,
         name,
         settings,
-        pieces=pieces if fast else None,
-        names=names,
+        pieces=pieces_of(rules, place_of),
+        names=frozenset().union(*names),
         ranges=ranges_of(rules),
     )
 
 
-@remembered
+@rule_maker()
 def project(rule: Rule, projection: Callable[[Any], Any], where: Where | None = None) -> Rule:
-    """Follow the step of a rule by a projection.
+    """Apply a projection after the step of a rule.
 
         direction = projection(theta + d) - theta,   d from the rule
 
     theta are the unconstrained coordinates, which for a parameter without a constraint are its
-    values. It lands on projection(theta + d) up to the rounding of one subtraction.
+    values. The parameters become projection(theta + d), up to the rounding of one subtraction.
 
     Args:
         projection: From an array to the nearest one that is allowed, of the same shape, such as
@@ -163,33 +153,24 @@ def project(rule: Rule, projection: Callable[[Any], Any], where: Where | None = 
             )
         return float(to - theta) if type(theta) is float else np.asarray(to - theta, theta.dtype)
 
-    def apply(g: Tree, theta: Tree) -> dict[Any, Any]:
+    def apply(g: ByParameter, theta: ByParameter) -> dict[Any, Any]:
         return {k: projected(k, theta[k], d) for k, d in g.items()}
 
     last = stateless(apply, "projection")
-    return chain(
-        rule,
-        last if where is None else only(last, where),
-        name="project",
-        rule=rule,
-        projection=projection,
-        **({} if where is None else {"where": where}),
-    )
+    return chain(rule, last if where is None else only(last, where))
 
 
-@remembered
-def with_schedule(rule: Rule, schedule: Callable[[int], float]) -> Rule:
+@rule_maker()
+def with_schedule(rule: Rule, schedule: Schedule) -> Rule:
     """Multiply a rule's directions by schedule(count), `chain(rule, scale_by_schedule(...))`.
 
     count = 0, 1, ... counts the calls.
     """
     refuse_other_functions("a schedule", schedule, "count", UpdateError)
-    return chain(
-        rule, scale_by_schedule(schedule), name="with_schedule", rule=rule, schedule=schedule
-    )
+    return chain(rule, scale_by_schedule(schedule))
 
 
-@remembered
+@rule_maker()
 def accumulate(rule: Rule, k: int, mean: bool = True) -> Rule:
     """Apply a rule to every k gradients together.
 
@@ -198,22 +179,18 @@ def accumulate(rule: Rule, k: int, mean: bool = True) -> Rule:
         direction = 0                               in the others, which leave the rule alone
 
     The calls are counted once for all parameters. A gradient that is missing in a call counts as
-    zero; a parameter that was given none in all k calls is missing for the rule too.
+    zero. A parameter without a gradient in all k calls is missing for the rule too.
 
     Args:
         mean: Whether the rule sees total / k, or total.
 
     Reference: the mean is as in GoMLX's AccumulateGradients and optax's MultiSteps.
-
-    Raises:
-        InvalidValue: `k` is not a whole number above 0.
     """
-    k = number("accumulate", "k", k, _WHOLE)
     if not isinstance(rule, Rule):
         raise UpdateError(f"accumulate takes a rule such as ADAM(0.01), got {brief(rule)}")
     share = k if mean else 1
 
-    def init(theta: Tree) -> State:
+    def init(theta: ByParameter) -> State:
         return {
             "calls": 0,
             "given": dict.fromkeys(theta, 0),
@@ -221,7 +198,7 @@ def accumulate(rule: Rule, k: int, mean: bool = True) -> Rule:
             "rule": rule.init(theta),
         }
 
-    def apply(g: Tree, state: State, theta: Tree) -> tuple[dict[Any, Any], State]:
+    def apply(g: ByParameter, state: State, theta: ByParameter) -> tuple[dict[Any, Any], State]:
         given = {**state["given"], **{key: state["given"][key] + 1 for key in g}}
         total = dict(state["total"])
         total.update({key: typed_like(total[key], total[key] + d) for key, d in g.items()})
@@ -229,10 +206,10 @@ def accumulate(rule: Rule, k: int, mean: bool = True) -> Rule:
         directions = {key: filled_like(d, 0.0) for key, d in g.items()}
         if after["calls"] == k:
             whole = {key: total[key] / share for key in theta if given[key]}
-            moves, begun = rule.apply(whole, state["rule"], theta)
+            moves, moved = rule.apply(whole, state["rule"], theta)
             directions.update(moves)
             zero = {key: filled_like(x, 0.0) for key, x in total.items()}
-            after = {"calls": 0, "given": dict.fromkeys(given, 0), "total": zero, "rule": begun}
+            after = {"calls": 0, "given": dict.fromkeys(given, 0), "total": zero, "rule": moved}
         return directions, after
 
     settings = {"rule": rule, "k": k, **({} if mean else {"mean": False})}
@@ -244,39 +221,31 @@ def accumulate(rule: Rule, k: int, mean: bool = True) -> Rule:
 
 
 def _names(key: Any) -> tuple[str, ...]:
-    """What a key is called, last as fully as possible."""
+    """The names of a key; the last one is the most complete."""
     store = getattr(key, "store", None)
     if store is None:
         return (str(key),)
     return (key.name, f"{store.owner or 'theta'}.{key.name}")
 
 
-def _test(where: Any) -> Callable[[Any], bool]:
+def _predicate(where: Any) -> Callable[[Any], bool]:
     """The predicate of keys that a `where` means."""
     if isinstance(where, str):
         return lambda key: any(n == where or fnmatchcase(n, where) for n in _names(key))
     if isinstance(where, Mapping):
-        return lambda key: _marked(where, key)
+        return lambda key: _looked_up(where, key)
     if callable(where):
         return lambda key: bool(where(key))
     if isinstance(where, list | tuple) and all(isinstance(part, str) for part in where):
-        tests = [_test(part) for part in where]
-        return lambda key: any(test(key) for test in tests)
+        predicates = [_predicate(part) for part in where]
+        return lambda key: any(matches(key) for matches in predicates)
     raise UpdateError(
         "parameters are chosen by a name, a pattern such as '*bias', a tuple of these, a mapping "
         f"from names to booleans or a predicate, got {brief(where)}"
     )
 
 
-def _literal(where: Any) -> frozenset[str]:
-    """The names in a `where` that are no patterns."""
-    named = [where] if isinstance(where, str) else where
-    if not isinstance(named, list | tuple | Mapping):
-        return frozenset()
-    return frozenset(n for n in named if isinstance(n, str) and not any(c in n for c in "*?["))
-
-
-def _marked(where: Mapping[str, bool], key: Any) -> bool:
+def _looked_up(where: Mapping[str, bool], key: Any) -> bool:
     names = _names(key)
     for name in reversed(names):
         if name in where:
@@ -287,7 +256,15 @@ def _marked(where: Mapping[str, bool], key: Any) -> bool:
     )
 
 
-def _shown(where: Any) -> str:
+def _literal_names(where: Any) -> frozenset[str]:
+    """The names in a `where` that are not patterns."""
+    named = [where] if isinstance(where, str) else where
+    if not isinstance(named, list | tuple | Mapping):
+        return frozenset()
+    return frozenset(n for n in named if isinstance(n, str) and not any(c in n for c in "*?["))
+
+
+def _text(where: Any) -> str:
     if isinstance(where, str):
         return where
     if isinstance(where, Mapping):

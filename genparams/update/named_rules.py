@@ -1,22 +1,22 @@
 """The update rules that have names of their own.
 
-Each is a chain of the combinators in the files beside this one, and its docstring says which. All
-of them climb; an update of a loss says `minimize=True`, which turns the sign of the gradients.
+Each is a chain of the rules in the other files of this folder; its docstring says which. All of
+them climb; an update of a loss says `minimize=True`, which changes the sign of the gradients.
 
-What several of them take means the same in each:
+Arguments that several of them take:
 
 - `learning_rate` is a number, which `ParamUpdate.learning_rate` reads and sets while training, or a
-  schedule: a function of the number of calls before, 0 at the first, such as those in `schedules`.
-- `decay` is Flux's: a factor 1 / (1 + decay n), n = 0, 1, ... counting the calls. Where there is
-  momentum, and in SGD, it meets the gradient; elsewhere the step.
-- `weight_decay` pulls towards zero: the parameters that `mask` chooses (`"*kernel"`, say, or a
-  predicate; None for all) as the rule's docstring says, coupled or decoupled.
+  schedule: a function of the number of earlier calls, 0 at the first, such as in `schedules`.
+- `decay` is Flux's: a factor 1 / (1 + decay n), where n = 0, 1, ... counts the calls. In SGD and in
+  rules with momentum it multiplies the gradient; in the others, the step.
+- `weight_decay` pulls towards zero the parameters that `mask` chooses (`"*kernel"`, for instance,
+  or a predicate; None for all), coupled or decoupled as the rule's docstring says.
 - `backoff_steps=k` is GoMLX's: the first k calls move nothing, while the running means fill.
 - `clip_step=c` bounds every number of the step itself by -c and c, rate and weight decay included.
 - `dtype` is the type in which the running means are kept and computed, "float32" or "float64".
-"""
 
-from collections.abc import Callable
+A number outside its range is an `InvalidValue`, as in `settings.REQUIREMENTS`.
+"""
 
 from genparams.update.adaptive import (
     scale_by_adadelta,
@@ -24,19 +24,17 @@ from genparams.update.adaptive import (
     scale_by_adamax,
     scale_by_amsgrad,
     scale_by_belief,
-    scale_by_lion,
     scale_by_nadam,
     scale_by_radam,
     scale_by_rms,
     scale_by_rss,
-    scale_by_trust_ratio,
     scale_by_yogi,
 )
-from genparams.update.clipping import clip
+from genparams.update.clipping import clip, scale_by_trust_ratio
 from genparams.update.grouping import Where
-from genparams.update.momentum import momentum_trace
+from genparams.update.momentum import momentum_trace, scale_by_lion
 from genparams.update.regularizing import add_decayed_weights
-from genparams.update.rule import Rule, chain, named
+from genparams.update.rule import Rule, chain, rule_maker
 from genparams.update.scaling import (
     scale_by_inverse_time,
     scale_by_schedule,
@@ -44,62 +42,43 @@ from genparams.update.scaling import (
     scheduled,
 )
 from genparams.update.schedules import (
+    Schedule,
     constant_schedule,
     inverse_time_decay,
     join_schedules,
     one_over_sqrt,
 )
-from genparams.update.settings import (
-    ABOVE_0,
-    AT_LEAST_0,
-    COUNT,
-    RATE,
-    SHARE,
-    FloatType,
-    Kind,
-    checked,
-)
+from genparams.update.settings import ABOVE_0, RATE, FloatType
 
-Rate = float | Callable[[int], float]
+Rate = float | Schedule
 """A learning rate, or a schedule of them."""
-
-_RATE = Kind("above 0, or a schedule", ABOVE_0.holds, ABOVE_0.example)
 
 
 # --- Plain gradients
 
 
-@named
+@rule_maker()
 def FixedStepGradientDescent(step_size: float) -> Rule:
     """Move along the gradient by a fixed step: theta <- theta + step_size g.
 
-    The name is Gen's; like every rule here it climbs, unless the update says `minimize=True`.
-
-    Raises:
-        InvalidValue: `step_size` is not above 0.
+    The name is Gen's. Like every rule here it climbs, unless the update says `minimize=True`.
     """
-    (step,) = checked("FixedStepGradientDescent", ABOVE_0, step_size=step_size)
-    return chain(scale_by_state(step))
+    return chain(scale_by_state(step_size))
 
 
-@named
+@rule_maker()
 def GradientDescent(step_size_init: float, step_size_beta: float) -> Rule:
     """Move along the gradient by a falling step.
 
         theta <- theta + step_size_init (step_size_beta + 1) / (step_size_beta + t) g
 
     t = 1, 2, ... counts calls of `apply`; the first step is `step_size_init`, half of it is reached
-    at t = step_size_beta + 2. It is Gen's.
-
-    Raises:
-        InvalidValue: `step_size_init` is not above 0, or `step_size_beta` below 0.
+    at t = step_size_beta + 2. The rule is Gen's.
     """
-    (init,) = checked("GradientDescent", ABOVE_0, step_size_init=step_size_init)
-    (beta,) = checked("GradientDescent", AT_LEAST_0, step_size_beta=step_size_beta)
-    return chain(scale_by_inverse_time(init, beta))
+    return chain(scale_by_inverse_time(step_size_init, step_size_beta))
 
 
-@named
+@rule_maker()
 def SGD(
     learning_rate: Rate = 0.1,
     *,
@@ -118,20 +97,17 @@ def SGD(
     Args:
         decay_by_root: Whether f is divided by sqrt(n + 1): GoMLX's, which has it on by default.
             A schedule `one_over_sqrt(learning_rate)` is the same, with a rate that cannot be set.
-
-    Raises:
-        InvalidValue: a number is out of its range.
     """
     return chain(
-        *_penalty("SGD", weight_decay, mask),
-        *_slowing("SGD", decay),
+        *_weight_decay(weight_decay, mask),
+        *_inverse_decay(decay),
         *([scale_by_schedule(one_over_sqrt(1.0))] if decay_by_root else []),
-        *_rate("SGD", learning_rate),
-        *_bounded("SGD", clip_step),
+        *_rate(learning_rate),
+        *_clipped(clip_step),
     )
 
 
-@named
+@rule_maker()
 def Momentum(
     learning_rate: Rate = 0.01,
     rho: float = 0.9,
@@ -146,24 +122,21 @@ def Momentum(
         v <- rho v + learning_rate f (g - weight_decay theta),    f = 1 / (1 + decay n)
         theta <- theta + v
 
-    The rate is inside the velocity, as in Flux: setting it leaves the velocity as it is. torch's
-    SGD with momentum has it outside, `chain(momentum_trace(rho), scale_by_state(learning_rate))`,
-    which is the same while the rate stays. The numbers are Flux's.
-
-    Raises:
-        InvalidValue: a number is out of its range.
+    The rate is inside the velocity, as in Flux: setting it does not change the velocity. In torch's
+    SGD the rate is outside, `chain(momentum_trace(rho), scale_by_state(learning_rate))`, which is
+    the same while the rate does not change. The numbers are Flux's.
 
     Reference: Polyak, 1964, https://doi.org/10.1016/0041-5553(64)90137-5.
     """
     return chain(
-        *_penalty("Momentum", weight_decay, mask),
-        *_slowing("Momentum", decay),
-        *_rate("Momentum", learning_rate),
-        *_velocity("Momentum", False, dtype, rho=rho),
+        *_weight_decay(weight_decay, mask),
+        *_inverse_decay(decay),
+        *_rate(learning_rate),
+        *_momentum(rho, False, dtype),
     )
 
 
-@named
+@rule_maker()
 def Nesterov(
     learning_rate: Rate = 0.01,
     rho: float = 0.9,
@@ -173,33 +146,30 @@ def Nesterov(
     mask: Where | None = None,
     dtype: FloatType = None,
 ) -> Rule:
-    """Gradient descent with a velocity, taken one step ahead.
+    """Gradient descent with a velocity, evaluated one step ahead.
 
         d = learning_rate f (g - weight_decay theta),    f = 1 / (1 + decay n)
         v <- rho v + d
         theta <- theta + rho v + d,    with the new v
 
     The rate is inside the velocity, as in Flux. The numbers are Flux 0.6's; 0.7 has a rate of
-    0.001. torch's SGD with `nesterov=True` is the same while the rate stays.
-
-    Raises:
-        InvalidValue: a number is out of its range.
+    0.001. torch's SGD with `nesterov=True` is the same while the rate does not change.
 
     Reference: Nesterov, 1983, in the variables of Bengio et al., 2012,
     https://arxiv.org/abs/1212.0901, equation 7.
     """
     return chain(
-        *_penalty("Nesterov", weight_decay, mask),
-        *_slowing("Nesterov", decay),
-        *_rate("Nesterov", learning_rate),
-        *_velocity("Nesterov", True, dtype, rho=rho),
+        *_weight_decay(weight_decay, mask),
+        *_inverse_decay(decay),
+        *_rate(learning_rate),
+        *_momentum(rho, True, dtype),
     )
 
 
-# --- Adam and its kin
+# --- Adam and rules like it
 
 
-@named
+@rule_maker()
 def ADAM(
     learning_rate: Rate = 0.001,
     beta1: float = 0.9,
@@ -219,18 +189,13 @@ def ADAM(
     t = 1, 2, ... counts the steps of a parameter. The form and the numbers are from the paper,
     torch and optax.
 
-    Raises:
-        InvalidValue: a number is out of its range.
-
     Reference: Kingma and Ba, 2014, https://arxiv.org/abs/1412.6980, algorithm 1.
     """
-    return chain(
-        scale_by_adam(beta1, beta2, epsilon, dtype=dtype),
-        *_step("ADAM", learning_rate, decay, backoff_steps, clip_step),
-    )
+    direction = scale_by_adam(beta1, beta2, epsilon, dtype=dtype)
+    return chain(direction, *_steps(learning_rate, decay, backoff_steps, clip_step))
 
 
-@named
+@rule_maker()
 def AdamW(
     learning_rate: Rate = 0.001,
     beta1: float = 0.9,
@@ -251,19 +216,16 @@ def AdamW(
     The pull is scaled by the learning rate, but not by the running square. The form and the numbers
     are torch's; optax has the form with weight_decay 0.0001, Flux does not scale by the rate.
 
-    Raises:
-        InvalidValue: a number is out of its range.
-
     Reference: Loshchilov and Hutter, 2019, https://arxiv.org/abs/1711.05101, algorithm 2.
     """
     return chain(
         scale_by_adam(beta1, beta2, epsilon, dtype=dtype),
-        *_penalty("AdamW", weight_decay, mask),
-        *_step("AdamW", learning_rate, decay, backoff_steps, clip_step),
+        *_weight_decay(weight_decay, mask),
+        *_steps(learning_rate, decay, backoff_steps, clip_step),
     )
 
 
-@named
+@rule_maker()
 def Adamax(
     learning_rate: Rate = 0.002,
     beta1: float = 0.9,
@@ -279,18 +241,13 @@ def Adamax(
 
     The form is from torch and optax, the numbers from the paper and torch.
 
-    Raises:
-        InvalidValue: a number is out of its range.
-
     Reference: Kingma and Ba, 2014, https://arxiv.org/abs/1412.6980, algorithm 2.
     """
-    return chain(
-        scale_by_adamax(beta1, beta2, epsilon, dtype=dtype),
-        *_step("Adamax", learning_rate, decay, backoff_steps, clip_step),
-    )
+    direction = scale_by_adamax(beta1, beta2, epsilon, dtype=dtype)
+    return chain(direction, *_steps(learning_rate, decay, backoff_steps, clip_step))
 
 
-@named
+@rule_maker()
 def AMSGrad(
     learning_rate: Rate = 0.001,
     beta1: float = 0.9,
@@ -307,18 +264,13 @@ def AMSGrad(
     The form and the numbers are from torch's Adam with `amsgrad=True`; optax corrects the bias
     before it takes the maximum.
 
-    Raises:
-        InvalidValue: a number is out of its range.
-
     Reference: Reddi, Kale and Kumar, 2018, https://arxiv.org/abs/1904.09237, algorithm 2.
     """
-    return chain(
-        scale_by_amsgrad(beta1, beta2, epsilon, dtype=dtype),
-        *_step("AMSGrad", learning_rate, decay, backoff_steps, clip_step),
-    )
+    direction = scale_by_amsgrad(beta1, beta2, epsilon, dtype=dtype)
+    return chain(direction, *_steps(learning_rate, decay, backoff_steps, clip_step))
 
 
-@named
+@rule_maker()
 def NAdam(
     learning_rate: Rate = 0.002,
     beta1: float = 0.9,
@@ -335,18 +287,13 @@ def NAdam(
 
     The form and the numbers are torch's; `momentum_decay=None` is the form of optax and Flux.
 
-    Raises:
-        InvalidValue: a number is out of its range.
-
     Reference: Dozat, 2016, https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ, algorithm 2.
     """
-    return chain(
-        scale_by_nadam(beta1, beta2, epsilon, momentum_decay, dtype=dtype),
-        *_step("NAdam", learning_rate, decay, backoff_steps, clip_step),
-    )
+    direction = scale_by_nadam(beta1, beta2, epsilon, momentum_decay, dtype=dtype)
+    return chain(direction, *_steps(learning_rate, decay, backoff_steps, clip_step))
 
 
-@named
+@rule_maker()
 def RAdam(
     learning_rate: Rate = 0.001,
     beta1: float = 0.9,
@@ -359,22 +306,17 @@ def RAdam(
     clip_step: float | None = None,
     dtype: FloatType = None,
 ) -> Rule:
-    """Adam that waits until its running square can be trusted: `scale_by_radam`.
+    """Adam that divides by its running square only after enough steps: `scale_by_radam`.
 
     The form and the numbers are optax's; torch differs in where it adds epsilon.
 
-    Raises:
-        InvalidValue: a number is out of its range.
-
     Reference: Liu et al., 2019, https://arxiv.org/abs/1908.03265, algorithm 2.
     """
-    return chain(
-        scale_by_radam(beta1, beta2, epsilon, threshold=threshold, dtype=dtype),
-        *_step("RAdam", learning_rate, decay, backoff_steps, clip_step),
-    )
+    direction = scale_by_radam(beta1, beta2, epsilon, threshold=threshold, dtype=dtype)
+    return chain(direction, *_steps(learning_rate, decay, backoff_steps, clip_step))
 
 
-@named
+@rule_maker()
 def AdaBelief(
     learning_rate: Rate = 0.001,
     beta1: float = 0.9,
@@ -387,22 +329,17 @@ def AdaBelief(
     clip_step: float | None = None,
     dtype: FloatType = None,
 ) -> Rule:
-    """Adam with the running square of what its mean did not foresee: `scale_by_belief`.
+    """Adam with the running square of g - m: `scale_by_belief`.
 
-    The form is from the paper and optax, the numbers are optax's. It is not what Axon calls so.
-
-    Raises:
-        InvalidValue: a number is out of its range.
+    The form is from the paper and optax, the numbers are optax's. Axon's rule of this name differs.
 
     Reference: Zhuang et al., 2020, https://arxiv.org/abs/2010.07468, algorithm 2.
     """
-    return chain(
-        scale_by_belief(beta1, beta2, epsilon, epsilon_root=epsilon_root, dtype=dtype),
-        *_step("AdaBelief", learning_rate, decay, backoff_steps, clip_step),
-    )
+    direction = scale_by_belief(beta1, beta2, epsilon, epsilon_root=epsilon_root, dtype=dtype)
+    return chain(direction, *_steps(learning_rate, decay, backoff_steps, clip_step))
 
 
-@named
+@rule_maker()
 def Yogi(
     learning_rate: Rate = 0.01,
     beta1: float = 0.9,
@@ -415,27 +352,22 @@ def Yogi(
     clip_step: float | None = None,
     dtype: FloatType = None,
 ) -> Rule:
-    """Adam whose running square moves by a part of g^2: `scale_by_yogi`.
+    """Adam whose running square moves by (1 - beta2) g^2: `scale_by_yogi`.
 
-    The numbers are from the paper and optax, the form is optax's but for the first mean.
-
-    Raises:
-        InvalidValue: a number is out of its range.
+    The numbers are from the paper and optax, the form is optax's except for the first mean.
 
     Reference: Zaheer et al., 2018, https://papers.nips.cc/paper/8186, algorithm 2.
     """
-    return chain(
-        scale_by_yogi(
-            beta1, beta2, epsilon, initial_accumulator_value=initial_accumulator_value, dtype=dtype
-        ),
-        *_step("Yogi", learning_rate, decay, backoff_steps, clip_step),
+    direction = scale_by_yogi(
+        beta1, beta2, epsilon, initial_accumulator_value=initial_accumulator_value, dtype=dtype
     )
+    return chain(direction, *_steps(learning_rate, decay, backoff_steps, clip_step))
 
 
-# --- Others that divide by the size of gradients
+# --- Other rules that divide by the size of gradients
 
 
-@named
+@rule_maker()
 def RMSProp(
     learning_rate: Rate = 0.001,
     rho: float = 0.9,
@@ -461,14 +393,10 @@ def RMSProp(
     `RMSProp(0.001, 0.999, 1e-7, epsilon_in_root=False, bias_correction=True)`. The rate is outside
     the momentum, as in torch; optax has it inside.
 
-    Raises:
-        InvalidValue: a number is out of its range.
-
     Reference: Tieleman and Hinton, 2012, Neural Networks for Machine Learning, lecture 6.5.
     """
-    (share,) = checked("RMSProp", SHARE, rho=rho)
     direction = scale_by_rms(
-        share,
+        rho,
         epsilon,
         epsilon_in_root=epsilon_in_root,
         centered=centered,
@@ -477,12 +405,12 @@ def RMSProp(
     )
     return chain(
         direction,
-        *_velocity("RMSProp", nesterov, dtype, momentum=momentum),
-        *_step("RMSProp", learning_rate, decay, backoff_steps, clip_step),
+        *_momentum(momentum, nesterov, dtype),
+        *_steps(learning_rate, decay, backoff_steps, clip_step),
     )
 
 
-@named
+@rule_maker()
 def AdaGrad(
     learning_rate: Rate = 0.01,
     initial_accumulator_value: float = 0.1,
@@ -496,18 +424,13 @@ def AdaGrad(
     The form and the other numbers are from Axon and optax, the rate is torch's and Flux's.
     torch's AdaGrad differs in the place of epsilon, and starts the sum at 0.
 
-    Raises:
-        InvalidValue: a number is out of its range.
-
     Reference: Duchi, Hazan and Singer, 2011, https://jmlr.org/papers/v12/duchi11a.html.
     """
-    return chain(
-        scale_by_rss(initial_accumulator_value, epsilon, dtype=dtype),
-        *_step("AdaGrad", learning_rate, decay),
-    )
+    direction = scale_by_rss(initial_accumulator_value, epsilon, dtype=dtype)
+    return chain(direction, *_steps(learning_rate, decay))
 
 
-@named
+@rule_maker(epsilon=ABOVE_0)
 def AdaDelta(
     learning_rate: Rate = 1.0,
     rho: float = 0.9,
@@ -516,21 +439,16 @@ def AdaDelta(
     decay: float = 0.0,
     dtype: FloatType = None,
 ) -> Rule:
-    """Steps of the size of those before them: `scale_by_adadelta`.
+    """Steps of the size of the steps before them: `scale_by_adadelta`.
 
     The form and the numbers are torch's; the paper, optax and Flux have the same form.
 
-    Raises:
-        InvalidValue: a number is out of its range.
-
     Reference: Zeiler, 2012, https://arxiv.org/abs/1212.5701, algorithm 1.
     """
-    return chain(
-        scale_by_adadelta(rho, epsilon, dtype=dtype), *_step("AdaDelta", learning_rate, decay)
-    )
+    return chain(scale_by_adadelta(rho, epsilon, dtype=dtype), *_steps(learning_rate, decay))
 
 
-@named
+@rule_maker()
 def Lion(
     learning_rate: Rate = 0.0001,
     beta1: float = 0.9,
@@ -540,29 +458,26 @@ def Lion(
     mask: Where | None = None,
     dtype: FloatType = None,
 ) -> Rule:
-    """Steps of one size, along signs: `scale_by_lion`, with decoupled weight decay.
+    """Steps of the same size for every number: `scale_by_lion`, with decoupled weight decay.
 
         theta <- theta + learning_rate (sign(...) - weight_decay theta)
 
     The form is from the paper and optax, the numbers are from the authors' code; optax's
     weight_decay is 0.001.
 
-    Raises:
-        InvalidValue: a number is out of its range.
-
     Reference: Chen et al., 2023, https://arxiv.org/abs/2302.06675, algorithm 2.
     """
     return chain(
         scale_by_lion(beta1, beta2, dtype=dtype),
-        *_penalty("Lion", weight_decay, mask),
-        *_rate("Lion", learning_rate),
+        *_weight_decay(weight_decay, mask),
+        *_rate(learning_rate),
     )
 
 
 # --- Steps in proportion to the parameter
 
 
-@named
+@rule_maker()
 def LAMB(
     learning_rate: Rate = 0.001,
     beta1: float = 0.9,
@@ -579,23 +494,20 @@ def LAMB(
         theta <- theta + learning_rate d |theta| / |d|
 
     The ratio is 1 where a length is 0. The form and the numbers are optax's; optax has no default
-    rate. Made for the large arrays of networks: a parameter near 0, such as a single number that
-    starts there, hardly moves.
-
-    Raises:
-        InvalidValue: a number is out of its range.
+    rate. The rule is for the large arrays of networks: a parameter near 0, such as a single number
+    that starts there, hardly moves.
 
     Reference: You et al., 2019, https://arxiv.org/abs/1904.00962, algorithm 2.
     """
     return chain(
         scale_by_adam(beta1, beta2, epsilon, dtype=dtype),
-        *_penalty("LAMB", weight_decay, mask),
+        *_weight_decay(weight_decay, mask),
         scale_by_trust_ratio(),
-        *_rate("LAMB", learning_rate),
+        *_rate(learning_rate),
     )
 
 
-@named
+@rule_maker()
 def LARS(
     learning_rate: Rate = 1.0,
     momentum: float = 0.9,
@@ -614,67 +526,61 @@ def LARS(
         theta <- theta + v,    or, if nesterov, as in `momentum_trace`
 
     The trust coefficient is left out where a length is 0. The form and the numbers are optax's,
-    which has no default rate; the paper divides by |g| + weight_decay |theta|. Made for the large
-    arrays of networks: a parameter near 0 hardly moves.
-
-    Raises:
-        InvalidValue: a number is out of its range.
+    which has no default rate; the paper divides by |g| + weight_decay |theta|. The rule is for the
+    large arrays of networks: a parameter near 0 hardly moves.
 
     Reference: You, Gitman and Ginsburg, 2017, https://arxiv.org/abs/1708.03888, algorithm 1.
     """
     return chain(
-        *_penalty("LARS", weight_decay, mask),
+        *_weight_decay(weight_decay, mask),
         scale_by_trust_ratio(trust_coefficient=trust_coefficient, epsilon=epsilon),
-        *_rate("LARS", learning_rate),
-        *_velocity("LARS", nesterov, dtype, momentum=momentum),
+        *_rate(learning_rate),
+        *_momentum(momentum, nesterov, dtype),
     )
 
 
-# --- What they are made of
+# --- The rules of each option; none for an option that is off
 
 
-def _step(
-    owner: str,
+def _steps(
     learning_rate: Rate,
     decay: float = 0.0,
     backoff_steps: int = 0,
     clip_step: float | None = None,
 ) -> list[Rule]:
-    """From a direction to a step."""
+    """The rules that make a step of a direction."""
     return [
-        *_rate(owner, learning_rate),
-        *_waiting(owner, backoff_steps),
-        *_slowing(owner, decay),
-        *_bounded(owner, clip_step),
+        *_rate(learning_rate),
+        *_backoff(backoff_steps),
+        *_inverse_decay(decay),
+        *_clipped(clip_step),
     ]
 
 
-def _rate(owner: str, learning_rate: Rate) -> list[Rule]:
+def _rate(learning_rate: Rate) -> list[Rule]:
     if callable(learning_rate):
         return [scheduled(learning_rate, RATE)]
-    return [scale_by_state(*checked(owner, _RATE, learning_rate=learning_rate))]
+    return [scale_by_state(learning_rate)]
 
 
-def _waiting(owner: str, backoff_steps: int) -> list[Rule]:
-    (k,) = checked(owner, COUNT, backoff_steps=backoff_steps)
-    begin = [constant_schedule(0.0), constant_schedule(1.0)]
-    return [scale_by_schedule(join_schedules(begin, [k]))] if k else []
+def _backoff(backoff_steps: int) -> list[Rule]:
+    if not backoff_steps:
+        return []
+    zero_then_one = [constant_schedule(0.0), constant_schedule(1.0)]
+    return [scale_by_schedule(join_schedules(zero_then_one, [backoff_steps]))]
 
 
-def _slowing(owner: str, decay: float) -> list[Rule]:
-    (gamma,) = checked(owner, AT_LEAST_0, decay=decay)
-    return [scale_by_schedule(inverse_time_decay(1.0, gamma))] if gamma else []
+def _inverse_decay(decay: float) -> list[Rule]:
+    return [scale_by_schedule(inverse_time_decay(1.0, decay))] if decay else []
 
 
-def _penalty(owner: str, weight_decay: float, mask: Where | None) -> list[Rule]:
-    (pull,) = checked(owner, AT_LEAST_0, weight_decay=weight_decay)
-    return [add_decayed_weights(pull, mask)] if pull else []
+def _weight_decay(weight_decay: float, mask: Where | None) -> list[Rule]:
+    return [add_decayed_weights(weight_decay, mask)] if weight_decay else []
 
 
-def _velocity(owner: str, nesterov: bool, dtype: FloatType, **share: float) -> list[Rule]:
-    (kept,) = checked(owner, SHARE, **share)
-    return [momentum_trace(kept, nesterov, dtype=dtype)] if kept else []
+def _momentum(rho: float, nesterov: bool, dtype: FloatType) -> list[Rule]:
+    return [momentum_trace(rho, nesterov, dtype=dtype)] if rho else []
 
 
-def _bounded(owner: str, clip_step: float | None) -> list[Rule]:
-    return [] if clip_step is None else [clip(*checked(owner, ABOVE_0, clip_step=clip_step))]
+def _clipped(clip_step: float | None) -> list[Rule]:
+    return [] if clip_step is None else [clip(clip_step)]

@@ -1,15 +1,16 @@
-"""Reducing the learning rate when a metric no longer improves."""
+"""Reducing the learning rate when a metric does not improve any more."""
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from genparams.errors import InvalidValue, StateMismatch
 from genparams.mistakes import closed, explained
 from genparams.text import brief
-from genparams.update.settings import AT_LEAST_0, COUNT, Kind, number
+from genparams.update.settings import AT_LEAST_0, COUNT, Requirement, checked
 
-_SHARE = Kind("above 0 and below 1", lambda v: 0 < v < 1, "0.1")
+BETWEEN_0_AND_1 = Requirement("above 0 and below 1", lambda v: 0 < v < 1, "0.1")
 
 
 class HasLearningRates(Protocol):
@@ -21,79 +22,68 @@ class HasLearningRates(Protocol):
     def set_learning_rates(self, rates: Mapping[str, float]) -> None: ...
 
 
-@explained
+@checked(
+    factor=BETWEEN_0_AND_1,
+    patience=COUNT,
+    threshold=AT_LEAST_0,
+    cooldown=COUNT,
+    minimum=AT_LEAST_0,
+)
 @closed()
+@dataclass(eq=False, repr=False)
 class ReduceOnPlateau:
-    """Reduces the learning rates of an update when a metric has stopped improving.
+    """Reduces the learning rates of an update when a metric does not improve any more.
 
         rate <- max(minimum, factor rate)    for each
 
-    once `step` has looked at more than `patience` values in a row without improvement. A value
-    improves if it lies below the best so far by more than
+    when `step` has been given more than `patience` values in a row without improvement. A value is
+    an improvement if it is below the best so far by more than
 
         threshold |best|    if relative, else    threshold
 
-    (above, if `maximize`). NaN is no improvement. After a reduction, `cooldown` looks pass that are
-    not counted.
+    (above, if `maximize`). NaN is not an improvement. After a reduction, `cooldown` values are not
+    counted.
 
-    As torch's ReduceLROnPlateau, but for two things. There the relative threshold is
-    threshold best, with which a negative metric, such as most log likelihoods, improves by getting
-    worse; here the two agree where the best is not negative. And torch leaves out a reduction of
-    less than 1e-8.
+    It differs from torch's ReduceLROnPlateau in two things. torch's relative threshold is
+    threshold best: a negative metric, such as most log likelihoods, then improves when it gets
+    worse. The two agree where the best is not negative. And torch skips a reduction of less than
+    1e-8.
 
     Args:
         update: What has the learning rates: a `ParamUpdate`.
-        patience: The number of looks without improvement that are forgiven; 0 forgives none.
-        minimum: No learning rate is brought below it.
-        maximize: Whether a better metric is a greater one.
+        patience: The number of values in a row without improvement that change nothing.
+        minimum: The least learning rate.
+        maximize: Whether a greater metric is better.
 
     Raises:
-        InvalidValue: an argument is out of its range, or `update` has no rate that can be set.
+        InvalidValue: `update` has no learning rate that can be set.
     """
 
     update: HasLearningRates
-    factor: float
-    patience: int
-    threshold: float
-    relative: bool
-    cooldown: int
-    minimum: float
-    maximize: bool
-    best: float
-    bad: int
-    cooling: int
+    factor: float = 0.1
+    patience: int = 10
+    threshold: float = 1e-4
+    relative: bool = True
+    cooldown: int = 0
+    minimum: float = 0.0
+    maximize: bool = False
+    best: float = field(init=False)
+    bad: int = field(init=False, default=0)
+    """How many values in a row were not an improvement."""
+    cooling: int = field(init=False, default=0)
+    """How many of the next values do not count."""
 
-    def __init__(
-        self,
-        update: HasLearningRates,
-        factor: float = 0.1,
-        patience: int = 10,
-        threshold: float = 1e-4,
-        relative: bool = True,
-        cooldown: int = 0,
-        minimum: float = 0.0,
-        maximize: bool = False,
-    ):
-        if not getattr(update, "learning_rates", None):
+    def __post_init__(self) -> None:
+        if not getattr(self.update, "learning_rates", None):
             raise InvalidValue(
                 "ReduceOnPlateau takes an update whose learning rate is a number, such as "
-                f"ParamUpdate(ADAM(0.01), f), got {brief(update)}"
+                f"ParamUpdate(ADAM(0.01), f), got {brief(self.update)}"
             )
-        self.update = update
-        self.factor = number("ReduceOnPlateau", "factor", factor, _SHARE)
-        self.patience = number("ReduceOnPlateau", "patience", patience, COUNT)
-        self.threshold = number("ReduceOnPlateau", "threshold", threshold, AT_LEAST_0)
-        self.relative = relative
-        self.cooldown = number("ReduceOnPlateau", "cooldown", cooldown, COUNT)
-        self.minimum = number("ReduceOnPlateau", "minimum", minimum, AT_LEAST_0)
-        self.maximize = maximize
-        self.best = -math.inf if maximize else math.inf
-        self.bad = 0  # looks in a row without improvement
-        self.cooling = 0  # looks left that do not count
+        self.best = -math.inf if self.maximize else math.inf
 
     @explained
     def step(self, value: float) -> bool:
-        """Look at the metric; return whether the learning rate was reduced.
+        """Take a value of the metric; return whether the learning rate was reduced.
 
         Raises:
             InvalidValue: `value` is not a number.
@@ -126,18 +116,18 @@ class ReduceOnPlateau:
         return bool(lower)
 
     def state_dict(self) -> dict[str, float]:
-        """The best value, the looks without improvement, and those left of a cooldown.
+        """The best value, the count of values without improvement, and the rest of the cooldown.
 
-        The learning rate is not among them: the update keeps it.
+        The learning rate is not included: it is in the state of the update.
         """
         return {"best": self.best, "bad": self.bad, "cooling": self.cooling}
 
     @explained
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Restore a state that `state_dict` gave.
+        """Restore a state from `state_dict`.
 
         Raises:
-            StateMismatch: a name is missing or not known, or a number has no meaning; nothing is
+            StateMismatch: a name is missing or not known, or a number is not valid; nothing is
                 changed.
         """
         if set(saved) != set(self.state_dict()):

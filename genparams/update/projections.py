@@ -1,14 +1,14 @@
-"""Projections: the nearest point of a set, to be taken after a step.
+"""Projections: the nearest point of a set, for use after a step.
 
 Each solves
 
     minimise |y - x|^2 over y in the set
 
-and gives the one solution as a new array of x's shape; the input stays as it is. Numbers of 32 bits
-stay so, whole numbers become floats. What is in the set already is its own projection. Results lie
-in the set up to rounding.
+and returns the one solution as a new array of x's shape; the input does not change. float32 stays
+float32, whole numbers become floats. A point of the set is its own projection. Results are in the
+set up to rounding.
 
-`project_monotonic_approximately` alone is not a projection, but GoMLX's approximation of one.
+Only `project_monotonic_approximately` is not a projection, but GoMLX's approximation of one.
 """
 
 from typing import Any
@@ -16,13 +16,12 @@ from typing import Any
 import numpy as np
 
 from genparams.errors import InvalidValue, ShapeError
-from genparams.mistakes import explained
 from genparams.text import brief
 from genparams.types import Array
-from genparams.update.settings import ABOVE_0, FINITE, number
+from genparams.update.settings import ABOVE_0, FINITE, checked
 
 
-@explained
+@checked()
 def project_box(x: Any, low: Any, high: Any) -> Any:
     """The nearest point between two bounds: min(max(x, low), high), entry by entry.
 
@@ -37,7 +36,7 @@ def project_box(x: Any, low: Any, high: Any) -> Any:
         A new array of x's shape and type, a float for a float.
 
     Raises:
-        InvalidValue: x is not finite, a bound is NaN, or nothing lies between the bounds.
+        InvalidValue: x is not finite, a bound is NaN, or no number is between the bounds.
         ShapeError: the bounds do not broadcast to x's shape.
     """
     at = _finite("project_box", "x", x)
@@ -53,7 +52,7 @@ def project_box(x: Any, low: Any, high: Any) -> Any:
     return _like(x, np.minimum(np.maximum(at, low), high))
 
 
-@explained
+@checked(radius=ABOVE_0)
 def project_ball(x: Any, radius: float, center: Any = 0.0) -> Any:
     """The nearest point of a ball, over all entries at once.
 
@@ -72,10 +71,9 @@ def project_ball(x: Any, radius: float, center: Any = 0.0) -> Any:
         A new array of x's shape and type, a float for a float.
 
     Raises:
-        InvalidValue: `radius` is not above 0 and finite, or x or `center` is not finite.
+        InvalidValue: x or `center` is not finite.
         ShapeError: `center` does not broadcast to x's shape.
     """
-    radius = number("project_ball", "radius", radius, ABOVE_0)
     at = _finite("project_ball", "x", x)
     center = _broadcast("project_ball", "center", _finite("project_ball", "center", center), at)
     away = at - center
@@ -85,15 +83,15 @@ def project_ball(x: Any, radius: float, center: Any = 0.0) -> Any:
     return _like(x, at if size * length <= radius else center + unit * (radius / length))
 
 
-@explained
+@checked(total=ABOVE_0)
 def project_simplex(x: Any, axis: int = -1, total: float = 1.0) -> Array:
     """The nearest point of a simplex, for every slice along an axis.
 
         minimise |y - x|^2 subject to y >= 0, sum y = total
 
-    The solution is y = max(x - tau, 0), with the one tau that makes the sum right: of the entries
-    in falling order u_1 >= u_2 >= ..., tau = (u_1 + ... + u_k - total) / k for the greatest k with
-    u_k > tau.
+    The solution is y = max(x - tau, 0), with the one tau that gives this sum: for the entries in
+    decreasing order u_1 >= u_2 >= ..., tau = (u_1 + ... + u_k - total) / k with the greatest k for
+    which u_k > tau.
 
     References: Held, Wolfe and Crowder, 1974, https://doi.org/10.1007/BF01580223; Duchi et al.,
     2008, https://doi.org/10.1145/1390156.1390191, figure 1 (by sorting).
@@ -102,10 +100,9 @@ def project_simplex(x: Any, axis: int = -1, total: float = 1.0) -> Array:
         x: An array of at least one entry along `axis`.
 
     Raises:
-        InvalidValue: x is not finite, or `total` is not above 0 and finite.
+        InvalidValue: x is not finite.
         ShapeError: x has no such axis, or no entries along it.
     """
-    total = number("project_simplex", "total", total, ABOVE_0)
     at = _along("project_simplex", x, axis, least=1)
     if not at.size:
         return _like(x, np.moveaxis(at, -1, axis))
@@ -117,15 +114,15 @@ def project_simplex(x: Any, axis: int = -1, total: float = 1.0) -> Array:
     return _like(x, np.moveaxis(y, -1, axis))
 
 
-@explained
+@checked(margin=FINITE)
 def project_monotonic(x: Any, margin: float = 0.0, axis: int = -1) -> Array:
-    """The nearest sequence that rises by at least a margin, for every slice along an axis.
+    """The nearest sequence that increases by at least a margin, for every slice along an axis.
 
         minimise |y - x|^2 subject to y[i + 1] - y[i] >= margin
 
-    z[i] = y[i] - margin i need only not fall, so it is the isotonic regression of x[i] - margin i,
-    here by scipy's pool of adjacent violators. A negative margin lets y fall by as much; for
-    sequences that fall by at least a margin, write `-project_monotonic(-x, margin)`.
+    z[i] = y[i] - margin i must not decrease, so z is the isotonic regression of x[i] - margin i,
+    which scipy computes. With a negative margin y may decrease by that much. For sequences that
+    decrease by at least a margin, write `-project_monotonic(-x, margin)`.
 
     Reference: Busing, 2022, https://doi.org/10.18637/jss.v102.c01.
 
@@ -133,12 +130,11 @@ def project_monotonic(x: Any, margin: float = 0.0, axis: int = -1) -> Array:
         x: An array of at least two points along `axis`.
 
     Raises:
-        InvalidValue: x or `margin` is not finite.
+        InvalidValue: x is not finite.
         ShapeError: x has no such axis, or fewer than two points along it.
     """
     from scipy.optimize import isotonic_regression
 
-    margin = number("project_monotonic", "margin", margin, FINITE)
     at = _along("project_monotonic", x, axis, least=2)
     rise = margin * np.arange(at.shape[-1])
     y = at.copy()
@@ -148,41 +144,40 @@ def project_monotonic(x: Any, margin: float = 0.0, axis: int = -1) -> Array:
     return _like(x, np.moveaxis(y, -1, axis))
 
 
-@explained
+@checked(margin=FINITE)
 def project_monotonic_approximately(x: Any, margin: float = 0.0, axis: int = -1) -> Array:
-    """A near sequence that rises by at least a margin: GoMLX's MonotonicProjection, step by step.
+    """A sequence near x that increases by at least a margin: GoMLX's MonotonicProjection.
 
-    One pass pays for each difference that falls short out of the difference after it, three times
-    over, and then raises what still falls short; it holds the first point. A second pass does the
-    same towards the left, and holds the last point. The result is the mean of the two. It is a
-    sequence as asked, and x itself where x is one, but not the nearest: with margin 0.1, the last
-    point of [5, 0, 0, 0, 0, 0, 9] goes to 11.6, where `project_monotonic` leaves it at 9.
+    One pass keeps the first point. It raises each difference that is below the margin and subtracts
+    as much from the next difference, three times; then it raises each difference that is still
+    below. A second pass does the same from right to left, and keeps the last point. The result is
+    the mean of the two. A sequence that increases by the margin does not change, but other results
+    are not the nearest: with margin 0.1, the last point of [5, 0, 0, 0, 0, 0, 9] moves to 11.6,
+    and `project_monotonic` keeps it at 9.
 
     Args:
         x: An array of at least two points along `axis`.
 
     Raises:
-        InvalidValue: x or `margin` is not finite.
+        InvalidValue: x is not finite.
         ShapeError: x has no such axis, or fewer than two points along it.
     """
-    margin = number("project_monotonic_approximately", "margin", margin, FINITE)
     at = _along("project_monotonic_approximately", x, axis, least=2)
     first, d = at[..., :1], np.diff(at, axis=-1)
-    right = _paid(d, margin)
-    left = _paid(d[..., ::-1], margin)[..., ::-1]
+    right = _raised(d, margin)
+    left = _raised(d[..., ::-1], margin)[..., ::-1]
     lower = first - (np.sum(left, axis=-1, keepdims=True) - np.sum(d, axis=-1, keepdims=True))
     y = 0.5 * (_summed(first, right) + _summed(lower, left))
     return _like(x, np.moveaxis(y, -1, axis))
 
 
-def _paid(d: Array, margin: float) -> Array:
-    """Differences of at least `margin`, what each lacked taken from the next as far as it goes."""
+def _raised(d: Array, margin: float) -> Array:
+    """Differences of at least `margin`; what is added to one is subtracted from the next."""
     if d.shape[-1] > 1:
         for _ in range(3):
-            enough = np.maximum(d, margin)
-            debt = d - enough
-            enough[..., 1:] += debt[..., :-1]
-            d = enough
+            raised = np.maximum(d, margin)
+            raised[..., 1:] += (d - raised)[..., :-1]
+            d = raised
     return np.maximum(d, margin)
 
 
@@ -218,7 +213,7 @@ def _place(index: tuple[int, ...]) -> str:
 
 
 def _along(function: str, x: Any, axis: int, least: int) -> Array:
-    """The floats of an array that has an axis of a least length, with that axis last."""
+    """The array as floats, with `axis` last, which must have at least `least` points."""
     found = _finite(function, "x", x)
     if not -found.ndim <= axis < found.ndim:
         raise ShapeError(
@@ -245,7 +240,7 @@ def _broadcast(function: str, name: str, value: Array, x: Array) -> Array:
 
 
 def _like(x: Any, y: Array) -> Any:
-    """A result as its input was: a float, or a new array of its type."""
+    """A result in the type of the input: a float, or a new array."""
     if isinstance(x, float | int):
         return float(y)
     kind = np.asarray(x).dtype

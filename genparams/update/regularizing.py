@@ -1,4 +1,4 @@
-"""Rules that pull parameters towards zero, or shake them."""
+"""Rules that pull parameters towards zero, or add noise."""
 
 import math
 from typing import Any
@@ -7,16 +7,15 @@ import numpy as np
 
 from genparams.update.formula import elementwise
 from genparams.update.grouping import Where, only
-from genparams.update.rule import Rule, State, Tree, remembered, stateful
-from genparams.update.settings import AT_LEAST_0, COUNT, number
+from genparams.update.rule import ByParameter, Rule, State, rule_maker, stateful
 
 
-@remembered
+@rule_maker()
 def add_decayed_weights(decay: float, mask: Where | None = None) -> Rule:
     """Pull parameters towards zero: direction = g - decay * theta.
 
     Directions are added, so this shrinks, whether the update maximises or minimises: the gradient
-    of a loss has its sign turned before the rules see it. Before the other rules of a chain it is
+    of a loss has its sign changed before the rules see it. Before the other rules of a chain it is
     an L2 penalty of decay |theta|^2 / 2; between an adaptive rule and its rate it is the decoupled
     decay of Loshchilov and Hutter, 2019, https://arxiv.org/abs/1711.05101. theta are unconstrained
     coordinates. Frozen parameters do not decay.
@@ -25,41 +24,33 @@ def add_decayed_weights(decay: float, mask: Where | None = None) -> Rule:
         mask: The parameters that decay, as in `only`; None for all.
 
     Raises:
-        InvalidValue: `decay` is negative or not finite.
         UpdateError: `mask` cannot be read.
     """
-    decay = number("add_decayed_weights", "decay", decay, AT_LEAST_0)
     rule = elementwise(lambda g, theta: g - decay * theta, name="add_decayed_weights", decay=decay)
     return rule if mask is None else only(rule, mask)
 
 
-@remembered
+@rule_maker()
 def add_noise(eta: float = 0.01, gamma: float = 0.55, seed: int | None = 0) -> Rule:
     """Add Gaussian noise that falls with the number of steps.
 
         direction = g + e,   e ~ Normal(0, variance eta / (1 + count)^gamma)
 
-    count = 0, 1, ... counts the calls. The state holds that of the generator, PCG64, which draws
-    in the order of the directions: an update that is loaded goes on with the same noise.
+    count = 0, 1, ... counts the calls. The state holds the state of the generator,
+    PCG64, which draws in the order of the directions: an update that is loaded continues with the
+    same noise.
 
     Args:
-        seed: A whole number from which the noise follows; None for noise that differs each time.
-
-    Raises:
-        InvalidValue: `eta` or `gamma` is negative or not finite, or `seed` is no seed.
+        seed: A whole number, which makes the noise reproducible; None for other noise each time.
 
     Reference: Neelakantan et al., 2015, https://arxiv.org/abs/1511.06807, section 3, as in optax.
-    Axon takes this variance for the standard deviation.
+    Axon uses this variance as the standard deviation.
     """
-    eta = number("add_noise", "eta", eta, AT_LEAST_0)
-    gamma = number("add_noise", "gamma", gamma, AT_LEAST_0)
-    if seed is not None:
-        seed = number("add_noise", "seed", seed, COUNT)
 
-    def init(theta: Tree) -> State:
+    def init(theta: ByParameter) -> State:
         return {"count": 0, "generator": packed(np.random.PCG64(seed))}
 
-    def apply(g: Tree, state: State, theta: Tree) -> tuple[dict[Any, Any], State]:
+    def apply(g: ByParameter, state: State, theta: ByParameter) -> tuple[dict[Any, Any], State]:
         bits = unpacked(state["generator"])
         normal = np.random.Generator(bits).standard_normal
         std = math.sqrt(eta) * (1.0 + state["count"]) ** (-gamma / 2.0)
@@ -86,7 +77,7 @@ def packed(bits: np.random.PCG64) -> np.ndarray:
 
 
 def unpacked(words: np.ndarray) -> np.random.PCG64:
-    """A generator in the state that `packed` gave."""
+    """A generator in a state from `packed`."""
     high, low, inc_high, inc_low, has_uint32, uinteger = map(int, words)
     bits = np.random.PCG64(0)
     bits.state = {

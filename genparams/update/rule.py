@@ -3,18 +3,16 @@
     state = rule.init(theta)
     directions, state = rule.apply(directions, state, theta)
 
-`theta`, the directions and every part of a state that follows the parameters are dictionaries with
-the same keys, one entry for each parameter: a float or an array. A `ParamUpdate` uses the
-parameters themselves as keys, so that a rule can ask for `key.name`. A rule leaves its inputs
-alone.
-`directions` may lack some parameters; then the state of those stays. Directions point uphill: the
-parameters move by adding them.
+`theta`, the directions and each part of a state that belongs to the parameters are dictionaries
+with one key for each parameter; a value is a float or an array. A `ParamUpdate` uses the
+parameters themselves as keys, so that a rule can read `key.name`. The directions may lack some
+parameters; the state of these parameters does not change. Directions point uphill: the parameters
+move by adding them. A rule does not change its inputs.
 
-A chain of rules is a rule. A state is a dictionary of plain data, so that it can be read, saved and
+A chain of rules is a rule. A state is a dictionary of plain data, which can be read, saved and
 compared.
 
-A rule that treats every number alike says so: it is made by `elementwise` from one formula, from
-which an update also makes the code that steps floats and blocks of arrays in place.
+Every function that makes a rule is decorated with `rule_maker`.
 """
 
 import inspect
@@ -30,18 +28,19 @@ import numpy as np
 from genparams.errors import UpdateError
 from genparams.mistakes import closed, explained, refuse_other_functions
 from genparams.text import brief
-from genparams.update.settings import plain
+from genparams.update.settings import REQUIREMENTS, Requirement, checked, plain
 
 if TYPE_CHECKING:
     from genparams.update.formula import Elementwise
 
 P = ParamSpec("P")
 
-Tree = Mapping[Any, Any]
+ByParameter = Mapping[Any, Any]
+"""A float or an array for each parameter."""
 State = Mapping[Any, Any]
 Ranges = Mapping[str, tuple[Any, Any]]
 """The least and the greatest value of parts of a state, by path, such as "0 scale_by_adam/v"."""
-AT_LEAST_0 = (0.0, math.inf)
+NOT_NEGATIVE = (0.0, math.inf)
 """The range of squares, sizes and rates."""
 Pieces = list[tuple[tuple[str, ...], "Elementwise"]]
 """Formulas that run one after the other, each with the path of its state."""
@@ -57,25 +56,25 @@ def _advice(rule: "Rule", name: str) -> str:
 @closed(advice=_advice)
 @dataclass(frozen=True, slots=True, eq=False)
 class Rule:
-    """A pair of pure functions, and what it is called.
+    """A pair of pure functions, with a name.
 
     Args:
         init: From the parameters to the first state.
         apply: From directions, state and parameters to directions and the next state.
-        name: What it is, for `repr` and for the names in a saved state.
-        settings: The numbers it was made with.
-        parts: The rules it is a chain of, by the names of their states.
-        pieces: From a parameter to the formulas that it goes through, or from None to all
-            formulas, if every number is treated alike; None if that cannot be said.
-        names: The parameters that it is for by name: an update without them is refused.
+        name: Its name in `repr` and in a saved state.
+        settings: The arguments that `repr` shows.
+        parts: The rules of a chain, by the names of their states.
+        pieces: From a parameter to the formulas that its numbers go through, or from None to all
+            formulas; None if the rule is not made of formulas.
+        names: The parameters that the rule names: an update without one of them is refused.
         ranges: The least and the greatest value of parts of its state, by path, where they are
             known. A saved state outside them is refused.
 
-    A rule that a function made is pickled as that function and its arguments.
+    A rule from a function of this library is pickled as that function and its arguments.
     """
 
-    init: Callable[[Tree], State]
-    apply: Callable[[Tree, State, Tree], tuple[dict[Any, Any], State]]
+    init: Callable[[ByParameter], State]
+    apply: Callable[[ByParameter, State, ByParameter], tuple[dict[Any, Any], State]]
     name: str = "rule"
     settings: Mapping[str, Any] = field(default_factory=dict)
     parts: Mapping[str, "Rule"] = field(default_factory=dict)
@@ -93,61 +92,97 @@ class Rule:
 
     def __reduce__(self) -> Any:
         if self.recipe is not None:
-            return _made_again, self.recipe
+            return _remake, self.recipe
         return Rule, tuple([getattr(self, f.name) for f in fields(self) if f.init])
 
     def __repr__(self) -> str:
         shown = [repr(part) for part in self.parts.values() if not self.settings]
-        shown += [f"{k}={_shown(v)}" for k, v in self.settings.items()]
+        shown += [f"{k}={_text(v)}" for k, v in self.settings.items()]
         return f"{self.name}({', '.join(shown)})"
 
 
-def _shown(value: Any) -> str:
-    """The text of a setting, in which functions go by their names: the same in every process."""
-    if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{_shown(k)}: {_shown(v)}' for k, v in value.items())}}}"
-    if isinstance(value, list | tuple):
-        return f"({', '.join(map(_shown, value))}{',' if len(value) == 1 else ''})"
-    if isinstance(value, partial):
-        given = [*map(_shown, value.args), *(f"{k}={_shown(v)}" for k, v in value.keywords.items())]
-        return f"partial({', '.join([_shown(value.func), *given])})"
-    if callable(value) and type(value).__repr__ is object.__repr__:
-        return f"{type(value).__qualname__}(...)"
-    is_function = isinstance(value, FunctionType | MethodType | BuiltinFunctionType)
-    return value.__qualname__ if is_function else repr(value)
-
-
-def _made_again(make: Callable[..., Rule], args: tuple[Any, ...], options: Any) -> Rule:
+def _remake(make: Callable[..., Rule], args: tuple[Any, ...], options: Any) -> Rule:
     return make(*args, **options)
 
 
-def remembered(make: Callable[P, Rule]) -> Callable[P, Rule]:
-    """A maker of rules that are pickled as the maker and its arguments."""
+def _text(setting: Any) -> str:
+    """The text of a setting, the same in every process: functions are shown by name."""
+    if isinstance(setting, Mapping):
+        return f"{{{', '.join(f'{_text(k)}: {_text(v)}' for k, v in setting.items())}}}"
+    if isinstance(setting, list | tuple):
+        return f"({', '.join(map(_text, setting))}{',' if len(setting) == 1 else ''})"
+    if isinstance(setting, partial):
+        keywords = [f"{k}={_text(v)}" for k, v in setting.keywords.items()]
+        return f"partial({', '.join([*map(_text, (setting.func, *setting.args)), *keywords])})"
+    if callable(setting) and type(setting).__repr__ is object.__repr__:
+        return f"{type(setting).__qualname__}(...)"
+    is_function = isinstance(setting, FunctionType | MethodType | BuiltinFunctionType)
+    return setting.__qualname__ if is_function else repr(setting)
 
-    explaining = explained(make)
 
-    @wraps(make)
-    def made(*args: P.args, **options: P.kwargs) -> Rule:
-        rule = replace(explaining(*args, **options))
-        object.__setattr__(rule, "recipe", (made, args, options))
-        return rule
+def rule_maker(**requirements: Requirement) -> Callable[[Callable[P, Rule]], Callable[P, Rule]]:
+    """The decorator of every function that makes a rule.
 
-    return made
+    It checks the numbers that the function is given: what each must be is listed in `REQUIREMENTS`
+    by name, or given here for this function alone. The rule gets the function's name, and its
+    arguments as settings, unless the function takes a `name` or sets the settings itself. The
+    function and the arguments are recorded: the rule is pickled as these.
+    """
+
+    def decorate(make: Callable[P, Rule]) -> Callable[P, Rule]:
+        signature = inspect.signature(make)
+        known = {name: REQUIREMENTS[name] for name in signature.parameters if name in REQUIREMENTS}
+        checking = checked(**known | requirements)(make)
+        has_name = "name" in signature.parameters
+
+        @wraps(checking)
+        def made(*args: P.args, **options: P.kwargs) -> Rule:
+            rule = checking(*args, **options)
+            if has_name or rule.settings:
+                rule = replace(rule)
+            else:
+                shown = _shown_arguments(signature, args, options)
+                rule = replace(rule, name=make.__name__, settings=shown)
+            object.__setattr__(rule, "recipe", (made, args, options))
+            return rule
+
+        return made
+
+    return decorate
 
 
-@remembered
+def _shown_arguments(signature: inspect.Signature, args: Any, options: Any) -> dict[str, Any]:
+    """The arguments that `repr` shows: all but options that are off, and off by default."""
+    given = signature.bind(*args, **options)
+    given.apply_defaults()
+    defaults = {name: p.default for name, p in signature.parameters.items()}
+    return {
+        name: plain(value)
+        for name, value in given.arguments.items()
+        if not _is_left_off(value, defaults[name])
+    }
+
+
+def _is_left_off(value: Any, default: Any) -> bool:
+    is_option = not default or default is True
+    return is_option and (value is default or (not callable(value) and value == default))
+
+
+@rule_maker()
 def stateless(
-    apply: Callable[[Tree, Tree], dict[Any, Any]], name: str = "stateless", **settings: Any
+    apply: Callable[[ByParameter, ByParameter], dict[Any, Any]],
+    name: str = "stateless",
+    **settings: Any,
 ) -> Rule:
     """A rule without a state, from `apply(directions, theta)`."""
     refuse_other_functions("apply of stateless", apply, "directions, theta", UpdateError)
     return Rule(lambda theta: {}, lambda g, state, theta: (apply(g, theta), state), name, settings)
 
 
-@remembered
+@rule_maker()
 def stateful(
-    init: Callable[[Tree], State],
-    apply: Callable[[Tree, State, Tree], tuple[dict[Any, Any], State]],
+    init: Callable[[ByParameter], State],
+    apply: Callable[[ByParameter, State, ByParameter], tuple[dict[Any, Any], State]],
     name: str = "stateful",
     ranges: Ranges | None = None,
     **settings: Any,
@@ -163,40 +198,11 @@ def stateful(
     return Rule(init, apply, name, settings, ranges=ranges or {})
 
 
-def named(make: Callable[P, Rule]) -> Callable[P, Rule]:
-    """A maker of rules that show its name and what they were made with.
-
-    Options that are off by default, and were left so, are not shown.
-    """
-    signature = inspect.signature(make)
-
-    explaining = explained(make)
-
-    @wraps(make)
-    def made(*args: P.args, **options: P.kwargs) -> Rule:
-        rule = explaining(*args, **options)
-        given = signature.bind(*args, **options)
-        given.apply_defaults()
-        shown = {
-            k: plain(v)
-            for k, v in given.arguments.items()
-            if not _is_left_off(v, signature.parameters[k].default)
-        }
-        return replace(rule, name=make.__name__, settings=shown)
-
-    return remembered(made)
-
-
-def _is_left_off(value: Any, default: Any) -> bool:
-    is_option = not default or default is True
-    return is_option and (value is default or (not callable(value) and value == default))
-
-
-@remembered
+@rule_maker()
 def chain(*rules: Rule, name: str = "chain", **settings: Any) -> Rule:
-    """Apply rules one after the other, each to the directions that the one before it gave.
+    """Apply rules one after the other, each to the directions from the rule before it.
 
-    The state holds that of each part under its place and name, as in `"0 scale_by_adam"`.
+    The state holds the state of each rule under its place and name, such as `"0 scale_by_adam"`.
     """
     for rule in rules:
         if not isinstance(rule, Rule):
@@ -206,10 +212,10 @@ def chain(*rules: Rule, name: str = "chain", **settings: Any) -> Rule:
             )
     parts = {f"{i} {rule.name}": rule for i, rule in enumerate(rules)}
 
-    def init(theta: Tree) -> State:
+    def init(theta: ByParameter) -> State:
         return {place: rule.init(theta) for place, rule in parts.items()}
 
-    def apply(g: Tree, state: State, theta: Tree) -> tuple[dict[Any, Any], State]:
+    def apply(g: ByParameter, state: State, theta: ByParameter) -> tuple[dict[Any, Any], State]:
         after = {}
         for place, rule in parts.items():
             g, after[place] = rule.apply(g, state[place], theta)
@@ -229,7 +235,7 @@ def ranges_of(parts: Mapping[str, Rule]) -> Ranges:
 
 
 def out_of_range(ranges: Ranges, saved: Mapping[str, Any]) -> list[str]:
-    """What lies outside its range in a saved state, a sentence each."""
+    """One sentence for each part of a saved state that is out of its range."""
     return [
         f"{name} is not between {least} and {greatest}"
         for path, (least, greatest) in ranges.items()
@@ -239,20 +245,29 @@ def out_of_range(ranges: Ranges, saved: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def pieces_of(parts: Mapping[str, Rule]) -> Callable[[Any], Pieces] | None:
-    """The formulas of a chain of these parts; None if one is not made of formulas."""
-    makers = {place: rule.pieces for place, rule in parts.items() if rule.pieces}
-    if len(makers) < len(parts):
+def pieces_of(
+    parts: Mapping[str, Rule], place_of: Callable[[Any], str] | None = None
+) -> Callable[[Any], Pieces] | None:
+    """The formulas of several rules, as `Rule.pieces`; None if a rule is not made of formulas.
+
+    Args:
+        place_of: From a parameter to the one rule that is for it; None if all rules are.
+    """
+    if not all(rule.pieces for rule in parts.values()):
         return None
-    return lambda key: [
-        ((place, *path), piece) for place, of in makers.items() for path, piece in of(key)
-    ]
+
+    def pieces(key: Any) -> Pieces:
+        places = parts if place_of is None or key is None else [place_of(key)]
+        makers = {place: parts[place].pieces for place in places}
+        return [((p, *path), piece) for p, of in makers.items() if of for path, piece in of(key)]
+
+    return pieces
 
 
 def split(rule: Rule) -> tuple[dict[str, Rule], Callable[[Any], Pieces] | None]:
-    """A chain's parts that see whole parameters, by place, and the formulas that come after them.
+    """The parts of a chain that need whole parameters, by place, and the formulas after them.
 
-    The latter as `Rule.pieces` gives them; None if there are none.
+    The formulas are as in `Rule.pieces`; None if there are none.
     """
     if rule.pieces is not None:
         return {}, rule.pieces

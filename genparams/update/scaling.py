@@ -1,54 +1,46 @@
-"""Rules that scale directions by a factor."""
+"""Rules that multiply directions by one factor."""
 
-from collections.abc import Callable
+from typing import Any
 
 from genparams.errors import GenParamsError, InvalidValue
 from genparams.mistakes import refuse_other_functions
 from genparams.text import brief
 from genparams.update.formula import elementwise
-from genparams.update.rule import AT_LEAST_0, Rule, remembered
-from genparams.update.settings import FINITE, Kind, number
+from genparams.update.rule import NOT_NEGATIVE, Rule, rule_maker
+from genparams.update.schedules import Schedule
+from genparams.update.settings import FINITE, Requirement
 
 
-@remembered
+@rule_maker()
 def scale(factor: float) -> Rule:
-    """Multiply by a fixed factor: direction = factor * g.
-
-    Raises:
-        InvalidValue: `factor` is not a finite number.
-    """
-    factor = number("scale", "factor", factor, FINITE)
+    """Multiply by a fixed factor: direction = factor * g."""
     return elementwise(lambda g, theta: g * factor, name="scale", factor=factor)
 
 
-@remembered
+@rule_maker()
 def scale_by_state(factor: float) -> Rule:
     """Multiply by a factor that is part of the state: direction = factor * g.
 
-    It is what `ParamUpdate.learning_rate` reads and sets while training.
-
-    Raises:
-        InvalidValue: `factor` is not a finite number.
+    `ParamUpdate.learning_rate` reads and sets this factor while training.
     """
-    factor = number("scale_by_state", "factor", factor, FINITE)
     return elementwise(
-        lambda g, theta, factor: g * factor,
+        _scaled,
         shared={"factor": factor},
         constants=lambda shared: (shared["factor"],),
-        ranges={"factor": AT_LEAST_0} if factor >= 0.0 else None,  # it can be set from 0 on
+        ranges={"factor": NOT_NEGATIVE} if factor >= 0.0 else None,
         name="scale_by_state",
         factor=factor,
     )
 
 
-@remembered
-def scale_by_schedule(schedule: Callable[[int], float]) -> Rule:
+@rule_maker()
+def scale_by_schedule(schedule: Schedule) -> Rule:
     """Multiply by a factor that depends on the step: direction = schedule(count) * g.
 
     count = 0, 1, ... counts the calls, whichever parameters took part in them.
 
     Raises:
-        InvalidValue: `schedule` is no function; or, when it is called, gives no finite number.
+        InvalidValue: `schedule` is not a function; or, at a step, it does not give a finite number.
     """
     if not callable(schedule):
         raise InvalidValue(
@@ -58,9 +50,8 @@ def scale_by_schedule(schedule: Callable[[int], float]) -> Rule:
     return scheduled(schedule, FINITE)
 
 
-@remembered
-def scheduled(schedule: Callable[[int], float], kind: Kind) -> Rule:
-    """`scale_by_schedule`, whose factors are of a kind: rates are not negative."""
+def scheduled(schedule: Schedule, requirement: Requirement) -> Rule:
+    """The rule `scale_by_schedule`, with a requirement on its factors: rates are not negative."""
     refuse_other_functions("a schedule", schedule, "count", InvalidValue)
 
     def factor(count: int) -> float:
@@ -72,14 +63,15 @@ def scheduled(schedule: Callable[[int], float], kind: Kind) -> Rule:
             raise InvalidValue(
                 f"a schedule fails at count {count} (the first is 0): {error!r}"
             ) from error
-        if not kind.accepts(found):
+        if not requirement.accepts(found):
             raise InvalidValue(
-                f"a schedule must give what is {kind.words}, got {brief(found)} at count {count}"
+                f"a schedule must give what is {requirement.words}, got {brief(found)} at count "
+                f"{count}"
             )
         return float(found)
 
     return elementwise(
-        lambda g, theta, factor: g * factor,
+        _scaled,
         shared={"count": 0},
         constants=lambda shared: (factor(shared["count"]),),
         advance=lambda shared: {"count": shared["count"] + 1},
@@ -88,7 +80,7 @@ def scheduled(schedule: Callable[[int], float], kind: Kind) -> Rule:
     )
 
 
-@remembered
+@rule_maker(step_size_init=FINITE, step_size_beta=FINITE)
 def scale_by_inverse_time(step_size_init: float, step_size_beta: float) -> Rule:
     """Multiply by a step size that falls with the number of steps.
 
@@ -101,11 +93,9 @@ def scale_by_inverse_time(step_size_init: float, step_size_beta: float) -> Rule:
         return (step_size_init * (step_size_beta + 1.0) / (step_size_beta + shared["t"] + 1),)
 
     return elementwise(
-        lambda g, theta, factor: g * factor,
-        shared={"t": 0},
-        constants=constants,
-        advance=lambda shared: {"t": shared["t"] + 1},
-        name="scale_by_inverse_time",
-        step_size_init=step_size_init,
-        step_size_beta=step_size_beta,
+        _scaled, shared={"t": 0}, constants=constants, advance=lambda shared: {"t": shared["t"] + 1}
     )
+
+
+def _scaled(g: Any, theta: Any, factor: Any) -> Any:
+    return g * factor

@@ -4,7 +4,8 @@
     factor = schedule(count),    count = 0 at the first step
 
 A schedule is a value: it shows its numbers, equals another with the same numbers, and pickles. It
-holds no state; who calls it counts. In a system whose first step is t = 1, t = count + 1.
+has no state: the caller counts. In a system whose first step is t = 1, t = count + 1. A number
+outside its range is an `InvalidValue`.
 
 | here | agrees with |
 | --- | --- |
@@ -23,55 +24,53 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 from genparams.errors import InvalidValue
-from genparams.mistakes import closed, explained
+from genparams.mistakes import closed
 from genparams.text import brief
-from genparams.update.settings import ABOVE_0, AT_LEAST_0, COUNT, FINITE, Kind, number, plain
+from genparams.update.settings import (
+    ABOVE_0,
+    AT_LEAST_0,
+    COUNT,
+    FINITE,
+    Requirement,
+    checked,
+    number,
+    plain,
+)
 
 Schedule = Callable[[int], float]
+Class = TypeVar("Class", bound=type)
 
-
-_LENGTH = Kind("a number of steps above 0", lambda v: 0 < v < math.inf, "100", becomes=plain)
-_CYCLES = Kind(
+LENGTH = Requirement("a number of steps above 0", lambda v: 0 < v < math.inf, "100", becomes=plain)
+CYCLES = Requirement(
     "1, 2, ..., or None for no end", lambda v: 1 <= v < math.inf and v == int(v), "1", becomes=int
 )
 
 
-def _advice(schedule: Any, name: str) -> str:
-    kind = type(schedule).__name__
-    return f"a schedule does not change: make another {kind}, and an update with it"
+def schedule(**requirements: Requirement) -> Callable[[Class], Class]:
+    """A decorator of schedules: the numbers are checked, and the attributes cannot be changed."""
+
+    def advice(schedule: Any, name: str) -> str:
+        kind = type(schedule).__name__
+        return f"a schedule does not change: make another {kind}, and an update with it"
+
+    return lambda cls: checked(**requirements)(closed(advice=advice)(cls))
 
 
-def _settle(schedule: Any, **asked: Kind) -> None:
-    """Check the numbers of a new schedule, and make them plain."""
-    for name, kind in asked.items():
-        value = number(type(schedule).__name__, name, getattr(schedule, name), kind)
-        object.__setattr__(schedule, name, value)
-
-
-@explained
-@closed(advice=_advice)
+@schedule(value=FINITE)
 @dataclass(frozen=True, slots=True)
 class constant_schedule:
-    """The same factor at every step: value.
-
-    Raises:
-        InvalidValue: `value` is not a finite number.
-    """
+    """The same factor at every step: value."""
 
     value: float
-
-    def __post_init__(self) -> None:
-        _settle(self, value=FINITE)
 
     def __call__(self, count: int) -> float:
         return self.value
 
 
-@explained
-@closed(advice=_advice)
+@schedule(init=FINITE, rate=AT_LEAST_0, steps=LENGTH)
 @dataclass(frozen=True, slots=True)
 class inverse_time_decay:
     """A factor that falls as one over the count.
@@ -81,47 +80,33 @@ class inverse_time_decay:
     Flux 0.6's `decay=gamma` is `inverse_time_decay(1.0, gamma)`. Flux 0.7's, whose first n is 1, is
     `inverse_time_decay(1 / (1 + gamma), gamma / (1 + gamma))`. Gen's GradientDescent, with
     init (beta + 1) / (beta + t) and t = count + 1, is `inverse_time_decay(init, 1.0, beta + 1)`.
-
-    Raises:
-        InvalidValue: `rate` is below 0, `steps` is not above 0, or a number is not finite.
     """
 
     init: float
     rate: float
     steps: float = 1
 
-    def __post_init__(self) -> None:
-        _settle(self, init=FINITE, rate=AT_LEAST_0, steps=_LENGTH)
-
     def __call__(self, count: int) -> float:
         return self.init / (1.0 + self.rate * count / self.steps)
 
 
-@explained
-@closed(advice=_advice)
+@schedule(init=FINITE)
 @dataclass(frozen=True, slots=True)
 class one_over_sqrt:
     """A factor that falls as one over the root of the number of steps.
 
         init / sqrt(count + 1),    count = 0, 1, ...
 
-    GoMLX's stochastic gradient descent decays so by default; its global step is count + 1.
-
-    Raises:
-        InvalidValue: `init` is not a finite number.
+    GoMLX's stochastic gradient descent has this decay by default; its global step is count + 1.
     """
 
     init: float
-
-    def __post_init__(self) -> None:
-        _settle(self, init=FINITE)
 
     def __call__(self, count: int) -> float:
         return self.init / math.sqrt(count + 1)
 
 
-@explained
-@closed(advice=_advice)
+@schedule(init=ABOVE_0, rate=ABOVE_0, steps=LENGTH, begin=COUNT, end=AT_LEAST_0.or_none())
 @dataclass(frozen=True, slots=True)
 class exponential_decay:
     """A factor that is multiplied by `rate` over every `steps` steps.
@@ -134,11 +119,10 @@ class exponential_decay:
 
     Args:
         staircase: Whether p is rounded down, so that the factor falls once in `steps` steps.
-        end: Where it stops: a least value for a rate below 1, a greatest one otherwise.
+        end: The least factor for a rate below 1, the greatest factor otherwise.
 
     Raises:
-        InvalidValue: `init`, `rate` or `steps` is not above 0, `begin` is not a count, or `end`
-            lies on the wrong side of `init`, where optax would jump to it at once.
+        InvalidValue: `end` is on the wrong side of `init`, where optax would jump to it at once.
     """
 
     init: float
@@ -150,10 +134,8 @@ class exponential_decay:
     end: float | None = None
 
     def __post_init__(self) -> None:
-        _settle(self, init=ABOVE_0, rate=ABOVE_0, steps=_LENGTH, begin=COUNT)
         if self.end is None:
             return
-        _settle(self, end=AT_LEAST_0)
         if (self.end > self.init) if self.rate < 1.0 else (self.end < self.init):
             side = "at most" if self.rate < 1.0 else "at least"
             raise InvalidValue(
@@ -172,21 +154,16 @@ class exponential_decay:
         return max(factor, self.end) if self.rate < 1.0 else min(factor, self.end)
 
 
-@explained
-@closed(advice=_advice)
+@schedule(init=FINITE, end=FINITE, power=ABOVE_0, steps=LENGTH, begin=COUNT)
 @dataclass(frozen=True, slots=True)
 class polynomial_decay:
-    """A factor that goes from `init` to `end` as a power of the share of the way that is left.
+    """A factor that goes from `init` to `end` as a power of the share of the steps that is left.
 
         end + (init - end) (1 - s)^power,    s = min(max(count - begin, 0), steps) / steps
 
     count = 0 at the first step; the factor is `end` from count = begin + steps on. The formula is
-    that of Axon (with power 2) and optax's polynomial_schedule. Power 1 is a straight line, up or
+    the one of Axon (with power 2) and optax's polynomial_schedule. Power 1 is a line, up or
     down: `polynomial_decay(0.0, 0.1, 1, 500)` warms up to 0.1.
-
-    Raises:
-        InvalidValue: `power` or `steps` is not above 0, `begin` is not a count, or a number is not
-            finite.
     """
 
     init: float
@@ -195,19 +172,22 @@ class polynomial_decay:
     steps: float
     begin: int = 0
 
-    def __post_init__(self) -> None:
-        _settle(self, init=FINITE, end=FINITE, power=ABOVE_0, steps=_LENGTH, begin=COUNT)
-
     def __call__(self, count: int) -> float:
         s = min(max(count - self.begin, 0), self.steps) / self.steps
         return self.end + (self.init - self.end) * (1.0 - s) ** self.power
 
 
-@explained
-@closed(advice=_advice)
+@schedule(
+    init=FINITE,
+    steps=LENGTH,
+    end=FINITE,
+    cycles=CYCLES.or_none(),
+    warmup=COUNT,
+    start=FINITE.or_none(),
+)
 @dataclass(frozen=True, slots=True)
 class cosine_decay:
-    """A factor that falls from `init` to `end` along half a cosine, once or again and again.
+    """A factor that falls from `init` to `end` along half a cosine, once or in several periods.
 
         start + (init - start) count / warmup          while count < warmup
         end + (init - end) (1 + cos(pi s)) / 2         after, s = frac((count - warmup) / steps)
@@ -228,13 +208,12 @@ class cosine_decay:
 
     Args:
         steps: The length of a period; it need not be a whole number.
-        cycles: The number of periods, or None for a saw-tooth that goes on for ever.
+        cycles: The number of periods, or None for a saw-tooth without a last period.
         warmup: The number of steps before the first period.
         start: The factor at the first step of the warm-up; `end` if None, as in GoMLX.
 
     Raises:
-        InvalidValue: `steps` is not above 0, `cycles` or `warmup` is not a count, a number is not
-            finite, or there is a `start` and no warm-up.
+        InvalidValue: there is a `start` and no warm-up.
     """
 
     init: float
@@ -246,16 +225,11 @@ class cosine_decay:
     start: float | None = None
 
     def __post_init__(self) -> None:
-        _settle(self, init=FINITE, steps=_LENGTH, end=FINITE, warmup=COUNT)
-        if self.cycles is not None:
-            _settle(self, cycles=_CYCLES)
-        if self.start is not None:
-            _settle(self, start=FINITE)
-            if not self.warmup:
-                raise InvalidValue(
-                    f"cosine_decay: start = {self.start} is where a warm-up begins, and there is "
-                    "none; give warmup=100, say, or leave start out"
-                )
+        if self.start is not None and not self.warmup:
+            raise InvalidValue(
+                f"cosine_decay: start = {self.start} is where a warm-up begins, and there is "
+                "none; give warmup=100, say, or leave start out"
+            )
 
     def __call__(self, count: int) -> float:
         if count < self.warmup:
@@ -268,39 +242,37 @@ class cosine_decay:
         return self.end + (self.init - self.end) * (0.5 * (1.0 + math.cos(math.pi * s)))
 
 
-@explained
-@closed(advice=_advice)
+@schedule(init=FINITE)
 @dataclass(frozen=True, slots=True)
 class piecewise_constant:
-    """A factor that is multiplied by another at given counts, and stays between them.
+    """A factor that is multiplied by another at given counts, and does not change between them.
 
         init * the product of factors[b] over all boundaries b <= count
 
-    count = 0 at the first step, so that a factor at b acts once b steps are done. The formula is
-    that of optax's piecewise_constant_schedule; torch's MultiStepLR with milestones 30 and 80 is
+    count = 0 at the first step, so that a factor at b applies from step b + 1 on. The formula is
+    the one of optax's piecewise_constant_schedule; torch's MultiStepLR with milestones 30 and 80 is
     `piecewise_constant(init, {30: 0.1, 80: 0.1})`.
 
     Raises:
-        InvalidValue: a boundary is not a count, a factor is below 0, or a number is not finite.
+        InvalidValue: a boundary is not a count, or a factor is below 0 or not finite.
     """
 
     init: float
     factors: Mapping[int, float] = field(hash=False)
 
     def __post_init__(self) -> None:
-        _settle(self, init=FINITE)
         if not isinstance(self.factors, Mapping):
             raise InvalidValue(
                 "piecewise_constant: factors must be a dictionary from counts to factors, such as "
                 f"{{100: 0.5}}, got {brief(self.factors)}"
             )
-        plain = {
+        factors = {
             number("piecewise_constant", "a boundary", boundary, COUNT): number(
                 "piecewise_constant", f"the factor at {boundary!r}", factor, AT_LEAST_0
             )
             for boundary, factor in self.factors.items()
         }
-        object.__setattr__(self, "factors", dict(sorted(plain.items())))
+        object.__setattr__(self, "factors", dict(sorted(factors.items())))
 
     def __call__(self, count: int) -> float:
         value = self.init
@@ -311,11 +283,10 @@ class piecewise_constant:
         return value
 
 
-@explained
-@closed(advice=_advice)
+@schedule()
 @dataclass(frozen=True, slots=True)
 class join_schedules:
-    """One schedule after the other, each counting from its own beginning.
+    """One schedule after the other, each with a count from 0.
 
         schedules[0](count)                        while count < boundaries[0]
         schedules[k](count - boundaries[k - 1])    from boundaries[k - 1] on

@@ -1,4 +1,4 @@
-"""A tracer: what each step of an update saw and did."""
+"""A tracer: a record of each step of an update."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,14 +12,14 @@ from genparams.errors import InvalidValue
 from genparams.mistakes import closed, explained
 from genparams.params import Parameter
 from genparams.text import brief
+from genparams.update.clipping import norm
 from genparams.update.names import names_of
-from genparams.update.norm import norm
-from genparams.update.settings import COUNT, number
+from genparams.update.settings import COUNT, checked
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one step did to one parameter. Norms are L2, in unconstrained coordinates."""
+    """The effect of one step on one parameter. Norms are L2, in unconstrained coordinates."""
 
     step: int
     function: str
@@ -31,47 +31,44 @@ class Step:
     nonfinite: int
     """How many entries of the gradient are NaN or infinite."""
     address: str | None
-    """The choice whose log probability made them, where it is known."""
+    """The choice whose log probability made those entries, where it is known."""
 
     @property
     def ratio(self) -> float:
-        """The length of the step over that of the coordinates before it; NaN for 0 over 0."""
+        """The length of the step over the length of the coordinates before it; NaN for 0 / 0."""
         if self.value_norm == 0.0:
             return math.inf if self.step_norm > 0.0 else math.nan
         return self.step_norm / self.value_norm
 
 
-@explained
+@checked(limit=COUNT.or_none())
 @closed()
 class GradientTracer:
-    """Writes down, for each step and parameter, the gradient's norm and what the step did.
+    """Records, for each step and parameter, the norm of the gradient and the effect of the step.
 
         tracer = GradientTracer()
         update = ParamUpdate(ADAM(0.1), f, tracer=tracer)
         ...
         tracer.records[-1].ratio
 
-    A step that is refused is written down too, with a step of length 0.
+    A step that is refused is recorded too, with a step of length 0.
 
     Args:
-        limit: How many records to keep, the latest; None for all.
-
-    Raises:
-        InvalidValue: `limit` is not a count.
+        limit: How many of the latest records to keep; None for all.
     """
 
     limit: int | None
     records: list[Step]
 
     def __init__(self, limit: int | None = None):
-        self.limit = None if limit is None else number("GradientTracer", "limit", limit, COUNT)
+        self.limit = limit
         self.records = []
 
     @explained
     def global_norm(self, step: int) -> float:
         """The norm of all gradients of one step together, before the rule.
 
-        A step that was refused or skipped and then taken counts as it was taken.
+        Of a step that was refused or skipped, and then taken, the last record counts.
 
         Raises:
             InvalidValue: no record is of that step.
@@ -90,7 +87,7 @@ class GradientTracer:
         moving: Iterable[Parameter],
         given: Mapping[Parameter, Any] | None,
     ) -> Iterator[None]:
-        """Write down what happens inside."""
+        """Record the step that is taken inside the `with` block."""
         before = []
         for p, (function, name) in names_of(moving if given is None else given).items():
             g = p.grad if given is None else given[p]

@@ -18,16 +18,15 @@ from genparams.update.adaptive import (
     scale_by_adamax,
     scale_by_amsgrad,
     scale_by_belief,
-    scale_by_lion,
     scale_by_nadam,
     scale_by_radam,
     scale_by_rms,
     scale_by_rss,
     scale_by_stddev,
-    scale_by_trust_ratio,
     scale_by_yogi,
 )
-from genparams.update.momentum import momentum_trace
+from genparams.update.clipping import scale_by_trust_ratio
+from genparams.update.momentum import momentum_trace, scale_by_lion
 from genparams.update.named_rules import (
     ADAM,
     LAMB,
@@ -50,8 +49,8 @@ from genparams.update.named_rules import (
     Yogi,
 )
 from genparams.update.param_update import ParamUpdate
-from genparams.update.rule import chain
-from genparams.update.scaling import scale
+from genparams.update.rule import chain, stateless
+from genparams.update.scaling import scale, scale_by_inverse_time
 from genparams.update.schedules import cosine_decay, one_over_sqrt, polynomial_decay
 
 GRADIENTS = (3.0, -1.0, 0.5)
@@ -337,6 +336,8 @@ DEFAULTS = [
     *(AdaGrad(), AdaDelta(), Lion(), LAMB(), LARS()),
     *(SGD(decay=0.1, decay_by_root=True, clip_step=1.0), RMSProp(momentum=0.9, nesterov=True)),
     *(ADAM(decay=0.1, backoff_steps=2, clip_step=1.0, dtype="float64"), LAMB(weight_decay=0.1)),
+    *(scale(-2.0), chain(), chain(scale(2.0), scale_by_inverse_time(1.0, 1.0))),
+    stateless(lambda g, theta: {k: d - theta[k] for k, d in g.items()}),
 ]
 ELEMENTWISE = [rule for rule in DEFAULTS if rule.pieces is not None]
 every = pytest.mark.parametrize("rule", DEFAULTS, ids=repr)
