@@ -54,7 +54,7 @@ from genparams.dsl.distributions.multivariate import dirichlet, multinomial, mvn
 from genparams.dsl.distributions.own import distribution, from_scipy
 from genparams.dsl.distributions.transformed import affine, transformed
 from genparams.dsl.gen import GenerativeFunction, GenFunction, gen
-from genparams.dsl.gradients import accumulate_param_gradients
+from genparams.dsl.accumulate import accumulate_param_gradients
 from genparams.dsl.interpreter import Call, param
 from genparams.dsl.parameters import (
     get_param,

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from genparams.dsl.differences import log_prob_of_run
 from genparams.dsl.execution import Rng, natural, seeded
-from genparams.dsl.gradients import choice_gradients, differentiate, log_prob_of_run
+from genparams.dsl.gradients import choice_gradients, differentiate, keep_or_forget
 from genparams.dsl.replay import replay
 from genparams.errors import ArgumentError, WrongGradient
 from genparams.mistakes import closed, explained
@@ -84,7 +85,8 @@ def _error(given: float, difference: float) -> float:
 
 def _compared(trace: Trace, weights: Any) -> Iterator[tuple[str, float, float]]:
     """For each entry: its name, the gradient by it, and the central difference."""
-    done = differentiate(trace, weights)
+    with keep_or_forget([]) as runs:
+        done = differentiate(trace, weights, runs)
     for parameter, g in done.grads.items():
         name = f"{parameter.store.owner or 'theta'}.{parameter.name}"
         at = np.asarray(parameter.coordinates, dtype=float)

@@ -11,7 +11,8 @@ import numpy as np
 
 from genparams.dsl.execution import Rng, all_visited, choice_values, drawing, execute
 from genparams.dsl.interpreter import Choose, Operands, Run
-from genparams.dsl.replay import held, refuse_foreign
+from genparams.dsl.other_process import refuse_foreign
+from genparams.dsl.replay import held
 from genparams.errors import (
     AddressConflict,
     ConstraintError,

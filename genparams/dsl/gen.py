@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Generic, cast, overload
 
-from genparams.dsl import edits, gradients
+from genparams.dsl import accumulate, edits, gradients
 from genparams.dsl.execution import (
     Rng,
     all_fit,
@@ -79,7 +79,7 @@ class GenerativeFunction(ABC, Generic[P, R]):
     operations: Operations = cast(
         Operations,
         SimpleNamespace(
-            accumulate=gradients.accumulate,
+            accumulate=accumulate.accumulate,
             param_gradients=gradients.param_gradients,
             choice_gradients=gradients.choice_gradients,
             update=edits.update,

@@ -1,0 +1,65 @@
+"""Accumulating: the gradients of traces are added to accumulators, all of them or none."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from genparams.dsl.gradients import differentiate, keep_or_forget
+from genparams.errors import ArgumentError, ShapeError
+from genparams.mistakes import explained
+from genparams.params import finite
+from genparams.text import brief
+from genparams.trace.trace import ArgGrads, Trace
+
+
+def accumulate(
+    traces: Sequence[Trace], retval_grads: Sequence[Any], scales: Sequence[float]
+) -> list[tuple[float, ArgGrads]]:
+    """Differentiate each trace, then add everything to the accumulators: all of it, or nothing."""
+    scales = [finite(scale) for scale in scales]
+    to_add: list[Any] = []
+    with keep_or_forget(to_add) as runs:
+        done = [differentiate(t, g, runs) for t, g in zip(traces, retval_grads, strict=True)]
+        to_add += [
+            (parameter, g if scale == 1.0 else scale * g, one.faults.get(parameter))
+            for one, scale in zip(done, scales, strict=True)
+            for parameter, g in one.grads.items()
+        ]
+    return [(one.log_prob, one.arg_grads) for one in done]
+
+
+@explained
+def accumulate_param_gradients(
+    traces: Trace | Iterable[Trace], scale: float | Sequence[float] = 1.0
+) -> list[tuple[float, ArgGrads]]:
+    """Add the gradients of one or several traces to their parameters' accumulators.
+
+        accumulator(theta) += sum_i scale_i * d/d theta log p(t_i; x_i, theta)
+
+    Either every trace's gradient is added or, if anything fails, none.
+
+    Args:
+        scale: One factor for all, or one for each trace.
+
+    Returns:
+        For each trace what `Trace.accumulate_param_gradients` returns.
+
+    Raises:
+        ArgumentError: `traces` holds something else than traces.
+        ShapeError: there is neither one scale nor one for each trace.
+        ImpossibleTrace, ReplayDiffers, ForeignParameters: as `Trace.accumulate_param_gradients`.
+    """
+    if not isinstance(traces, Iterable) or isinstance(traces, Mapping | Trace):
+        traces = [traces]  # type: ignore[list-item]
+    traces = list(traces)
+    for trace in traces:
+        if not isinstance(trace, Trace):
+            raise ArgumentError(
+                f"expected a trace or several, got {brief(trace)}; write trace, weight = "
+                "f.generate(args, constraints)"
+            )
+    scales: Any = [scale] * len(traces) if np.ndim(scale) == 0 else scale
+    if len(scales) != len(traces):
+        raise ShapeError(f"{len(traces)} traces need one scale or {len(traces)}, got {len(scales)}")
+    return accumulate(traces, [None] * len(traces), scales)
