@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Generic, cast, overload
 
 from genparams.dsl import accumulate, edits, gradients
+from genparams.dsl.declarations import Declarations
 from genparams.dsl.execution import (
     Rng,
     all_fit,
@@ -18,7 +19,7 @@ from genparams.dsl.execution import (
     seeded,
 )
 from genparams.dsl.interpreter import Call, Operands, Run, running
-from genparams.dsl.source import Source
+from genparams.dsl.unaddressed import call_never_run
 from genparams.errors import (
     ArgumentError,
     InvalidValue,
@@ -215,13 +216,12 @@ class GenFunction(GenerativeFunction[P, R]):
     ):
         functools.update_wrapper(self, body)
         self.body: Callable[P, R] = body
-        self._source = Source(body)
         self._was_read = False
         self.params: ParamStore = ParamStore() if params is None else params
         if params is None:
             self.params.owner = self.__name__
         if self.params.source is None:
-            self.params.source = self._source
+            self.params.source = Declarations(body)
         self.signature: inspect.Signature = inspect.signature(body)
         self.origin: GenFunction[P, R] = self
         self.recipe: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]] | None = None
@@ -284,7 +284,7 @@ class GenFunction(GenerativeFunction[P, R]):
 
     def _read(self) -> None:
         """Refuse a body that makes a call and never runs it."""
-        found = self._source.never_run()
+        found = call_never_run(self.body)
         if found is not None:
             raise UnaddressedChoice(
                 f'{self.__name__}: {found} is never run; write call @ "name" where it is made'
