@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from genparams.dsl.execution import Rng, all_visited, choice_values, drawing, execute
+from genparams.dsl.execution import Rng, all_visited, drawing, execute
 from genparams.dsl.interpreter import Choose, Operands, Run
 from genparams.dsl.replay import held, refuse_foreign
 from genparams.errors import (
@@ -19,7 +19,7 @@ from genparams.errors import (
     UninitializedParameter,
 )
 from genparams.params import Parameter, lock, real
-from genparams.trace.choices import ChoiceMap, same
+from genparams.trace.choices import ChoiceMap, choice_values, same, unchecked
 from genparams.trace.results import Regenerated, Updated
 from genparams.trace.selection import selection_of
 from genparams.trace.trace import Trace, origin_of, settle
@@ -46,7 +46,7 @@ def update(
     kept = sum(lp for address, lp in new.log_probs.items() if address not in fresh)
     gone = {a: v for a, v in old.items() if a in given or a not in new.choices._values}
     weight = float(kept - trace.log_prob)
-    return Updated((new, weight, ChoiceMap.trusted(gone)))  # type: ignore[return-value]
+    return Updated((new, weight, unchecked(gone)))  # type: ignore[return-value]
 
 
 def regenerate(
@@ -64,12 +64,6 @@ def regenerate(
     both = [address for address in kept if address in new.log_probs]
     weight = float(sum(new.log_probs[a] - trace.log_probs[a] for a in both))
     return Regenerated((new, weight))  # type: ignore[return-value]
-
-
-def project(trace: Trace, selection: Any) -> float:
-    """The work of `Trace.project`."""
-    selection = selection_of(selection, trace.choices._values)
-    return float(sum(lp for address, lp in trace.log_probs.items() if address in selection))
 
 
 def rescored(trace: Trace) -> Trace:

@@ -10,8 +10,9 @@ from genparams.dsl.interpreter import Choose, Read, Run
 from genparams.errors import ArgumentError, InvalidValue, TracedValueError
 from genparams.params import Parameter
 from genparams.text import brief
-from genparams.trace.choices import ChoiceMap
-from genparams.trace.trace import Trace, fingerprint
+from genparams.trace.choices import unchecked
+from genparams.trace.fingerprint import fingerprint
+from genparams.trace.trace import Trace
 from genparams.types import Address
 
 Rng = np.random.Generator | int | None
@@ -136,7 +137,7 @@ def execute(
         gen_fn=function,
         args=call.args,
         retval=retval,
-        choices=ChoiceMap.trusted(run.values),
+        choices=unchecked(run.values),
         log_probs=run.log_probs,
         calls=run.calls,
         parameters={(f, p.name): values[p] for p, f in run.reads.items()},
@@ -157,22 +158,6 @@ def _not_a_tuple(function: Any, args: Any) -> str:
         f"the arguments of {function.__name__} are one tuple and come first, got "
         f"{type(args).__name__}; write {write}{swapped}"
     )
-
-
-def choice_values(choices: Mapping[Any, Any] | None) -> dict[Address, Any]:
-    """The values of a choice map, or of a dictionary by address, by path."""
-    if choices is not None and not isinstance(choices, Mapping):
-        swapped = (
-            "; arguments come first in generate(args, constraints) and assess(args, choices), and "
-            "after the choices in trace.update(constraints, args)"
-            if isinstance(choices, tuple)
-            else ""
-        )
-        raise InvalidValue(
-            "choices are a dictionary by address or a ChoiceMap, such as {'y': 1.0}, got "
-            f"{brief(choices)}{swapped}"
-        )
-    return (choices if isinstance(choices, ChoiceMap) else ChoiceMap(choices))._values
 
 
 def all_fit(given: Mapping[Address, Any]) -> Callable[[Run], None]:

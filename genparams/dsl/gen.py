@@ -12,7 +12,6 @@ from genparams.dsl.execution import (
     Rng,
     all_fit,
     all_visited,
-    choice_values,
     drawing,
     execute,
     seeded,
@@ -30,7 +29,7 @@ from genparams.mistakes import answering, explained, there
 from genparams.params import ParamStore
 from genparams.registry import live, register
 from genparams.text import brief
-from genparams.trace.choices import ChoiceMap
+from genparams.trace.choices import ChoiceMap, choice_values
 from genparams.trace.results import Assessed, Generated, Proposed
 from genparams.trace.trace import Operations, Trace
 from genparams.types import Address, P, R, global_name, show
@@ -84,7 +83,6 @@ class GenerativeFunction(ABC, Generic[P, R]):
             choice_gradients=gradients.choice_gradients,
             update=edits.update,
             regenerate=edits.regenerate,
-            project=edits.project,
             rescored=edits.rescored,
             restore_parameters=edits.restore_parameters,
         ),

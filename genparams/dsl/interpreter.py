@@ -326,7 +326,7 @@ class Run:
                 below = (
                     ""
                     if address in self.values or address in self.calls
-                    else "; other choices lie below it"
+                    else "; other choices are nested under it"
                 )
                 raise AddressConflict(
                     f"{self._who()} visited {show(address)} twice{below}; give each choice "
@@ -345,7 +345,8 @@ class Run:
             if prefix in self.calls or (not is_open and prefix in self.values):
                 kind = "choice" if prefix in self.values else "call"
                 raise AddressConflict(
-                    f"{self._who()} visited {show(address)}, below the {kind} at {show(prefix)}"
+                    f"{self._who()} visited {show(address)}, nested under the {kind} at "
+                    f"{show(prefix)}"
                 )
             if is_open:
                 break
@@ -364,11 +365,11 @@ class Run:
         above = [address[:n] for n in range(1, len(address)) if address[:n] in self.values]
         rows = self._rows_of(address)
         if address in self.calls:
-            hint = f"{show(address)} is a call; give values for the choices below it{rows}"
+            hint = f"{show(address)} is a call; give values for the choices nested under it{rows}"
         elif address in self.branches:
             below = next(a for a in self.values if a[: len(address)] == address)
             nested = f"{{{show(address)}: {{...}}}}{rows}"
-            hint = f"choices such as {show(below)} lie below it; write {nested}"
+            hint = f"choices such as {show(below)} are nested under it; write {nested}"
         elif rows:
             hint = f"it is visited once for each call{rows}"
         elif above:
