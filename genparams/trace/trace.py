@@ -18,8 +18,8 @@ Args = tuple[Any, ...]
 Choices = Mapping[Any, Any]
 
 
-class Operations(Protocol):
-    """What is done with a trace by running its function again; `Trace` documents each."""
+class Gradients(Protocol):
+    """The gradients of a trace; `Trace` documents each."""
 
     def accumulate(
         self, traces: Sequence["Trace"], retval_grads: Sequence[Any], scales: Sequence[float]
@@ -30,6 +30,10 @@ class Operations(Protocol):
     def choice_gradients(
         self, trace: "Trace", selection: Any, retval_grad: Any
     ) -> tuple[ArgGrads, ChoiceMap, ChoiceMap]: ...
+
+
+class Edits(Protocol):
+    """Other traces made from a trace; `Trace` documents each."""
 
     def update(
         self, trace: "Trace", constraints: Choices | None, args: Args | None, rng: Any
@@ -50,9 +54,8 @@ class Executable(Protocol):
     __name__: str
     grad_places: list[int]
     argument_names: list[str]
-
-    @property
-    def operations(self) -> Operations: ...
+    trace_gradients: Gradients
+    trace_edits: Edits
 
 
 def _advice(trace: "Trace", name: str) -> str:
@@ -183,12 +186,12 @@ class Trace:
             log p(t; x) at the present parameters, and for each argument the gradient of the
             bracket, not scaled; None for an argument that `@gen(arg_grads=...)` does not name.
         """
-        return self.gen_fn.operations.accumulate([self], [retval_grad], [scale])[0]
+        return self.gen_fn.trace_gradients.accumulate([self], [retval_grad], [scale])[0]
 
     @explained
     def param_gradients(self, retval_grad: Any = None) -> dict[str, dict[str, Any]]:
         """What `accumulate_param_gradients` would add, by function and parameter name."""
-        return self.gen_fn.operations.param_gradients(self, retval_grad)
+        return self.gen_fn.trace_gradients.param_gradients(self, retval_grad)
 
     @explained
     def choice_gradients(
@@ -211,7 +214,7 @@ class Trace:
             UnknownAddress: a selected address is not in the trace.
             ImpossibleTrace, ReplayDiffers, ForeignParameters: as `accumulate_param_gradients`.
         """
-        return self.gen_fn.operations.choice_gradients(self, selection, retval_grad)
+        return self.gen_fn.trace_gradients.choice_gradients(self, selection, retval_grad)
 
     @explained
     def update(
@@ -235,7 +238,7 @@ class Trace:
             UnusedConstraint: a constraint was never visited.
             AddressConflict: another function is at the address of a call.
         """
-        return self.gen_fn.operations.update(self, constraints, args, rng)
+        return self.gen_fn.trace_edits.update(self, constraints, args, rng)
 
     @explained
     def regenerate(
@@ -251,7 +254,7 @@ class Trace:
             UnknownAddress: a selected address is not in the trace.
             AddressConflict: another function is at the address of a call.
         """
-        return self.gen_fn.operations.regenerate(self, selection, args, rng)
+        return self.gen_fn.trace_edits.regenerate(self, selection, args, rng)
 
     @explained
     def project(self, selection: Any) -> float:
@@ -266,7 +269,7 @@ class Trace:
     @explained
     def rescored(self) -> "Trace":
         """The same choices under the present parameters."""
-        return self.gen_fn.operations.rescored(self)
+        return self.gen_fn.trace_edits.rescored(self)
 
     @explained
     def restore_parameters(self) -> None:
@@ -280,7 +283,7 @@ class Trace:
             ShapeError, ConstraintError: a parameter has another shape or constraint here; nothing
             is changed.
         """
-        self.gen_fn.operations.restore_parameters(self)
+        self.gen_fn.trace_edits.restore_parameters(self)
 
     @property
     def is_stale(self) -> bool:
