@@ -33,7 +33,8 @@ from genparams.errors import (
 from genparams.structure import map_leaves, paths
 from genparams.text import brief
 from genparams.trace.choices import same
-from genparams.trace.trace import Trace, count_gradient, fingerprint
+from genparams.trace.fingerprint import fingerprint
+from genparams.trace.trace import Trace, count_gradient
 from genparams.types import Address, show
 
 NOT_TRACED = (

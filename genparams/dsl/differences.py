@@ -31,14 +31,14 @@ def objective(
     trace: Trace,
     retval_grad: Any,
     theta: Mapping[Parameter, Any] = {},
-    args: tuple[Any, ...] | None = None,
+    args: Mapping[int, Any] = {},
     choices: Mapping[Address, Any] = {},
 ) -> float:
     """log p(t; x) + <retval_grad, r> without derivatives.
 
     Args:
         theta: Coordinates that replace the present ones.
-        args: Arguments that replace the arguments of the trace.
+        args: Arguments that replace arguments of the trace, by place.
         choices: Values that replace values of the trace.
     """
     answer = held(trace, at_run=True)
@@ -53,7 +53,8 @@ def objective(
             return choices[address]
         return answer(address, distribution, operands, size)
 
-    run, retval = replay_aside(trace, read, args, choose)
+    given = tuple([args.get(i, a) for i, a in enumerate(trace.args)])
+    run, retval = replay_aside(trace, read, given, choose)
     paired = pairs(retval, retval_grad, "the return value", "retval_grad")
     return log_prob_of_run(run) + sum(float(np.sum(np.asarray(r) * g)) for _, r, g in paired)
 
@@ -77,8 +78,7 @@ def confirm_by_difference(
 
     def moved(step: float) -> float:
         inputs = done.inputs.with_leaves(x + step * d for x, d in zip(at, along, strict=True))
-        given = zip(inputs.args, trace.args, strict=True)
-        args = tuple([a if new is None else new for new, a in given])
+        args = {i: a for i, a in enumerate(inputs.args) if a is not None}
         return objective(trace, retval_grad, inputs.theta, args, inputs.choices)
 
     ahead, behind = moved(STEP), moved(-STEP)

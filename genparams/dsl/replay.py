@@ -5,7 +5,8 @@ from contextlib import suppress
 from typing import Any
 
 from genparams.autodiff import raw
-from genparams.dsl.interpreter import Call, Choose, Operands, Read, Run
+from genparams.dsl.call import Call
+from genparams.dsl.interpreter import Choose, Operands, Read, Run
 from genparams.dsl.other_process import refuse_foreign
 from genparams.dsl.replay_errors import explained_error
 from genparams.errors import (

@@ -13,7 +13,7 @@ from types import CodeType
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from genparams.dsl.interpreter import Call
+from genparams.dsl.call import Call
 
 T = TypeVar("T")
 Body = Callable[..., Any]

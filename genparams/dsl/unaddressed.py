@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from types import CodeType, FunctionType
 from typing import Any, get_origin
 
-from genparams.dsl.interpreter import Call
+from genparams.dsl.call import Call
 from genparams.dsl.source import (
     Body,
     calls_in,
