@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from genparams.dsl.differences import objective
-from genparams.dsl.differentiate import differentiate, keep_or_forget
+from genparams.dsl.differentiate import differentiate
 from genparams.dsl.execution import Rng, natural, seeded
 from genparams.dsl.gradients import choice_gradients
 from genparams.dsl.replay import replay
@@ -87,8 +87,7 @@ def _error(given: float, difference: float) -> float:
 
 def _compared(trace: Trace, weights: Any) -> Iterator[tuple[str, float, float]]:
     """For each entry: its name, the gradient by it, and the central difference."""
-    with keep_or_forget([]) as runs:
-        done = differentiate(trace, weights, runs)
+    (done,) = differentiate([trace], [weights])
     value = partial(objective, trace, weights)
     for p, g in done.grads.items():
         name = f"{p.store.owner or 'theta'}.{p.name}"

@@ -32,7 +32,6 @@ from genparams.errors import (
 )
 from genparams.structure import map_leaves, paths
 from genparams.text import brief
-from genparams.trace.choices import same
 from genparams.trace.fingerprint import fingerprint
 from genparams.trace.trace import Trace, count_gradient
 from genparams.types import Address, show
@@ -87,16 +86,21 @@ def _refuse_changed_arguments(trace: Trace) -> None:
 
 def _has_moved(trace: Trace, done: TracedReplay) -> bool:
     """Whether a parameter had another value in the replay than in the run."""
-    then = values_in_run(trace)
-    read = [(then.get((p.store, p.name)), raw(value)) for p, value in done.values.items()]
-    return any(not _same_value(a, b) for a, b in read if a is not None)
+    for (function, name), then in trace.parameters.items():
+        if name in function.params:
+            now = done.values.get(function.params[name], then)
+            if not _same_value(then, raw(now)):
+                return True
+    return False
 
 
 def _same_value(a: Any, b: Any) -> bool:
-    """`same`, for numbers and arrays; the first entry nearly always tells moved arrays apart."""
-    if a is b or type(a) is float or type(b) is float:
-        return a is b or same(a, b)
-    return a.shape == b.shape and (not a.size or a.flat[0] == b.flat[0]) and same(a, b)
+    """Whether two values of a parameter are equal; one entry nearly always shows that it moved."""
+    if type(a) is float or type(b) is float:
+        return type(a) is type(b) and a == b
+    return a is b or (
+        a.shape == b.shape and (not a.size or a.flat[0] == b.flat[0]) and bool(np.all(a == b))
+    )
 
 
 def _is_power_of_four(count: int) -> bool:

@@ -4,8 +4,7 @@ A trace is run again with every choice held fixed and the present parameters on 
 across all nested calls, so that old and new values never mix.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,22 +42,48 @@ class Gradient:
 
 
 def differentiate(
-    trace: Trace, retval_grad: Any, runs: list[Run], selection: Selection | None = None
-) -> Gradient:
-    """Differentiate by the arguments named in `arg_grads`, and by parameters or selected choices.
+    traces: Sequence[Trace],
+    retval_grads: Sequence[Any],
+    selection: Selection | None = None,
+    scales: Sequence[float] = (),
+) -> list[Gradient]:
+    """Differentiate each trace by its arguments, and by parameters or selected choices.
+
+    The replays may declare parameters. These are kept and, if there are scales, the gradients by
+    parameters times the scales are added to the accumulators: all of it, or nothing after an error.
 
     Args:
-        runs: Where the runs are noted, for `keep_or_forget`.
         selection: The choices to differentiate by; None means by every parameter that is read.
     """
-    found = _differentiate(trace, retval_grad, runs, selection)
-    if found.has_moved:
+    runs: list[Run] = []
+    try:
+        pairs = zip(traces, retval_grads, strict=True)
+        found = [_differentiate(trace, g, runs, selection) for trace, g in pairs]
+        scaled = [
+            (parameter, g if scale == 1.0 else scale * g, one.faults.get(parameter))
+            for one, scale in zip(found, scales, strict=False)
+            for parameter, g in one.grads.items()
+        ]
         with lock:
-            return _differentiate(trace, retval_grad, runs, selection)
+            all_at_once((added(scaled) if scales else []) + keeping(runs))
+    except BaseException:
+        for run in runs:
+            run.forget()
+        raise
     return found
 
 
 def _differentiate(
+    trace: Trace, retval_grad: Any, runs: list[Run], selection: Selection | None
+) -> Gradient:
+    found = _differentiate_once(trace, retval_grad, runs, selection)
+    if found.has_moved:
+        with lock:
+            return _differentiate_once(trace, retval_grad, runs, selection)
+    return found
+
+
+def _differentiate_once(
     trace: Trace, retval_grad: Any, runs: list[Run], selection: Selection | None
 ) -> Gradient:
     with Tape() as tape:
@@ -68,32 +93,15 @@ def _differentiate(
         found = _backward(done, retval_grad)
         if last_refusal() is not before:  # and the body caught the error
             confirm_by_difference(trace, retval_grad, done, found)
-        theta = done.inputs.theta
-        for (parameter, leaf), g in zip(theta.items(), found, strict=False):
-            if type(g) is not float or type(leaf.value) is not float:
-                _refuse_other_shape(parameter, g)
-        grads, arg_grads, choice_grads = done.inputs.with_leaves(found)
-        faults = {p: _fault(done, theta[p]) for p, g in grads.items() if not is_finite(g)}
-        has_moved = any(not p.stands_at(leaf.value) for p, leaf in theta.items())
-    return Gradient(log_prob, grads, arg_grads, choice_grads, faults, has_moved)
-
-
-@contextmanager
-def keep_or_forget(to_add: list[Any]) -> Iterator[list[Run]]:
-    """A list for runs: at the end what they declare is kept, after an error it is forgotten.
-
-    Args:
-        to_add: Gradients for `added`, which are added at the end; all of this happens, or nothing.
-    """
-    runs: list[Run] = []
-    try:
-        yield runs
-        with lock:
-            all_at_once(added(to_add) + keeping(runs))
-    except BaseException:
-        for run in runs:
-            run.forget()
-        raise
+        faults, has_moved = {}, False
+        for (parameter, leaf), g in zip(done.inputs.theta.items(), found, strict=False):
+            has_moved = has_moved or not parameter.stands_at(leaf.value)
+            if type(g) is float and type(leaf.value) is float and g - g == 0.0:
+                continue
+            _refuse_other_shape(parameter, g)
+            if not is_finite(g):
+                faults[parameter] = _fault(done, leaf)
+    return Gradient(log_prob, *done.inputs.with_leaves(found), faults, has_moved)
 
 
 # --- The way back

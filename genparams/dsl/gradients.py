@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from genparams.dsl.differentiate import differentiate, keep_or_forget
+from genparams.dsl.differentiate import differentiate
 from genparams.errors import ArgumentError, ShapeError
 from genparams.mistakes import explained
 from genparams.params import finite, labels
@@ -22,16 +22,8 @@ def accumulate(
     traces: Sequence[Trace], retval_grads: Sequence[Any], scales: Sequence[float]
 ) -> list[tuple[float, ArgGrads]]:
     """Differentiate each trace, then add everything to the accumulators: all of it, or nothing."""
-    scales = [finite(scale) for scale in scales]
-    to_add: list[Any] = []
-    with keep_or_forget(to_add) as runs:
-        done = [differentiate(t, g, runs) for t, g in zip(traces, retval_grads, strict=True)]
-        to_add += [
-            (parameter, g if scale == 1.0 else scale * g, one.faults.get(parameter))
-            for one, scale in zip(done, scales, strict=True)
-            for parameter, g in one.grads.items()
-        ]
-    return [(one.log_prob, one.arg_grads) for one in done]
+    found = differentiate(traces, retval_grads, scales=[finite(scale) for scale in scales])
+    return [(one.log_prob, one.arg_grads) for one in found]
 
 
 @explained
@@ -72,11 +64,10 @@ def accumulate_param_gradients(
 
 def param_gradients(trace: Trace, retval_grad: Any) -> dict[str, dict[str, Any]]:
     """The gradients by function and parameter name, in the form that `ParamUpdate.apply` takes."""
-    with keep_or_forget([]) as runs:
-        grads = differentiate(trace, retval_grad, runs).grads
-    names = labels(parameter.store for parameter in grads)
+    (done,) = differentiate([trace], [retval_grad])
+    names = labels(parameter.store for parameter in done.grads)
     found: dict[str, dict[str, Any]] = {}
-    for parameter, g in grads.items():
+    for parameter, g in done.grads.items():
         found.setdefault(names[parameter.store], {})[parameter.name] = g
     return found
 
@@ -85,8 +76,7 @@ def choice_gradients(
     trace: Trace, selection: Any, retval_grad: Any
 ) -> tuple[ArgGrads, ChoiceMap, ChoiceMap]:
     values = trace.choices._values
-    with keep_or_forget([]) as runs:
-        found = differentiate(trace, retval_grad, runs, selection_of(selection, values))
-    chosen = {a: values[a] for a in found.choice_grads}
-    grads = {a: frozen(g) for a, g in found.choice_grads.items()}
-    return found.arg_grads, unchecked(chosen), unchecked(grads)
+    (done,) = differentiate([trace], [retval_grad], selection_of(selection, values))
+    chosen = {a: values[a] for a in done.choice_grads}
+    grads = {a: frozen(g) for a, g in done.choice_grads.items()}
+    return done.arg_grads, unchecked(chosen), unchecked(grads)

@@ -32,11 +32,10 @@ class Inputs(NamedTuple):
     def with_leaves(self, values: Iterable[Any]) -> "Inputs":
         """The same structures with other leaves, in order."""
         rest = iter(values)
-        return Inputs(
-            {p: next(rest) for p in self.theta},
-            tuple([None if a is None else _refilled(a, rest) for a in self.args]),
-            {address: _refilled(x, rest) for address, x in self.choices.items()},
-        )
+        theta = dict(zip(self.theta, rest, strict=False))
+        args = tuple([None if a is None else _refilled(a, rest) for a in self.args])
+        choices = self.choices and {a: _refilled(x, rest) for a, x in self.choices.items()}
+        return Inputs(theta, args, choices)
 
 
 @dataclass(slots=True)
@@ -106,21 +105,16 @@ def _boxing(tape: Tape, theta: dict[Parameter, Any], values: dict[Parameter, Any
             at, value, is_frozen = parameter.at()
             if not is_frozen:
                 leaf = theta[parameter] = tape.leaf(at)
-                value = _natural(parameter, leaf, value)
+                natural = parameter.constraint.natural(leaf)
+                if natural is not leaf:
+                    natural.value = value  # the number that a run reads, to the bit
+                    if type(value) is not float:
+                        share(natural)
+                value = natural
             values[parameter] = value
         return value
 
     return read
-
-
-def _natural(parameter: Parameter, leaf: Box, value: Any) -> Box:
-    """The natural value at boxed coordinates, with the number that a run reads, to the bit."""
-    natural = parameter.constraint.natural(leaf)
-    if natural is not leaf:
-        natural.value = value
-        if type(value) is not float:
-            share(natural)
-    return natural
 
 
 def _boxing_choices(
