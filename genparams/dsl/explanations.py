@@ -152,11 +152,12 @@ _HINTS = {
 
 def refuse_calls(function: Any, retval: Any) -> None:
     """Refuse a return value that has a call in it which was not run."""
-    for leaf in leaves(retval):
-        if type(leaf) is Call:
-            raise UnaddressedChoice(
-                f'{function.__name__} returned {leaf!r} without running it; write {leaf!r} @ "name"'
-            )
+    found = leaves(retval)
+    if Call in map(type, found):
+        call = next(leaf for leaf in found if type(leaf) is Call)
+        raise UnaddressedChoice(
+            f'{function.__name__} returned {call!r} without running it; write {call!r} @ "name"'
+        )
 
 
 def too_deep(error: RecursionError, nested: CodeType) -> RecursionError:
