@@ -1,4 +1,4 @@
-"""What executions and edits return together: tuples to be unpacked, which say so."""
+"""Tuples that runs and edits return, which explain how to unpack them."""
 
 from typing import Any, ClassVar
 
@@ -6,7 +6,7 @@ from genparams.errors import ArgumentError, UnknownAttribute
 
 
 class Results(tuple[Any, ...]):
-    """A tuple that, used as if it were its first part, says how to unpack it."""
+    """A tuple whose errors explain how to unpack it, for users who take it for its first part."""
 
     __slots__ = ()
     made_by: ClassVar[str]
