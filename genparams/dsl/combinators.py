@@ -17,7 +17,7 @@ import numpy as np
 from genparams.dsl.function import GenerativeFunction
 from genparams.dsl.gen import GenFunction, tuple_of_names
 from genparams.errors import ArgumentError, ShapeError, nearest
-from genparams.mistakes import explained
+from genparams.mistakes import explained, refuse_other_functions
 from genparams.text import brief
 from genparams.types import P, R
 
@@ -275,13 +275,7 @@ def _refuse_other_arguments(
 ) -> None:
     """Refuse a function of `@gen` whose first arguments cannot be these."""
     if isinstance(kernel, GenFunction):
-        try:
-            kernel.signature.bind_partial(*arguments.split(", "))
-        except TypeError as mismatch:
-            raise ArgumentError(
-                f"{what} is a function of ({arguments}, ...), and "
-                f"{kernel.__name__}{kernel.signature} is not: {mismatch}"
-            ) from None
+        refuse_other_functions(what, kernel, arguments, partly=True)
 
 
 def _parameters(kernel: GenerativeFunction[..., Any]) -> list[inspect.Parameter]:

@@ -141,7 +141,7 @@ class GenFunction(GenerativeFunction[P, R]):
             make, parts, named = self.recipe
             return functools.partial(make, **named), parts
         if self.origin is not self:
-            return _clone, (self.origin, self.params)
+            return GenFunction.with_params, (self.origin, self.params)
         return global_name(self, self.__module__, self.__qualname__)
 
     def __repr__(self) -> str:
@@ -229,10 +229,6 @@ def tuple_of_names(what: str, given: Any) -> tuple[str, ...]:
         hint = f"; write ({given!r},)" if isinstance(given, str) else ""
         raise ArgumentError(f"{what} is a tuple of names, got {brief(given)}{hint}")
     return tuple(given)
-
-
-def _clone(origin: GenFunction[P, R], params: ParamStore) -> GenFunction[P, R]:
-    return origin.with_params(params)
 
 
 def _home(function: Any) -> tuple[str, str]:
