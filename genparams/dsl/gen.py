@@ -11,7 +11,7 @@ from genparams.dsl.interpreter import Run
 from genparams.dsl.source import Source
 from genparams.errors import ArgumentError, InvalidValue, UnaddressedChoice, nearest
 from genparams.mistakes import explained
-from genparams.params import ParamStore
+from genparams.params import ParamStore, lock, restructured, swap
 from genparams.registry import live, register
 from genparams.text import brief
 from genparams.types import Address, P, R, global_name
@@ -180,6 +180,9 @@ def gen_function(function: Callable[P, R], arg_grads: Iterable[str]) -> GenFunct
     local = "<locals>" in made.__qualname__
     old = [] if local else [f for f in live(made.__name__) if _home(f) == _home(made)]
     register(made, replaces=old)
+    if old:
+        with lock:
+            swap(restructured())  # updates of the older functions warn at their next step
     return made
 
 

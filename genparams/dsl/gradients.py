@@ -14,7 +14,7 @@ import numpy as np
 from genparams.autodiff import Box, Tape, last_refusal, operand, raw, shape_of, share
 from genparams.dsl.comparison import Replayed, confirm
 from genparams.dsl.execution import recorder
-from genparams.dsl.interpreter import Operands, Run, keeping
+from genparams.dsl.interpreter import Operands, Run, keep_declared
 from genparams.dsl.replay import held, mapped, replay
 from genparams.errors import (
     ArgumentError,
@@ -25,7 +25,16 @@ from genparams.errors import (
     TracedValueError,
 )
 from genparams.mistakes import explained
-from genparams.params import Parameter, added, all_at_once, finite, is_finite, labels, lock
+from genparams.params import (
+    Parameter,
+    added,
+    finite_scale,
+    has_moved,
+    is_finite,
+    labels,
+    lock,
+    read,
+)
 from genparams.text import brief
 from genparams.trace.choices import ChoiceMap, frozen, unchecked
 from genparams.trace.selection import selection_of
@@ -59,7 +68,7 @@ def differentiate(
             return differentiate(trace, retval_grad, runs)
     done = _differentiate(trace, retval_grad, runs)
     for parameter, leaf in done.leaves.items():
-        if not parameter.stands_at(leaf.value):
+        if has_moved(parameter, leaf.value):
             with lock:  # another thread moved it under way: once more, while all are held
                 return _differentiate(trace, retval_grad, runs)
     return done
@@ -71,7 +80,8 @@ def kept() -> Iterator[list[Run]]:
     runs: list[Run] = []
     try:
         yield runs
-        all_at_once(keeping(runs))
+        with lock:
+            keep_declared(runs, {})
     except BaseException:
         for run in runs:
             run.forget()
@@ -87,10 +97,10 @@ def _on_tape(tape: Tape, trace: Trace, retval_grad: Any, runs: list[Run]) -> Dif
     leaves: dict[Parameter, Box] = {}
     values: dict[Parameter, Any] = {}
 
-    def read(parameter: Parameter) -> Any:
+    def answer(parameter: Parameter) -> Any:
         value = values.get(parameter)
         if value is None:  # boxed once, as it is first read
-            theta, value, is_frozen = parameter.at()
+            theta, value, is_frozen = read(parameter)
             if not is_frozen:
                 leaf = leaves[parameter] = tape.leaf(theta)
                 natural = parameter.constraint.natural(leaf)
@@ -103,7 +113,7 @@ def _on_tape(tape: Tape, trace: Trace, retval_grad: Any, runs: list[Run]) -> Dif
         return value
 
     args, before = _boxed_args(trace, tape), last_refusal()
-    run, retval = replay(trace, read, args, runs=runs)
+    run, retval = replay(trace, answer, args, runs=runs)
     sources = [*leaves.values(), *_arg_leaves(trace, args)]
     done = Replayed(run, retval, tape, values, sources)
     log_prob = confirm(trace, done, retval_grad is not None)
@@ -337,7 +347,7 @@ def accumulate(
     traces: Sequence[Trace], retval_grads: Sequence[Any], scales: Sequence[float]
 ) -> list[tuple[float, ArgGrads]]:
     """Differentiate each trace, then add everything to the accumulators: all of it, or nothing."""
-    scales = [finite(scale) for scale in scales]
+    scales = [finite_scale(scale) for scale in scales]
     runs: list[Run] = []
     try:
         done = [differentiate(t, g, runs) for t, g in zip(traces, retval_grads, strict=True)]
@@ -348,7 +358,7 @@ def accumulate(
             for parameter, g in one.grads.items()
         ]
         with lock:
-            all_at_once(added(scaled) + keeping(runs))
+            keep_declared(runs, added(scaled))
     except BaseException:
         for run in runs:
             run.forget()
