@@ -99,6 +99,7 @@ from genparams.update.adaptive import (
 from genparams.update.by_name import by_name, from_hyperparameters, known_rules
 from genparams.update.checkpoint import checkpoint_metadata, load_checkpoint, save_checkpoint
 from genparams.update.clipping import centralize, clip, clip_by_global_norm, clip_by_norm
+from genparams.update.formula import elementwise
 from genparams.update.grouping import accumulate, only, partition, project, with_schedule
 from genparams.update.momentum import momentum_trace
 from genparams.update.named_rules import (
@@ -132,7 +133,7 @@ from genparams.update.projections import (
     project_simplex,
 )
 from genparams.update.regularizing import add_decayed_weights, add_noise
-from genparams.update.rule import Rule, chain, elementwise, identity, stateful, stateless
+from genparams.update.rule import Rule, chain, identity, stateful, stateless
 from genparams.update.scaling import (
     scale,
     scale_by_inverse_time,

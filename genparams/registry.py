@@ -3,22 +3,12 @@
 import weakref
 from collections.abc import Iterable
 from gc import collect
-from typing import Any, Protocol
+from typing import Any
 
 from genparams.errors import UnknownFunction, nearest
 
 _owners: dict[str, "weakref.WeakSet[Any]"] = {}
 _replaced: "weakref.WeakSet[Any]" = weakref.WeakSet()
-updates: "weakref.WeakSet[Update]" = weakref.WeakSet()
-"""The living updates."""
-
-
-class Update(Protocol):
-    """What an update does for this module and for other updates."""
-
-    def look_again(self) -> None: ...
-
-    def covers(self) -> list[Any]: ...
 
 
 def register(function: Any, replaces: Iterable[Any] = ()) -> None:
@@ -28,8 +18,6 @@ def register(function: Any, replaces: Iterable[Any] = ()) -> None:
         live.discard(old)
         if function.__name__.isidentifier():  # lambdas share a name and do not replace each other
             _replaced.update((old, old.params))
-            for update in list(updates):
-                update.look_again()
     live.add(function)
 
 

@@ -24,20 +24,27 @@ def map_leaves(f: Callable[[Any], Any], tree: Any) -> Any:
     return f(tree)
 
 
-def leaves(tree: Any) -> Iterator[Any]:
+def leaves(tree: Any) -> list[Any]:
     """The leaves in order."""
+    if type(tree) in _ATOMS:
+        return [tree]
     if isinstance(tree, (tuple, list)):
         parts = tree
     elif isinstance(tree, Mapping):
         parts = tree.values()
     else:
-        yield tree
-        return
+        return [tree]
+    found: list[Any] = []
     for part in parts:
-        if type(part) is float:
-            yield part
+        if type(part) in _ATOMS:
+            found.append(part)
         else:
-            yield from leaves(part)
+            found += leaves(part)
+    return found
+
+
+_ATOMS = {float, int, bool, str, type(None), np.ndarray, np.float64, np.int64}
+"""Types of leaves that are recognised at once, for speed."""
 
 
 def paths(tree: Any) -> Iterator[tuple[Path, Any]]:

@@ -17,7 +17,7 @@ FLOORS = {
     "vocabulary": 0,
     "types": 0,
     "numeric": 0,
-    "memory": 0,
+    "program": 0,
     "text": 0,
     "structure": 0,
     "autodiff": 0,

@@ -24,6 +24,7 @@ from genparams.errors import (
     UninitializedParameter,
     UnknownParameter,
 )
+from genparams.params import lookup
 
 
 def test_a_store_stands_alone_with_its_parameters_by_name():
@@ -208,7 +209,7 @@ def test_an_unknown_parameter_gives_the_nearest_name():
     with pytest.raises(LookupError):
         theta["slop"]
     with pytest.raises(UninitializedParameter, match=r"theta\.init\('b', value\)"):
-        theta.lookup("b")
+        lookup(theta, "b")
 
 
 def test_discard_forgets_a_parameter_that_is_there_or_not():

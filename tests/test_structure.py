@@ -41,12 +41,12 @@ def test_mapping_the_identity_gives_an_equal_structure(tree):
 
 @given(TREES)
 def test_mapping_a_function_maps_every_leaf_in_order(tree):
-    assert list(leaves(map_leaves(repr, tree))) == [repr(leaf) for leaf in leaves(tree)]
+    assert leaves(map_leaves(repr, tree)) == [repr(leaf) for leaf in leaves(tree)]
 
 
 @given(TREES)
 def test_a_leaf_is_at_its_path(tree):
-    assert [leaf for _, leaf in paths(tree)] == list(leaves(tree))
+    assert [leaf for _, leaf in paths(tree)] == leaves(tree)
     for path, leaf in paths(tree):
         assert at(tree, path) is leaf
 
@@ -74,7 +74,7 @@ def test_a_named_tuple_keeps_its_class():
 
 
 def test_the_leaves_of_a_mapping_are_its_values():
-    assert list(leaves(MappingProxyType({"a": [1, 2]}))) == [1, 2]
+    assert leaves(MappingProxyType({"a": [1, 2]})) == [1, 2]
 
 
 def test_a_path_is_shown_as_python_writes_it():

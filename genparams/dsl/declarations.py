@@ -6,27 +6,24 @@ removed when the last of them fails.
 """
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genparams.params import Parameter, ParamStore, lock, real
+from genparams import params
+from genparams.params import Cell, Changes, Parameter, ParamStore, is_current, lock, swap
 from genparams.types import Constraint
 
+if TYPE_CHECKING:
+    from genparams.dsl.interpreter import Run
 
-class Holder(Protocol):
-    """A run in progress."""
-
-    held: dict[Parameter, None]
-    """The undecided parameters that it declared or read."""
-
-
-undecided: dict[Parameter, set[Any]] = {}
-"""The undecided parameters, each with the runs in progress that declared or read it."""
+undecided = Cell({})
+"""The undecided parameters, each with the runs in progress that declared or read it. The `held` of
+each of these runs has the parameter as a key."""
 
 
 def declare(
-    run: Holder, store: ParamStore, name: str, init: Any, constraint: Constraint | None
+    run: "Run", store: ParamStore, name: str, init: Any, constraint: Constraint | None
 ) -> None:
     """Give a parameter its first value, if it has none.
 
@@ -35,45 +32,53 @@ def declare(
         ShapeError: a run declared it with another shape.
     """
     if type(init) is np.ndarray and name in store:
-        store.refuse_other_shape(name, init.shape)
-    if constraint is None and name in store and not undecided:
+        params.refuse_other_shape(store, name, init.shape)
+    if constraint is None and name in store and not undecided.now:
         return
     with lock:
         if name in store:
-            hold(run, store.declare(name, init, constraint))
+            hold(run, params.declare(store, name, init, constraint))
             return
-        parameter = Parameter(name, init, constraint or real, store)
-        parameter.is_declared = True
+        parameter = params.declared_by_run(store, name, init, constraint)
         run.held[parameter] = None
-        undecided[parameter] = {run}
-        store.add(parameter)
+        swap({undecided: {**undecided.now, parameter: {run}}})
+        params.add(store, parameter)
 
 
-def hold(run: Holder, parameter: Parameter) -> bool:
+def hold(run: "Run", parameter: Parameter) -> bool:
     """Note that a run reads a parameter; returns whether the parameter is still in its store."""
     with lock:
-        if parameter in undecided:
+        holders = undecided.now.get(parameter)
+        if holders is not None:
             run.held[parameter] = None
-            undecided[parameter].add(run)
-        store, name = parameter.store, parameter.name
-        return name in store and store[name] is parameter
+            holders.add(run)
+        return is_current(parameter)
 
 
-def forget(run: Holder) -> None:
+def forget(run: "Run") -> None:
     """Remove the undecided parameters of a run that failed, unless another run holds them."""
     with lock:
         for parameter in run.held:
-            holders = undecided.get(parameter)
+            holders = undecided.now.get(parameter)
             if holders is None:
                 continue
             holders.discard(run)
             if not holders:
-                store = parameter.store
-                if store.holds(parameter):
-                    store.discard(parameter.name)
-                undecided.pop(parameter, None)
+                if is_current(parameter):
+                    parameter.store.discard(parameter.name)
+                _decide([parameter], {})
 
 
-def keeping(runs: Iterable[Holder]) -> list[tuple[Any, ...]]:
-    """The calls for `all_at_once` that keep what runs have declared."""
-    return [(undecided.pop, parameter, None) for run in runs for parameter in run.held]
+def keep_declared(runs: Iterable["Run"], changes: Changes) -> None:
+    """Make changes and keep what runs have declared, all at once; the caller holds the lock."""
+    _decide([parameter for run in runs for parameter in run.held], changes)
+
+
+def _decide(parameters: list[Parameter], changes: Changes) -> None:
+    """Make changes, and note that parameters are no longer undecided."""
+    if not parameters:
+        swap(changes)
+        return
+    left = {p: holders for p, holders in undecided.now.items() if p not in {*parameters}}
+    swap({**changes, undecided: left})
+    undecided.forget()  # the record before refers to functions

@@ -12,12 +12,11 @@ import numpy as np
 
 from genparams.autodiff import Box, Tape, last_refusal, operand, shape_of
 from genparams.dsl.comparison import confirm
-from genparams.dsl.declarations import keeping
 from genparams.dsl.differences import confirm_by_difference
-from genparams.dsl.interpreter import Run
+from genparams.dsl.interpreter import Run, keep_declared
 from genparams.dsl.traced_replay import TracedReplay, traced_replay
 from genparams.errors import GradientShapeError, ShapeError, TracedValueError
-from genparams.params import Parameter, added, all_at_once, is_finite, lock
+from genparams.params import Parameter, added, has_moved, is_finite, lock
 from genparams.structure import pairs
 from genparams.text import brief
 from genparams.trace.selection import Selection
@@ -65,7 +64,7 @@ def differentiate(
             for parameter, g in one.grads.items()
         ]
         with lock:
-            all_at_once((added(scaled) if scales else []) + keeping(runs))
+            keep_declared(runs, added(scaled))
     except BaseException:
         for run in runs:
             run.forget()
@@ -93,15 +92,15 @@ def _differentiate_once(
         found = _backward(done, retval_grad)
         if last_refusal() is not before:  # and the body caught the error
             confirm_by_difference(trace, retval_grad, done, found)
-        faults, has_moved = {}, False
+        faults, moved = {}, False
         for (parameter, leaf), g in zip(done.inputs.theta.items(), found, strict=False):
-            has_moved = has_moved or not parameter.stands_at(leaf.value)
+            moved = moved or has_moved(parameter, leaf.value)
             if type(g) is float and type(leaf.value) is float and g - g == 0.0:
                 continue
             _refuse_other_shape(parameter, g)
             if not is_finite(g):
                 faults[parameter] = _fault(done, leaf)
-    return Gradient(log_prob, *done.inputs.with_leaves(found), faults, has_moved)
+    return Gradient(log_prob, *done.inputs.with_leaves(found), faults, moved)
 
 
 # --- The way back

@@ -95,9 +95,6 @@ def recorder() -> tuple[Read, dict[Parameter, Any]]:
     return read, values
 
 
-_NUMBERS = {float, int, bool, str, type(None), np.float64, np.int64}
-
-
 def refuse_masked(names: Sequence[str], args: Iterable[Any]) -> None:
     """Refuse masked arrays among arguments: a model would read the hidden entries.
 
@@ -105,9 +102,6 @@ def refuse_masked(names: Sequence[str], args: Iterable[Any]) -> None:
         InvalidValue: naming the argument.
     """
     for i, a in enumerate(args):
-        kind = type(a)
-        if kind is np.ndarray or kind in _NUMBERS:
-            continue
         if any(isinstance(leaf, np.ma.MaskedArray) for leaf in leaves(a)):
             name = names[min(i, len(names) - 1)]
             raise InvalidValue(
@@ -116,10 +110,13 @@ def refuse_masked(names: Sequence[str], args: Iterable[Any]) -> None:
             )
 
 
-def _is_traced(leaf: Any) -> bool:
+def _is_traced(values: Iterable[Any]) -> bool:
     """Whether a value is being differentiated, or is an array that holds such a value."""
-    kind = type(leaf)
-    return kind is Box or (kind is np.ndarray and leaf.dtype == object and holds_box(leaf))
+    kinds = {*map(type, values)}
+    if np.ndarray in kinds:
+        arrays = (v for v in values if type(v) is np.ndarray and v.dtype == object)
+        return Box in kinds or any(map(holds_box, arrays))
+    return Box in kinds
 
 
 def execute(
@@ -142,8 +139,7 @@ def execute(
     read, values = recorder()
     run = Run(choose, read)
     retval = run.execute(call, check)
-    traced = Box in map(type, run.log_probs.values())
-    if traced or (type(retval) not in _NUMBERS and any(map(_is_traced, leaves(retval)))):
+    if Box in map(type, run.log_probs.values()) or _is_traced(leaves(retval)):
         raise TracedValueError(
             f"a run of {function.__name__} without gradients found a value that is being "
             "differentiated; pass numbers to it, and compute what depends on a parameter "

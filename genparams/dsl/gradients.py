@@ -11,7 +11,7 @@ import numpy as np
 from genparams.dsl.differentiate import differentiate
 from genparams.errors import ArgumentError, ShapeError
 from genparams.mistakes import explained
-from genparams.params import finite, labels
+from genparams.params import finite_scale, labels
 from genparams.text import brief
 from genparams.trace.choices import ChoiceMap, frozen, unchecked
 from genparams.trace.selection import selection_of
@@ -22,7 +22,7 @@ def accumulate(
     traces: Sequence[Trace], retval_grads: Sequence[Any], scales: Sequence[float]
 ) -> list[tuple[float, ArgGrads]]:
     """Differentiate each trace, then add everything to the accumulators: all of it, or nothing."""
-    found = differentiate(traces, retval_grads, scales=[finite(scale) for scale in scales])
+    found = differentiate(traces, retval_grads, scales=[finite_scale(scale) for scale in scales])
     return [(one.log_prob, one.arg_grads) for one in found]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from genparams.dsl.call import Call, current, running
-from genparams.dsl.declarations import declare, forget, hold, keeping, undecided
+from genparams.dsl.declarations import declare, forget, hold, keep_declared, undecided
 from genparams.dsl.explanations import (
     error_of_body,
     error_of_choice,
@@ -20,7 +20,7 @@ from genparams.dsl.explanations import (
     visited_under,
 )
 from genparams.errors import AddressError, ArgumentError, InvalidValue, TracedValueError
-from genparams.params import Parameter, ParamStore, all_at_once
+from genparams.params import Parameter, ParamStore, lock, lookup, restructured, swap
 from genparams.trace.address import path
 from genparams.types import Address, Constraint, show
 
@@ -88,7 +88,7 @@ class Run:
 
         Args:
             keep: Whether what it declared is kept when it ends; else the caller decides later, by
-                `keeping` or `forget`.
+                `keep_declared` or `forget`.
         """
         self.root = call.fn
         outer = current.get()
@@ -97,10 +97,11 @@ class Run:
             retval = call.fn.perform(self, call, ())
             if check is not None:
                 check(self)
-            for parameter, function in self.reads.items():
-                call.fn.seen[function.params, parameter.name] = None  # for `callees=True`
+            if self.reads:
+                self._note_reads(call.fn.seen)
             if keep and self.held:
-                all_at_once(keeping([self]))
+                with lock:
+                    keep_declared([self], {})
         except RecursionError as error:
             self.forget()
             raise too_deep(error, Run.nested.__code__) from None
@@ -110,6 +111,14 @@ class Run:
         finally:
             current.set(outer)
         return retval
+
+    def _note_reads(self, seen: dict[tuple[ParamStore, str], None]) -> None:
+        """Add what was read to what the runs of the function at the root have read."""
+        new = [(f.params, p.name) for p, f in self.reads.items() if (f.params, p.name) not in seen]
+        if new:
+            seen.update(dict.fromkeys(new))
+            with lock:
+                swap(restructured())  # an update with `callees=True` may have more parameters now
 
     def forget(self) -> None:
         """Remove the parameters that this run declared, unless another run holds them."""
@@ -165,9 +174,9 @@ class Run:
 
     def parameter(self, function: Owner, name: str) -> Any:
         """The value of a parameter of a function."""
-        parameter = function.params.lookup(name)
-        if undecided and not hold(self, parameter):
-            parameter = function.params.lookup(name)  # the run that declared it has failed
+        parameter = lookup(function.params, name)
+        if undecided.now and not hold(self, parameter):
+            parameter = lookup(function.params, name)  # the run that declared it has failed
         self.reads[parameter] = function
         return self.read(parameter)
 

@@ -13,7 +13,7 @@ from genparams.dsl.execution import recorder
 from genparams.dsl.interpreter import Choose, Operands, Read, Run
 from genparams.dsl.replay import held, reading, replay, values_in_run
 from genparams.errors import DistributionError
-from genparams.params import Parameter
+from genparams.params import Parameter, read
 from genparams.structure import leaves, map_leaves
 from genparams.trace.selection import Selection
 from genparams.trace.trace import Trace
@@ -67,11 +67,11 @@ def traced_replay(
         given = tuple([a if boxed is None else boxed for boxed, a in pairs])
     if selection is None:
         values: dict[Parameter, Any] = {}
-        read, choose = _boxing(tape, inputs.theta, values), None
+        answer, choose = _boxing(tape, inputs.theta, values), None
     else:
-        read, values = recorder()
+        answer, values = recorder()
         choose = _boxing_choices(trace, tape, selection, inputs.choices)
-    run, retval = replay(trace, read, given, choose, runs)
+    run, retval = replay(trace, answer, given, choose, runs)
     boxes = list(inputs.theta.values())
     if inputs.choices or trace.gen_fn.grad_places:
         boxes += [x for x in leaves([inputs.args, inputs.choices]) if x is not None]
@@ -84,14 +84,14 @@ def traced_replay_at_run(trace: Trace, tape: Tape, runs: list[Run]) -> TracedRep
     theta: dict[Parameter, Any] = {}
     values: dict[Parameter, Any] = {}
 
-    def read(parameter: Parameter) -> Any:
+    def answer(parameter: Parameter) -> Any:
         if parameter not in values:
             value = values[parameter] = natural(parameter)
             if not parameter.frozen:
                 values[parameter] = theta[parameter] = tape.leaf(value)
         return values[parameter]
 
-    run, retval = replay(trace, read, trace.args, runs=runs, at_run=True)
+    run, retval = replay(trace, answer, trace.args, runs=runs, at_run=True)
     inputs = Inputs(theta, (None,) * len(trace.args), {})
     return TracedReplay(tape, run, retval, values, inputs, list(theta.values()))
 
@@ -99,10 +99,10 @@ def traced_replay_at_run(trace: Trace, tape: Tape, runs: list[Run]) -> TracedRep
 def _boxing(tape: Tape, theta: dict[Parameter, Any], values: dict[Parameter, Any]) -> Read:
     """The answer to what a parameter is: its value as a function of its boxed coordinates."""
 
-    def read(parameter: Parameter) -> Any:
+    def answer(parameter: Parameter) -> Any:
         value = values.get(parameter)
         if value is None:  # boxed once, as it is first read
-            at, value, is_frozen = parameter.at()
+            at, value, is_frozen = read(parameter)
             if not is_frozen:
                 leaf = theta[parameter] = tape.leaf(at)
                 natural = parameter.constraint.natural(leaf)
@@ -114,7 +114,7 @@ def _boxing(tape: Tape, theta: dict[Parameter, Any], values: dict[Parameter, Any
             values[parameter] = value
         return value
 
-    return read
+    return answer
 
 
 def _boxing_choices(

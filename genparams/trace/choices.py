@@ -121,12 +121,6 @@ class ChoiceMap(Mapping[Address, Any]):
             return self._values[address]
         view = self.view(address)
         if not view:
-            above = [address[:n] for n in range(1, len(address)) if address[:n] in self._values]
-            if above:
-                raise UnknownAddress(
-                    f"there is no choice at {show(address)}: {show(above[0])} is a choice, with "
-                    f"one value; write choices[{show(above[0])}] and index that"
-                )
             raise UnknownAddress(
                 f"there is no choice at {show(address)}; "
                 f"{nearest(show(address), map(show, self._values))}"
@@ -248,7 +242,7 @@ class ChoiceMap(Mapping[Address, Any]):
             InvalidValue: a value is not made of numbers.
         """
         parts = [
-            _vector(leaf, f"the choice at {show(address)}")
+            _vector(leaf, address)
             for address in _canonical(self._values)
             for leaf in leaves(self._values[address])
         ]
@@ -265,19 +259,14 @@ class ChoiceMap(Mapping[Address, Any]):
             ShapeError: `array` is not a vector of as many numbers as this map has.
             InvalidValue: `array` or a value of this map is not made of numbers.
         """
-        numbers, count = _vector(array, "a vector"), len(self.to_array())
+        numbers, count = _vector(array, None), len(self.to_array())
         if np.ndim(array) != 1 or len(numbers) != count:
             raise ShapeError(
                 f"these choices have {count} numbers; from_array takes a vector of that length, "
                 f"got shape {np.shape(array)}"
             )
-        order = _canonical(self._values)
-        sizes = [np.size(leaf) for address in order for leaf in leaves(self._values[address])]
-        parts = iter(np.split(numbers, np.cumsum(sizes)[:-1]))
-        new = {
-            address: map_leaves(lambda leaf: _shaped_as(leaf, next(parts)), self._values[address])
-            for address in order
-        }
+        like = _reader(numbers)
+        new = {a: map_leaves(like, self._values[a]) for a in _canonical(self._values)}
         return unchecked({a: new[a] for a in self._values})
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -382,23 +371,34 @@ def _kind(key: Any) -> str:
     return "number" if isinstance(key, Real) else type(key).__name__
 
 
-def _vector(value: Any, what: str) -> np.ndarray:
-    """The numbers in a value as a float64 vector."""
+def _vector(value: Any, address: Address | None) -> np.ndarray:
+    """The numbers in a value as a float64 vector; the address of the choice is for the error."""
     try:
         array = np.asarray(value)
         if array.dtype.kind not in "fiub":
             raise TypeError
     except (TypeError, ValueError):
+        what = "a vector" if address is None else f"the choice at {show(address)}"
         raise InvalidValue(f"{what} must be made of real numbers, got {brief(value)}") from None
     return array.astype(np.float64).ravel()
 
 
-def _shaped_as(leaf: Any, numbers: np.ndarray) -> Any:
-    """Numbers as a number or array of the shape and, where they allow it, the type of a leaf."""
-    model = np.asarray(leaf)
-    part = numbers.reshape(model.shape)
-    if model.dtype.kind in "iub":
-        with np.errstate(invalid="ignore"):
-            whole = part.astype(model.dtype)
-        part = whole if np.array_equal(whole, part) else part
-    return frozen(part) if isinstance(leaf, np.ndarray) else part.item()
+def _reader(numbers: np.ndarray) -> Callable[[Any], Any]:
+    """A function that gives the next of `numbers` in the shape of a leaf.
+
+    They get the type of the leaf too, if it has their values.
+    """
+    start = 0
+
+    def like(leaf: Any) -> Any:
+        nonlocal start
+        model = np.asarray(leaf)
+        part = numbers[start : start + model.size].reshape(model.shape)
+        start += model.size
+        if model.dtype.kind in "iub":
+            with np.errstate(invalid="ignore"):
+                whole = part.astype(model.dtype)
+            part = whole if np.array_equal(whole, part) else part
+        return frozen(part) if isinstance(leaf, np.ndarray) else part.item()
+
+    return like

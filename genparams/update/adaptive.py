@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 
 from genparams.mistakes import explained
+from genparams.update.formula import elementwise
 from genparams.update.norm import norm
 from genparams.update.rule import AT_LEAST_0 as NOT_NEGATIVE
-from genparams.update.rule import Rule, Tree, elementwise, named, stateless
+from genparams.update.rule import Rule, Tree, named, stateless
 from genparams.update.settings import (
     ABOVE_0,
     AT_LEAST_0,

@@ -1,8 +1,8 @@
 """Checkpoints: everything that a training run needs to go on, in one file.
 
-The file is written beside its place and renamed into it, so that whatever happens, the old file or
-the new one is there, whole. Loading prepares every part aside, and then swaps all of them in at
-once. `archive` is the file, `parts` is what is kept of each kind of part.
+The file is written beside its place and renamed into it, so that the old file or the new one is
+there, whole, whatever happens. Loading prepares every part, and then makes all of them current at
+once. `checkpoint_file` is the file, and `checkpoint_parts` says what is saved of each kind of part.
 """
 
 import operator
@@ -13,13 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from genparams.errors import GenParamsError, InvalidValue, StateMismatch
-from genparams.memory import Changes, aside
+from genparams.errors import InvalidValue, StateMismatch
 from genparams.mistakes import explained
-from genparams.params import lock
+from genparams.params import Changes, lock, prepare
 from genparams.text import brief
-from genparams.update.archive import Arrays, File, opened, write
-from genparams.update.parts import KINDS, Call, Own, kind_of, plain
+from genparams.update.checkpoint_file import ArraysByName, File, opened, write
+from genparams.update.checkpoint_parts import KINDS, Call, Part, StatePart, part_of
 
 
 @explained
@@ -46,28 +45,25 @@ def save_checkpoint(
         raise InvalidValue("there is nothing to save; write save_checkpoint(path, model=model)")
     if not isinstance(metadata or {}, Mapping):
         raise InvalidValue(f"metadata are a dictionary such as {{'epoch': 3}}, got {metadata!r}")
-    arrays: Arrays = {}
+    arrays: ArraysByName = {}
     described = {}
     with lock:
-        for name, part in parts.items():
-            kind, part = kind_of(part, name)
+        for name, thing in parts.items():
+            part = part_of(thing, name)
             if "/" in name or name == "partial":
                 raise InvalidValue(
                     "the name of a part has no '/', and is not 'partial', the option of "
                     f"load_checkpoint; got {name!r}"
                 )
-            description, mine = KINDS[kind].saved(part)
-            _refuse_unsound(name, KINDS[kind].meaning(part, description, mine))
-            described[name] = {**description, "kind": kind}
+            description, mine = part.saved()
+            if wrong := part.meaning(description, mine):
+                raise InvalidValue(
+                    f"part {name!r} cannot be saved, since it could not be loaded: "
+                    f"{'; '.join(wrong)}"
+                )
+            described[name] = {**description, "kind": part.kind}
             arrays.update({f"{name}/{key}": array for key, array in mine.items()})
     write(place, described, arrays, dict(metadata or {}))
-
-
-def _refuse_unsound(name: str, wrong: list[str]) -> None:
-    if wrong:
-        raise InvalidValue(
-            f"part {name!r} cannot be saved, since it could not be loaded: {'; '.join(wrong)}"
-        )
 
 
 def _path(path: Any) -> Path:
@@ -121,20 +117,23 @@ def load_checkpoint(
     if not isinstance(partial, bool):
         raise InvalidValue(f"partial is True or False, got {partial!r}")
     with lock:
-        given = {name: kind_of(part, name) for name, part in parts.items()}
+        given = {name: part_of(thing, name) for name, thing in parts.items()}
         with opened(_path(path)) as file:
             _refuse_unsound_descriptions(file)
             _refuse_mismatches(file, given, partial)
             file.check_digest()
-            arrays = {name: file.arrays_of(name) for name in given}
-            own = [(part, plain(arrays[n])) for n, (kind, part) in given.items() if kind == "state"]
             changes: Changes = {}
             calls: list[Call] = []
-            for name in given:
-                mine, more = _prepared(file, name, *given[name], arrays[name])
-                changes.update(mine)
-                calls += more
-        _swap(changes, calls, own)
+            states: list[tuple[StatePart, ArraysByName]] = []
+            for name, part in given.items():
+                saved, arrays = file.header["parts"][name], file.arrays_of(name)
+                if wrong := part.meaning(saved, arrays):
+                    raise file.damaged(f"part {name!r}: {'; '.join(wrong)}")
+                changes.update(part.changes(saved, arrays))
+                calls += part.calls(saved)
+                if isinstance(part, StatePart):
+                    states.append((part, arrays))
+        _load(changes, calls, states)
     return file.header["metadata"]
 
 
@@ -147,8 +146,8 @@ def _refuse_unsound_descriptions(file: File) -> None:
             raise file.damaged(f"part {name!r}: {'; '.join(wrong)}")
 
 
-def _refuse_mismatches(file: File, given: Mapping[str, tuple[str, Any]], partial: bool) -> None:
-    """Refuse a file that is of another model."""
+def _refuse_mismatches(file: File, given: Mapping[str, Part], partial: bool) -> None:
+    """Refuse a file that was saved from another model."""
     described = file.header["parts"]
     wrong = [
         f"the file has a part {name!r}, which was not given (partial=True leaves it out)"
@@ -157,48 +156,33 @@ def _refuse_mismatches(file: File, given: Mapping[str, tuple[str, Any]], partial
     ]
     wrong += [f"the file has no part {name!r}" for name in given if name not in described]
     for name in [name for name in given if name in described]:
-        (kind, part), saved = given[name], described[name]
-        if saved["kind"] != kind:
+        part, saved = given[name], described[name]
+        if saved["kind"] != part.kind:
             there = saved["kind"]
-            wrong.append(f"part {name!r} is of kind {there} in the file and {kind} here")
+            wrong.append(f"part {name!r} is of kind {there} in the file and {part.kind} here")
         else:
-            found = KINDS[kind].mismatches(part, saved, file.forms_of(name))
+            found = part.mismatches(saved, file.forms_of(name))
             wrong += [f"{name}: {difference}" for difference in found]
     if wrong:
         raise StateMismatch(f"{file.path} does not fit: " + "; ".join(wrong))
 
 
-def _prepared(
-    file: File, name: str, kind: str, part: Any, arrays: Arrays
-) -> tuple[Changes, list[Call]]:
-    """The changes that load a part, once its values are known to mean something."""
-    saved = file.header["parts"][name]
-    if wrong := KINDS[kind].meaning(part, saved, arrays):
-        raise file.damaged(f"part {name!r}: {'; '.join(wrong)}")
-    try:
-        changes = KINDS[kind].changes(part, saved, arrays)
-    except GenParamsError as error:
-        raise file.damaged(f"part {name!r}: {error}") from None
-    return changes, KINDS[kind].calls(part, saved, arrays)
+def _load(
+    changes: Changes, calls: list[Call], states: list[tuple[StatePart, ArraysByName]]
+) -> None:
+    """Let objects load themselves, and then make everything else current at once.
 
-
-def _swap(changes: Changes, calls: list[Call], own: list[tuple[Own, dict[str, Any]]]) -> None:
-    """Load the objects that load themselves, and then make everything else current at once.
-
-    That is one call of C that runs functions of C only: no interrupt, and no line of Python, comes
-    between two of them.
+    The latter is one call into C that runs functions written in C only: Python handles signals
+    between its own instructions, so that no interrupt comes between two of them.
     """
-    begun: list[Own] = []
+    begun: list[StatePart] = []
     try:
-        for part, saved in own:
+        for part, arrays in states:
             begun.append(part)
-            part.loads(saved)
-        current = partial(operator.setitem, aside(changes), 0, True)
-        deque(map(operator.call, [current, *calls]), maxlen=0)
+            part.load(arrays)
+        make_current = partial(operator.setitem, prepare(changes), 0, True)
+        deque(map(operator.call, [make_current, *calls]), maxlen=0)
     except BaseException as error:
         for part in begun:
-            try:
-                part.loads(part.before)
-            except Exception as second:
-                error.add_note(f"{part!r} could not be given its state from before: {second!r}")
+            part.load_again(error)
         raise

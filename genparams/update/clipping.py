@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from genparams.update.formula import elementwise
 from genparams.update.norm import norm
 from genparams.update.rule import (
     AT_LEAST_0,
     Rule,
     State,
     Tree,
-    elementwise,
     remembered,
     stateful,
     stateless,

@@ -21,18 +21,17 @@ import numpy as np
 from genparams.errors import UpdateError
 from genparams.mistakes import refuse_other_functions
 from genparams.text import brief
+from genparams.update.formula import filled_like, typed_like
 from genparams.update.rule import (
     Pieces,
     Rule,
     State,
     Tree,
     chain,
-    filled_like,
     identity,
     ranges_of,
     remembered,
     stateless,
-    typed_like,
 )
 from genparams.update.scaling import scale_by_schedule
 from genparams.update.settings import Kind, number

@@ -1,6 +1,7 @@
 """Momentum: directions that remember those before them."""
 
-from genparams.update.rule import Rule, elementwise, remembered
+from genparams.update.formula import elementwise
+from genparams.update.rule import Rule, remembered
 from genparams.update.settings import SHARE, FloatType, checked
 
 

@@ -1,44 +1,30 @@
 """Parameter updates: a rule bound to the parameters that it moves."""
 
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from genparams.errors import (
-    GradientsWaiting,
     InvalidValue,
     NonFiniteGradient,
     NothingAccumulated,
-    ReplacedFunction,
-    StateMismatch,
     UnknownParameter,
-    UnreadParameter,
-    UntrainedParameter,
     UpdateError,
     likely,
     nearest,
 )
-from genparams.memory import Cell, Changes, swap
 from genparams.mistakes import answering, closed, explained, instead
-from genparams.params import Parameter, edited, emptied, is_finite, labels, lock
-from genparams.registry import updates
+from genparams.params import Cell, Changes, Parameter, emptied, is_finite, lock, structure, swap
 from genparams.text import brief
-from genparams.update.engine import Engine, Given, Progress
-from genparams.update.rule import Rule, State, chain, out_of_range, split
-from genparams.update.settings import RATE, number
-from genparams.update.state import (
-    differences,
-    filled,
-    joined,
-    kept_of,
-    leaves,
-    put_back,
-    replaced,
-    settable,
-    without,
-)
+from genparams.update.group import Given
+from genparams.update.names import dotted, names_of
+from genparams.update.notices import Notices, living, warn_of_waiting
+from genparams.update.rates import only_rate, rates_of, with_rates
+from genparams.update.rule import Rule
+from genparams.update.saved_state import SavedState
+from genparams.update.stepper import Progress
+from genparams.update.steps import Steps
 from genparams.update.targets import Targets
 from genparams.update.tracer import GradientTracer
 
@@ -103,17 +89,11 @@ class ParamUpdate:
     minimize: bool
     on_nonfinite: str
     tracer: GradientTracer | None
-    _chain: Rule
-    _head: dict[str, Rule]
-    _tail: Any
+    _steps: Steps
     _targets: Targets
     _progress: Cell
-    _known: list[Parameter] | None
-    _moving: list[Parameter]
-    _look_at: float
-    _replaced: bool
-    _untrained: bool
-    _unread: bool
+    _plan: "_Plan | None"
+    _notices: Notices
 
     def __init__(
         self,
@@ -145,89 +125,26 @@ class ParamUpdate:
             raise InvalidValue(f"tracer is a GradientTracer(), got {tracer!r}")
         found = Targets([*targets, by_name] if by_name else targets, callees)
         self._bind(rule, found, minimize, on_nonfinite, tracer)
-        waiting = [p for p in self.covers() if p.accumulated and not p.frozen]
-        if waiting:
-            warnings.warn(
-                f"gradients from before this update was made wait at {_listed(waiting)}, and its "
-                "first step will use them; if they are not meant, empty them with "
-                "zero_param_grad(f, name)",
-                GradientsWaiting,
-                stacklevel=3,
-            )
+        warn_of_waiting(self.covers(), stacklevel=4)
 
     def _bind(
-        self,
-        rule: Rule,
-        targets: Targets,
-        minimize: bool,
-        on_nonfinite: str,
-        tracer: GradientTracer | None,
+        self, rule: Rule, targets: Targets, minimize: bool, on_nonfinite: str, tracer: Any
     ) -> None:
         fixed = {"rule": rule, "minimize": minimize, "on_nonfinite": on_nonfinite}
-        vars(self).update(fixed)
+        vars(self).update(fixed)  # what is fixed cannot be set by assignment
         self.tracer = tracer
-        self._chain = rule if rule.parts else chain(rule)
-        self._head, self._tail = split(self._chain)
+        self._steps = Steps(rule, minimize)
         self._targets = targets
-        self._progress = Cell(Progress(0, 0, frozenset(), {}, None, 0, ([], [])))
-        self._known = None
-        self._moving = []
-        self._look_at = 0  # the number of steps at which to look for a likely mistake
-        self._replaced = False  # whether a function may have been defined again
-        self._untrained = False  # whether the warning was given
-        self._unread = False  # likewise
+        self._progress = Cell(self._steps.beginning())
+        self._plan = None
+        self._notices = Notices(targets)
         with lock:
-            updates.add(self)
+            living.add(self)
 
     def __reduce__(self) -> Any:
         with lock:
             made_with = self.rule, self._targets, self.minimize, self.on_nonfinite, self.tracer
-            return _restored, (*made_with, self.state_dict())
-
-    # --- What is likely a mistake
-
-    def look_again(self) -> None:
-        """Note that some function was defined again."""
-        self._replaced = True
-        self._look_at = 0
-
-    def _look(self, given: Any) -> None:
-        """Warn of what is likely a mistake: each thing once, and at some of the steps only."""
-        if self._replaced:
-            self._warn_of_replaced()
-        if not self._untrained and given is None:
-            self._warn_of_untrained()
-        if not self._unread:
-            self._warn_of_unread()
-        self._look_at = 2 * self.steps + 1
-
-    def _warn_of_replaced(self) -> None:
-        for name in self._targets.replaced():
-            warnings.warn(
-                f"{name} was defined again since this update was made, which moves the parameters "
-                f"of the older one; initialise the parameters of the new {name}, and make its "
-                "traces and this update again",
-                ReplacedFunction,
-                stacklevel=4,
-            )
-        self._replaced = False
-
-    def _warn_of_untrained(self) -> None:
-        left = [p for p in self._targets.passed_over() if p.accumulated and not p.frozen]
-        if not left:
-            return
-        covered = {p for update in list(updates) for p in update.covers()}
-        left = [p for p in left if p not in covered]
-        if not left:
-            return
-        warnings.warn(
-            f"gradients wait at {_listed(left)}, which the runs read and no update moves; write "
-            "ParamUpdate(..., callees=True) to train them, or freeze them: "
-            f"{left[0].store.owner or 'f'}.params[{left[0].name!r}].freeze()",
-            UntrainedParameter,
-            stacklevel=4,
-        )
-        self._untrained = True
+            return _unpickled, (*made_with, self.state_dict())
 
     @property
     def steps(self) -> int:
@@ -239,20 +156,10 @@ class ParamUpdate:
         """How many steps were skipped, because a gradient was not finite."""
         return self._progress.now.skipped
 
-    def _warn_of_unread(self) -> None:
-        for owner, name, near in self._targets.unread():
-            warnings.warn(
-                f"{owner} has a parameter {name!r} that no run has read, and its runs read "
-                f"{near!r}; if that was meant, write init_param({owner}, {near!r}, value)",
-                UnreadParameter,
-                stacklevel=4,
-            )
-            self._unread = True
-
     def parameters(self) -> dict[tuple[str, str], Parameter]:
         """What `apply` would move now, by function and name; frozen parameters are left out."""
-        with lock:
-            return _by_name([p for p in self._targets.parameters() if not p.frozen])
+        moving = [p for p in self.covers() if not p.frozen]
+        return {names: p for p, names in names_of(moving).items()}
 
     def covers(self) -> list[Parameter]:
         """The parameters of this update, frozen or not."""
@@ -277,8 +184,8 @@ class ParamUpdate:
 
         Warns:
             UntrainedParameter: gradients wait at parameters that the runs of functions given whole
-                read, that are not frozen, and that no update moves. Once for each update, and
-                looked for at steps 1, 2, 4, 8, ...
+                read, that are not frozen, and that no update moves. Given once, and looked for at
+                steps 1, 2, 4, 8, ...
             UnreadParameter: no run has read a parameter of a function, and its runs read one with
                 a similar name. Likewise.
             ReplacedFunction: a function was defined again since the update was made.
@@ -286,30 +193,40 @@ class ParamUpdate:
         If it raises, nothing has changed.
         """
         with lock:
+            plan = self._plan
+            if plan is None or plan.structure is not structure.now:
+                self._notices.look_for_replaced()
+                plan = self._make_plan()
             progress: Progress = self._progress.now
-            if progress.steps >= self._look_at:
-                self._look(grads)
-            known = self._targets.parameters()
-            if known is not self._known:
-                self._refuse_misspelt(known)
-                self._moving, self._known = [p for p in known if not p.frozen], known
-            if not self._moving:
+            if progress.steps >= self._notices.next_look:
+                self._notices.look(progress.steps, grads is None)
+            given, moving = None, plan.moving
+            if not moving:
                 why = self._targets.why_none()
                 raise NothingAccumulated(f"this update has no parameters to move: {why}")
-            given = None if grads is None else self._targets.given(grads)
-            if given is None:
-                for p in self._moving:  # nearly always the first
-                    memory, i = p._at
-                    if memory.now.grad[i] is not None:
-                        break
-                else:
-                    raise self._nothing_accumulated()
+            if grads is not None:
+                given = self._targets.given(grads)
+            elif not any(p.accumulated for p in moving):
+                raise NothingAccumulated(
+                    f"no gradient was accumulated for {dotted(moving)}; call "
+                    "trace.accumulate_param_gradients() before apply()"
+                )
             if self.tracer is None:
-                swap(self._step(progress, given, {}) or self._step_without_nonfinite(given))
+                swap(self._step(progress, moving, given))
             else:
-                traced = self._moving if given is None else list(given)
-                with self.tracer.step(progress.steps + 1, _by_name(traced), given):
-                    swap(self._step(progress, given, {}) or self._step_without_nonfinite(given))
+                with self.tracer.step(progress.steps + 1, moving, given):
+                    swap(self._step(progress, moving, given))
+
+    def _make_plan(self) -> "_Plan":
+        """Look for the parameters that move; a stepper whose parameters left its memory goes."""
+        now, known = structure.now, self._targets.parameters()
+        self._refuse_misspelt(known)
+        moving = tuple([p for p in known if not p.frozen])
+        progress: Progress = self._progress.now
+        if progress.stepper is not None and not progress.stepper.is_current():
+            swap({self._progress: progress._replace(state=progress.whole_state(), stepper=None)})
+        self._plan = _Plan(now, moving)
+        return self._plan
 
     def _refuse_misspelt(self, known: list[Parameter]) -> None:
         """Refuse a rule that names parameters, other than by patterns, that are not there."""
@@ -320,178 +237,47 @@ class ParamUpdate:
                 f"{nearest(name, names)} (a pattern such as '{name}*' may match none)"
             )
 
-    def _nothing_accumulated(self) -> NothingAccumulated:
-        which = ", ".join(f"{f}.{name}" for f, name in _by_name(self._moving))
-        return NothingAccumulated(
-            f"no gradient was accumulated for {which}; call "
-            "trace.accumulate_param_gradients() before apply()"
-        )
-
-    def _step(
-        self, progress: Progress, given: Given, around: Mapping[Parameter, Any]
-    ) -> Changes | None:
-        """What a step changes; None if a gradient is not finite.
-
-        Args:
-            around: Entries of arrays that do not move and whose state stays.
-        """
-        if self._head:
-            found = self._step_by_parts(progress, given, around)
-        else:
-            engine, progress = self._engine_of(progress, self._moving if given is None else given)
-            found = engine.step(progress, given, around)
+    def _step(self, progress: Progress, moving: tuple[Parameter, ...], given: Given) -> Changes:
+        """What a step changes."""
+        found = self._steps.step(progress, moving, given, {})
         if found is None:
-            return None
+            return self._step_with_nonfinite(progress, moving, given)
         changes, changes[self._progress] = found
         return changes
 
-    def _step_by_parts(
-        self, progress: Progress, given: Given, around: Mapping[Parameter, Any]
-    ) -> tuple[Changes, Progress] | None:
-        """The same where parts of the rule see whole parameters: these go first."""
-        g: Any = {p: p.grad for p in self._moving} if given is None else dict(given)
-        if not all(map(is_finite, g.values())):
-            return None
-        if self.minimize:
-            g = {p: -d for p, d in g.items()}
-        progress = self._with_state(progress, self._moving)
-        theta = {p: p.coordinates for p in self._moving}
-        heads = {}
-        for place, part in self._head.items():
-            before = progress.state[place]
-            g, after = part.apply(g, before, theta)
-            self._refuse_other_keys(part, g)
-            heads[place] = _put_back_all(after, before, around)
-        try:
-            if self._tail is None:
-                found = self._step_by_directions(progress, g, around)
-            else:
-                g = {p: p.checked_direction(d) for p, d in g.items()}
-                engine, progress = self._engine_of(progress, g)
-                found = engine.step(progress, g, around)
-            if found is None:
-                raise InvalidValue("its directions are not finite")
-        except ValueError as error:
-            raise UpdateError(f"{self.rule!r} cannot be applied: {error}") from None
-        changes, progress = found
-        if given is None:
-            changes = emptied(g, changes)
-        return changes, progress._replace(state={**progress.state, **heads})
-
-    def _step_by_directions(
-        self, progress: Progress, g: Mapping[Parameter, Any], around: Mapping[Parameter, Any]
-    ) -> tuple[Changes, Progress]:
-        """The same once every part was applied."""
-        edits = {}
-        for p, direction in g.items():
-            edits[p] = p.stepped(direction)
-            if p in around:
-                edits[p] = p.moved(np.where(around[p], p.coordinates, edits[p]["theta"]))
-        return edited(edits), progress._replace(steps=progress.steps + 1)
-
-    def _refuse_other_keys(self, part: Rule, directions: Any) -> None:
-        """Refuse directions that are no dictionary by the parameters that were given."""
-        if not isinstance(directions, Mapping):
-            raise UpdateError(
-                f"{part!r} gave {directions!r}; directions are a dictionary by parameter, with the "
-                "keys that it was given"
-            )
-        for key in directions:
-            if not isinstance(key, Parameter):
-                raise UpdateError(
-                    f"{part!r} gave a direction for {key!r}; directions have the keys that were "
-                    "given, which are parameters: their names are key.name"
-                )
-
-    def _engine_of(
-        self, progress: Progress, parameters: Iterable[Parameter]
-    ) -> tuple[Engine, Progress]:
-        """An engine for these parameters, in any order, and the progress that lies as it says."""
-        engine = progress.engine
-        if engine is not None:
-            for memory in engine.memories:
-                if memory.left:
-                    engine = None
-                    break
-            else:
-                if engine.made_for is parameters:
-                    return engine, progress
-        wanted = dict.fromkeys(parameters)
-        if engine is None or engine.parameters.keys() != wanted.keys():
-            assert self._tail is not None
-            progress = self._with_state(progress, wanted)
-            whole = progress.whole()
-            engine = Engine(self._tail, whole, wanted, self.minimize and not self._head)
-            state, held = engine.laid(whole)
-            progress = progress._replace(state=state, engine=engine, taken=0, held=held)
-        engine.made_for = parameters if parameters is self._moving else None
-        return engine, progress
-
-    def _step_without_nonfinite(self, given: Given) -> Changes:
-        """What the policy about gradients that are not finite changes."""
-        g = {p: p.grad for p in self._moving} if given is None else dict(given)
+    def _step_with_nonfinite(
+        self, progress: Progress, moving: tuple[Parameter, ...], given: Given
+    ) -> Changes:
+        """What a step changes if a gradient is not finite: the policy says."""
+        g = {p: p.grad for p in moving} if given is None else dict(given)
         bad = {p: ~np.isfinite(d) for p, d in g.items() if not is_finite(d)}
         if self.on_nonfinite == "raise":
-            parameter = next(iter(bad))
-            function, name = _key_of(parameter, self._moving)
-            fault = parameter.fault if given is None else None
-            raise NonFiniteGradient(function, name, self.steps + 1, fault)
-        changes: Changes | None = {}
-        now: Progress = self._progress.now
+            p = next(iter(bad))
+            function, name = names_of([*moving, p])[p]
+            fault = p.fault if given is None else None
+            raise NonFiniteGradient(function, name, progress.steps + 1, fault)
+        used, fixed = g, {}
         if self.on_nonfinite == "skip":
-            changes = {self._progress: now._replace(skipped=now.skipped + 1)}
+            used = {}
+            progress = progress._replace(skipped=progress.skipped + 1)
         elif self.on_nonfinite == "zero":
-            zeroed = {p: np.zeros(p.shape, p.dtype) if p.shape else 0.0 for p in bad}
-            changes = self._step(now, {**g, **zeroed}, {})
-        else:  # a single number is left out, the bad entries of an array stay as they are
-            kept = {p: d for p, d in g.items() if p not in bad or p.shape}
-            kept.update({p: np.where(bad[p], 0.0, d) for p, d in kept.items() if p in bad})
-            changes = {}
-            if kept:
-                changes = self._step(now, kept, {p: bad[p] for p in kept if p in bad})
-        assert changes is not None  # no gradient is left that is not finite
+            used = {**g, **{p: np.zeros(p.shape, p.dtype) if p.shape else 0.0 for p in bad}}
+        else:  # "keep": a single number is left out, the bad entries of an array are fixed
+            used = {p: d for p, d in g.items() if p not in bad or p.shape}
+            fixed = {p: mask for p, mask in bad.items() if p in used}
+            used.update({p: np.where(mask, 0.0, g[p]) for p, mask in fixed.items()})
+        found = self._steps.step(progress, moving, used, fixed) if used else ({}, progress)
+        assert found is not None  # no gradient is left that is not finite
+        changes, changes[self._progress] = found
         return emptied(g, changes) if given is None else changes
 
     # --- The state
-
-    def _with_state(self, progress: Progress, parameters: Iterable[Parameter]) -> Progress:
-        """Progress with a beginning of the state for parameters that it does not know."""
-        fresh = {p: p.coordinates for p in parameters if p not in progress.known}
-        if not fresh and (progress.known or progress.state):
-            return progress
-        state = joined(progress.whole(), self._chain.init(fresh))
-        known = progress.known.union(fresh)
-        gone = {p for p in known if not p.store.holds(p)}
-        if gone:
-            state, known = without(state, gone), known - gone
-        return progress._replace(state=state, known=known, engine=None)
-
-    def _whole_state(self) -> dict[Any, Any]:
-        """The rule's state for all parameters that are meant now; hold the lock."""
-        return self._with_state(self._progress.now, self._targets.parameters()).whole()
 
     @explained
     def state_dict(self) -> dict[str, np.ndarray]:
         """The number of steps and the rule's state as arrays, by name."""
         with lock:
-            known = self._targets.parameters()
-            named = leaves(self._whole_state(), _paths(known))
-            found = {"steps": np.array(self.steps), "skipped": np.array(self.skipped)}
-            for k, v in named.items():
-                found[k] = np.array(v)
-                if found[k].dtype.kind not in "fiub":
-                    raise UpdateError(f"a state holds numbers and arrays of them; {k} is {v!r}")
-            return found
-
-    def differences(
-        self, saved: Mapping[str, Any], template: "Template | None" = None
-    ) -> list[str]:
-        """What keeps a saved state from being loaded, a sentence each."""
-        if not isinstance(saved, Mapping):
-            return [f"a state is a dictionary, as state_dict gives it, and not {saved!r}"]
-        with lock:
-            wrong = differences((template or self.template()).expected, saved)
-            return wrong or out_of_range(self._chain.ranges, saved)
+            return self.saved_state().now()
 
     @explained
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
@@ -502,31 +288,11 @@ class ParamUpdate:
                 message lists each difference, and nothing is changed.
         """
         with lock:
-            swap(self.restored(saved))
+            swap(self.saved_state().restored(saved))
 
-    def restored(self, saved: Mapping[str, Any], template: "Template | None" = None) -> Changes:
-        """What `swap` takes to load a state; with the changes of stores, one `swap` loads all.
-
-        Hold the lock from here to the swap.
-
-        Raises:
-            StateMismatch: as `load_state_dict`.
-        """
-        template = template or self.template()
-        wrong = self.differences(saved, template)
-        if wrong:
-            raise StateMismatch(f"the saved state does not fit {self!r}: " + "; ".join(wrong))
-        state = filled(template.state, template.names, saved)
-        steps, skipped = int(saved["steps"]), int(saved["skipped"])
-        after = Progress(steps, skipped, frozenset(template.names), state, None, 0, ([], []))
-        return {self._progress: after}
-
-    def template(self) -> "Template":
-        """A first state, which says what a saved one looks like."""
-        known = self._targets.parameters()
-        names = _paths(known)
-        state = self._chain.init({p: p.coordinates for p in known})
-        return Template(state, {"steps": 0, "skipped": 0, **leaves(state, names)}, names)
+    def saved_state(self) -> SavedState:
+        """What a saved state looks like, and how it is loaded; for checkpoints."""
+        return SavedState(self._steps, self._targets.parameters(), self._progress)
 
     # --- The rate
 
@@ -534,8 +300,7 @@ class ParamUpdate:
     def learning_rates(self) -> dict[str, float]:
         """The factors that may be set while training, by the place of each in the rule."""
         with lock:
-            found = settable(self._whole_state())
-            return {"/".join(path): at["factor"] for path, at in found.items()}
+            return rates_of(self._whole_progress().whole_state())
 
     @property
     def learning_rate(self) -> float:
@@ -544,20 +309,7 @@ class ParamUpdate:
         Raises:
             UpdateError: the rule has no such factor, as with a schedule, or several that differ.
         """
-        rates = self.learning_rates
-        if not rates:
-            raise UpdateError(
-                f"{self.rule!r} has no rate that can be read and set; make it with a number as "
-                "learning_rate, or chain(..., scale_by_state(rate)); for a schedule, read "
-                "schedule(update.steps)"
-            )
-        if len(set(rates.values())) != 1:
-            found = ", ".join(f"{path!r}: {rate}" for path, rate in rates.items())
-            raise UpdateError(
-                f"{self.rule!r} has several rates; read learning_rates, and write "
-                f"set_learning_rates({{{found}}})"
-            )
-        return next(iter(rates.values()))
+        return only_rate(self.rule, self.learning_rates)
 
     @learning_rate.setter
     def learning_rate(self, rate: float) -> None:
@@ -574,40 +326,29 @@ class ParamUpdate:
             InvalidValue: a rate is not a finite number from 0 on; nothing is changed.
         """
         with lock:
-            progress = self._with_state(self._progress.now, self._targets.parameters())
-            state = progress.state
-            parts = settable(state)
-            paths = {"/".join(path): path for path in parts}
-            if not isinstance(rates, Mapping):
-                raise UpdateError(
-                    f"rates are a dictionary by name, got {brief(rates)}; the names are "
-                    f"{', '.join(map(repr, paths)) or 'none'}; write update.learning_rate for one "
-                    "rate"
-                )
-            for name, rate in rates.items():
-                if name not in paths:
-                    raise UpdateError(f"there is no rate {name!r}; {nearest(name, paths)}")
-                number("ParamUpdate", "learning_rate", rate, RATE)
-                path = paths[name]
-                state = replaced(state, path, {**parts[path], "factor": float(rate)})
+            progress = self._whole_progress()
+            state = with_rates(progress.state, rates)
             swap({self._progress: progress._replace(state=state)})
 
+    def _whole_progress(self) -> Progress:
+        """The progress, with a state for every parameter that is meant now."""
+        return self._steps.covering(self._progress.now, self._targets.parameters())
+
     def __repr__(self) -> str:
-        which = ", ".join(f"{f}.{name}" for f, name in self.parameters()) or "no parameters yet"
+        which = dotted(self.parameters().values()) or "no parameters yet"
         policy = "" if self.on_nonfinite == "raise" else f", on_nonfinite={self.on_nonfinite!r}"
         sign = ", minimize=True" if self.minimize else ""
         return f"ParamUpdate({self.rule!r}, {which}{sign}{policy})"
 
 
-class Template(NamedTuple):
-    """A first state of an update, its data by name, and the names of the parameters."""
+class _Plan(NamedTuple):
+    """What an update moves, as long as the structure of all stores is the same."""
 
-    state: State
-    expected: dict[str, Any]
-    names: dict[Parameter, str]
+    structure: object
+    moving: tuple[Parameter, ...]
 
 
-def _restored(
+def _unpickled(
     rule: Rule,
     targets: Targets,
     minimize: bool,
@@ -620,32 +361,3 @@ def _restored(
     update._bind(rule, targets, minimize, on_nonfinite, tracer)
     update.load_state_dict(saved)
     return update
-
-
-def _listed(parameters: Iterable[Parameter]) -> str:
-    names = [f"{p.store.owner or 'theta'}.{p.name}" for p in parameters]
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-
-
-def _by_name(parameters: Iterable[Parameter]) -> dict[tuple[str, str], Parameter]:
-    parameters = list(parameters)
-    names = labels(p.store for p in parameters)
-    return {(names[p.store], p.name): p for p in parameters}
-
-
-def _paths(parameters: Iterable[Parameter]) -> dict[Parameter, str]:
-    """The names of parameters in a saved state."""
-    return {p: "/".join(key) for key, p in _by_name(parameters).items()}
-
-
-def _key_of(parameter: Parameter, parameters: list[Parameter]) -> tuple[str, str]:
-    return next(key for key, p in _by_name([*parameters, parameter]).items() if p is parameter)
-
-
-def _put_back_all(
-    after: Mapping[Any, Any], before: Mapping[Any, Any], around: Mapping[Parameter, Any]
-) -> Mapping[Any, Any]:
-    """A state with some entries of parameters as they were before."""
-    for p, entries in around.items():
-        after = put_back(after, kept_of(before, p), p, entries)
-    return after

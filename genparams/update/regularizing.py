@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from genparams.update.formula import elementwise
 from genparams.update.grouping import Where, only
-from genparams.update.rule import Rule, State, Tree, elementwise, remembered, stateful
+from genparams.update.rule import Rule, State, Tree, remembered, stateful
 from genparams.update.settings import AT_LEAST_0, COUNT, number
 
 

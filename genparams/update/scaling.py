@@ -5,7 +5,8 @@ from collections.abc import Callable
 from genparams.errors import GenParamsError, InvalidValue
 from genparams.mistakes import refuse_other_functions
 from genparams.text import brief
-from genparams.update.rule import AT_LEAST_0, Rule, elementwise, remembered
+from genparams.update.formula import elementwise
+from genparams.update.rule import AT_LEAST_0, Rule, remembered
 from genparams.update.settings import FINITE, Kind, number
 
 

@@ -65,17 +65,6 @@ def put_back(
     return made
 
 
-def settable(
-    state: Mapping[Any, Any], path: tuple[str, ...] = ()
-) -> dict[tuple[str, ...], Mapping[str, Any]]:
-    """The parts of a state that hold a factor, by path."""
-    found: dict[tuple[str, ...], Mapping[str, Any]] = {path: state} if "factor" in state else {}
-    for key, value in state.items():
-        if isinstance(key, str) and isinstance(value, Mapping):
-            found.update(settable(value, (*path, key)))
-    return found
-
-
 def leaves(state: State, names: Mapping[Parameter, str], prefix: str = "") -> dict[str, Any]:
     """The plain data of a state by name; parameters that have no name are left out."""
     found: dict[str, Any] = {}

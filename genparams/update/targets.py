@@ -6,13 +6,13 @@ from pickle import PicklingError
 from typing import Any
 
 from genparams.errors import NothingAccumulated, UnknownFunction, UpdateError, likely
-from genparams.params import Parameter, ParamStore, census, labels
+from genparams.params import Parameter, ParamStore, gradient_of, labels
 from genparams.registry import named, replaced
 from genparams.text import brief
 
 
 class Targets:
-    """Parameters meant by functions, by stores, or by name, looked up anew whenever some appear."""
+    """Parameters meant by functions, by stores, or by name; what they are now is looked up."""
 
     def __init__(self, targets: Iterable[Any], callees: bool):
         self._wholes: list[Any] = []
@@ -37,9 +37,6 @@ class Targets:
             raise UpdateError(
                 "an update needs parameters: ParamUpdate(rule, f), or ParamUpdate(rule, f=['a'])"
             )
-        # what was found, which of it was frozen, and when: replaced as one
-        self._latest: tuple[list[Parameter], list[bool], Any, list[int] | None]
-        self._latest = [], [], None, None
 
     def _name(self, owner: Any, names: Iterable[str]) -> None:
         owner = named(owner) if isinstance(owner, str) else owner
@@ -61,22 +58,48 @@ class Targets:
             )
         return Targets, ([*self._wholes, *(target for target, _ in owned)], self._callees)
 
+    def parameters(self) -> list[Parameter]:
+        """Every parameter meant now, frozen or not."""
+        wanted: dict[tuple[ParamStore, str], None] = {}
+        for whole in self._wholes:
+            store = store_of(whole)
+            wanted.update({(store, name): None for name in store})
+            if self._callees:
+                wanted.update(dict.fromkeys(_read_by(whole)))
+        wanted.update(dict.fromkeys(self._named))
+        return [store[name] for store, name in wanted if name in store]
+
+    def why_none(self) -> str:
+        """The end of a sentence that says why no parameter can be moved."""
+        if self.parameters():
+            return "all of its parameters are frozen"
+        read = {store.owner for whole in self._wholes for store, _ in _read_by(whole)}
+        if read:
+            return f"its runs read parameters of {', '.join(sorted(read))} only; write callees=True"
+        return "none of its parameters is initialised"
+
+    # --- What is likely a mistake
+
     def passed_over(self) -> list[Parameter]:
-        """What the runs of functions given whole have read, beside the parameters meant."""
+        """What the runs of functions given whole have read, except the parameters meant."""
         known = {*self.parameters()}
-        read = [store[n] for f in self._wholes for store, n in _seen_by(f) if n in store]
+        read = [store[n] for f in self._wholes for store, n in _read_by(f) if n in store]
         return [p for p in read if p not in known]
 
     def unread(self) -> list[tuple[str, str, str]]:
-        """Parameters that no run has read, beside a name that the runs do read, as owner and names.
+        """Parameters that no run has read and whose names resemble one that runs do read.
 
-        Such a name is nearly always a misspelling, which leaves the other at the value in the body.
+        Such a name is nearly always a misspelling: the parameter that is read keeps the value in
+        the body.
+
+        Returns:
+            For each the name of the function, its own name, and the name that is read.
         """
         owners = [*self._wholes, *(ref() for ref, _ in self._owners)]
         found = []
         for owner in (owner for owner in owners if owner is not None):
             store = store_of(owner)
-            read = {name for s, name in _seen_by(owner) if s is store}
+            read = {name for s, name in _read_by(owner) if s is store}
             for name in store if read else ():
                 near = likely(name, read)
                 in_body = store.source is not None and store.source.reads(name)
@@ -90,40 +113,7 @@ class Targets:
         origins = [store_of(getattr(whole, "origin", whole)) for whole in self._wholes]
         return list(dict.fromkeys(s.owner for s in (*stores, *origins) if replaced(s)))
 
-    def parameters(self) -> list[Parameter]:
-        """Every parameter meant, frozen or not: the same list as long as nothing has changed.
-
-        Hold the lock.
-        """
-        found, frozen, looked_at, seen_then = self._latest
-        if census.now is looked_at and not self._callees:
-            return found
-        seen = [len(whole.seen) for whole in self._wholes] if self._callees else None
-        if census.now is not looked_at or seen != seen_then:
-            looked_at, now = census.now, self._look()
-            frozen_now = [p.frozen for p in now]
-            if (now, frozen_now) != (found, frozen):
-                found, frozen = now, frozen_now
-            self._latest = found, frozen, looked_at, seen
-        return found
-
-    def _look(self) -> list[Parameter]:
-        wanted: dict[tuple[ParamStore, str], None] = {}
-        for whole in self._wholes:
-            wanted.update({(store_of(whole), name): None for name in store_of(whole)})
-            if self._callees:
-                wanted.update(dict.fromkeys(_seen_by(whole)))
-        wanted.update(dict.fromkeys(self._named))
-        return [store[name] for store, name in wanted if name in store]
-
-    def why_none(self) -> str:
-        """The end of a sentence that says why no parameter can be moved."""
-        if self._latest[0]:
-            return "all of its parameters are frozen"
-        seen = {store.owner for whole in self._wholes for store, _ in _seen_by(whole)}
-        if seen:
-            return f"its runs read parameters of {', '.join(sorted(seen))} only; write callees=True"
-        return "none of its parameters is initialised"
+    # --- Gradients from the user
 
     def given(self, grads: Mapping[Any, Any]) -> dict[Parameter, Any]:
         """A user's gradients, by parameter or by function and then by parameter, checked."""
@@ -157,7 +147,7 @@ class Targets:
                         "of grads"
                     )
                 if g is not None and not parameter.frozen:
-                    found[parameter] = parameter.checked_grad(g)
+                    found[parameter] = gradient_of(parameter, g)
         if not found:
             frozen = any(p.frozen for p in known)
             why = "; those that are frozen do not count" if frozen else ""
@@ -165,7 +155,7 @@ class Targets:
         return found
 
 
-def _seen_by(whole: Any) -> Iterable[tuple[ParamStore, str]]:
+def _read_by(whole: Any) -> Iterable[tuple[ParamStore, str]]:
     """What a function's runs have read; nothing for a store."""
     return tuple(getattr(whole, "seen", ()))
 

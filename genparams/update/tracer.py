@@ -1,7 +1,7 @@
 """A tracer: what each step of an update saw and did."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +12,7 @@ from genparams.errors import InvalidValue
 from genparams.mistakes import closed, explained
 from genparams.params import Parameter
 from genparams.text import brief
+from genparams.update.names import names_of
 from genparams.update.norm import norm
 from genparams.update.settings import COUNT, number
 
@@ -86,12 +87,12 @@ class GradientTracer:
     def step(
         self,
         step: int,
-        parameters: Mapping[tuple[str, str], Parameter],
+        moving: Iterable[Parameter],
         given: Mapping[Parameter, Any] | None,
     ) -> Iterator[None]:
         """Write down what happens inside."""
         before = []
-        for (function, name), p in parameters.items():
+        for p, (function, name) in names_of(moving if given is None else given).items():
             g = p.grad if given is None else given[p]
             bad = int(np.sum(~np.isfinite(g)))
             fault = p.fault if given is None and bad else None

@@ -736,7 +736,7 @@ def test_a_fault_at_any_line_leaves_accumulating_done_or_not_begun(earlier):
         )
         found = standing(outer, inner)
         assert found in (before, after), fault
-        assert not declarations.undecided, fault
+        assert not declarations.undecided.now, fault
         outcomes.add(found == after)
         if fault is None:
             break
@@ -875,7 +875,7 @@ def test_the_last_failing_run_takes_away_what_none_has_kept():
     with pytest.raises(ZeroDivisionError):
         f.simulate((2,))
     assert len(f.params) == 0
-    assert not declarations.undecided
+    assert not declarations.undecided.now
 
 
 # --- Traces of another process

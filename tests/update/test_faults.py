@@ -32,7 +32,7 @@ from genparams import (
     stateful,
 )
 from genparams.errors import UpdateError
-from genparams.params import added, all_at_once, lock
+from genparams.params import added, edit_to_saved, edited, lock, read, restructured, swap
 
 
 class Fault(BaseException):
@@ -66,6 +66,13 @@ def fault_at(n, act):
             while True:  # the lock is released; a signal cannot
                 lock.release()
     return False
+
+
+def restore(theta, saved):
+    """Restore some parameters, as a checkpoint does."""
+    with lock:
+        edits = {theta[name]: edit_to_saved(theta[name], edit) for name, edit in saved.items()}
+        swap(edited(edits, restructured()))
 
 
 def bits(value):
@@ -274,19 +281,20 @@ OPERATIONS = {
     "zero_grad": lambda theta, update: theta["W"].zero_grad(),
     "freeze": lambda theta, update: theta["W"].freeze(),
     "init": lambda theta, update: theta.init("W", np.zeros(2)),
-    "added": lambda theta, update: all_at_once(
+    "added": lambda theta, update: swap(
         added([(theta["a"], 1.0, None), (theta["W"], np.ones((2, 3)), "x"), (theta["a"], 1.0, "y")])
     ),
     "learning_rate": lambda theta, update: setattr(update, "learning_rate", 0.5),
     "load_state_dict": lambda theta, update: update.load_state_dict(
         {k: v + 1 for k, v in update.state_dict().items()}
     ),
-    "restore": lambda theta, update: theta.restore(
+    "restore": lambda theta, update: restore(
+        theta,
         {
             "a": {"theta": 5.0, "value": 5.0, "grad": 3.0, "frozen": True},
             "W": {"theta": np.full((2, 3), 5.0), "value": np.full((2, 3), 5.0), "grad": None},
             "w": {"grad": np.ones(3, np.float32)},
-        }
+        },
     ),
 }
 
@@ -341,9 +349,9 @@ def test_what_is_not_right_is_not_restored_nor_is_anything_beside_it(saved, mess
     before = everything([theta])
     good = {"b": {"theta": [3.0, 4.0], "value": [3.0, 4.0], "grad": [1.0, 1.0], "frozen": True}}
     with pytest.raises((ValueError, LookupError), match=message):
-        theta.restore({**good, **saved})
+        restore(theta, {**good, **saved})
     assert everything([theta]) == before
-    theta.restore(good)
+    restore(theta, good)
     assert theta["b"].value.tolist() == [3.0, 4.0]
     assert theta["b"].grad.tolist() == [1.0, 1.0]
     assert theta["b"].frozen
@@ -356,7 +364,7 @@ def test_what_was_read_is_restored_to_the_bit():
         rng = np.random.default_rng(step)
         update.apply(grads={p.name: rng.standard_normal(p.shape) + 1.0 for p in theta.values()})
     other = constrained()
-    other.restore({p.name: {"theta": p.coordinates, "value": p.value} for p in theta.values()})
+    restore(other, {p.name: {"theta": p.coordinates, "value": p.value} for p in theta.values()})
     assert everything([other]) == everything([theta])
 
 
@@ -443,7 +451,7 @@ def test_values_that_are_read_beside_steps_are_whole_and_never_change():
         value, at = theta["W"].value, theta["W"].coordinates
         first = value[0], at[0], float(theta["s"].value[0])
         found = [bool(np.all(value == value[0])), bool(np.all(at == at[0]))]
-        natural, coordinates = theta["s"].at()[1::-1]
+        natural, coordinates = read(theta["s"])[1::-1]
         found.append(bool(np.all(natural == np.exp(coordinates))))
         return all(found) and (value[0], at[0]) == first[:2]
 

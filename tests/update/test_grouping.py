@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from genparams.update.kernels import kernel
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +17,6 @@ from genparams.params import ParamStore
 from genparams.update.adaptive import scale_by_adam
 from genparams.update.clipping import centralize, clip_by_global_norm
 from genparams.update.grouping import accumulate, only, partition, project, with_schedule
-from genparams.update.kernels import kernel
 from genparams.update.named_rules import ADAM, AdamW
 from genparams.update.param_update import ParamUpdate
 from genparams.update.projections import project_box, project_simplex

@@ -31,12 +31,12 @@ FORMAT, VERSION = "genparams checkpoint", 2
 _DIGEST = 64
 """The length of the checksum in hexadecimal digits."""
 
-Arrays = dict[str, np.ndarray]
+ArraysByName = dict[str, np.ndarray]
 Form = tuple[str, tuple[int, ...]]
 """The type and the shape of an array, as ("<f8", (3, 2))."""
 
 
-def write(path: Path, described: Mapping[str, Any], arrays: Arrays, metadata: Any) -> None:
+def write(path: Path, described: Mapping[str, Any], arrays: ArraysByName, metadata: Any) -> None:
     """Write a checkpoint in place of what is there.
 
     Raises:
@@ -82,7 +82,7 @@ def _refuse_other_keys(metadata: Any) -> None:
             _refuse_other_keys(value)
 
 
-def _replace(path: Path, arrays: Arrays) -> None:
+def _replace(path: Path, arrays: ArraysByName) -> None:
     """Write beside the file and rename into its place."""
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.parent}; make it first")
@@ -107,7 +107,7 @@ def _replace(path: Path, arrays: Arrays) -> None:
             os.close(folder)
 
 
-def _write_archive(file: IO[bytes], arrays: Arrays) -> None:
+def _write_archive(file: IO[bytes], arrays: ArraysByName) -> None:
     members = [f"{name}.npy" for name in arrays]
     if cut := [name for name in arrays if "\0" in name]:
         raise InvalidValue(
@@ -248,7 +248,7 @@ class File:
             raise self.damaged(f"its member {name!r} is not what the header says")
         return np.frombuffer(data.getbuffer()[data.tell() :], dtype).reshape(shape)
 
-    def arrays_of(self, part: str) -> Arrays:
+    def arrays_of(self, part: str) -> ArraysByName:
         """The arrays of a part, by their names in it."""
         return {k: self._read(f"{part}/{k}", form) for k, form in self.forms_of(part).items()}
 

@@ -8,7 +8,9 @@ from scipy import special
 
 from genparams import ADAM, chain, elementwise, scale, scale_by_adam
 from genparams.errors import UpdateError
-from genparams.update.kernels import Elementwise, kernel, noted
+from genparams.program.record import record
+from genparams.update.formula import Elementwise
+from genparams.update.kernel import kernel
 
 
 def pieces(rule):
@@ -89,25 +91,25 @@ def test_the_code_does_what_the_formula_says(name, minimize, rows):
 
 def test_a_chain_is_one_piece_of_code_without_scratch():
     code = kernel(pieces(ADAM(0.1)), False)
-    assert len(code.notes.steps) == 10
+    assert len(code.program.steps) == 10
     assert code.over_arrays[1] == 0
 
 
 def test_factors_that_follow_each_other_become_one():
     code = kernel(pieces(chain(scale(2.0), scale(3.0), scale(0.5))), False)
-    assert len(code.notes.steps) == 2
+    assert len(code.program.steps) == 2
     assert over_floats(pieces(chain(scale(2.0), scale(3.0))), 1.5, 1.0, ())[0] == 10.0
 
 
 def test_what_depends_on_constants_alone_is_computed_once():
     rule = elementwise(lambda g, theta, t: g / (1.0 - 0.5**t), constants=lambda t: (float(t),))
     code = kernel(pieces(rule), False)
-    assert len(code.notes.steps) == 2
+    assert len(code.program.steps) == 2
     assert code.folded(2.0)[-1] == 0.75
 
 
 def test_numbers_alone_are_computed_at_once():
-    assert noted(np.add, 1.0, 2.0) == 3.0
+    assert record(np.add, 1.0, 2.0) == 3.0
 
 
 def test_numba_takes_the_same_steps():
@@ -136,7 +138,7 @@ def branches(g, theta):
         (elementwise(lambda g, theta: np.sum(g)), r"np\.sum, only ufuncs and np\.where"),
         (elementwise(lambda g, theta: np.add.reduce(g)), r"cannot use add\.reduce"),
         (elementwise(lambda g, theta: np.linalg.norm(g)), "cannot use np.norm"),
-        (elementwise(lambda g, theta: (g > 0.0) + 1.0), "cannot take a comparison for a number"),
+        (elementwise(lambda g, theta: (g > 0.0) + 1.0), "cannot use a comparison as a number"),
         (elementwise(lambda g, theta: special.expit(g)), "cannot use expit"),
         (elementwise(lambda g, theta: (g, g)), r"a direction and 0 fields .*got 2 values"),
         (elementwise(lambda g, theta, m: g, {"m": 0.0}), r"and 1 fields \(m\), got 1 values"),

@@ -1,0 +1,54 @@
+"""Parameters and stores of them: values that are trained, with the accumulators of gradients."""
+
+from genparams.params.changes import added, edited, emptied
+from genparams.params.conversions import edit_to, edit_to_saved, gradient_of, moved
+from genparams.params.declaring import (
+    add,
+    declare,
+    declared_by_run,
+    find,
+    lookup,
+    refuse_other_shape,
+)
+from genparams.params.layout import lay_together, place_of
+from genparams.params.numbers import DOUBLE, finite_scale, is_finite
+from genparams.params.parameter import Parameter, has_moved, is_current, read
+from genparams.params.real import Real, real
+from genparams.params.records import Cell, Changes, lock, prepare, restructured, structure, swap
+from genparams.params.store import ParamStore, labels
+
+__all__ = [
+    "DOUBLE",
+    "Cell",
+    "Changes",
+    "ParamStore",
+    "Parameter",
+    "Real",
+    "add",
+    "added",
+    "declare",
+    "declared_by_run",
+    "edit_to",
+    "edit_to_saved",
+    "edited",
+    "emptied",
+    "find",
+    "finite_scale",
+    "gradient_of",
+    "has_moved",
+    "is_current",
+    "is_finite",
+    "labels",
+    "lay_together",
+    "lock",
+    "lookup",
+    "moved",
+    "place_of",
+    "prepare",
+    "read",
+    "real",
+    "refuse_other_shape",
+    "restructured",
+    "structure",
+    "swap",
+]

@@ -1,0 +1,211 @@
+"""Steps of arrays that are side by side in memory, by blocks that stay in the cache."""
+
+import math
+from collections.abc import Mapping
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from genparams.params import Parameter, Real, is_finite, moved, place_of
+from genparams.params.memory import ArrayRecord, Arrays
+from genparams.update.group import Given, Group, at_path
+from genparams.update.kernel import overflow
+
+BLOCK_BYTES = 1 << 21
+"""The bytes of all arrays of a block: few enough for the cache, many for each call of numpy."""
+FUSED_SIZE = 1 << 18
+"""From how many numbers on numba's loop is worth the time that it takes to compile."""
+
+Fields = list[np.ndarray]
+"""What the rule keeps, in flat arrays."""
+
+
+class ArrayStep:
+    """The step of parameters that are neighbours in one memory and step alike."""
+
+    __slots__ = (
+        "_block",
+        "_constrained",
+        "_dtype",
+        "_is_mixed",
+        "_parts",
+        "_pool",
+        "_widest",
+        "group",
+        "memory",
+        "parameters",
+        "place",
+        "places",
+    )
+
+    def __init__(self, group: Group, parameters: list[Parameter]):
+        self.group, self.parameters = group, parameters
+        memory = place_of(parameters[0])[0]
+        assert isinstance(memory, Arrays)
+        self.memory = memory
+        self.places = [place_of(p)[1] for p in parameters]
+        slices = [memory.places[i] for i in self.places]
+        begin = slices[0].start
+        self.place = slice(begin, slices[-1].stop)
+        self._parts = [
+            (p, slice(s.start - begin, s.stop - begin), p.shape)
+            for p, s in zip(parameters, slices, strict=True)
+        ]
+        self._constrained = [
+            (i, p)
+            for i, p in zip(self.places, parameters, strict=True)
+            if type(p.constraint) is not Real
+        ]
+        self._pool: list[Fields] = []
+
+    @property
+    def size(self) -> int:
+        return self.place.stop - self.place.start
+
+    def split(self, flat: np.ndarray) -> list[tuple[Parameter, np.ndarray]]:
+        """The parts of a flat array that belong to each parameter."""
+        return [(p, flat[place].reshape(shape)) for p, place, shape in self._parts]
+
+    def begin(self, state: Mapping[str, Any]) -> Fields:
+        """The fields, taken from the rule's state."""
+        fields = [self._joined(at_path(state, p)[name]) for p, name in self.group.fields]
+        own = self.memory.now.slope.dtype
+        chosen = (formula.dtype for _, formula in self.group.parts)
+        self._dtype = next((d for d in chosen if d is not None), own)
+        dtypes = {own, self._dtype, *(f.dtype for f in fields)}
+        self._is_mixed, self._widest = len(dtypes) > 1, np.result_type(*dtypes)
+        width = self._widest.itemsize * (3 + 2 * len(fields))
+        self._block = max(1024, BLOCK_BYTES // width // 1024 * 1024)
+        self._pool = [fields]
+        return fields
+
+    def _joined(self, field: Mapping[Parameter, Any]) -> np.ndarray:
+        flat = np.empty(self.size, field[self.parameters[0]].dtype)
+        for p, part in self.split(flat):
+            part[...] = field[p]
+        return flat
+
+    def entries(self, fields: Fields) -> list[dict[Parameter, Any]]:
+        """The fields by parameter, as views."""
+        return [dict(self.split(flat)) for flat in fields]
+
+    def gradient(self, now: ArrayRecord, given: Given) -> np.ndarray:
+        """The gradients side by side."""
+        if given is not None:
+            parts = [np.asarray(given[p], now.slope.dtype).ravel() for p in self.parameters]
+            return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        if None in now.grad:
+            for i in self.places:
+                if not now.grad[i]:
+                    now.slope[self.memory.places[i]] = 0.0
+        return now.slope[self.place]
+
+    def step(
+        self,
+        theta: np.ndarray,
+        g: np.ndarray,
+        square_is_finite: bool,
+        fields: Fields,
+        constants: list[float],
+        fixed: Mapping[Parameter, Any],
+        into: np.ndarray,
+        buffers: "Buffers",
+    ) -> tuple[Fields, list[tuple[int, np.ndarray]]]:
+        """Write the next coordinates to `into`; return the next fields and the constrained values.
+
+        Args:
+            theta: The coordinates.
+            square_is_finite: Whether the square of the gradient's norm is finite.
+            fixed: Masks of entries that do not move and whose fields stay.
+
+        Raises:
+            UpdateError: the step leads to a value that is not finite.
+        """
+        folded = self.group.folded(constants, self.parameters[0])
+        after = self._spare(fields)
+        is_fine = self._move([theta, g, *fields], [into, *after], folded, buffers)
+        # where the square overflows, a field may have too
+        doubtful = ([] if is_fine else [into]) + ([] if square_is_finite else after)
+        for new in doubtful:
+            if not is_finite(new):
+                raise overflow(next(p for p, part in self.split(new) if not is_finite(part)))
+        if fixed:
+            for old, new in zip((theta, *fields), (into, *after), strict=True):
+                for (p, kept), (_, part) in zip(self.split(old), self.split(new), strict=True):
+                    if p in fixed:
+                        np.copyto(part, kept, where=fixed[p])
+        return after, self._natural(into) if self._constrained else []
+
+    def _natural(self, theta: np.ndarray) -> list[tuple[int, np.ndarray]]:
+        """The values of constrained parameters at new coordinates, by place."""
+        parts = dict(self.split(theta))
+        values = [(i, p, moved(p, parts[p])[1]) for i, p in self._constrained]
+        for _, p, value in values:
+            if not is_finite(value):
+                raise overflow(p)
+        return [(i, value) for i, _, value in values]
+
+    def _spare(self, fields: Fields) -> Fields:
+        """Arrays for the next fields, of which nobody has a view."""
+        for spare in self._pool:
+            if spare is not fields:
+                return spare
+        spare = [np.empty_like(a) for a in fields]
+        self._pool = [fields, spare]
+        return spare
+
+    def _move(
+        self, inputs: Fields, outputs: Fields, folded: tuple[float, ...], buffers: "Buffers"
+    ) -> bool:
+        """Step all numbers; False if a new coordinate may be not finite."""
+        code, size, block = self.group.code, self.size, self._block
+        if size >= FUSED_SIZE and not self._is_mixed and _has_numba():
+            bad = code.fuses([*inputs, *outputs], folded)
+            if bad is not None:
+                return bad == 0
+        f, count = code.over_mixed_arrays if self._is_mixed else code.over_arrays
+        is_fine = True
+        for start in range(0, size, block):
+            here, to = inputs, outputs
+            if size > block:
+                end = start + block
+                here, to = ([a[start:end] for a in arrays] for arrays in (inputs, outputs))
+            space = buffers.of(count, len(to[0]), self._widest)
+            if self._is_mixed:
+                theta, g = here[0].astype(self._widest), here[1].astype(self._dtype)
+                new = np.empty_like(theta)
+                f(theta, g, *here[2:], new, *to[1:], *space, *folded)
+                to[0][...] = new
+            else:
+                f(*here, *to, *space, *folded)
+            # while the block is in the cache
+            is_fine = is_fine and (has_finite_square(to[0]) or is_finite(to[0]))
+        return is_fine
+
+
+@cache
+def _has_numba() -> bool:
+    return find_spec("numba") is not None
+
+
+def has_finite_square(v: np.ndarray) -> bool:
+    """Whether the square of a vector's norm is finite: one pass at the speed of the memory."""
+    return math.isfinite(np.dot(v, v))
+
+
+class Buffers:
+    """Arrays for intermediate numbers, used again in every step."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[np.dtype, list[np.ndarray]] = {}
+
+    def of(self, count: int, size: int, dtype: np.dtype) -> list[np.ndarray]:
+        """So many arrays of one size."""
+        if not count:
+            return []
+        arrays = self._arrays.setdefault(dtype, [])
+        if len(arrays) < count or len(arrays[0]) < size:
+            arrays[:] = [np.empty(size, dtype) for _ in range(max(count, len(arrays)))]
+        return [a if len(a) == size else a[:size] for a in arrays[:count]]

@@ -1,0 +1,63 @@
+"""What parameters that step alike have in common: formulas, constants, and counts of steps."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from genparams.params import Parameter
+from genparams.update.formula import Elementwise
+from genparams.update.kernel import kernel, overflow
+
+Path = tuple[str, ...]
+Parts = Sequence[tuple[Path, Elementwise]]
+"""Formulas that run one after the other, each with the path of its state."""
+Given = Mapping[Parameter, Any] | None
+"""Gradients by parameter; None for the accumulated ones."""
+
+
+def at_path(state: Mapping[str, Any], path: Path) -> Any:
+    """A part of a nested state."""
+    for name in path:
+        state = state[name]
+    return state
+
+
+class Group:
+    """The formulas of parameters that step alike.
+
+    Args:
+        parts: The formulas.
+        counts: How many steps the parameters have taken so far, by formula.
+    """
+
+    __slots__ = ("_constants", "code", "counts", "fields", "parts")
+
+    def __init__(self, parts: Parts, counts: Sequence[int], minimize: bool):
+        self.parts, self.counts = parts, counts
+        self.code = kernel(tuple([formula for _, formula in parts]), minimize)
+        self.fields = [(path, name) for path, formula in parts for name in formula.fields]
+        self._constants = [
+            (formula.constants, count if formula.counts else None, path)
+            for (path, formula), count in zip(parts, counts, strict=True)
+            if formula.constants is not None
+        ]
+
+    def constants(self, taken: int, state: Mapping[str, Any]) -> list[float]:
+        """The constants of a step, after the steps that the stepper has taken."""
+        found: list[float] = []
+        for constants, count, path in self._constants:
+            found += constants(at_path(state, path) if count is None else count + taken + 1)
+        return found
+
+    def folded(self, constants: list[float], parameter: Parameter) -> tuple[float, ...]:
+        """The constants of a step, and what is computed from them alone.
+
+        Args:
+            parameter: One of the group, for the message.
+
+        Raises:
+            UpdateError: a number overflows.
+        """
+        try:
+            return self.code.folded(*constants)
+        except (ArithmeticError, ValueError):
+            raise overflow(parameter) from None
