@@ -77,7 +77,7 @@ def confirm_by_difference(
     along = [rng.choice([-1.0, 1.0], shape_of(x)) * (1.0 + np.abs(x)) for x in at]
 
     def moved(step: float) -> float:
-        inputs = done.inputs.with_leaves(x + step * d for x, d in zip(at, along, strict=True))
+        inputs = done.inputs.with_leaves([x + step * d for x, d in zip(at, along, strict=True)])
         args = {i: a for i, a in enumerate(inputs.args) if a is not None}
         return objective(trace, retval_grad, inputs.theta, args, inputs.choices)
 

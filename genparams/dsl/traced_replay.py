@@ -4,7 +4,7 @@ The inputs of a replay are its parameters, arguments and choices. Which of them 
 that distinguishes the gradient by parameters from the gradient by choices.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -29,13 +29,13 @@ class Inputs(NamedTuple):
     """The arguments; None for one by which no gradient is wanted."""
     choices: dict[Address, Any]
 
-    def with_leaves(self, values: Iterable[Any]) -> "Inputs":
+    def with_leaves(self, values: Sequence[Any]) -> "Inputs":
         """The same structures with other leaves, in order."""
-        rest = iter(values)
-        theta = dict(zip(self.theta, rest, strict=False))
-        args = tuple([None if a is None else _refilled(a, rest) for a in self.args])
-        choices = self.choices and {a: _refilled(x, rest) for a, x in self.choices.items()}
-        return Inputs(theta, args, choices)
+        theta = dict(zip(self.theta, values, strict=False))
+        if len(values) == len(theta):
+            return Inputs(theta, self.args, self.choices)
+        rest = iter(values[len(theta) :])
+        return Inputs(theta, _refilled(self.args, rest), _refilled(self.choices, rest))
 
 
 @dataclass(slots=True)
