@@ -240,7 +240,7 @@ RUNS = {
     "a value above choices, not strict": (
         lambda: gen(lambda: normal(0.0, 1.0) @ ("a", 0)).generate((), {"a": 1.0}, strict=False),
         UnusedConstraint,
-        "lie below it",
+        "are nested under it",
     ),
     "a map below a choice, not strict": (
         lambda: line.generate((XS,), {"ys": {0: 1.0}}, strict=False),
@@ -582,12 +582,12 @@ FUNCTIONS = {
     "a kernel without a step": (
         lambda: unfold(inner),
         ArgumentError,
-        r"the kernel of unfold is a function of \(step, state, ...\), and inner\(x\) is not",
+        r"the kernel of unfold is a function of \(step, state\), and inner\(x\) is not",
     ),
     "an aggregate without results": (
         lambda: recurse(inner, inner),
         ArgumentError,
-        r"aggregate of recurse is a function of \(value, results, ...\)",
+        r"aggregate of recurse is a function of \(value, results\)",
     ),
 }
 

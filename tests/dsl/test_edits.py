@@ -20,7 +20,7 @@ from genparams import (
     uniform,
 )
 from genparams.dsl.combinators import map_, mask, recurse, switch, unfold
-from genparams.dsl.gradients import replay
+from genparams.dsl.replay import replay
 from genparams.errors import (
     AddressConflict,
     ArgumentError,

@@ -42,7 +42,8 @@ from genparams import (
     uniform,
     unit_interval,
 )
-from genparams.dsl import comparison, interpreter
+from genparams.autodiff import Tape
+from genparams.dsl import declarations
 from genparams.errors import (
     DeepRecursion,
     GradientShapeError,
@@ -735,7 +736,7 @@ def test_a_fault_at_any_line_leaves_accumulating_done_or_not_begun(earlier):
         )
         found = standing(outer, inner)
         assert found in (before, after), fault
-        assert not interpreter._undecided, fault
+        assert not declarations.undecided.now, fault
         outcomes.add(found == after)
         if fault is None:
             break
@@ -782,9 +783,9 @@ def test_a_gradient_of_a_wrong_shape_leaves_all_accumulators_alone():
 def test_a_rule_that_gives_another_shape_is_found_before_anything_is_added(monkeypatch):
     f = line(lambda: [normal(param(n), 1.0) @ n for n in "aw"])
     trace = f.simulate()
-    real_gradients = comparison.Tape.gradients
+    real_gradients = Tape.gradients
     monkeypatch.setattr(
-        comparison.Tape,
+        Tape,
         "gradients",
         lambda tape, seeds, sources: [*real_gradients(tape, seeds, sources)[:-1], np.ones(7)],
     )
@@ -874,7 +875,7 @@ def test_the_last_failing_run_takes_away_what_none_has_kept():
     with pytest.raises(ZeroDivisionError):
         f.simulate((2,))
     assert len(f.params) == 0
-    assert not interpreter._undecided
+    assert not declarations.undecided.now
 
 
 # --- Traces of another process

@@ -1,4 +1,4 @@
-"""What a body says before it runs: constraints that stay, parameters declared, calls never run."""
+"""The parameters that the text of a body declares are there before it runs, with constraints."""
 
 import numpy as np
 import pytest
@@ -12,17 +12,15 @@ from genparams import (
     init_param,
     interval,
     load_checkpoint,
-    mixture,
     normal,
     param,
     positive,
     real,
     save_checkpoint,
     set_param,
-    truncated,
     unit_interval,
 )
-from genparams.errors import ConstraintError, UnaddressedChoice, UnknownParameter
+from genparams.errors import ConstraintError, UnknownParameter
 
 
 def a_model():
@@ -196,179 +194,3 @@ def test_names_that_the_body_binds_itself_are_not_read_from_outside():
 
     with pytest.raises(UnknownParameter, match="at its first run"):
         get_param(f, "a")
-
-
-# --- Calls that were never run
-
-
-def helper(x):
-    normal(x, 1.0)
-
-
-def maker(x):
-    return normal(x, 1.0)
-
-
-def as_a_statement(x):
-    normal(x, 1.0)
-    return normal(x, 1.0) @ "x"
-
-
-def assigned_and_never_read(x):
-    _ = normal(x, 1.0)
-    return normal(x, 1.0) @ "x"
-
-
-def assigned_to_two_names(x):
-    y, z = normal(x, 1.0), normal(x, 2.0)  # noqa: F841
-    return y @ "x"
-
-
-def in_a_comprehension(x):
-    [normal(x, 1.0) for _ in range(3)]
-    return normal(x, 1.0) @ "x"
-
-
-def in_a_comprehension_never_read(x):
-    ys = [normal(x, 1.0) for _ in range(3)]  # noqa: F841
-    return normal(x, 1.0) @ "x"
-
-
-def in_a_condition(x):
-    normal(x, 1.0) if x > 0 else None
-    return normal(x, 1.0) @ "x"
-
-
-def in_a_loop(x):
-    for _ in range(3):
-        normal(x, 1.0)
-    return x
-
-
-def in_a_helper(x):
-    helper(x)
-    return normal(x, 1.0) @ "x"
-
-
-def made_by_a_helper(x):
-    maker(x)
-    return normal(x, 1.0) @ "x"
-
-
-def a_mixture(x):
-    mixture([0.5, 0.5], [normal(x, 1.0), normal(-x, 1.0)])
-    return normal(x, 1.0) @ "x"
-
-
-def a_mixture_never_read(x):
-    noise = truncated(normal(x, 1.0), low=0.0)  # noqa: F841
-    return normal(x, 1.0) @ "x"
-
-
-def after_another_choice(x):
-    normal(x, 1.0) @ "x"
-    return normal(x, 1.0), 1.0
-
-
-DROPPED = [
-    as_a_statement,
-    assigned_and_never_read,
-    assigned_to_two_names,
-    in_a_comprehension,
-    in_a_comprehension_never_read,
-    in_a_condition,
-    in_a_loop,
-    in_a_helper,
-    made_by_a_helper,
-    a_mixture,
-    a_mixture_never_read,
-    after_another_choice,
-]
-
-
-@pytest.mark.parametrize("body", DROPPED)
-def test_a_call_that_is_never_run_is_an_error_of_every_run(body):
-    f = gen(body)
-    for run in (lambda: f.simulate((1.0,)), lambda: f.generate((1.0,), {"x": 0.5})):
-        with pytest.raises(UnaddressedChoice, match='@ "name"'):
-            run()
-
-    @gen
-    def around():
-        return f(1.0) @ "f"
-
-    with pytest.raises(UnaddressedChoice, match='@ "name"'):
-        around.simulate()
-
-
-def test_where_there_is_no_source_a_call_that_is_never_run_is_no_error():
-    f = without_source("def f(x):\n    normal(x, 1.0)\n    return normal(x, 1.0) @ 'x'")
-    assert list(f.simulate((1.0,)).choices) == [("x",)]
-
-
-def picked(x):
-    return {"narrow": normal(x, 1.0), "wide": normal(x, 9.0)}["wide" if x > 0 else "narrow"] @ "x"
-
-
-def picked_from_a_name(x):
-    calls = [normal(x, 1.0), normal(x, 9.0)]
-    return calls[int(x > 0)] @ "x"
-
-
-def run_under_a_condition(x):
-    noise = normal(x, 1.0)
-    return noise @ "x" if x > 0 else x
-
-
-def replaced(x):
-    noise = normal(x, 1.0)
-    if x > 0:
-        noise = normal(x, 9.0)
-    return noise @ "x"
-
-
-def run_twice(x):
-    noise = normal(x, 1.0)
-    return noise @ "x" + noise @ "y"
-
-
-def left_early(x):
-    for call in [normal(x, 1.0), normal(x, 2.0)]:
-        return call @ "x"
-
-
-def broken_off(x):
-    for call in [normal(x, 1.0), normal(x, 2.0)]:
-        y = call @ "x"
-        if y < np.inf:
-            break
-    return y
-
-
-def of_a_mixture(x):
-    parts = [normal(x, 1.0), normal(-x, 1.0)]
-    return mixture([0.5, 0.5], parts) @ "x"
-
-
-def log_probs_outside(x):
-    normal.log_prob(x, 0.0, 1.0)
-    return normal(x, 1.0) @ "x"
-
-
-USED = [
-    picked,
-    picked_from_a_name,
-    run_under_a_condition,
-    replaced,
-    run_twice,
-    left_early,
-    broken_off,
-    of_a_mixture,
-    log_probs_outside,
-]
-
-
-@pytest.mark.parametrize("body", USED)
-@pytest.mark.parametrize("x", [-1.0, 1.0])
-def test_a_call_that_the_model_does_not_take_is_no_mistake(body, x):
-    gen(body).simulate((x,)).accumulate_param_gradients()
