@@ -17,6 +17,8 @@ Path = tuple[Any, ...]
 
 def map_leaves(f: Callable[[Any], Any], tree: Any) -> Any:
     """The structure with `f(leaf)` in the place of each leaf."""
+    if type(tree) in ATOMS:
+        return f(tree)
     if isinstance(tree, dict):
         return {key: map_leaves(f, part) for key, part in tree.items()}
     if isinstance(tree, (tuple, list)):
@@ -26,7 +28,7 @@ def map_leaves(f: Callable[[Any], Any], tree: Any) -> Any:
 
 def leaves(tree: Any) -> list[Any]:
     """The leaves in order."""
-    if type(tree) in _ATOMS:
+    if type(tree) in ATOMS:
         return [tree]
     if isinstance(tree, (tuple, list)):
         parts = tree
@@ -34,16 +36,12 @@ def leaves(tree: Any) -> list[Any]:
         parts = tree.values()
     else:
         return [tree]
-    found: list[Any] = []
-    for part in parts:
-        if type(part) in _ATOMS:
-            found.append(part)
-        else:
-            found += leaves(part)
-    return found
+    if {*map(type, parts)} <= ATOMS:
+        return [*parts]
+    return [leaf for part in parts for leaf in leaves(part)]
 
 
-_ATOMS = {float, int, bool, str, type(None), np.ndarray, np.float64, np.int64}
+ATOMS = {float, int, bool, str, type(None), np.ndarray, np.float64, np.int64}
 """Types of leaves that are recognised at once, for speed."""
 
 

@@ -10,7 +10,7 @@ from genparams.dsl.explanations import unvisited
 from genparams.dsl.interpreter import Choose, Operands, Read, Run
 from genparams.errors import ArgumentError, InvalidValue, TracedValueError
 from genparams.params import Parameter
-from genparams.structure import leaves
+from genparams.structure import ATOMS, leaves
 from genparams.text import brief
 from genparams.trace.choices import unchecked
 from genparams.trace.fingerprint import fingerprint
@@ -102,7 +102,9 @@ def refuse_masked(names: Sequence[str], args: Iterable[Any]) -> None:
         InvalidValue: naming the argument.
     """
     for i, a in enumerate(args):
-        if any(isinstance(leaf, np.ma.MaskedArray) for leaf in leaves(a)):
+        if type(a) in ATOMS:
+            continue
+        if any(issubclass(kind, np.ma.MaskedArray) for kind in {*map(type, leaves(a))}):
             name = names[min(i, len(names) - 1)]
             raise InvalidValue(
                 f"argument {name} is a masked array, whose hidden entries would be read; write "
@@ -110,12 +112,15 @@ def refuse_masked(names: Sequence[str], args: Iterable[Any]) -> None:
             )
 
 
-def _is_traced(values: Iterable[Any]) -> bool:
-    """Whether a value is being differentiated, or is an array that holds such a value."""
-    kinds = {*map(type, values)}
+def _is_traced(retval: Any) -> bool:
+    """Whether a return value has a leaf that is being differentiated."""
+    if type(retval) is float:
+        return False
+    found = leaves(retval)
+    kinds = {*map(type, found)}
     if np.ndarray in kinds:
-        arrays = (v for v in values if type(v) is np.ndarray and v.dtype == object)
-        return Box in kinds or any(map(holds_box, arrays))
+        arrays = (leaf for leaf in found if type(leaf) is np.ndarray)
+        return Box in kinds or any(a.dtype == object and holds_box(a) for a in arrays)
     return Box in kinds
 
 
@@ -139,7 +144,7 @@ def execute(
     read, values = recorder()
     run = Run(choose, read)
     retval = run.execute(call, check)
-    if Box in map(type, run.log_probs.values()) or _is_traced(leaves(retval)):
+    if Box in map(type, run.log_probs.values()) or _is_traced(retval):
         raise TracedValueError(
             f"a run of {function.__name__} without gradients found a value that is being "
             "differentiated; pass numbers to it, and compute what depends on a parameter "
