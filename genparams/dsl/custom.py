@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, overload
 
 from genparams.autodiff import Box, holds_box, np, operand, raw, shape_of, strip
-from genparams.dsl.distributions.base import once
-from genparams.dsl.distributions.domains import Kind
-from genparams.dsl.gen import GenerativeFunction, GenFunction, gen_function
+from genparams.dsl.choice import SingleChoice
+from genparams.dsl.distributions.domains import ValueKind
+from genparams.dsl.distributions.pullbacks import once
+from genparams.dsl.gen import GenFunction, gen_function
 from genparams.dsl.interpreter import Call, Run, param
 from genparams.errors import ArgumentError, DistributionError, GradientShapeError, TracedValueError
 from genparams.mistakes import explained, refuse_other_functions
@@ -197,10 +198,8 @@ def _checked(given: Any, values: Sequence[Any], name: str) -> list[Any]:
     return checked
 
 
-class CustomRandom(GenerativeFunction[..., Any]):
+class CustomRandom(SingleChoice[..., Any]):
     """A random function of one choice with its own parameters, and gradients by hand."""
-
-    verbatim: bool = True
 
     def __init__(
         self,
@@ -219,7 +218,7 @@ class CustomRandom(GenerativeFunction[..., Any]):
         self.signature, self.param_names = _inputs(log_prob, params, skip=1)
         self.argument_names = list(self.signature.parameters)
         self.arguments: dict[str, Any] = dict.fromkeys([*self.argument_names, *self.param_names])
-        self.kind: Kind = Kind(0, frozen, continuous=True)
+        self.kind: ValueKind = ValueKind(0, frozen, continuous=True)
         self._sample, self._log_prob, self._gradients = sample, log_prob, gradients
         of = [n for n in self.arguments if not n.startswith("*")]
         if sample is not None:
@@ -245,6 +244,10 @@ class CustomRandom(GenerativeFunction[..., Any]):
     def __reduce__(self) -> Any:
         self.__module__ = getattr(self._log_prob, "__module__", __name__)
         return global_name(self, self.__module__, self.__name__)
+
+    def operands(self, args: Sequence[Any]) -> list[Any]:
+        """The arguments as they are."""
+        return list(args)
 
     def draw(self, rng: Any, args: Sequence[Any], size: Any) -> Any:
         """A value, which cannot be written to."""

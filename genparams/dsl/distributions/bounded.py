@@ -5,20 +5,22 @@ from typing import Any
 
 from genparams.autodiff import np, raw, shape_of, special, sum_to
 from genparams.dsl.distributions import signatures
-from genparams.dsl.distributions.base import Distribution, Pullback, Terms, is_one
+from genparams.dsl.distributions.base import Distribution
 from genparams.dsl.distributions.continuous import log_beta_density
+from genparams.dsl.distributions.declaration import Declaration
 from genparams.dsl.distributions.domains import (
     Domain,
     above_zero,
-    anything,
     at_least_zero,
+    check_order,
     finite,
-    in_order,
+    lazy_finite,
     probability,
     real_number,
     weights,
 )
 from genparams.dsl.distributions.elementwise import elementwise
+from genparams.dsl.distributions.pullbacks import Pullback, Terms, is_one
 from genparams.dsl.distributions.signatures import called_as
 from genparams.errors import ShapeError
 from genparams.numeric import HALF_LOG_TWO_PI
@@ -40,7 +42,7 @@ _NODES, _MANY_NODES = _gauss(8), _gauss(32)
 
 
 def _bounds_in_order(mu, std, low, high):
-    in_order("truncated_normal", low, high, low < high)
+    check_order("truncated_normal", low, high, low < high)
 
 
 def _draw_truncated_normal(rng, mu, std, low, high, size):
@@ -116,9 +118,9 @@ def _near(m, z):
     std=above_zero,
     low=Domain("a number", lambda v: v == v),
     high=Domain("a number", lambda v: v == v),
-    joint=_bounds_in_order,
-    support=lambda x, mu, std, low, high: (x >= low) & (x <= high) & (abs(x) < math.inf),
-    within="the finite numbers from low to high",
+    fit=_bounds_in_order,
+    inside=lambda x, mu, std, low, high: (x >= low) & (x <= high) & (abs(x) < math.inf),
+    support="the finite numbers from low to high",
     draw=_draw_truncated_normal,
 )
 def truncated_normal(m, x, mu, std, low, high):
@@ -203,10 +205,10 @@ def _one_less_mean_cosine(m, kappa):
 
 @called_as(signatures.von_mises)
 @elementwise(
-    mu=anything,
+    mu=lazy_finite,
     kappa=at_least_zero,
-    support=lambda x, mu, kappa: (x >= -math.pi) & (x <= math.pi),
-    within="the angles from -pi to pi",
+    inside=lambda x, mu, kappa: (x >= -math.pi) & (x <= math.pi),
+    support="the angles from -pi to pi",
     draw=_draw_von_mises,
 )
 def von_mises(m, x, mu, kappa):
@@ -234,8 +236,8 @@ def von_mises(m, x, mu, kappa):
     theta=probability,
     alpha=above_zero,
     beta=above_zero,
-    support=lambda x, theta, alpha, beta: (x >= 0.0) & (x <= 1.0),
-    within="the numbers from 0 to 1",
+    inside=lambda x, theta, alpha, beta: (x >= 0.0) & (x <= 1.0),
+    support="the numbers from 0 to 1",
     draw=lambda rng, theta, alpha, beta, size: np.where(
         rng.random(size) < theta, rng.beta(alpha, beta, size), rng.random(size)
     ),
@@ -324,28 +326,30 @@ def _draw_piecewise_uniform(rng: Any, bounds: Any, probs: Any, size: tuple[int, 
 
 piecewise_uniform = called_as(signatures.piecewise_uniform)(
     Distribution(
-        "piecewise_uniform",
-        {
-            "bounds": Domain(
-                "finite and increasing along the last axis",
-                finite.test,
-                rank=1,
-                member=lambda v: np.all(v[..., 1:] > v[..., :-1], axis=-1),
-            ),
-            "probs": weights,
-        },
-        real_number,
-        _draw_piecewise_uniform,
-        _piecewise_uniform_terms,
-        joint=_pieces_fit,
-        within="the numbers between the first of bounds and the last",
-        doc="""Uniform between neighbours of K + 1 increasing `bounds`, in piece k with probability
-    probs[k].
+        Declaration(
+            name="piecewise_uniform",
+            arguments={
+                "bounds": Domain(
+                    "finite and increasing along the last axis",
+                    finite.test,
+                    rank=1,
+                    member=lambda v: np.all(v[..., 1:] > v[..., :-1], axis=-1),
+                ),
+                "probs": weights,
+            },
+            kind=real_number,
+            draw=_draw_piecewise_uniform,
+            terms=_piecewise_uniform_terms,
+            fit=_pieces_fit,
+            support="the numbers between the first of bounds and the last",
+            doc="""Uniform between neighbours of K + 1 increasing `bounds`, in piece k with
+    probability probs[k].
 
     log p(x) = log probs[k] - log(bounds[k + 1] - bounds[k]),   bounds[k] <= x < bounds[k + 1]
 
     for bounds[0] < x < bounds[K]. `bounds` has shape (..., K + 1) and `probs` (..., K). The
     gradient by `probs` is for free entries, 1 / probs[k].
     """,
+        )
     )
 )

@@ -5,19 +5,22 @@ from typing import Any, final
 
 from genparams.autodiff import np, raw, shape_of, special, sum_to
 from genparams.dsl.distributions import signatures
-from genparams.dsl.distributions.base import Distribution, SingleChoice, made_of_parts
+from genparams.dsl.distributions.base import AbstractDistribution, Distribution
+from genparams.dsl.distributions.declaration import Declaration
 from genparams.dsl.distributions.discrete import is_whole
 from genparams.dsl.distributions.domains import (
     Domain,
-    Kind,
+    ValueKind,
     at_index,
+    in_words,
     is_masked,
-    shown,
     weights,
     whole,
 )
+from genparams.dsl.distributions.impossible import why_impossible
 from genparams.dsl.distributions.signatures import called_as
 from genparams.dsl.interpreter import Call
+from genparams.dsl.made import made_of_parts
 from genparams.errors import ArgumentError, DistributionError, ShapeError, nearest
 from genparams.numeric import scalars
 from genparams.types import Size
@@ -94,30 +97,33 @@ def _draw_categorical(rng, probs, size):
 
 
 _categorical_logits = Distribution(
-    "categorical",
-    {"logits": _logits},
-    whole,
-    lambda rng, logits, size: _draw_categorical(
-        rng, np.exp(logits - special.logsumexp(logits, axis=-1, keepdims=True)), size
-    ),
-    _categorical_logits_terms,
-    within="the whole numbers from 0 to K - 1, for K logits",
-    doc="`categorical` by log weights: log p(x) = logits[x] - log sum_k exp(logits[k]).",
+    Declaration(
+        name="categorical",
+        arguments={"logits": _logits},
+        kind=whole,
+        draw=lambda rng, logits, size: _draw_categorical(
+            rng, np.exp(logits - special.logsumexp(logits, axis=-1, keepdims=True)), size
+        ),
+        terms=_categorical_logits_terms,
+        support="the whole numbers from 0 to K - 1, for K logits",
+        doc="`categorical` by log weights: log p(x) = logits[x] - log sum_k exp(logits[k]).",
+    )
 )
 
 categorical = called_as(signatures.categorical)(
     Distribution(
-        "categorical",
-        {"probs": weights},
-        whole,
-        _draw_categorical,
-        _categorical_terms,
-        keywords={
-            "labels": lambda *args, **named: _by_labels(*args, **named),
-            "logits": _categorical_logits,
-        },
-        within="the whole numbers from 0 to K - 1, for K probs",
-        doc="""One of 0, 1, ..., K - 1, by `probs` along their last axis, or by log weights
+        Declaration(
+            name="categorical",
+            arguments={"probs": weights},
+            kind=whole,
+            draw=_draw_categorical,
+            terms=_categorical_terms,
+            forms={
+                "labels": lambda *args, **named: _by_labels(*args, **named),
+                "logits": _categorical_logits,
+            },
+            support="the whole numbers from 0 to K - 1, for K probs",
+            doc="""One of 0, 1, ..., K - 1, by `probs` along their last axis, or by log weights
     `logits=`.
 
     log p(x) = log probs[x]
@@ -129,6 +135,7 @@ categorical = called_as(signatures.categorical)(
     the one of free entries, 1 / probs[x] at x: a parameter with the constraint `simplex` or
     `logits=` carries it to coordinates that sum to one.
     """,
+        )
     )
 )
 
@@ -155,7 +162,7 @@ def _labelled(base: Distribution, labels: tuple[str, ...]) -> "Labelled":
 
 
 @final
-class Labelled(SingleChoice):
+class Labelled(AbstractDistribution):
     """`categorical` whose values are labels in place of numbers."""
 
     def __init__(self, base: Distribution, labels: tuple[str, ...]):
@@ -165,7 +172,7 @@ class Labelled(SingleChoice):
         self.__doc__ = categorical.__doc__
         self.arguments = base.arguments
         self.argument_names = list(base.arguments)
-        self.kind = Kind(0, self._coded)
+        self.kind = ValueKind(0, self._coded)
         self._texts = np.array(labels)
         self._codes = {label: code for code, label in enumerate(labels)}
 
@@ -185,9 +192,9 @@ class Labelled(SingleChoice):
         self._fit(args)
         return self._named(self.base.coerce(self._coded(value), args, size))
 
-    def fitted(self, x: Any, args: Sequence[Any], size: Any) -> Any:
+    def broadcast(self, x: Any, args: Sequence[Any], size: Any) -> Any:
         self._fit(args)
-        return self._named(self.base.fitted(self._coded(x), args, size))
+        return self._named(self.base.broadcast(self._coded(x), args, size))
 
     def log_prob_of(self, x: Any, args: Sequence[Any]) -> Any:
         self._fit(args)
@@ -197,9 +204,13 @@ class Labelled(SingleChoice):
         self._fit(args)
         return self.base.log_probs_of(self._coded(x), args)
 
-    def entry_in_words(self, x: Any, args: Sequence[Any], at: tuple[int, ...], count: int) -> str:
-        one = np.broadcast_to(np.asarray(x), np.shape(x))[at[len(at) - np.ndim(x) :]]
-        return f"{'the first' if at else 'the value'} is {shown(one)}{at_index(at)}"
+    def why_impossible(self, x: Any, args: Sequence[Any]) -> str:
+        def entry(at: tuple[int, ...], count: int) -> str:
+            one = np.asarray(x)[at[len(at) - np.ndim(x) :]]
+            return f"{'the first' if at else 'the value'} is {in_words(one)}{at_index(at)}"
+
+        each = self.log_probs_of(x, [raw(a) for a in args])
+        return why_impossible(self.__name__, self.support, each, entry)
 
     def _named(self, codes: Any) -> Any:
         """The label of each code."""

@@ -5,17 +5,14 @@ from collections.abc import Sequence
 from typing import Any, final
 
 from genparams.autodiff import Box, np, operand, raw, shape_of, sum_to
-from genparams.dsl.distributions.base import (
-    Distribution,
-    SingleChoice,
-    Terms,
-    base_of,
-    made_of_parts,
-    plain,
-    with_arguments,
-)
-from genparams.dsl.distributions.domains import Domain, Kind, probability
+from genparams.dsl.distributions.base import AbstractDistribution, Distribution
+from genparams.dsl.distributions.calling import wrong_arguments
+from genparams.dsl.distributions.declaration import Declaration
+from genparams.dsl.distributions.domains import Domain, ValueKind, probability
+from genparams.dsl.distributions.parts import base_of, with_arguments, without_boxes
+from genparams.dsl.distributions.pullbacks import Terms
 from genparams.dsl.interpreter import Call
+from genparams.dsl.made import made_of_parts
 from genparams.errors import ArgumentError, ShapeError
 from genparams.mistakes import explained
 from genparams.types import Numbers, R, Size
@@ -38,7 +35,7 @@ def product(parts: Sequence[Call[Any]], size: Size = None) -> Call[tuple[Any, ..
         raise ArgumentError(f"product takes a list of calls; write product([{parts!r}, ...])")
     parts = list(parts)
     for call in parts:
-        if not isinstance(call, Call) or not isinstance(call.fn, SingleChoice):
+        if not isinstance(call, Call) or not isinstance(call.fn, AbstractDistribution):
             base_of("product", call, "product([normal(mu, std), poisson(rate)])")
         elif call.options is not None:
             raise ArgumentError(
@@ -51,33 +48,35 @@ def product(parts: Sequence[Call[Any]], size: Size = None) -> Call[tuple[Any, ..
 
 
 @made_of_parts
-def _product_of(parts: tuple[SingleChoice, ...]) -> "Product":
+def _product_of(parts: tuple[AbstractDistribution, ...]) -> "Product":
     return Product(parts)
 
 
-class Several(SingleChoice):
+class TupleDistribution(AbstractDistribution):
     """A choice of several entries, whose value is a tuple; its arguments are given by position."""
 
     def __call__(self, *args: Any, size: Size = None, **named: Any) -> Call:
-        if named:
-            raise self._wrong_arguments(len(args), named)
-        return self._whole(args, size)
+        if named or len(args) != len(self.arguments):
+            raise wrong_arguments(self.arguments, repr(self), len(args), named)
+        return Call(self, args, size)
 
     def __repr__(self) -> str:
         return f"{self.__name__}, with arguments {', '.join(self.arguments)}"
 
 
-def kind_of_several(kinds: Sequence[Kind]) -> Kind:
+def tuple_kind(kinds: Sequence[ValueKind]) -> ValueKind:
     """The kind of a tuple whose entries are of these kinds."""
-    return Kind(0, tuple, all(kind.continuous for kind in kinds), all(kind.free for kind in kinds))
+    return ValueKind(
+        0, tuple, all(kind.continuous for kind in kinds), all(kind.free for kind in kinds)
+    )
 
 
-def tuple_in_words(supports: Sequence[str]) -> str:
+def tuple_support(supports: Sequence[str]) -> str:
     """The support of a tuple."""
     return f"tuples of {'; '.join(supports)}"
 
 
-def entries_of(choice: Several, value: Any, count: int) -> Sequence[Any]:
+def tuple_entries(choice: TupleDistribution, value: Any, count: int) -> Sequence[Any]:
     """A value, if it has that many entries.
 
     Raises:
@@ -91,10 +90,10 @@ def entries_of(choice: Several, value: Any, count: int) -> Sequence[Any]:
 
 
 @final
-class Product(Several):
+class Product(TupleDistribution):
     """Independent distributions as one choice: with the arguments of all, one after the other."""
 
-    def __init__(self, parts: tuple[SingleChoice, ...]):
+    def __init__(self, parts: tuple[AbstractDistribution, ...]):
         self.parts = parts
         self.grad_places: list[int] = []
         self.__name__ = f"product of {', '.join(part.__name__ for part in parts)}"
@@ -104,7 +103,7 @@ class Product(Several):
             for name, domain in part.arguments.items()
         }
         self.argument_names = list(self.arguments)
-        self.kind = kind_of_several([part.kind for part in parts])
+        self.kind = tuple_kind([part.kind for part in parts])
 
     def draw(self, rng: Any, args: Sequence[Any], size: Any) -> Any:
         return tuple(part.draw(rng, own, size) for part, own in with_arguments(self.parts, args))
@@ -113,16 +112,16 @@ class Product(Several):
         return tuple(
             v if type(v) is Box else part.coerce(v, own, size)
             for v, (part, own) in zip(
-                entries_of(self, value, len(self.parts)),
+                tuple_entries(self, value, len(self.parts)),
                 with_arguments(self.parts, args),
                 strict=True,
             )
         )
 
-    def fitted(self, x: Any, args: Sequence[Any], size: Any) -> Any:
-        entries = entries_of(self, x, len(self.parts))
+    def broadcast(self, x: Any, args: Sequence[Any], size: Any) -> Any:
+        entries = tuple_entries(self, x, len(self.parts))
         return tuple(
-            part.fitted(v, own, size)
+            part.broadcast(v, own, size)
             for v, (part, own) in zip(entries, with_arguments(self.parts, args), strict=True)
         )
 
@@ -149,13 +148,13 @@ class Product(Several):
         args = [raw(a) for a in args]
         told = []
         for i, (part, own) in enumerate(with_arguments(self.parts, args)):
-            if not math.isfinite(raw(part.log_prob_of(plain(x[i]), own))):
+            if not math.isfinite(raw(part.log_prob_of(without_boxes(x[i]), own))):
                 told.append(f"entry {i} of the tuple: {part.why_impossible(x[i], own)}")
         return "; ".join(told) or "every entry has a finite log probability, but the sum overflows"
 
     @property
     def support(self) -> str:
-        return tuple_in_words([part.support for part in self.parts])
+        return tuple_support([part.support for part in self.parts])
 
 
 # --- More zeros
@@ -194,7 +193,7 @@ def _zero_inflated(base: Distribution) -> Distribution:
         arguments[label] = domain.within()
 
     def terms(x: Any, prob_zero: Any, *args: Any) -> Terms:
-        log_f, pulls = base.terms(x, *args)
+        log_f, pulls = base.declared.terms(x, *args)
         batch = np.broadcast_shapes(shape_of(log_f), shape_of(prob_zero), shape_of(x))
         log_f = np.broadcast_to(log_f, batch) if batch else log_f
         zero = np.broadcast_to(np.equal(raw(x), 0), batch)
@@ -230,15 +229,17 @@ def _zero_inflated(base: Distribution) -> Distribution:
         return np.where(rng.random(size) < prob_zero, np.zeros_like(value), value)
 
     return Distribution(
-        f"zero_inflated {base.__name__}",
-        arguments,
-        base.kind,
-        draw,
-        terms,
-        joint=lambda prob_zero, *args: base.check_joint(args),
-        width=base.width,
-        doc=zero_inflated.__doc__,
-        within=f"0, and {base.support}",
+        Declaration(
+            name=f"zero_inflated {base.__name__}",
+            arguments=arguments,
+            kind=base.kind,
+            draw=draw,
+            terms=terms,
+            fit=lambda prob_zero, *args: base.declared.check_fit(args),
+            block_width=base.declared.block_width,
+            doc=zero_inflated.__doc__,
+            support=f"0, and {base.support}",
+        )
     )
 
 

@@ -5,7 +5,7 @@ import sys
 
 from genparams.autodiff import np
 from genparams.dsl.distributions import signatures
-from genparams.dsl.distributions.domains import above_zero, anything, in_order
+from genparams.dsl.distributions.domains import above_zero, check_order, lazy_finite
 from genparams.dsl.distributions.elementwise import elementwise, per
 from genparams.dsl.distributions.signatures import called_as
 from genparams.numeric import (
@@ -32,7 +32,9 @@ _ZERO = 1e-290
 
 
 @called_as(signatures.normal)
-@elementwise(mu=anything, std=above_zero, draw=lambda rng, mu, std, size: rng.normal(mu, std, size))
+@elementwise(
+    mu=lazy_finite, std=above_zero, draw=lambda rng, mu, std, size: rng.normal(mu, std, size)
+)
 def normal(m, x, mu, std):
     """The normal distribution with mean `mu` and standard deviation `std` (not variance).
 
@@ -47,10 +49,10 @@ def normal(m, x, mu, std):
 
 @called_as(signatures.lognormal)
 @elementwise(
-    mu=anything,
+    mu=lazy_finite,
     sigma=above_zero,
-    support=lambda x, mu, sigma: (x > 0.0) & (x < math.inf),
-    within=ABOVE_ZERO,
+    inside=lambda x, mu, sigma: (x > 0.0) & (x < math.inf),
+    support=ABOVE_ZERO,
     draw=lambda rng, mu, sigma, size: rng.lognormal(mu, sigma, size),
 )
 def lognormal(m, x, mu, sigma):
@@ -92,7 +94,7 @@ def _half_step(m, df):
 @called_as(signatures.student_t)
 @elementwise(
     df=above_zero,
-    loc=anything,
+    loc=lazy_finite,
     scale=above_zero,
     draw=lambda rng, df, loc, scale, size: loc + scale * rng.standard_t(df, size),
 )
@@ -143,7 +145,9 @@ def student_t(m, x, df, loc, scale):
 
 @called_as(signatures.located)
 @elementwise(
-    loc=anything, scale=above_zero, draw=lambda rng, loc, scale, size: rng.laplace(loc, scale, size)
+    loc=lazy_finite,
+    scale=above_zero,
+    draw=lambda rng, loc, scale, size: rng.laplace(loc, scale, size),
 )
 def laplace(m, x, loc, scale):
     """The Laplace (double exponential) distribution.
@@ -179,7 +183,7 @@ def _square_over(m, z):
 
 @called_as(signatures.located)
 @elementwise(
-    loc=anything,
+    loc=lazy_finite,
     scale=above_zero,
     draw=lambda rng, loc, scale, size: loc + scale * rng.standard_cauchy(size),
 )
@@ -203,8 +207,8 @@ def cauchy(m, x, loc, scale):
 @called_as(signatures.scaled)
 @elementwise(
     scale=above_zero,
-    support=lambda x, scale: x >= 0.0,
-    within=AT_LEAST_ZERO,
+    inside=lambda x, scale: x >= 0.0,
+    support=AT_LEAST_ZERO,
     draw=lambda rng, scale, size: scale * np.abs(rng.standard_cauchy(size)),
 )
 def half_cauchy(m, x, scale):
@@ -223,8 +227,8 @@ def half_cauchy(m, x, scale):
 @called_as(signatures.scaled)
 @elementwise(
     scale=above_zero,
-    support=lambda x, scale: x >= 0.0,
-    within=AT_LEAST_ZERO,
+    inside=lambda x, scale: x >= 0.0,
+    support=AT_LEAST_ZERO,
     draw=lambda rng, scale, size: np.abs(rng.normal(0.0, scale, size)),
 )
 def half_normal(m, x, scale):
@@ -241,7 +245,7 @@ def half_normal(m, x, scale):
 
 @called_as(signatures.located)
 @elementwise(
-    loc=anything,
+    loc=lazy_finite,
     scale=above_zero,
     draw=lambda rng, loc, scale, size: rng.logistic(loc, scale, size),
 )
@@ -262,16 +266,16 @@ def logistic(m, x, loc, scale):
 
 
 def _low_below_high(low, high):
-    in_order("uniform", low, high, low < high)
+    check_order("uniform", low, high, low < high)
 
 
 @called_as(signatures.between)
 @elementwise(
-    low=anything,
-    high=anything,
-    joint=_low_below_high,
-    support=lambda x, low, high: (x >= low) & (x <= high),
-    within="the numbers from low to high",
+    low=lazy_finite,
+    high=lazy_finite,
+    fit=_low_below_high,
+    inside=lambda x, low, high: (x >= low) & (x <= high),
+    support="the numbers from low to high",
     draw=lambda rng, low, high, size: rng.uniform(low, high, size),
 )
 def uniform(m, x, low, high):
@@ -286,8 +290,8 @@ def uniform(m, x, low, high):
 @called_as(signatures.rated)
 @elementwise(
     rate=above_zero,
-    support=lambda x, rate: (x >= 0.0) & (x < math.inf),
-    within=AT_LEAST_ZERO,
+    inside=lambda x, rate: (x >= 0.0) & (x < math.inf),
+    support=AT_LEAST_ZERO,
     draw=lambda rng, rate, size: rng.exponential(1.0 / rate, size),
 )
 def exponential(m, x, rate):
@@ -332,9 +336,9 @@ def _lost_by_division(m, x, y, ratio):
     name="gamma",
     shape=above_zero,
     rate=above_zero,
-    positional=1,
-    support=lambda x, shape, rate: (x >= 0.0) & (x < math.inf) & (x * rate < math.inf),
-    within=AT_LEAST_ZERO,
+    keyword_only=1,
+    inside=lambda x, shape, rate: (x >= 0.0) & (x < math.inf) & (x * rate < math.inf),
+    support=AT_LEAST_ZERO,
     draw=lambda rng, shape, rate, size: rng.gamma(shape, 1.0 / rate, size),
 )
 def _gamma_by_rate(m, x, shape, rate):
@@ -357,10 +361,10 @@ def _gamma_by_rate(m, x, shape, rate):
 @elementwise(
     shape=above_zero,
     scale=above_zero,
-    positional=1,
-    keywords={"rate": _gamma_by_rate},
-    within=AT_LEAST_ZERO,
-    support=lambda x, shape, scale: (x >= 0.0) & (x < math.inf) & (x < LARGEST * scale),
+    keyword_only=1,
+    forms={"rate": _gamma_by_rate},
+    support=AT_LEAST_ZERO,
+    inside=lambda x, shape, scale: (x >= 0.0) & (x < math.inf) & (x < LARGEST * scale),
     draw=lambda rng, shape, scale, size: rng.gamma(shape, scale, size),
 )
 def gamma(m, x, shape, scale):
@@ -384,8 +388,8 @@ def gamma(m, x, shape, scale):
 @elementwise(
     shape=above_zero,
     scale=above_zero,
-    support=lambda x, shape, scale: (x * LARGEST > scale) & (x < math.inf),
-    within=ABOVE_ZERO,
+    inside=lambda x, shape, scale: (x * LARGEST > scale) & (x < math.inf),
+    support=ABOVE_ZERO,
     draw=lambda rng, shape, scale, size: scale / rng.standard_gamma(shape, size),
 )
 def inv_gamma(m, x, shape, scale):
@@ -409,8 +413,8 @@ def inv_gamma(m, x, shape, scale):
 @elementwise(
     shape=above_zero,
     scale=above_zero,
-    support=lambda x, shape, scale: (x >= 0.0) & (x < math.inf) & (x < LARGEST * scale),
-    within=AT_LEAST_ZERO,
+    inside=lambda x, shape, scale: (x >= 0.0) & (x < math.inf) & (x < LARGEST * scale),
+    support=AT_LEAST_ZERO,
     draw=lambda rng, shape, scale, size: scale * rng.weibull(shape, size),
 )
 def weibull(m, x, shape, scale):
@@ -469,8 +473,8 @@ def log_beta_density(m, x, alpha, beta):
 @elementwise(
     alpha=above_zero,
     beta=above_zero,
-    support=lambda x, alpha, beta: (x >= 0.0) & (x <= 1.0),
-    within="the numbers from 0 to 1",
+    inside=lambda x, alpha, beta: (x >= 0.0) & (x <= 1.0),
+    support="the numbers from 0 to 1",
     draw=lambda rng, alpha, beta, size: rng.beta(alpha, beta, size),
 )
 def beta(m, x, alpha, beta):

@@ -7,9 +7,9 @@ from genparams.dsl.distributions.domains import (
     above_zero,
     at_least_zero,
     boolean,
+    check_order,
     count,
     finite,
-    in_order,
     probability,
     whole,
     whole_number,
@@ -41,7 +41,7 @@ def _is_bit(x, p):
     name="bernoulli",
     logits=finite,
     kind=boolean,
-    support=_is_bit,
+    inside=_is_bit,
     draw=lambda rng, logits, size: rng.random(size) < special.expit(logits),
 )
 def _bernoulli_logits(m, x, logits):
@@ -55,8 +55,8 @@ def _bernoulli_logits(m, x, logits):
 @elementwise(
     probs=probability,
     kind=boolean,
-    support=_is_bit,
-    keywords={"logits": _bernoulli_logits},
+    inside=_is_bit,
+    forms={"logits": _bernoulli_logits},
     draw=lambda rng, probs, size: rng.random(size) < probs,
 )
 def bernoulli(m, x, probs):
@@ -106,8 +106,8 @@ def _many_by_logits(m, x, n, logits):
     n=count,
     logits=finite,
     kind=whole,
-    support=_within,
-    within=UP_TO_N,
+    inside=_within,
+    support=UP_TO_N,
     draw=lambda rng, n, logits, size: rng.binomial(
         np.asarray(n, dtype=np.int64), special.expit(logits), size
     ),
@@ -132,9 +132,9 @@ def _binomial_logits(m, x, n, logits):
     n=count,
     probs=probability,
     kind=whole,
-    support=_within,
-    keywords={"logits": _binomial_logits},
-    within=UP_TO_N,
+    inside=_within,
+    forms={"logits": _binomial_logits},
+    support=UP_TO_N,
     draw=lambda rng, n, probs, size: rng.binomial(np.asarray(n, dtype=np.int64), probs, size),
 )
 def binomial(m, x, n, probs):
@@ -158,8 +158,8 @@ def binomial(m, x, n, probs):
 @elementwise(
     rate=at_least_zero,
     kind=whole,
-    support=lambda x, rate: (x >= 0) & is_whole(x),
-    within=FROM_ZERO,
+    inside=lambda x, rate: (x >= 0) & is_whole(x),
+    support=FROM_ZERO,
     draw=lambda rng, rate, size: rng.poisson(rate, size),
 )
 def poisson(m, x, rate):
@@ -191,8 +191,8 @@ def _draw_geometric(rng, probs, size):
 @elementwise(
     probs=_chance,
     kind=whole,
-    support=lambda x, probs: (x >= 0) & is_whole(x),
-    within=FROM_ZERO,
+    inside=lambda x, probs: (x >= 0) & is_whole(x),
+    support=FROM_ZERO,
     draw=_draw_geometric,
 )
 def geometric(m, x, probs):
@@ -211,8 +211,8 @@ def geometric(m, x, probs):
     r=above_zero,
     probs=_chance,
     kind=whole,
-    support=lambda x, r, probs: (x >= 0) & is_whole(x),
-    within=FROM_ZERO,
+    inside=lambda x, r, probs: (x >= 0) & is_whole(x),
+    support=FROM_ZERO,
     draw=lambda rng, r, probs, size: rng.negative_binomial(r, probs, size),
 )
 def neg_binomial(m, x, r, probs):
@@ -256,8 +256,8 @@ def neg_binomial(m, x, r, probs):
     alpha=above_zero,
     beta=above_zero,
     kind=whole,
-    support=lambda x, n, alpha, beta: (x >= 0) & (x <= n) & is_whole(x),
-    within=UP_TO_N,
+    inside=lambda x, n, alpha, beta: (x >= 0) & (x <= n) & is_whole(x),
+    support=UP_TO_N,
     draw=lambda rng, n, alpha, beta, size: rng.binomial(
         np.asarray(n, dtype=np.int64), rng.beta(alpha, beta, size)
     ),
@@ -327,9 +327,9 @@ def beta_binomial(m, x, n, alpha, beta):
     low=whole_number,
     high=whole_number,
     kind=whole,
-    joint=lambda low, high: in_order("uniform_discrete", low, high, low <= high, "at most"),
-    within="the whole numbers from low to high",
-    support=lambda x, low, high: (x >= low) & (x <= high) & is_whole(x),
+    fit=lambda low, high: check_order("uniform_discrete", low, high, low <= high, "at most"),
+    support="the whole numbers from low to high",
+    inside=lambda x, low, high: (x >= low) & (x <= high) & is_whole(x),
     draw=lambda rng, low, high, size: rng.integers(
         np.asarray(low, dtype=np.int64), np.asarray(high, dtype=np.int64), size, endpoint=True
     ),

@@ -22,18 +22,21 @@ class Domain:
     """Whether each number is inside."""
     rank: int = 0
     """The axes of one member of a batch: 0 for a number, 1 for a vector, 2 for a matrix."""
-    late: bool = False
-    """Whether an argument outside makes the log density non-finite, and is looked for only then."""
+    lazy: bool = False
+    """Whether to check an argument only where the log density is not finite.
+
+    This is enough where each number outside the domain makes the log density infinite or NaN.
+    """
     smooth: bool = True
     """Whether the log density has a derivative by the argument."""
     member: Callable[[Any], Any] | None = None
     """Whether each vector or matrix is inside, given that its numbers are."""
-    fault: Callable[[Any], str] = lambda one: shown(one)
+    fault: Callable[[Any], str] = lambda one: in_words(one)
     """What is wrong with a vector or matrix, in a few words."""
 
     def within(self, rank: int = 0) -> "Domain":
         """The same domain for members with so many more axes, looked at before the log density."""
-        return replace(self, rank=self.rank + rank, late=False)
+        return replace(self, rank=self.rank + rank, lazy=False)
 
     def check(self, distribution: str, name: str, value: Any) -> None:
         """Raise unless the value is inside.
@@ -57,19 +60,19 @@ class Domain:
             good = self.member(value)
             if np.all(good):
                 return
-            found = first_of(value, good, self.fault)
+            found = first_bad(value, good, self.fault)
         else:
-            found = first_of(value, good)
+            found = first_bad(value, good)
         raise DistributionError(f"{name} of {distribution} must be {self.rule}, got {found}")
 
 
-def first_of(value: Any, good: Any, fault: Callable[[Any], str] | None = None) -> str:
+def first_bad(value: Any, good: Any, fault: Callable[[Any], str] | None = None) -> str:
     """The first of the entries that are not good: its value, its index, how many there are."""
     good = np.broadcast_to(good, np.shape(good))
     bad = np.argwhere(~good)
     at = tuple(int(i) for i in bad[0])
     one = np.broadcast_to(value, good.shape)[at] if fault is None else np.asarray(value)[at]
-    told = shown(one) if fault is None else fault(one)
+    told = in_words(one) if fault is None else fault(one)
     more = f", the first of {len(bad)}" if len(bad) > 1 else ""
     return f"{told}{at_index(at)}{more}"
 
@@ -79,7 +82,7 @@ def at_index(index: tuple[int, ...]) -> str:
     return f" at [{', '.join(map(str, index))}]" if index else ""
 
 
-def shown(value: Any) -> str:
+def in_words(value: Any) -> str:
     """A number or a short array, in a sentence."""
     value = np.asarray(value)
     if value.ndim:
@@ -87,7 +90,7 @@ def shown(value: Any) -> str:
     return repr(value.item())
 
 
-def in_order(name: str, low: Any, high: Any, good: Any, order: str = "below") -> None:
+def check_order(name: str, low: Any, high: Any, good: Any, order: str = "below") -> None:
     """Raise unless every entry of `good` holds, which says that `low` is below `high`."""
     if good is True or np.all(good):
         return
@@ -95,7 +98,8 @@ def in_order(name: str, low: Any, high: Any, good: Any, order: str = "below") ->
     bad = np.argwhere(~np.broadcast_to(good, low.shape))
     at = tuple(int(i) for i in bad[0])
     raise DistributionError(
-        f"{name} needs low {order} high, got {shown(low[at])} and {shown(high[at])}{at_index(at)}"
+        f"{name} needs low {order} high, got {in_words(low[at])} and {in_words(high[at])}"
+        f"{at_index(at)}"
     )
 
 
@@ -112,10 +116,10 @@ def _sums_to_one(v: Any) -> Any:
 
 def total_of(row: Any) -> str:
     """What the entries of a row sum to."""
-    return f"{shown(row)}, which sums to {float(np.sum(row)):.10g}"
+    return f"{in_words(row)}, which sums to {float(np.sum(row)):.10g}"
 
 
-anything = Domain("finite", _finite, late=True)
+lazy_finite = Domain("finite", _finite, lazy=True)
 finite = Domain("finite", _finite)
 above_zero = Domain("above 0 and finite", lambda v: (v > 0.0) & (v < math.inf))
 at_least_zero = Domain("at least 0 and finite", lambda v: (v >= 0.0) & (v < math.inf))
@@ -130,7 +134,7 @@ whole_number = Domain(
     lambda v: (v == np.floor(v)) & (abs(v) <= LARGEST_WHOLE),
     smooth=False,
 )
-any_vector = Domain("finite", _finite, rank=1, late=True)
+lazy_vector = Domain("finite", _finite, rank=1, lazy=True)
 weights = Domain(
     "at least 0 and sum to 1 along the last axis",
     lambda v: (v >= 0.0) & (v < math.inf),
@@ -141,7 +145,7 @@ weights = Domain(
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ValueKind:
     """What a distribution's values are."""
 
     rank: int
@@ -149,13 +153,13 @@ class Kind:
     continuous: bool = False
     free: bool = True
     """Whether the entries of a value move independently, so that the density is one over all."""
-    words: str = "the finite numbers"
+    support: str = "the finite numbers"
 
 
 # --- Arguments and values from outside
 
 
-def taken(distribution: str, name: str, value: Any) -> Any:
+def as_operand(distribution: str, name: str, value: Any) -> Any:
     """An argument as a float, an array of floats or a box.
 
     Raises:
@@ -225,9 +229,9 @@ def _to_bool(value: Any) -> Any:
     return value.astype(bool) if value.ndim else bool(value)
 
 
-real_number = Kind(0, _to_float, continuous=True)
-real_vector = Kind(1, _to_float, continuous=True, words="vectors of finite numbers")
-bound_vector = Kind(1, _to_float, continuous=True, free=False, words="vectors")
-bound_matrix = Kind(2, _to_float, continuous=True, free=False, words="matrices")
-whole = Kind(0, _to_whole, words="whole numbers")
-boolean = Kind(0, _to_bool, words="0 and 1")
+real_number = ValueKind(0, _to_float, continuous=True)
+real_vector = ValueKind(1, _to_float, continuous=True, support="vectors of finite numbers")
+bound_vector = ValueKind(1, _to_float, continuous=True, free=False, support="vectors")
+bound_matrix = ValueKind(2, _to_float, continuous=True, free=False, support="matrices")
+whole = ValueKind(0, _to_whole, support="whole numbers")
+boolean = ValueKind(0, _to_bool, support="0 and 1")

@@ -9,12 +9,14 @@ where `m` holds the functions of one float or of arrays, so that a scalar choice
 numpy.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from genparams.autodiff import np, paired, raw, scatter, shape_of, sum_to
-from genparams.dsl.distributions.base import Distribution, Pullback, Terms, is_one
-from genparams.dsl.distributions.domains import Domain, Kind, real_number
+from genparams.dsl.distributions.base import Distribution
+from genparams.dsl.distributions.declaration import Declaration, Formula
+from genparams.dsl.distributions.domains import Domain, ValueKind, real_number
+from genparams.dsl.distributions.pullbacks import Pullback, Terms, is_one
 from genparams.dsl.interpreter import Call
 from genparams.numeric import arrays
 
@@ -22,43 +24,41 @@ from genparams.numeric import arrays
 def elementwise(
     *,
     draw: Callable[..., Any],
-    support: Callable[..., Any] | None = None,
-    kind: Kind = real_number,
-    keywords: dict[str, Callable[..., Call]] | None = None,
-    positional: int | None = None,
-    joint: Callable[..., None] | None = None,
+    inside: Callable[..., Any] | None = None,
+    support: str = "",
+    kind: ValueKind = real_number,
+    forms: Mapping[str, Callable[..., Call]] | None = None,
+    keyword_only: int = 0,
+    fit: Callable[..., None] | None = None,
     name: str | None = None,
-    within: str = "",
     **arguments: Domain,
-) -> Callable[[Callable], Distribution]:
-    """Make a distribution of one formula, `density(m, x, *args)`, that applies to every entry.
+) -> Callable[[Formula], Distribution]:
+    """Declare a distribution by one formula that applies to every entry.
 
     Args:
         draw: `draw(rng, *args, size)` gives an array of that shape; one number if size is None.
-        support: `support(x, *args)` tells where the density is not zero; None if it never is.
-        kind: What a value is.
-        keywords: Other parametrisations: a keyword, and the function that makes the call.
-        positional: How many arguments may be given by position; all, unless said.
-        joint: Raises unless the arguments fit together.
-        within: The support in words; that of the kind, unless said.
+        inside, support, kind, forms, keyword_only, fit: As in `Declaration`.
+        name: The name of the formula, unless given.
         arguments: The domain of each argument, in order.
     """
 
-    def make(density: Callable) -> Distribution:
+    def make(formula: Formula) -> Distribution:
         return Distribution(
-            name or density.__name__,
-            arguments,
-            kind,
-            draw,
-            terms_of(density, support),
-            density,
-            support,
-            keywords,
-            positional,
-            joint,
-            doc=density.__doc__,
-            within=within,
-            single=True,
+            Declaration(
+                name=name or formula.__name__,
+                arguments=arguments,
+                kind=kind,
+                draw=draw,
+                terms=terms_of(formula, inside),
+                formula=formula,
+                inside=inside,
+                support=support,
+                fit=fit,
+                draws_floats=True,
+                doc=formula.__doc__,
+                forms=forms or {},
+                keyword_only=keyword_only,
+            )
         )
 
     return make

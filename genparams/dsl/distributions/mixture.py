@@ -11,24 +11,21 @@ from operator import add
 from typing import Any, final
 
 from genparams.autodiff import Box, np, raw, shape_of, sum_to
-from genparams.dsl.distributions.base import (
-    Distribution,
-    Terms,
-    is_one,
-    made_of_parts,
-    no_call,
-    once,
-    with_arguments,
-)
+from genparams.dsl.distributions.base import Distribution
 from genparams.dsl.distributions.composite import (
     Product,
-    Several,
-    entries_of,
-    kind_of_several,
-    tuple_in_words,
+    TupleDistribution,
+    tuple_entries,
+    tuple_kind,
+    tuple_support,
 )
-from genparams.dsl.distributions.domains import Domain, Kind, weights
+from genparams.dsl.distributions.declaration import Declaration
+from genparams.dsl.distributions.domains import Domain, ValueKind, at_index, weights
+from genparams.dsl.distributions.impossible import why_impossible
+from genparams.dsl.distributions.parts import no_call, with_arguments, without_boxes
+from genparams.dsl.distributions.pullbacks import Terms, is_one, once
 from genparams.dsl.interpreter import Call
+from genparams.dsl.made import made_of_parts
 from genparams.errors import ArgumentError, ShapeError
 from genparams.mistakes import explained
 from genparams.types import Numbers, R, Size
@@ -122,28 +119,32 @@ def _arguments(rows: Sequence[Row], together: bool) -> dict[str, Domain]:
     return arguments
 
 
-def _kind(column: Sequence[Distribution]) -> Kind:
+def _kind(column: Sequence[Distribution]) -> ValueKind:
     """The kind of value that distributions share."""
     first = column[0].kind
     free = all(part.kind.free for part in column)
-    return Kind(first.rank, first.convert, first.continuous, free)
+    return ValueKind(first.rank, first.convert, first.continuous, free)
 
 
 @made_of_parts
 def _mixture_of(rows: tuple[Row, ...], together: bool) -> Distribution:
     """The distribution whose arguments are the weights, then the arguments of every component."""
     return Distribution(
-        f"mixture of {', '.join(part.__name__ for (part,) in rows)}",
-        _arguments(rows, together),
-        _kind([part for (part,) in rows]),
-        lambda rng, w, *args, size: _draw(rows, together, rng, w, args, size)[0],
-        _terms(rows, together),
-        joint=_check_counts(rows, together),
-        width=WIDTH,
-        event=lambda args: rows[0][0].event_shape(args[1 : 1 + len(rows[0][0].arguments)]),
-        doc=mixture.__doc__,
-        within=_support([part for (part,) in rows]),
-        fault=_fault([part for (part,) in rows]),
+        Declaration(
+            name=f"mixture of {', '.join(part.__name__ for (part,) in rows)}",
+            arguments=_arguments(rows, together),
+            kind=_kind([part for (part,) in rows]),
+            draw=lambda rng, w, *args, size: _draw(rows, together, rng, w, args, size)[0],
+            terms=_terms(rows, together),
+            fit=_check_counts(rows, together),
+            block_width=WIDTH,
+            event=lambda args: rows[0][0].declared.event_shape(
+                args[1 : 1 + len(rows[0][0].arguments)]
+            ),
+            doc=mixture.__doc__,
+            support=_support([part for (part,) in rows]),
+            fault=_fault([part for (part,) in rows]),
+        )
     )
 
 
@@ -154,7 +155,7 @@ def _support(column: Sequence[Distribution]) -> str:
 
 def _fault(column: Sequence[Distribution]) -> Any:
     """What is wrong with a vector, as the first component says it."""
-    return column[0].fault
+    return column[0].declared.fault
 
 
 @made_of_parts
@@ -163,7 +164,7 @@ def _joint_of(rows: tuple[Row, ...], together: bool) -> "JointMixture":
 
 
 @final
-class JointMixture(Several):
+class JointMixture(TupleDistribution):
     """A mixture of products: all entries of one value come from one component."""
 
     def __init__(self, rows: tuple[Row, ...], together: bool):
@@ -175,27 +176,29 @@ class JointMixture(Several):
         self.grad_places: list[int] = []
         self.arguments = _arguments(rows, together)
         self.argument_names = list(self.arguments)
-        self.kind = kind_of_several(kinds)
+        self.kind = tuple_kind(kinds)
         # The density is a density of the first entry, with the others as arguments.
         others = {f"entry {i}": Domain("", None, k.rank) for i, k in enumerate(kinds) if i}
         self._others = tuple(np.zeros((1,) * kind.rank) for kind in kinds[1:])
         check = _check_counts(rows, together)
         self._density = Distribution(
-            self.__name__,
-            others | self.arguments,
-            kinds[0],
-            _draw,
-            _terms(rows, together),
-            joint=lambda *args: check(*args[len(others) :]),
-            width=WIDTH,
-            event=lambda args: self._events(args[len(others) + 1 :])[0],
+            Declaration(
+                name=self.__name__,
+                arguments=others | self.arguments,
+                kind=kinds[0],
+                draw=_draw,
+                terms=_terms(rows, together),
+                fit=lambda *args: check(*args[len(others) :]),
+                block_width=WIDTH,
+                event=lambda args: self._events(args[len(others) + 1 :])[0],
+            )
         )
 
     def draw(self, rng: Any, args: Sequence[Any], size: Any) -> Any:
         w, *rest = map(raw, args)
         for a, (name, domain) in zip((w, *rest), self.arguments.items(), strict=True):
             domain.check(self.__name__, name, a)
-        self._density.check_joint((*self._others, w, *rest))
+        self._density.declared.check_fit((*self._others, w, *rest))
         batch = self._batch(args, size)
         return self.coerce(_draw(self._rows, self._together, rng, w, rest, batch), args, size)
 
@@ -204,20 +207,20 @@ class JointMixture(Several):
         first = _components(self._rows, self._together, [raw(a) for a in args[1:]], 1)[0]
         return tuple(
             v if type(v) is Box else part.coerce(v, own, batch)
-            for v, (part, own) in zip(entries_of(self, value, len(first)), first, strict=True)
+            for v, (part, own) in zip(tuple_entries(self, value, len(first)), first, strict=True)
         )
 
     def _batch(self, args: Sequence[Any], size: Any) -> tuple[int, ...]:
-        return self._density.batch_shape((*self._others, *args), size)
+        return self._density.declared.batch_shape((*self._others, *args), size)
 
-    def fitted(self, x: Any, args: Sequence[Any], size: Any) -> Any:
+    def broadcast(self, x: Any, args: Sequence[Any], size: Any) -> Any:
         events = self._events(args[1:])
         if size is not None:
             return self.coerce(x, args, size)
         entries = [
             v if type(v) is Box else column[0].kind.convert(v)
             for v, column in zip(
-                entries_of(self, x, len(events)), zip(*self._rows, strict=True), strict=True
+                tuple_entries(self, x, len(events)), zip(*self._rows, strict=True), strict=True
             )
         ]
         fronts = []
@@ -243,7 +246,7 @@ class JointMixture(Several):
     def _events(self, args: Sequence[Any]) -> list[tuple[int, ...]]:
         """The shape of each entry of one value."""
         first = _components(self._rows, self._together, [raw(a) for a in args], 1)[0]
-        return [part.event_shape(own) for part, own in first]
+        return [part.declared.event_shape(own) for part, own in first]
 
     def log_prob_of(self, x: Any, args: Sequence[Any]) -> Any:
         return self._density.log_prob_of(x[0], (*x[1:], *args))
@@ -251,9 +254,18 @@ class JointMixture(Several):
     def log_probs_of(self, x: Any, args: Sequence[Any]) -> Any:
         return self._density.log_probs_of(x[0], (*x[1:], *args))
 
+    def why_impossible(self, x: Any, args: Sequence[Any]) -> str:
+        x, args = without_boxes(x), [raw(a) for a in args]
+
+        def entry(at: tuple[int, ...], count: int) -> str:
+            return f"the first is{at_index(at)}" if at else f"the value is {x!r}"
+
+        each = self.log_probs_of(x, args)
+        return why_impossible(self.__name__, self.support, each, entry)
+
     @property
     def support(self) -> str:
-        return tuple_in_words([_support(column) for column in zip(*self._rows, strict=True)])
+        return tuple_support([_support(column) for column in zip(*self._rows, strict=True)])
 
 
 # --- What all mixtures share
@@ -278,7 +290,7 @@ def _check_counts(rows: Sequence[Row], together: bool) -> Any:
                     f"last batch axis, or one for all, got shape {np.shape(a)}"
                 )
         for part, own in with_arguments(parts, args):
-            part.check_joint(own)
+            part.declared.check_fit(own)
 
     return check
 
@@ -411,7 +423,7 @@ def _together(row: Row) -> Any:
         )
         lifted = [_first(a, rank, axes) for a, rank in zip(args, ranks, strict=True)]
         pairs = zip(xs, with_arguments(row, lifted), strict=True)
-        each = [part.terms(x, *own) for x, (part, own) in pairs]
+        each = [part.declared.terms(x, *own) for x, (part, own) in pairs]
         shapes = iter([(shape_of(a), rank) for a, rank in zip(args, ranks, strict=True)])
         parts = [
             [_to(log_f, pulls[0]), *(_to(log_f, pull, next(shapes)) for pull in pulls[1:])]
@@ -441,7 +453,7 @@ def _apart(rows: Sequence[Row]) -> Any:
 
     def components(xs: tuple[Any, ...], w: Any, args: Sequence[Any]) -> tuple[Any, list[Any]]:
         pairs = zip(xs * len(rows), with_arguments(flat, args), strict=True)
-        each = [part.terms(x, *own) for x, (part, own) in pairs]
+        each = [part.declared.terms(x, *own) for x, (part, own) in pairs]
         parts = [[_to(n // m, log_f, p) for p in pulls] for n, (log_f, pulls) in enumerate(each)]
         logs = [log_f for log_f, _ in each]
         if m > 1:

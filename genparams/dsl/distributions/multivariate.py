@@ -7,22 +7,24 @@ from typing import Any
 
 from genparams.autodiff import np, raw, shape_of, special, sum_to
 from genparams.dsl.distributions import signatures
-from genparams.dsl.distributions.base import Distribution, Pullback, Terms, is_one, once
+from genparams.dsl.distributions.base import Distribution
+from genparams.dsl.distributions.declaration import Declaration
 from genparams.dsl.distributions.domains import (
     Domain,
-    Kind,
+    ValueKind,
     above_zero,
-    any_vector,
     bound_vector,
     count,
     finite,
-    first_of,
+    first_bad,
+    in_words,
+    lazy_vector,
     real_vector,
-    shown,
     weights,
     whole,
 )
 from genparams.dsl.distributions.elementwise import per
+from genparams.dsl.distributions.pullbacks import Pullback, Terms, is_one, once
 from genparams.dsl.distributions.signatures import called_as
 from genparams.errors import DistributionError, ShapeError
 from genparams.numeric import FEW, arrays, deviance, exact_product, psi_less_log, stirling
@@ -147,7 +149,7 @@ def _factor(cov: Any) -> Any:
     except np.linalg.LinAlgError:
         good = np.linalg.eigvalsh(raw(cov))[..., 0] > 0.0
         raise DistributionError(
-            f"cov of mvnormal must be positive definite, got {first_of(raw(cov), good, shown)}"
+            f"cov of mvnormal must be positive definite, got {first_bad(raw(cov), good, in_words)}"
         ) from None
 
 
@@ -234,26 +236,29 @@ _factor_domain = Domain(
 )
 
 _mvnormal_tril = Distribution(
-    "mvnormal",
-    {"mean": any_vector, "scale_tril": _factor_domain},
-    real_vector,
-    _draw_mvnormal_tril,
-    _mvnormal_tril_terms,
-    joint=_same_size("scale_tril"),
-    doc="`mvnormal` by the lower Cholesky factor L of its covariance, cov = L L^T.",
+    Declaration(
+        name="mvnormal",
+        arguments={"mean": lazy_vector, "scale_tril": _factor_domain},
+        kind=real_vector,
+        draw=_draw_mvnormal_tril,
+        terms=_mvnormal_tril_terms,
+        fit=_same_size("scale_tril"),
+        doc="`mvnormal` by the lower Cholesky factor L of its covariance, cov = L L^T.",
+    )
 )
 
 mvnormal = called_as(signatures.mvnormal)(
     Distribution(
-        "mvnormal",
-        {"mean": any_vector, "cov": _square},
-        real_vector,
-        _draw_mvnormal,
-        _mvnormal_terms,
-        keywords={"scale_tril": _mvnormal_tril},
-        joint=_same_size("cov"),
-        doc="""The multivariate normal distribution with a covariance, or its lower Cholesky factor
-    `scale_tril=`.
+        Declaration(
+            name="mvnormal",
+            arguments={"mean": lazy_vector, "cov": _square},
+            kind=real_vector,
+            draw=_draw_mvnormal,
+            terms=_mvnormal_terms,
+            forms={"scale_tril": _mvnormal_tril},
+            fit=_same_size("cov"),
+            doc="""The multivariate normal distribution with a covariance, or its lower
+    Cholesky factor `scale_tril=`.
 
     log p(x) = -(x - mean)^T cov^-1 (x - mean) / 2 - log det(cov) / 2 - d log(2 pi) / 2
 
@@ -261,6 +266,7 @@ mvnormal = called_as(signatures.mvnormal)(
     `cov` is
     symmetric: -(cov^-1 - cov^-1 (x - mean) (x - mean)^T cov^-1) / 2.
     """,
+        )
     )
 )
 
@@ -373,20 +379,22 @@ def _no_counts(row: Any) -> str:
 
 dirichlet = called_as(signatures.dirichlet)(
     Distribution(
-        "dirichlet",
-        {"alpha": above_zero.within(1)},
-        bound_vector,
-        _draw_dirichlet,
-        _dirichlet_terms,
-        within="vectors of numbers of at least 0 that sum to 1",
-        fault=_off_the_simplex,
-        doc="""The Dirichlet distribution over vectors of positive numbers that sum to 1; `alpha`
-    has shape (..., K).
+        Declaration(
+            name="dirichlet",
+            arguments={"alpha": above_zero.within(1)},
+            kind=bound_vector,
+            draw=_draw_dirichlet,
+            terms=_dirichlet_terms,
+            support="vectors of numbers of at least 0 that sum to 1",
+            fault=_off_the_simplex,
+            doc="""The Dirichlet distribution over vectors of positive numbers that sum to 1;
+    `alpha` has shape (..., K).
 
     log p(x) = sum_k (alpha_k - 1) log x_k + log Gamma(sum_k alpha_k) - sum_k log Gamma(alpha_k)
 
     The gradient by x is for free entries.
     """,
+        )
     )
 )
 
@@ -420,19 +428,21 @@ def _draw_multinomial(rng: Any, n: Any, probs: Any, size: tuple[int, ...]) -> An
 
 multinomial = called_as(signatures.multinomial)(
     Distribution(
-        "multinomial",
-        {"n": count, "probs": weights},
-        Kind(1, whole.convert),
-        _draw_multinomial,
-        _multinomial_terms,
-        within="vectors of whole numbers from 0 on that sum to n",
-        fault=_no_counts,
-        event=lambda args: shape_of(args[1])[-1:],
-        doc="""How often each of K outcomes came up in `n` trials; `probs` has shape (..., K).
+        Declaration(
+            name="multinomial",
+            arguments={"n": count, "probs": weights},
+            kind=ValueKind(1, whole.convert),
+            draw=_draw_multinomial,
+            terms=_multinomial_terms,
+            support="vectors of whole numbers from 0 on that sum to n",
+            fault=_no_counts,
+            event=lambda args: shape_of(args[1])[-1:],
+            doc="""How often each of K outcomes came up in `n` trials; `probs` has shape (..., K).
 
     log p(x) = log n! + sum_k (x_k log probs_k - log x_k!)
 
     for whole x_k that sum to n. The gradient by `probs` is for free entries, x_k / probs_k.
     """,
+        )
     )
 )

@@ -5,8 +5,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 from genparams.autodiff import Box, Tape, np, operand, raw, shape_of, strip, sum_to
-from genparams.dsl.distributions.base import Distribution, Terms, once
+from genparams.dsl.distributions.base import Distribution
+from genparams.dsl.distributions.declaration import Declaration
 from genparams.dsl.distributions.domains import Domain, real_number, whole
+from genparams.dsl.distributions.pullbacks import Terms, once
 from genparams.errors import ArgumentError, DistributionError, ShapeError, TracedValueError
 from genparams.mistakes import explained, refuse_other_functions
 from genparams.types import calling_module
@@ -207,15 +209,17 @@ def _made(
     drawn.__module__ = module
     kind = whole if discrete else real_number
     made = Distribution(
-        name,
-        arguments,
-        kind,
-        drawn,
-        terms,
-        defaults=defaults,
-        doc=doc,
-        note=note,
-        within=f"{kind.words} to which its log_prob gives a density",
+        Declaration(
+            name=name,
+            arguments=arguments,
+            kind=kind,
+            draw=drawn,
+            terms=terms,
+            defaults=defaults,
+            doc=doc,
+            note=note,
+            support=f"{kind.support} to which its log_prob gives a density",
+        )
     )
     made.__doc__ = doc  # the words of its author
     return made

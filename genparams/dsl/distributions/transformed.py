@@ -6,25 +6,22 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
 from genparams.autodiff import Box, Tape, np, raw, shape_of, sum_to
-from genparams.dsl.distributions.base import (
-    Distribution,
-    Terms,
-    base_of,
-    is_one,
-    made_of_parts,
-    once,
-)
+from genparams.dsl.distributions.base import Distribution
 from genparams.dsl.distributions.composite import operands
+from genparams.dsl.distributions.declaration import Declaration
 from genparams.dsl.distributions.domains import (
     Domain,
-    Kind,
-    anything,
+    ValueKind,
+    as_operand,
     bound_matrix,
     bound_vector,
+    lazy_finite,
     real_vector,
-    taken,
 )
+from genparams.dsl.distributions.parts import base_of
+from genparams.dsl.distributions.pullbacks import Terms, is_one, once
 from genparams.dsl.interpreter import Call
+from genparams.dsl.made import made_of_parts
 from genparams.errors import ArgumentError, ShapeError
 from genparams.mistakes import explained
 from genparams.text import brief
@@ -149,7 +146,9 @@ def transformed(base: Call, bijection: Bijection | Affine, size: Size = None) ->
     rule: Any = bijection
     if isinstance(bijection, Affine):
         extra, rule = (bijection.loc, bijection.scale), AFFINE
-        extra = tuple(taken("affine", n, v) for n, v in zip(("loc", "scale"), extra, strict=True))
+        extra = tuple(
+            as_operand("affine", n, v) for n, v in zip(("loc", "scale"), extra, strict=True)
+        )
     elif not hasattr(bijection, "log_det_jacobian"):
         raise ArgumentError(
             "transformed takes positive, unit_interval, interval(low, high), simplex, ordered, "
@@ -185,7 +184,7 @@ def _in_vectors(base: Distribution) -> Distribution:
         return np.broadcast_shapes(*((shape_of(a)[i],) for a, i in zip(args, places, strict=True)))
 
     def terms(x: Any, *args: Any) -> Terms:
-        log_f, pulls = base.terms(x, *args)
+        log_f, pulls = base.declared.terms(x, *args)
         full = shape_of(log_f)
 
         def over(pull: Any) -> Any:
@@ -195,19 +194,21 @@ def _in_vectors(base: Distribution) -> Distribution:
         return np.sum(log_f, axis=-1), each
 
     return Distribution(
-        base.__name__,
-        arguments,
-        real_vector,
-        lambda rng, *args, size: base.draw(rng, args, (*size, *event(args))),
-        terms,
-        joint=base.joint,
-        width=base.width,
-        event=event,
-        doc=base.__doc__,
+        Declaration(
+            name=base.__name__,
+            arguments=arguments,
+            kind=real_vector,
+            draw=lambda rng, *args, size: base.draw(rng, args, (*size, *event(args))),
+            terms=terms,
+            fit=base.declared.fit,
+            block_width=base.declared.block_width,
+            event=event,
+            doc=base.__doc__,
+        )
     )
 
 
-def _kind(base: Distribution, bijection: Bijection) -> Kind:
+def _kind(base: Distribution, bijection: Bijection) -> ValueKind:
     if not bijection.rank:
         return base.kind
     # A bijection that keeps the number of entries leaves each free to move.
@@ -225,7 +226,7 @@ def _transformed(base: Distribution, bijection: Any) -> Distribution:
     count = len(arguments)
     if bijection is AFFINE:
         rank = base.kind.rank
-        for label, domain in (("loc", anything), ("scale", not_zero)):
+        for label, domain in (("loc", lazy_finite), ("scale", not_zero)):
             while label in arguments:
                 label += " of affine"
             arguments[label] = domain.within(rank)
@@ -247,7 +248,7 @@ def _transformed(base: Distribution, bijection: Any) -> Distribution:
         y = bijection.inverse(*leaves)
         log_det = bijection.log_det_jacobian(y, *leaves[1:])
         log_det = np.sum(log_det, axis=events) if events else log_det
-        log_f, pulls = base.terms(y.value, *own)
+        log_f, pulls = base.declared.terms(y.value, *own)
         boxed = type(log_det) is Box and log_det.tape is tape
         log_p = log_f - (log_det.value if boxed else log_det)
         batch = shape_of(log_p)
@@ -277,14 +278,16 @@ def _transformed(base: Distribution, bijection: Any) -> Distribution:
         return np.array(bijection.natural(y, *args[count:]))
 
     return Distribution(
-        name,
-        arguments,
-        kind,
-        draw,
-        terms,
-        joint=lambda *args: base.check_joint(args[:count]),
-        width=base.width,
-        event=lambda args: bijection.value_shape(base.event_shape(args[:count])),
-        within=f"the values of {bijection.name} at which {base.__name__} has a density",
-        doc=transformed.__doc__,
+        Declaration(
+            name=name,
+            arguments=arguments,
+            kind=kind,
+            draw=draw,
+            terms=terms,
+            fit=lambda *args: base.declared.check_fit(args[:count]),
+            block_width=base.declared.block_width,
+            event=lambda args: bijection.value_shape(base.declared.event_shape(args[:count])),
+            support=f"the values of {bijection.name} at which {base.__name__} has a density",
+            doc=transformed.__doc__,
+        )
     )

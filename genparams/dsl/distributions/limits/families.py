@@ -50,7 +50,7 @@ def _zero(*args: Any) -> Sequence[float]:
 def _by_density(base: Distribution, back: Callable, log_slope: Callable) -> Callable[..., Along]:
     """`Family.along` by the base's own density, given log dx/dy, `log_slope(y, *args)`."""
 
-    density: Any = base.density
+    density: Any = base.declared.formula
 
     def along(y: Any, *args: Any) -> Along:
         log_f, partials = density(arrays, back(y, *args), *args)
@@ -126,7 +126,7 @@ def _student_along(y: Any, df: Any, loc: Any, scale: Any) -> Along:
 
     x = loc + scale sqrt(df) sinh y
     """
-    density: Any = student_t.density
+    density: Any = student_t.declared.formula
     log_f0, by0 = density(arrays, loc, df, loc, scale)
     log_cosh = np.logaddexp(y, -y) - math.log(2.0)
     tanh = np.tanh(y)

@@ -100,7 +100,7 @@ class Family:
             smaller = raw(own) < raw(other)
             return lambda: _plain(m, arrays.choose(smaller, d, lambda: -np.exp(other - own) * e()))
 
-        f: Any = self.base.density
+        f: Any = self.base.declared.formula
 
         def by_limit() -> Any:
             density = m.exp(f(m, limit, *args)[0] - _plain(m, value))
@@ -312,7 +312,7 @@ def _log_short(
     family: Family, low: float, width: float, args: Sequence[float]
 ) -> tuple[float, list]:
     """`Family.log_mass` over a width that is short beside the scale, by a few floats."""
-    f: Any = family.base.density
+    f: Any = family.base.declared.formula
     found = [f(scalars, low + width * t, *args) for t, _ in _SHORT]
     peak = max(log_f for log_f, _ in found)
     share = [w * math.exp(log_f - peak) for (log_f, _), (_, w) in zip(found, _SHORT, strict=True)]

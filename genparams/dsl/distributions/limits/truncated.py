@@ -11,16 +11,11 @@ from functools import partial
 from typing import Any
 
 from genparams.autodiff import np, raw, scatter, shape_of, sum_to
-from genparams.dsl.distributions.base import (
-    Distribution,
-    SingleChoice,
-    Terms,
-    base_of,
-    made_of_parts,
-)
+from genparams.dsl.distributions.base import AbstractDistribution, Distribution
 from genparams.dsl.distributions.bounded import truncated_normal
 from genparams.dsl.distributions.continuous import normal
-from genparams.dsl.distributions.domains import Domain, at_index, in_order, shown
+from genparams.dsl.distributions.declaration import Declaration
+from genparams.dsl.distributions.domains import Domain, at_index, check_order, in_words
 from genparams.dsl.distributions.elementwise import terms_of
 from genparams.dsl.distributions.limits.families import FAMILIES
 from genparams.dsl.distributions.limits.listed import (
@@ -31,7 +26,10 @@ from genparams.dsl.distributions.limits.listed import (
     truncated_terms,
 )
 from genparams.dsl.distributions.limits.tails import Slope
+from genparams.dsl.distributions.parts import base_of
+from genparams.dsl.distributions.pullbacks import Terms
 from genparams.dsl.interpreter import Call
+from genparams.dsl.made import made_of_parts
 from genparams.errors import ArgumentError, DistributionError
 from genparams.mistakes import explained
 from genparams.numeric import arrays
@@ -107,7 +105,7 @@ certain = _constant(0.0)
 
 
 def _limited(what: str, make: Callable, base: Call, low: Any, high: Any, size: Size) -> Call:
-    if isinstance(base, Call) and isinstance(base.fn, SingleChoice):
+    if isinstance(base, Call) and isinstance(base.fn, AbstractDistribution):
         _refuse_unordered(what, base.fn)
     fn = base_of(what, base, f"{what}(base, low, high)")
     if fn not in FAMILIES and fn not in LISTED:
@@ -119,7 +117,7 @@ def _limited(what: str, make: Callable, base: Call, low: Any, high: Any, size: S
     return Call(make(fn), (*base.args, *limits), size)
 
 
-def _refuse_unordered(what: str, fn: SingleChoice) -> None:
+def _refuse_unordered(what: str, fn: AbstractDistribution) -> None:
     values = "vectors or matrices" if fn.kind.rank else "tuples"
     if fn.kind.rank or not isinstance(fn, Distribution):
         raise ArgumentError(
@@ -145,11 +143,11 @@ def _arguments(base: Distribution) -> dict[str, Any]:
 def _check_limits(name: str, base: Distribution) -> Callable[..., None]:
     def check(*args: Any) -> None:
         *own, low, high = args
-        base.check_joint(own)
+        base.declared.check_fit(own)
         if base.kind.continuous:
-            in_order(name, low, high, low < high)
+            check_order(name, low, high, low < high)
         else:
-            in_order(name, low, high, low <= high, "at most")
+            check_order(name, low, high, low <= high, "at most")
 
     return check
 
@@ -166,7 +164,8 @@ def _refuse_no_mass(base: Distribution, some: Any, low: Any, high: Any) -> None:
     at = tuple(int(i) for i in np.argwhere(~some)[0])
     low, high = (np.broadcast_to(v, some.shape)[at] for v in (low, high))
     raise DistributionError(
-        f"{base.__name__} has no mass between low {shown(low)} and high {shown(high)}{at_index(at)}"
+        f"{base.__name__} has no mass between low {in_words(low)} and high {in_words(high)}"
+        f"{at_index(at)}"
     )
 
 
@@ -224,7 +223,7 @@ def _truncated(base: Distribution) -> Distribution:
         return _truncated_list(base)
     family = FAMILIES[base]
     name = f"truncated {base.__name__}"
-    f: Any = base.density
+    f: Any = base.declared.formula
     fit = _check_limits(name, base)
     at_limit = _still(base)
 
@@ -240,7 +239,7 @@ def _truncated(base: Distribution) -> Distribution:
 
     def outside(m: Any, x: Any, *args: Any) -> Any:
         *own, low, high = args
-        there = True if base.inside is None else base.inside(x, *own)
+        there = True if base.declared.inside is None else base.declared.inside(x, *own)
         return m.negate((x >= low) & (x <= high) & there)
 
     def given(m: Any, x: Any, own: Any, mass: Any, falls: Sequence[Any]) -> Any:
@@ -302,17 +301,19 @@ def _truncated(base: Distribution) -> Distribution:
         return base.kind.convert(family.draw(rng, low, high, own, size))
 
     return Distribution(
-        name,
-        _arguments(base),
-        base.kind,
-        draw,
-        terms,
-        density,
-        joint=check,
-        width=WIDTH,
-        single=True,
-        doc=truncated.__doc__,
-        within=f"{base.support}, from low to high",
+        Declaration(
+            name=name,
+            arguments=_arguments(base),
+            kind=base.kind,
+            draw=draw,
+            terms=terms,
+            formula=density,
+            fit=check,
+            block_width=WIDTH,
+            draws_floats=True,
+            doc=truncated.__doc__,
+            support=f"{base.support}, from low to high",
+        )
     )
 
 
@@ -328,14 +329,16 @@ def _truncated_list(base: Distribution) -> Distribution:
         return base.draw(rng, [restricted(base, table, low, high)], size or None)
 
     return Distribution(
-        name,
-        _arguments(base),
-        base.kind,
-        draw,
-        partial(truncated_terms, base),
-        joint=check,
-        doc=truncated.__doc__,
-        within=f"{base.support}, from low to high",
+        Declaration(
+            name=name,
+            arguments=_arguments(base),
+            kind=base.kind,
+            draw=draw,
+            terms=partial(truncated_terms, base),
+            fit=check,
+            doc=truncated.__doc__,
+            support=f"{base.support}, from low to high",
+        )
     )
 
 
@@ -380,7 +383,7 @@ def _censored(base: Distribution) -> Distribution:
         return _censored_list(base)
     family = FAMILIES[base]
     name = f"censored {base.__name__}"
-    f: Any = base.density
+    f: Any = base.declared.formula
     at_limit = _still(base)
 
     def below(m: Any, x: Any, *args: Any) -> tuple[Any, Sequence[Slope | None]]:
@@ -408,7 +411,9 @@ def _censored(base: Distribution) -> Distribution:
         return family.edges(*args[:-2])
 
     def supported(m: Any, x: Any, *args: Any) -> Any:
-        return np.isfinite(x) if base.inside is None else base.inside(x, *args[:-2])
+        return (
+            np.isfinite(x) if base.declared.inside is None else base.declared.inside(x, *args[:-2])
+        )
 
     density, terms = by_cases(
         [
@@ -425,17 +430,19 @@ def _censored(base: Distribution) -> Distribution:
     )
 
     return Distribution(
-        name,
-        _arguments(base),
-        base.kind,
-        _clipped(base),
-        terms,
-        density,
-        joint=_check_limits(name, base),
-        width=WIDTH,
-        single=base.single,
-        doc=censored.__doc__,
-        within=f"{base.support}; a limit is for all at and beyond it",
+        Declaration(
+            name=name,
+            arguments=_arguments(base),
+            kind=base.kind,
+            draw=_clipped(base),
+            terms=terms,
+            formula=density,
+            fit=_check_limits(name, base),
+            block_width=WIDTH,
+            draws_floats=base.declared.draws_floats,
+            doc=censored.__doc__,
+            support=f"{base.support}; a limit is for all at and beyond it",
+        )
     )
 
 
@@ -452,12 +459,14 @@ def _clipped(base: Distribution) -> Callable[..., Any]:
 def _censored_list(base: Distribution) -> Distribution:
     name = f"censored {base.__name__}"
     return Distribution(
-        name,
-        _arguments(base),
-        base.kind,
-        _clipped(base),
-        partial(censored_terms, base),
-        joint=_check_limits(name, base),
-        doc=censored.__doc__,
-        within=f"{base.support}; a limit is for all at and beyond it",
+        Declaration(
+            name=name,
+            arguments=_arguments(base),
+            kind=base.kind,
+            draw=_clipped(base),
+            terms=partial(censored_terms, base),
+            fit=_check_limits(name, base),
+            doc=censored.__doc__,
+            support=f"{base.support}; a limit is for all at and beyond it",
+        )
     )
