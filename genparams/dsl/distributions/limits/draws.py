@@ -33,7 +33,7 @@ def draw_between(
             m = scalars if size is None else arrays
             x = family.tails.draw(m, rng, low, high, args, family.edges(*args), size)
             if x is not None:
-                return x
+                return min(max(x, low), high) if size is None else np.clip(x, low, high)
         batch = np.broadcast_shapes(*map(np.shape, (low, high, *args)))
         low, high, *args = (np.ravel(np.broadcast_to(v, batch)) for v in (low, high, *args))
         row = np.arange(math.prod(batch)).reshape(batch)

@@ -118,17 +118,22 @@ class Tails:
 
         z_low, z_high = at(low, from_bottom), at(high, to_top)
         upper = z_low > self.median
-        none, rest = m.where(upper, 0.0, -math.inf), m.where(upper, -math.inf, 0.0)
-        at_low = m.choose(from_bottom, lambda: none, lambda: self._log_tail_at(m, upper, z_low))
-        at_high = m.choose(to_top, lambda: rest, lambda: self._log_tail_at(m, upper, z_high))
+        at_low = m.choose(
+            from_bottom,
+            lambda: m.where(upper, 0.0, -math.inf),
+            lambda: self._log_tail_at(m, upper, z_low),
+        )
+        at_high = m.choose(
+            to_top,
+            lambda: m.where(upper, -math.inf, 0.0),
+            lambda: self._log_tail_at(m, upper, z_high),
+        )
         if not np.all(m.abs(at_high - at_low) > CLOSEST):
             return None
         u = 1.0 - rng.random(size)  # above 0
         outer, inner = m.where(upper, at_high, at_low), m.where(upper, at_low, at_high)
         z = self._inverse(m, upper, m.logaddexp(m.log1p(-u) + outer, m.log(u) + inner))
-        x = self.back(z, *args)
-        x = m.where(x < low, low, x)
-        return m.where(x > high, high, x)
+        return self.back(z, *args)
 
     def _log_tail_at(self, m: Any, upper: Any, z: Any) -> Any:
         """The log of the upper tail at z where `upper` holds, else of the lower one."""

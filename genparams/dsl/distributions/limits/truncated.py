@@ -120,7 +120,8 @@ def _truncated_numbers(base: Distribution, name: str, **more: Any) -> Distributi
 
     def draw(rng: Any, *args: Any, size: tuple[int, ...] | None) -> Any:
         *own, low, high = args
-        return base.kind.convert(draw_between(family, rng, low, high, own, size))
+        x = draw_between(family, rng, low, high, own, size)
+        return x if base.kind.continuous else base.kind.convert(x)
 
     return limited(
         base,
