@@ -22,20 +22,25 @@ OF_ITS_OWN = {"beta_uniform", "categorical", "piecewise_uniform", "truncated_nor
 every = pytest.mark.parametrize("name", PUBLIC)
 
 
+def doc_of(name):
+    return inspect.getdoc(PUBLIC[name]) or ""
+
+
 def section(doc, title):
     """The lines below a title."""
-    return re.search(rf"^{title}:\n((?:    .*\n?)+)", doc, re.MULTILINE).group(1)
+    (lines,) = re.findall(rf"^{title}:\n((?:    .*\n?)+)", doc, re.MULTILINE)
+    return lines
 
 
 @every
 def test_a_docstring_states_the_density_as_an_equation(name):
-    assert re.search(r"^log p\(x\) = \S", inspect.getdoc(PUBLIC[name]), re.MULTILINE)
+    assert re.search(r"^log p\(x\) = \S", doc_of(name), re.MULTILINE)
 
 
 @every
 def test_a_docstring_states_the_domain_and_the_shape_of_every_argument(name):
     d = PUBLIC[name]
-    lines = section(inspect.getdoc(d), f"Args of {name}")
+    lines = section(doc_of(name), f"Args of {name}")
     for argument in inspect.signature(d).parameters:
         if argument != "labels":
             assert re.search(rf"^    {argument}(, in place of \w+)?: \S", lines, re.MULTILINE)
@@ -51,10 +56,10 @@ def test_a_docstring_states_the_domain_and_the_shape_of_every_argument(name):
 @every
 def test_a_docstring_states_the_values_the_gradients_and_the_errors(name):
     d = PUBLIC[name]
-    doc = inspect.getdoc(d)
+    doc = doc_of(name)
     assert f"\nSupport: {d.support}.\n" in doc
     assert "\nShape of a value: the shape of the batch" in doc
-    by = re.search(r"^Gradients: (?:none|by (.*))\.$", doc, re.MULTILINE).group(1) or ""
+    (by,) = re.findall(r"^Gradients: (?:none|by (.*))\.$", doc, re.MULTILINE)
     wanted = [("the value" if n == "x" else n) for n, smooth in d.has_gradients.items() if smooth]
     assert by == ", ".join(wanted)
     raises = section(doc, "Raises")
@@ -65,7 +70,7 @@ def test_a_docstring_states_the_values_the_gradients_and_the_errors(name):
 @every
 def test_the_distribution_of_scipy_that_a_docstring_names_has_the_same_density(name):
     d = PUBLIC[name]
-    found = re.search(r"^As `(scipy\.stats\..*)`\.$", inspect.getdoc(d), re.MULTILINE)
+    found = re.search(r"^As `(scipy\.stats\..*)`\.$", doc_of(name), re.MULTILINE)
     assert (found is None) == (name in OF_ITS_OWN)
     if found is None:
         return
