@@ -91,7 +91,9 @@ def test_a_distribution_has_the_signature_that_is_declared(name):
     assert size.name == "size"
     assert size.kind is size.KEYWORD_ONLY
     optional = {p.name for p in places if p.default is not p.empty}
-    assert optional == ({*d.declared.forms} | {list(d.arguments)[-1]} if d.declared.forms else set())
+    assert optional == (
+        {*d.declared.forms} | {list(d.arguments)[-1]} if d.declared.forms else set()
+    )
 
 
 @each_distribution
