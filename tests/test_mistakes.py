@@ -240,7 +240,7 @@ RUNS = {
     "a value above choices, not strict": (
         lambda: gen(lambda: normal(0.0, 1.0) @ ("a", 0)).generate((), {"a": 1.0}, strict=False),
         UnusedConstraint,
-        "lie below it",
+        "are nested under it",
     ),
     "a map below a choice, not strict": (
         lambda: line.generate((XS,), {"ys": {0: 1.0}}, strict=False),
