@@ -13,11 +13,12 @@ from typing import Any, overload
 
 from genparams.autodiff import Box, holds_box, np, operand, raw, shape_of
 from genparams.dsl.by_hand import one_for_each, recorded
+from genparams.dsl.call import Call
 from genparams.dsl.choice import SingleChoice
 from genparams.dsl.distributions.domains import ValueKind
 from genparams.dsl.distributions.pullbacks import once
 from genparams.dsl.gen import GenFunction, gen_function
-from genparams.dsl.interpreter import Call, Run, param
+from genparams.dsl.interpreter import Run, param
 from genparams.errors import ArgumentError, DistributionError, GradientShapeError
 from genparams.mistakes import explained, refuse_other_functions
 from genparams.params import ParamStore

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from genparams.autodiff import Box, holds_box, raw, refusal
+from genparams.dsl.call import Call
 from genparams.dsl.choice import SingleChoice
 from genparams.dsl.distributions.calling import arguments_in_order, forms_of, wrong_arguments
 from genparams.dsl.distributions.declaration import Declaration
@@ -19,7 +20,7 @@ from genparams.dsl.distributions.drawing import draw_value
 from genparams.dsl.distributions.impossible import entry_of, why_impossible
 from genparams.dsl.distributions.values import broadcast_value, coerce_value
 from genparams.dsl.execution import Rng, seeded
-from genparams.dsl.interpreter import Call, Run
+from genparams.dsl.interpreter import Run
 from genparams.errors import ArgumentError
 from genparams.mistakes import answering
 from genparams.types import Address, P, R, Size, global_name
@@ -106,25 +107,18 @@ class AbstractDistribution(SingleChoice[P, R]):
         name = self.__name__
         return [as_operand(name, n, a) for n, a in zip(self.arguments, args, strict=True)]
 
-    def log_prob_called(self, x: Any, call: Call[Any]) -> Any:
-        """The work of `Call.log_prob`."""
-        operands = self.operands(call.args)
-        return self.log_prob_of(self.broadcast(x, operands, call.options), operands)
+    def draw_alone(self, call: Call[Any], operands: list[Any], size: Size, rng: Rng) -> Any:
+        """Draw a value of a call outside a model; one of `size` and the size of the call is None.
 
-    def log_probs_called(self, x: Any, call: Call[Any]) -> Any:
-        """The work of `Call.log_probs`."""
-        operands = self.operands(call.args)
-        return self.log_probs_of(self.broadcast(x, operands, call.options), operands)
-
-    def sample_called(self, call: Call[Any], size: Size, rng: Rng) -> Any:
-        """The work of `Call.sample`."""
+        Raises:
+            ArgumentError: there are two sizes.
+            TracedValueError: an argument is being differentiated.
+        """
         if size is not None and call.options is not None:
             raise ArgumentError(f"{call!r} has size {call.options!r} already; give one of the two")
-        size = call.options if size is None else size
-        operands = self.operands(call.args)
         if any(map(holds_box, operands)):
             raise refusal(f"{self.__name__}(...).sample()", 'call @ "name"')
-        return self.draw(seeded(rng), operands, size)
+        return self.draw(seeded(rng), operands, call.options if size is None else size)
 
     def __reduce__(self) -> Any:
         """Pickled by what it was made of, or by its name in the module of its functions."""
