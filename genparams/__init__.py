@@ -11,6 +11,7 @@ from genparams.constraints import (
     simplex,
     unit_interval,
 )
+from genparams.dsl.call import Call
 from genparams.dsl.check import GradientCheck, check_gradients
 from genparams.dsl.combinators import map_, mask, recurse, switch, unfold
 from genparams.dsl.custom import custom_gradient, custom_random
@@ -53,9 +54,10 @@ from genparams.dsl.distributions.mixture import mixture
 from genparams.dsl.distributions.multivariate import dirichlet, multinomial, mvnormal
 from genparams.dsl.distributions.own import distribution, from_scipy
 from genparams.dsl.distributions.transformed import affine, transformed
-from genparams.dsl.gen import GenerativeFunction, GenFunction, gen
+from genparams.dsl.function import GenerativeFunction
+from genparams.dsl.gen import GenFunction, gen
 from genparams.dsl.gradients import accumulate_param_gradients
-from genparams.dsl.interpreter import Call, param
+from genparams.dsl.interpreter import param
 from genparams.dsl.parameters import (
     get_param,
     get_param_grad,

@@ -19,6 +19,7 @@ FLOORS = {
     "numeric": 0,
     "memory": 0,
     "text": 0,
+    "structure": 0,
     "autodiff": 0,
     "trace": 1,
     "params": 1,
@@ -32,7 +33,7 @@ FLOORS = {
     "reporting": 5,
     "datasets": 5,
 }
-FOUNDATIONS = {"errors", "types", "numeric", "text", "vocabulary"}
+FOUNDATIONS = {"errors", "types", "numeric", "text", "structure", "vocabulary"}
 """What anyone may import, on the lowest floor too."""
 
 FILES = sorted(path for path in ROOT.rglob("*.py"))

@@ -528,7 +528,7 @@ EDITS = {
     "an update that constrains a call": (
         an_edit(lambda t: t.update({"part": 1.0})),
         UnusedConstraint,
-        "'part' is a call; give values for the choices below it",
+        "'part' is a call; give values for the choices nested under it",
     ),
     "an update that changes the function at an address": (
         an_edit(lambda t: t.update({}, (False,))),
@@ -578,7 +578,7 @@ EDITS = {
     "a merge of a value below another": (
         an_edit(lambda t: t.choices.merge({("x", "y"): 1.0})),
         AddressConflict,
-        r"\('x', 'y'\) lies below the one for 'x'",
+        r"\('x', 'y'\) is nested under the value for 'x'",
     ),
 }
 
@@ -733,7 +733,7 @@ ROWS = {
     a_constraint_on_the_address_of_a_call: (UnusedConstraint, "'part' is a call; give values"),
     a_missing_address_in_assess: (MissingChoice, "line needs a value for 'ys'"),
     an_extra_address_in_assess: (UnusedConstraint, "line never visited 'zs'.*'ys'"),
-    constraints_that_overlap: (AddressConflict, r"\('ys', 0\) lies below the one for 'ys'"),
+    constraints_that_overlap: (AddressConflict, r"\('ys', 0\) is nested under the value for 'ys'"),
     a_trace_asked_for_an_unknown_address: (UnknownAddress, "no choice at 'yss'.*'ys'"),
     a_constraint_of_the_wrong_shape: (ShapeError, r"at 'ys':.*shape \(3,\) here, got \(2,\)"),
     one_number_for_an_array: (ShapeError, r"at 'ys':.*shape \(3,\) here, got \(\)"),
@@ -791,12 +791,12 @@ NAMED_ROWS = {
     "a choice below another": (
         lambda watch: visits(watch, "x", ("x", 1)),
         AddressConflict,
-        r"f visited \('x', 1\), below the choice at 'x'",
+        r"f visited \('x', 1\), nested under the choice at 'x'",
     ),
     "a choice above another": (
         lambda watch: visits(watch, ("x", 1), "x"),
         AddressConflict,
-        "f visited 'x' twice; other choices lie below it",
+        "f visited 'x' twice; other choices are nested under it",
     ),
     "an unhashable address": (
         lambda watch: visits(watch, ["x"]),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from genparams.dsl.replay import replay
 from genparams.errors import ArgumentError, WrongGradient
 from genparams.mistakes import closed, explained
 from genparams.params import Parameter
+from genparams.structure import indexed, leaves, map_leaves, pairs, paths, replace
 from genparams.text import brief
 from genparams.trace.trace import Trace
 from genparams.types import Address, show
@@ -23,7 +25,7 @@ class GradientCheck:
     """The entry of a gradient that differs most from a central difference."""
 
     worst: str
-    """What it is the gradient by, as in "line.slope" or "argument mu[2]"."""
+    """The input of this entry, such as "line.slope" or "argument mu[2]"."""
     given: float
     difference: float
     error: float
@@ -42,9 +44,9 @@ def check_gradients(
 ) -> GradientCheck:
     """Compare the gradients of a generative function with central differences at one trace.
 
-    By every parameter that the run reads, in unconstrained coordinates; by every argument that
-    `arg_grads` names; and by every continuous choice whose entries can move alone. What is
-    differentiated is the log probability plus a random linear function of the return value.
+    The gradients are of the log probability plus a random linear function of the return value: by
+    every parameter that the run reads, in unconstrained coordinates; by every argument that
+    `arg_grads` names; and by every continuous choice whose entries can move alone.
 
     Args:
         tolerance: The largest error allowed, relative to entries above 1.
@@ -67,8 +69,8 @@ def check_gradients(
     compared = list(_compared(trace, weights))
     if not compared:
         return GradientCheck("nothing to differentiate by", 0.0, 0.0, 0.0, 0)
-    label, given, difference = max(compared, key=lambda entry: _error(*entry[1:]))
-    check = GradientCheck(label, given, difference, _error(given, difference), len(compared))
+    worst, given, difference = max(compared, key=lambda entry: _error(*entry[1:]))
+    check = GradientCheck(worst, given, difference, _error(given, difference), len(compared))
     if not check.error <= tolerance:
         raise WrongGradient(
             f"the gradient of {f.__name__} by {check.worst} is {check.given:.9g}, by differences "
@@ -85,34 +87,46 @@ def _error(given: float, difference: float) -> float:
 def _compared(trace: Trace, weights: Any) -> Iterator[tuple[str, float, float]]:
     """For each entry: its name, the gradient by it, and the central difference."""
     done = differentiate(trace, weights)
-    for parameter, g in done.grads.items():
-        name = f"{parameter.store.owner or 'theta'}.{parameter.name}"
-        at = np.asarray(parameter.coordinates, dtype=float)
-        yield from _entries(
-            name, g, at, lambda v, p=parameter: _value(trace, weights, theta={p: v})
-        )
+    value = partial(_value, trace, weights)
+    for p, g in done.grads.items():
+        name = f"{p.store.owner or 'theta'}.{p.name}"
+        yield from _entries(name, p.coordinates, g, lambda v, p=p: value(theta={p: v}))
     names = trace.gen_fn.argument_names
     for i in trace.gen_fn.grad_places:
-        for place, part, g, put in _parts(trace.args[i], done.arg_grads[i]):
-            at = np.asarray(part, dtype=float)
-            of = lambda v, i=i, put=put: _value(trace, weights, args={i: put(v)})  # noqa: E731
-            yield from _entries(f"argument {names[i]}{place}", g, at, of)
-    for address in _free(trace):
-        found = choice_gradients(trace, address, weights)[2][address]
-        for place, part, g, put in _parts(trace.choices[address], found):
-            at = np.asarray(part, dtype=float)
-            of = lambda v, a=address, put=put: _value(trace, weights, choices={a: put(v)})  # noqa: E731
-            yield from _entries(f"choice {show(address)}{place}", g, at, of)
+        name, g = f"argument {names[i]}", done.arg_grads[i]
+        yield from _entries(name, trace.args[i], g, lambda v, i=i: value(args={i: v}))
+    for a in _free(trace):
+        name, g = f"choice {show(a)}", choice_gradients(trace, a, weights)[2][a]
+        yield from _entries(name, trace.choices[a], g, lambda v, a=a: value(choices={a: v}))
+
+
+def _entries(
+    name: str, tree: Any, grad: Any, value: Callable[[Any], float]
+) -> Iterator[tuple[str, float, float]]:
+    """The comparisons for each number in an input, whose other values `value` evaluates."""
+    for (path, leaf), g in zip(paths(tree), leaves(grad), strict=True):
+        if leaf is None:
+            continue
+        at, g = np.asarray(leaf, dtype=float), np.asarray(g, dtype=float)
+        for place in np.ndindex(at.shape):
+            step = 6e-6 * max(1.0, abs(at[place]))
+            ahead, behind = at.copy(), at.copy()
+            ahead[place] += step
+            behind[place] -= step
+            change = value(replace(tree, path, ahead[()])) - value(replace(tree, path, behind[()]))
+            entry = f"[{', '.join(map(str, place))}]" if place else ""
+            difference = change / (ahead[place] - behind[place])
+            yield name + indexed(path) + entry, float(g[place]), float(difference)
 
 
 def _free(trace: Trace) -> list[Address]:
-    """The choices that differences can move, entry by entry: of a point of a simplex, say, not."""
+    """The continuous choices whose entries can move alone; the entries of a simplex cannot."""
     found: list[Address] = []
 
     def choose(address: Address, distribution: Any, x: Any, size: Any) -> Any:
         value = trace.choices[address]
         kind = distribution.kind
-        if kind.continuous and kind.free and _are_floats(value):
+        if kind.continuous and kind.free and all(map(_is_float, leaves(value))):
             found.append(address)
         return value
 
@@ -120,51 +134,10 @@ def _free(trace: Trace) -> list[Address]:
     return found
 
 
-def _are_floats(value: Any) -> bool:
-    if type(value) is tuple:
-        return all(map(_are_floats, value))
-    return np.asarray(value).dtype.kind == "f"
-
-
-def _parts(tree: Any, g: Any) -> Iterator[tuple[str, Any, Any, Callable[[Any], Any]]]:
-    """For each number or array in an argument: its place, itself, the gradient by it, and what
-    gives the argument with another one there.
-    """
-    if isinstance(tree, (dict, list, tuple)):
-        for k in tree if isinstance(tree, dict) else range(len(tree)):
-            for place, part, by_part, put in _parts(tree[k], g[k]):
-                yield f"[{k!r}]{place}", part, by_part, lambda v, k=k, p=put: _with(tree, k, p(v))
-    elif tree is not None:
-        yield "", tree, g, lambda v: v[()]
-
-
-def _with(tree: Any, k: Any, part: Any) -> Any:
-    """A dictionary, list or tuple with another entry at one place."""
-    if isinstance(tree, dict):
-        return {**tree, k: part}
-    parts = [*tree[:k], part, *tree[k + 1 :]]
-    return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
-
-
-def _entries(name: str, g: Any, at: np.ndarray, value: Any) -> Iterator[tuple[str, float, float]]:
-    g = np.asarray(g, dtype=float)
-    for place in np.ndindex(at.shape):
-        step = 6e-6 * max(1.0, abs(at[place]))
-        ahead, behind = at.copy(), at.copy()
-        ahead[place] += step
-        behind[place] -= step
-        difference = (value(ahead) - value(behind)) / (ahead[place] - behind[place])
-        yield (
-            name + (f"[{', '.join(map(str, place))}]" if place else ""),
-            float(g[place]),
-            float(difference),
-        )
-
-
 def _value(
     trace: Trace,
     weights: Any,
-    theta: Mapping[Parameter, np.ndarray] = {},
+    theta: Mapping[Parameter, Any] = {},
     args: Mapping[int, Any] = {},
     choices: Mapping[Address, Any] = {},
 ) -> float:
@@ -172,7 +145,7 @@ def _value(
 
     def read(parameter: Parameter) -> Any:
         if parameter in theta:
-            return parameter.constraint.natural(theta[parameter][()])
+            return parameter.constraint.natural(theta[parameter])
         return natural(parameter)
 
     def choose(address: Any, distribution: Any, x: Any, size: Any) -> Any:
@@ -180,26 +153,19 @@ def _value(
 
     given = [args.get(i, a) for i, a in enumerate(trace.args)]
     run, retval = replay(trace, read, tuple(given), choose)
-    return log_prob_of_run(run) + _weighted(retval, weights)
+    weighted = pairs(retval, weights, "the return value", "weights")
+    return log_prob_of_run(run) + float(sum(np.sum(np.asarray(r) * w) for _, r, w in weighted))
 
 
 def _weights(retval: Any, generator: np.random.Generator) -> Any:
-    """Random weights for the numbers in a return value, None for what is no number."""
-    if isinstance(retval, dict):
-        return {k: _weights(v, generator) for k, v in retval.items()}
-    if isinstance(retval, (tuple, list)):
-        return [_weights(v, generator) for v in retval]
-    number = isinstance(retval, float) or (
-        isinstance(retval, np.ndarray) and retval.dtype.kind == "f"
-    )
-    return generator.standard_normal(np.shape(retval)) if number else None
+    """Random weights for the numbers in a return value; None for other leaves."""
+
+    def weight(leaf: Any) -> Any:
+        is_number = isinstance(leaf, (float, np.ndarray)) and _is_float(leaf)
+        return generator.standard_normal(np.shape(leaf)) if is_number else None
+
+    return map_leaves(weight, retval)
 
 
-def _weighted(retval: Any, weights: Any) -> float:
-    if weights is None:
-        return 0.0
-    if isinstance(weights, dict):
-        return sum(_weighted(retval[k], w) for k, w in weights.items())
-    if isinstance(weights, list):
-        return sum(_weighted(r, w) for r, w in zip(retval, weights, strict=True))
-    return float(np.sum(np.asarray(retval) * weights))
+def _is_float(leaf: Any) -> bool:
+    return np.asarray(leaf).dtype.kind == "f"

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from genparams.dsl.gen import GenerativeFunction
+from genparams.dsl.function import GenerativeFunction
 from genparams.types import P, R
 
 

@@ -14,7 +14,8 @@ from typing import Any, Concatenate
 
 import numpy as np
 
-from genparams.dsl.gen import GenerativeFunction, GenFunction
+from genparams.dsl.function import GenerativeFunction
+from genparams.dsl.gen import GenFunction, tuple_of_names
 from genparams.errors import ArgumentError, ShapeError, nearest
 from genparams.mistakes import explained
 from genparams.text import brief
@@ -79,15 +80,12 @@ def map_(
         ShapeError: the mapped arguments have different lengths, or there are none.
     """
     _refuse_other_than(GenerativeFunction, "map_", kernel)
-    if isinstance(shared, str) or not isinstance(shared, Iterable):
-        given = brief(shared)
-        raise ArgumentError(f"shared is a tuple of names, got {given}; write ({given},)")
+    whole = tuple_of_names("shared", shared)
     names = kernel.argument_names
     if isinstance(kernel, GenFunction):
         signature = kernel.signature
     else:
         signature = _signature(names) if arg_grads else None
-    whole = tuple(shared)
     for name in whole:
         if name not in names:
             raise ArgumentError(

@@ -35,7 +35,8 @@ from genparams.errors import (
 )
 from genparams.params import Parameter
 from genparams.text import brief
-from genparams.trace.trace import Trace, count_gradient, fingerprint
+from genparams.trace.fingerprint import fingerprint
+from genparams.trace.trace import Trace, count_gradient
 from genparams.types import Address, show
 
 T = TypeVar("T")

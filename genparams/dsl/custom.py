@@ -11,13 +11,15 @@ import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, overload
 
-from genparams.autodiff import Box, holds_box, np, operand, raw, shape_of, strip
+from genparams.autodiff import Box, holds_box, np, operand, raw, shape_of
+from genparams.dsl.by_hand import one_for_each, recorded
+from genparams.dsl.call import Call
 from genparams.dsl.choice import SingleChoice
 from genparams.dsl.distributions.domains import ValueKind
 from genparams.dsl.distributions.pullbacks import once
 from genparams.dsl.gen import GenFunction, gen_function
-from genparams.dsl.interpreter import Call, Run, param
-from genparams.errors import ArgumentError, DistributionError, GradientShapeError, TracedValueError
+from genparams.dsl.interpreter import Run, param
+from genparams.errors import ArgumentError, DistributionError, GradientShapeError
 from genparams.mistakes import explained, refuse_other_functions
 from genparams.params import ParamStore
 from genparams.registry import register
@@ -140,59 +142,44 @@ def _is_traced(value: Any) -> bool:
     return holds_box(value)
 
 
-def _refuse_others(name: str, result: Any, tape: Any) -> None:
-    """Refuse a result that depends on traced values which are not among the inputs."""
-    if type(result) is Box and result.tape is tape:
-        raise TracedValueError(
-            f"{name} uses a value that is being differentiated and is none of its inputs, so that "
-            "its gradients have no place for it; give it as an argument"
-        )
-
-
 def _with_gradient(
     apply: Callable[..., Any], gradient: Callable[..., Any], inputs: Sequence[Any], name: str
 ) -> Any:
     """`apply(*inputs)`, recorded with the user's pullback."""
-    tape, values = strip(inputs)
-    if tape is None:
-        _refuse_structures(name, inputs)
+
+    def applied(*values: Any) -> Any:
+        _refuse_structures(name, values)
         result = apply(*values)
         if isinstance(result, (list, tuple, dict)):
             raise ArgumentError(
                 f"{name} gives one number or array, got a {type(result).__name__}; write "
                 "np.stack([...]), or a function for each"
             )
-        return result
-    result = operand(_with_gradient(apply, gradient, values, name))
-    _refuse_others(name, result, tape)
-    gradients = once(lambda g: _checked(gradient(tuple(values), result, g), values, name))
+        return operand(result) if traced else result
 
-    def pull(place: int) -> Callable[[Any], Any]:
-        def back(g: Any) -> Any:
-            found = gradients(g)[place]
-            return np.zeros(shape_of(values[place])) if found is None else found
+    def pullbacks(values: Sequence[Any], result: Any, places: list[int]) -> list[Any]:
+        found = once(lambda g: _checked(gradient(tuple(values), result, g), values, name))
 
-        return back
+        def pull(g: Any, i: int) -> Any:
+            by_input = found(g)[i]
+            return np.zeros(shape_of(values[i])) if by_input is None else by_input
 
-    places = [i for i, v in enumerate(inputs) if type(v) is Box and v.tape is tape]
-    return tape.record(result, [(inputs[i], pull(i)) for i in places])
+        return [lambda g, i=i: pull(g, i) for i in range(len(values))]
+
+    traced = any(type(v) is Box for v in inputs)
+    return recorded(name, applied, pullbacks, inputs)
 
 
 def _checked(given: Any, values: Sequence[Any], name: str) -> list[Any]:
     """A user's gradients, one for each value, of the same shapes."""
-    if not isinstance(given, (tuple, list)) or len(given) != len(values):
-        count = len(given) if isinstance(given, (tuple, list)) else given
-        raise GradientShapeError(
-            f"the gradient of {name} must be a tuple of {len(values)}, one for each input, "
-            f"got {brief(count)}"
-        )
+    what = f"the gradient of {name}"
     checked = []
-    for i, (g, value) in enumerate(zip(given, values, strict=True)):
+    each = one_for_each(given, len(values), what, "each input", GradientShapeError)
+    for i, (g, value) in enumerate(zip(each, values, strict=True)):
         g = None if g is None else operand(g)
         if g is not None and shape_of(g) != shape_of(value):
             raise GradientShapeError(
-                f"the gradient of {name} by its input {i} must have shape {shape_of(value)}, "
-                f"got {shape_of(g)}"
+                f"{what} by its input {i} must have shape {shape_of(value)}, got {shape_of(g)}"
             )
         checked.append(g)
     return checked
@@ -264,31 +251,11 @@ class CustomRandom(SingleChoice[..., Any]):
 
     def log_prob_of(self, x: Any, args: Sequence[Any]) -> Any:
         """The user's log probability, as one node with the user's gradients."""
-        inputs = (x, *args)
-        tape, values = strip(inputs)
-        if tape is None:
-            _refuse_structures(self.__name__, inputs)
-            return self._number(self._log_prob(*values))
-        log_prob = self.log_prob_of(values[0], values[1:])
-        _refuse_others(self.__name__, log_prob, tape)
-        grads = _checked(self._gradients(*values), values, self.__name__)
-        if type(x) is Box and x.tape is tape and grads[0] is None:
-            raise DistributionError(
-                f"{self.__name__} has no derivative by its value; its gradients give None for it"
-            )
-        edges = [
-            (v, g)
-            for v, g in zip(inputs, grads, strict=True)
-            if g is not None and type(v) is Box and v.tape is tape
-        ]
-        return tape.record(log_prob, edges)
+        return recorded(self.__name__, self._number, self._checked_gradients, (x, *args))
 
-    def why_impossible(self, x: Any, args: Sequence[Any]) -> str:
-        """What the user's log probability says of a value."""
-        return f"log_prob of {self.__name__} is {self.log_prob_of(x, args)} for {brief(x)}"
-
-    def _number(self, log_prob: Any) -> float:
-        log_prob = operand(log_prob)
+    def _number(self, *values: Any) -> float:
+        _refuse_structures(self.__name__, values)
+        log_prob = operand(self._log_prob(*values))
         if shape_of(log_prob):
             raise GradientShapeError(
                 f"the log probability of {self.__name__} must be one number, got shape "
@@ -299,6 +266,20 @@ class CustomRandom(SingleChoice[..., Any]):
                 f"the log probability of {self.__name__} is NaN; return -np.inf where there is none"
             )
         return log_prob
+
+    def _checked_gradients(
+        self, values: Sequence[Any], log_prob: Any, places: list[int]
+    ) -> list[Any]:
+        found = _checked(self._gradients(*values), values, self.__name__)
+        if 0 in places and found[0] is None:
+            raise DistributionError(
+                f"{self.__name__} has no derivative by its value; its gradients give None for it"
+            )
+        return found
+
+    def why_impossible(self, x: Any, args: Sequence[Any]) -> str:
+        """What the user's log probability says of a value."""
+        return f"log_prob of {self.__name__} is {self.log_prob_of(x, args)} for {brief(x)}"
 
     def __repr__(self) -> str:
         return f"<random function {self.__name__}({', '.join(self.argument_names)})>"

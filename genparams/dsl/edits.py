@@ -1,16 +1,16 @@
-"""Trace edits: other traces near a trace, and what they weigh.
+"""Edits: other traces made from a trace, and their weights.
 
-Each runs the function again, at the present parameters, and takes the choices from the trace and
-from what the edit brings.
+Each edit runs the function again at the present parameters, on some choices of the trace. `Trace`
+documents what each returns.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from genparams.dsl.execution import Rng, all_visited, choice_values, drawing, execute
-from genparams.dsl.interpreter import Choose, Operands, Run
+from genparams.dsl.execution import Rng, answers, drawn, execute, visits
+from genparams.dsl.interpreter import Choose, Run
 from genparams.dsl.replay import held, refuse_foreign
 from genparams.errors import (
     AddressConflict,
@@ -19,103 +19,98 @@ from genparams.errors import (
     UninitializedParameter,
 )
 from genparams.params import Parameter, lock, real
-from genparams.trace.choices import ChoiceMap, same
+from genparams.trace.choices import ChoiceMap, choice_values, same, unchecked
 from genparams.trace.results import Regenerated, Updated
 from genparams.trace.selection import selection_of
-from genparams.trace.trace import Trace, origin_of, settle
-from genparams.types import Address, show
+from genparams.trace.trace import Args, Choices, Trace, origin_of, settle
+from genparams.types import Constraint, show
 
 
 def update(
-    trace: Trace, constraints: Mapping[Any, Any] | None, args: tuple[Any, ...] | None, rng: Rng
+    trace: Trace, constraints: Choices | None, args: Args | None, rng: Rng
 ) -> tuple[Trace, float, ChoiceMap]:
-    """The work of `Trace.update`."""
-    generator = drawing(rng)
+    """Run with the constraints; else with the choices of the trace; else draw."""
+    draw = drawn(rng)
     given, old = choice_values(constraints), trace.choices._values
-    fresh: set[Address] = set()
-
-    def choose(address: Address, d: Any, x: Operands, size: Any) -> Any:
-        if address in given:
-            return d.coerce(given[address], x, size)
-        if address in old:
-            return d.coerce(old[address], x, size)
-        fresh.add(address)
-        return d.draw(generator(), x, size)
-
-    new = _continued(trace, args, choose, all_visited(given))
-    kept = sum(lp for address, lp in new.log_probs.items() if address not in fresh)
+    known = {**old, **given}
+    new = _continued(trace, args, answers(known, draw), visits(given))
+    kept = sum(lp for address, lp in new.log_probs.items() if address in known)
     gone = {a: v for a, v in old.items() if a in given or a not in new.choices._values}
     weight = float(kept - trace.log_prob)
-    return Updated((new, weight, ChoiceMap.trusted(gone)))  # type: ignore[return-value]
+    return Updated((new, weight, unchecked(gone)))  # type: ignore[return-value]
 
 
-def regenerate(
-    trace: Trace, selection: Any, args: tuple[Any, ...] | None, rng: Rng
-) -> tuple[Trace, float]:
-    """The work of `Trace.regenerate`."""
-    generator = drawing(rng)
+def regenerate(trace: Trace, selection: Any, args: Args | None, rng: Rng) -> tuple[Trace, float]:
+    """Run with the choices of the trace that are not selected; else draw."""
+    draw = drawn(rng)
     selection = selection_of(selection, trace.choices._values)
     kept = {a: v for a, v in trace.choices.items() if a not in selection}
-
-    def choose(address: Address, d: Any, x: Operands, size: Any) -> Any:
-        return d.coerce(kept[address], x, size) if address in kept else d.draw(generator(), x, size)
-
-    new = _continued(trace, args, choose, lambda run: None)
+    new = _continued(trace, args, answers(kept, draw), lambda run: None)
     both = [address for address in kept if address in new.log_probs]
     weight = float(sum(new.log_probs[a] - trace.log_probs[a] for a in both))
     return Regenerated((new, weight))  # type: ignore[return-value]
 
 
-def project(trace: Trace, selection: Any) -> float:
-    """The work of `Trace.project`."""
-    selection = selection_of(selection, trace.choices._values)
-    return float(sum(lp for address, lp in trace.log_probs.items() if address in selection))
-
-
 def rescored(trace: Trace) -> Trace:
-    """The work of `Trace.rescored`."""
-    return execute(trace.gen_fn, trace.args, held(trace), all_visited(trace.choices._values))
+    """Run with every choice of the trace."""
+    return execute(trace.gen_fn, trace.args, held(trace), visits(trace.choices._values))
 
 
 def restore_parameters(trace: Trace) -> None:
-    """The work of `Trace.restore_parameters`."""
+    """Check every parameter, then set or initialise those that differ."""
     origin = origin_of(trace)
+    constraints = origin.constraints if origin else {}
     with lock:
-        there = {(f, name): f.params[name] for f, name in trace.parameters if name in f.params}
-        constraints = {key: parameter.constraint for key, parameter in there.items()}
-        for key, wanted in (origin.constraints if origin else {}).items():
-            if constraints.setdefault(key, wanted) != wanted:
-                raise ConstraintError(
-                    f"parameter {key[1]!r} of {key[0].__name__} is {constraints[key]!r} here and "
-                    f"was {wanted!r} in the run of the trace"
-                )
-        values = {key: v for key, v in trace.parameters.items() if not _has(there.get(key), v)}
-        fresh = {
-            key: Parameter(key[1], value, constraints.get(key, real), key[0].params)
-            for key, value in values.items()
-        }
-        for key, parameter in fresh.items():
-            if key in there and parameter.shape != there[key].shape:
-                raise ShapeError(
-                    f"parameter {key[1]!r} of {key[0].__name__} has shape "
-                    f"{np.shape(there[key].value)} here and {np.shape(values[key])} in the trace"
-                )
-        for key, value in values.items():
-            if key in there:
-                there[key].set(value)
+        changed = [
+            new
+            for (function, name), value in trace.parameters.items()
+            if (new := _restored(function, name, value, constraints.get((function, name))))
+        ]
+        for new in changed:
+            if new.name in new.store:
+                new.store[new.name].set(new.value)
             else:
-                key[0].params.init(key[1], value, constraints.get(key, real))
+                new.store.init(new.name, new.value, new.constraint)
     settle(trace)
 
 
-def _has(parameter: Parameter | None, value: Any) -> bool:
-    return parameter is not None and same(parameter.value, value)
+def _restored(
+    function: Any, name: str, value: Any, constraint: Constraint | None
+) -> Parameter | None:
+    """A parameter with the value that it had in a run; None if it has this value already.
+
+    Args:
+        constraint: The constraint in the run, if it is known.
+
+    Raises:
+        ShapeError, ConstraintError: the parameter has another shape or constraint here.
+    """
+    store = function.params
+    if name not in store:
+        return Parameter(name, value, constraint or real, store)
+    here = store[name]
+    if constraint is not None and here.constraint != constraint:
+        raise ConstraintError(
+            f"parameter {name!r} of {function.__name__} is {here.constraint!r} here and was "
+            f"{constraint!r} in the run of the trace"
+        )
+    if same(here.value, value):
+        return None
+    new = Parameter(name, value, here.constraint, store)
+    if new.shape != here.shape:
+        raise ShapeError(
+            f"parameter {name!r} of {function.__name__} has shape {np.shape(here.value)} here and "
+            f"{np.shape(value)} in the trace"
+        )
+    return new
 
 
 def _continued(
-    trace: Trace, args: tuple[Any, ...] | None, choose: Choose, check: Callable[[Run], None]
+    trace: Trace, args: Args | None, choose: Choose, check: Callable[[Run], None]
 ) -> Trace:
-    """The trace of a run that continues another one, with its calls and its parameters."""
+    """The trace of a run of the same calls, at the parameters that the trace's run had if another
+    process made the trace.
+    """
 
     def both(run: Run) -> None:
         refuse_foreign(trace, ended=True)
@@ -131,7 +126,7 @@ def _continued(
 
 
 def _same_calls(trace: Trace, run: Run) -> None:
-    """Refuse another function at the address of a call: its choices continue nothing."""
+    """Refuse another function at the address of a call."""
     for address, (function, _) in run.calls.items():
         if address in trace.calls and not _same(trace.calls[address][0], function):
             raise AddressConflict(
@@ -141,7 +136,7 @@ def _same_calls(trace: Trace, run: Run) -> None:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two functions are one: a model may define or clone a function anew in each run."""
+    """Whether two functions are equal: a model may define or clone a function in each run."""
     return one is other or (
         one.__name__ == other.__name__
         and getattr(one.body, "__code__", one.body) is getattr(other.body, "__code__", other.body)

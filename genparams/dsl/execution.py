@@ -1,4 +1,4 @@
-"""Executions that leave a trace."""
+"""Runs that leave a trace, and the answers that they are given."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -6,12 +6,15 @@ from typing import Any
 import numpy as np
 
 from genparams.autodiff import Box, holds_box
-from genparams.dsl.interpreter import Choose, Read, Run
+from genparams.dsl.explanations import unvisited
+from genparams.dsl.interpreter import Choose, Operands, Read, Run
 from genparams.errors import ArgumentError, InvalidValue, TracedValueError
 from genparams.params import Parameter
+from genparams.structure import leaves
 from genparams.text import brief
-from genparams.trace.choices import ChoiceMap
-from genparams.trace.trace import Trace, fingerprint
+from genparams.trace.choices import unchecked
+from genparams.trace.fingerprint import fingerprint
+from genparams.trace.trace import Trace
 from genparams.types import Address
 
 Rng = np.random.Generator | int | None
@@ -32,27 +35,55 @@ def seeded(rng: Rng) -> np.random.Generator:
         ) from None
 
 
-def drawing(rng: Rng) -> Callable[[], np.random.Generator]:
-    """The generator of a run, which is seeded when a choice is drawn and not before if `rng` is
-    None: seeding takes longer than a small run.
+def drawn(rng: Rng) -> Choose:
+    """The answer to what a choice is that draws it.
+
+    For None a generator is made at the first draw: to make one takes longer than a small run.
     """
-    made = [] if rng is None else [seeded(rng)]
+    generator = None if rng is None else seeded(rng)
 
-    def generator() -> np.random.Generator:
-        if not made:
-            made.append(np.random.default_rng())
-        return made[0]
+    def choose(address: Address, distribution: Any, operands: Operands, size: Any) -> Any:
+        nonlocal generator
+        if generator is None:
+            generator = np.random.default_rng()
+        return distribution.draw(generator, operands, size)
 
-    return generator
+    return choose
+
+
+def answers(given: Mapping[Address, Any], otherwise: Choose) -> Choose:
+    """The answer to what a choice is: its given value, else what `otherwise` answers."""
+
+    def choose(address: Address, distribution: Any, operands: Operands, size: Any) -> Any:
+        if address in given:
+            return distribution.coerce(given[address], operands, size)
+        return otherwise(address, distribution, operands, size)
+
+    return choose
+
+
+def visits(given: Iterable[Address], strict: bool = True) -> Callable[[Run], None]:
+    """A check that a run visited the given addresses.
+
+    Args:
+        strict: Whether each must be visited; else only that a choice can be at each.
+    """
+
+    def check(run: Run) -> None:
+        for address in given:
+            if address not in run.values and (strict or run.leaves_no_room(address)):
+                raise unvisited(run, address)
+
+    return check
 
 
 def natural(parameter: Parameter) -> Any:
-    """The answer to what a parameter is, outside of differentiation."""
+    """The answer to what a parameter is: its value."""
     return parameter.value
 
 
 def recorder() -> tuple[Read, dict[Parameter, Any]]:
-    """The answer to what a parameter is, the same one throughout a run; and the answers given."""
+    """The answer to what a parameter is, equal throughout a run; and the record of the answers."""
     values: dict[Parameter, Any] = {}
 
     def read(parameter: Parameter) -> Any:
@@ -64,18 +95,14 @@ def recorder() -> tuple[Read, dict[Parameter, Any]]:
     return read, values
 
 
-_NUMBERS = {float, int, bool, str, type(None), np.float64, np.int64}
-_PLAIN = {float, int, bool, str, np.ndarray, type(None), np.float64, np.int64}
-
-
 def refuse_masked(names: Sequence[str], args: Iterable[Any]) -> None:
-    """Refuse masked arrays among arguments, whose hidden entries a model would read.
+    """Refuse masked arrays among arguments: a model would read the hidden entries.
 
     Raises:
         InvalidValue: naming the argument.
     """
     for i, a in enumerate(args):
-        if type(a) not in _PLAIN and _is_masked(a):
+        if any(isinstance(leaf, np.ma.MaskedArray) for leaf in leaves(a)):
             name = names[min(i, len(names) - 1)]
             raise InvalidValue(
                 f"argument {name} is a masked array, whose hidden entries would be read; write "
@@ -83,27 +110,13 @@ def refuse_masked(names: Sequence[str], args: Iterable[Any]) -> None:
             )
 
 
-def _is_masked(value: Any) -> bool:
-    """Whether a value is a masked array or holds one."""
-    if type(value) in _PLAIN:
-        return False
-    if isinstance(value, Mapping):
-        return any(map(_is_masked, value.values()))
-    if isinstance(value, (list, tuple)):
-        return any(map(_is_masked, value))
-    return isinstance(value, np.ma.MaskedArray)
-
-
-def _is_traced(value: Any) -> bool:
-    """Whether a return value is traced, or holds a traced value."""
-    kind = type(value)
-    if kind in _NUMBERS:
-        return False
-    if isinstance(value, Mapping):
-        return any(map(_is_traced, value.values()))
-    if isinstance(value, (list, tuple)):
-        return any(map(_is_traced, value))
-    return kind is Box or (kind is np.ndarray and value.dtype == object and holds_box(value))
+def _is_traced(values: Iterable[Any]) -> bool:
+    """Whether a value is being differentiated, or is an array that holds such a value."""
+    kinds = {*map(type, values)}
+    if np.ndarray in kinds:
+        arrays = (v for v in values if type(v) is np.ndarray and v.dtype == object)
+        return Box in kinds or any(map(holds_box, arrays))
+    return Box in kinds
 
 
 def execute(
@@ -116,7 +129,7 @@ def execute(
 
     Args:
         choose: The answer to what a choice is.
-        check: Looks at the run when it has ended; if it raises, the run has failed.
+        check: Called with the run when it has ended; if it raises, the run has failed.
     """
     if not isinstance(args, tuple):
         raise ArgumentError(_not_a_tuple(function, args))
@@ -126,17 +139,17 @@ def execute(
     read, values = recorder()
     run = Run(choose, read)
     retval = run.execute(call, check)
-    if Box in map(type, run.log_probs.values()) or _is_traced(retval):
+    if Box in map(type, run.log_probs.values()) or _is_traced(leaves(retval)):
         raise TracedValueError(
             f"a run of {function.__name__} without gradients found a value that is being "
-            "differentiated; pass numbers to it, and compute what depends on a parameter anew in "
-            "each run instead of keeping it in a global, a cache or an object"
+            "differentiated; pass numbers to it, and compute what depends on a parameter "
+            "in each run instead of keeping it in a global, a cache or an object"
         )
     return Trace(
         gen_fn=function,
         args=call.args,
         retval=retval,
-        choices=ChoiceMap.trusted(run.values),
+        choices=unchecked(run.values),
         log_probs=run.log_probs,
         calls=run.calls,
         parameters={(f, p.name): values[p] for p, f in run.reads.items()},
@@ -157,41 +170,3 @@ def _not_a_tuple(function: Any, args: Any) -> str:
         f"the arguments of {function.__name__} are one tuple and come first, got "
         f"{type(args).__name__}; write {write}{swapped}"
     )
-
-
-def choice_values(choices: Mapping[Any, Any] | None) -> dict[Address, Any]:
-    """The values of a choice map, or of a dictionary by address, by path."""
-    if choices is not None and not isinstance(choices, Mapping):
-        swapped = (
-            "; arguments come first in generate(args, constraints) and assess(args, choices), and "
-            "after the choices in trace.update(constraints, args)"
-            if isinstance(choices, tuple)
-            else ""
-        )
-        raise InvalidValue(
-            "choices are a dictionary by address or a ChoiceMap, such as {'y': 1.0}, got "
-            f"{brief(choices)}{swapped}"
-        )
-    return (choices if isinstance(choices, ChoiceMap) else ChoiceMap(choices))._values
-
-
-def all_fit(given: Mapping[Address, Any]) -> Callable[[Run], None]:
-    """A check that what was given and never asked for could be asked for by another run."""
-
-    def check(run: Run) -> None:
-        for address in given:
-            if address not in run.values and run.leaves_no_room(address):
-                raise run.unvisited(address)
-
-    return check
-
-
-def all_visited(given: Mapping[Address, Any]) -> Callable[[Run], None]:
-    """A check that a run asked for every value that was given."""
-
-    def check(run: Run) -> None:
-        for address in given:
-            if address not in run.values:
-                raise run.unvisited(address)
-
-    return check

@@ -27,7 +27,7 @@ from genparams.errors import (
 from genparams.mistakes import explained
 from genparams.params import Parameter, added, all_at_once, finite, is_finite, labels, lock
 from genparams.text import brief
-from genparams.trace.choices import ChoiceMap, frozen
+from genparams.trace.choices import ChoiceMap, frozen, unchecked
 from genparams.trace.selection import selection_of
 from genparams.trace.trace import ArgGrads, Trace
 from genparams.types import Address, show
@@ -203,7 +203,7 @@ def _of_choices(
     grads = {a: frozen(mapped(lambda _: next(rest), tree)) for a, tree in chosen.items()}
     values = {a: trace.choices._values[a] for a in chosen}
     arg_grads = _arg_grads(trace, args, found[: len(of_args)])
-    return arg_grads, ChoiceMap.trusted(values), ChoiceMap.trusted(grads)
+    return arg_grads, unchecked(values), unchecked(grads)
 
 
 def _boxed_args(trace: Trace, tape: Tape) -> tuple[Any, ...]:

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from genparams.autodiff import Box, user_line
-from genparams.dsl.interpreter import in_progress
+from genparams.dsl.call import in_progress
 from genparams.errors import TracedValueError, UnknownFunction
 from genparams.mistakes import explained
 from genparams.params import ParamStore

@@ -16,6 +16,7 @@ from genparams.errors import (
     nearest,
 )
 from genparams.mistakes import answering, explained
+from genparams.structure import leaves, map_leaves
 from genparams.text import Nested, brief, html_tree, text_tree
 from genparams.trace.address import path
 from genparams.trace.selection import as_selection, selection_of
@@ -36,17 +37,17 @@ _UNCHANGING = "it does not change; write choices.merge(other) or choices.without
     get_submap="write choices.view(address)",
 )
 class ChoiceMap(Mapping[Address, Any]):
-    """Values at flat addresses, unchanging.
+    """Values at flat addresses, which do not change.
 
     As a mapping its keys are paths, in the order in which they were made. Indexing by the address
-    of a choice gives its value, by the prefix of several a view of those below it:
+    of a choice gives its value; indexing by a prefix gives a view of the choices nested under it:
 
         choices = ChoiceMap({"mu": 1.0, "group": {0: 2.0, 1: 3.0}})
         choices["mu"], choices["group", 1], choices["group"][1]
 
     Args:
-        values: A mapping by key or by path, nested or flat; a mapping inside holds what is
-        below its key.
+        values: A mapping by key or by path, nested or flat; the keys of a mapping inside are nested
+            under its key.
     """
 
     __slots__ = ("_values",)
@@ -63,16 +64,9 @@ class ChoiceMap(Mapping[Address, Any]):
             self._refuse_overlap()
 
     @classmethod
-    def trusted(cls, values: dict[Address, Any]) -> "ChoiceMap":
-        """Wrap a dictionary of paths and frozen values that nothing else will change."""
-        choices = cls()
-        choices._values = values
-        return choices
-
-    @classmethod
     @explained
     def rows(cls, values: Mapping[Any, Any]) -> "ChoiceMap":
-        """The choices of `map_` and `unfold`: entry i of each array, at its address below i.
+        """The choices of `map_` and `unfold`: entry i of each array, nested under i.
 
             model.generate((100,), {"steps": ChoiceMap.rows({"y": ys})})
 
@@ -82,7 +76,7 @@ class ChoiceMap(Mapping[Address, Any]):
             values: Arrays or lists of one length, by address within a call, nested or flat.
 
         Raises:
-            ShapeError: they have different lengths, or one has none; or there are none.
+            ShapeError: they have different lengths, one has no length, or there are none.
             InvalidValue: `values` is not a mapping.
         """
         columns = cls(values)._values
@@ -117,7 +111,7 @@ class ChoiceMap(Mapping[Address, Any]):
             for length in range(len(address)):
                 if address[:length] in self._values:
                     raise AddressConflict(
-                        f"a value for {show(address)} lies below the one for "
+                        f"a value for {show(address)} is nested under the value for "
                         f"{show(address[:length])}"
                     )
 
@@ -140,25 +134,25 @@ class ChoiceMap(Mapping[Address, Any]):
         return view
 
     def view(self, prefix: Any) -> "ChoiceMap":
-        """The choices below a prefix, by the rest of their addresses; empty if there are none.
+        """The choices nested under a prefix, by the rest of their addresses; empty if none is.
 
         Raises:
-            UnknownAddress: a choice is at the prefix, or above it, so that none can be below.
+            UnknownAddress: a choice is at the prefix or above it, so that none can be nested there.
         """
         prefix = _path(prefix)
         n = len(prefix)
         for length in range(n + 1):
             if prefix[:length] in self._values:
                 raise UnknownAddress(
-                    f"nothing is below {show(prefix)}: {show(prefix[:length])} is a choice; write "
-                    f"choices[{show(prefix[:length])}] for its value"
+                    f"nothing is nested under {show(prefix)}: {show(prefix[:length])} is a choice; "
+                    f"write choices[{show(prefix[:length])}] for its value"
                 )
-        return ChoiceMap.trusted(
+        return unchecked(
             {a[n:]: v for a, v in self._values.items() if len(a) > n and a[:n] == prefix}
         )
 
     def get(self, address: Any, default: Any = None) -> Any:
-        """The value at an address, or the view below it; `default` if there is neither."""
+        """The value at an address, or the view of a prefix; `default` if there is neither."""
         try:
             return self[address]
         except UnknownAddress:
@@ -209,7 +203,8 @@ class ChoiceMap(Mapping[Address, Any]):
         """The choices of both maps; neither has precedence.
 
         Raises:
-            AddressConflict: both have a value at one address, or one has it below the other's.
+            AddressConflict: both have a value at one address, or a value of one map is nested under
+                a value of the other.
         """
         other = other if isinstance(other, ChoiceMap) else ChoiceMap(other)
         for address, value in self._values.items():
@@ -218,19 +213,19 @@ class ChoiceMap(Mapping[Address, Any]):
                     f"both maps have a value for {show(address)}: {brief(value)} and "
                     f"{brief(other._values[address])}; leave one out by choices.without(...)"
                 )
-        merged = ChoiceMap.trusted({**self._values, **other._values})
+        merged = unchecked({**self._values, **other._values})
         merged._refuse_overlap()
         return merged
 
     @explained
     def select(self, selection: Any) -> "ChoiceMap":
-        """The choices in a selection (or at and below an address, or a list of them).
+        """The choices in a selection (or at and nested under an address, or a list of addresses).
 
         Raises:
             UnknownAddress: there is nothing at a selected address; see `Selection.check`.
         """
         selection = selection_of(selection, self._values)
-        return ChoiceMap.trusted({a: v for a, v in self._values.items() if selection.selects(a)})
+        return unchecked({a: v for a, v in self._values.items() if selection.selects(a)})
 
     @explained
     def without(self, selection: Any) -> "ChoiceMap":
@@ -245,38 +240,40 @@ class ChoiceMap(Mapping[Address, Any]):
     def to_array(self) -> np.ndarray:
         """All numbers as one float64 vector, which does not depend on the order of insertion.
 
-        At every level come the values, sorted by key, then the maps below, sorted by key. Numbers
-        sort together, other keys by the name of their type, then by value. Arrays are laid out by
+        Each level has first its values, sorted by key, then the nested maps, sorted by key. Numbers
+        sort together, other keys by the name of their type, then by value. Arrays are flattened by
         rows, tuples from first to last.
 
         Raises:
             InvalidValue: a value is not made of numbers.
         """
-        parts = [_entries(self._values[a], a) for a in _canonical(self._values)]
+        parts = [
+            _vector(leaf, address)
+            for address in _canonical(self._values)
+            for leaf in leaves(self._values[address])
+        ]
         return np.concatenate([np.empty(0), *parts])
 
     @explained
     def from_array(self, array: Any) -> "ChoiceMap":
-        """The map of this one's addresses and shapes whose `to_array` is `array`.
+        """The map with the addresses and shapes of this map whose `to_array` is `array`.
 
-        Where this map has whole numbers or truth values, so has the result, if the new numbers are
-        such; else they are floats.
+        A whole number or a truth value keeps its type if the new number has a value of that type;
+        else it becomes a float.
 
         Raises:
             ShapeError: `array` is not a vector of as many numbers as this map has.
-            InvalidValue: it or a value of this map is not made of numbers.
+            InvalidValue: `array` or a value of this map is not made of numbers.
         """
-        array = list(array) if isinstance(array, tuple) else array
-        numbers, count = _entries(array, None), len(self.to_array())
+        numbers, count = _vector(array, None), len(self.to_array())
         if np.ndim(array) != 1 or len(numbers) != count:
             raise ShapeError(
                 f"these choices have {count} numbers; from_array takes a vector of that length, "
                 f"got shape {np.shape(array)}"
             )
-        new: dict[Address, Any] = {}
-        for address in _canonical(self._values):
-            new[address], numbers = _restored(self._values[address], numbers)
-        return ChoiceMap.trusted({a: new[a] for a in self._values})
+        like = _reader(numbers)
+        new = {a: map_leaves(like, self._values[a]) for a in _canonical(self._values)}
+        return unchecked({a: new[a] for a in self._values})
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ChoiceMap, (self._values,)  # freezes the arrays, which pickle makes writeable
@@ -284,7 +281,7 @@ class ChoiceMap(Mapping[Address, Any]):
     def _tree(self) -> tuple[str, Nested]:
         """A title, and the values as nested texts."""
         count = len(self)
-        texts = ChoiceMap.trusted({a: brief(v) for a, v in self._values.items()})
+        texts = unchecked({a: brief(v) for a, v in self._values.items()})
         return f"ChoiceMap: {count or 'no'} choice{'' if count == 1 else 's'}", texts.to_dict()
 
     def __repr__(self) -> str:
@@ -292,6 +289,33 @@ class ChoiceMap(Mapping[Address, Any]):
 
     def _repr_html_(self) -> str:
         return html_tree(*self._tree())
+
+
+def unchecked(values: dict[Address, Any]) -> ChoiceMap:
+    """A choice map of paths and frozen values, which nothing else will change."""
+    choices = ChoiceMap()
+    choices._values = values
+    return choices
+
+
+def choice_values(choices: Mapping[Any, Any] | None) -> dict[Address, Any]:
+    """The values by path of a choice map, or of a dictionary by address.
+
+    Raises:
+        InvalidValue: it is neither.
+    """
+    if choices is not None and not isinstance(choices, Mapping):
+        swapped = (
+            "; arguments come first in generate(args, constraints) and assess(args, choices), and "
+            "after the choices in trace.update(constraints, args)"
+            if isinstance(choices, tuple)
+            else ""
+        )
+        raise InvalidValue(
+            "choices are a dictionary by address or a ChoiceMap, such as {'y': 1.0}, got "
+            f"{brief(choices)}{swapped}"
+        )
+    return (choices if isinstance(choices, ChoiceMap) else ChoiceMap(choices))._values
 
 
 def _path(address: Any) -> Address:
@@ -334,7 +358,7 @@ def same(a: Any, b: Any) -> bool:
 
 
 def _canonical(addresses: Mapping[Address, Any]) -> list[Address]:
-    """Addresses in an order that depends on nothing but them: leaves first, then depth first."""
+    """Addresses in an order of their keys alone: at each level values first, then nested maps."""
 
     def order(value: Callable[[Any], Any]) -> list[Address]:
         return sorted(
@@ -344,7 +368,7 @@ def _canonical(addresses: Mapping[Address, Any]) -> list[Address]:
 
     try:
         return order(lambda key: key)
-    except TypeError:  # keys without an order of their own
+    except TypeError:  # keys that Python does not order
         return order(repr)
 
 
@@ -353,10 +377,8 @@ def _kind(key: Any) -> str:
     return "number" if isinstance(key, Real) else type(key).__name__
 
 
-def _entries(value: Any, address: Address | None) -> np.ndarray:
-    """The numbers in a value as a float64 vector."""
-    if type(value) is tuple:
-        return np.concatenate([np.empty(0), *(_entries(v, address) for v in value)])
+def _vector(value: Any, address: Address | None) -> np.ndarray:
+    """The numbers in a value as a float64 vector; the address of the choice is for the error."""
     try:
         array = np.asarray(value)
         if array.dtype.kind not in "fiub":
@@ -367,18 +389,22 @@ def _entries(value: Any, address: Address | None) -> np.ndarray:
     return array.astype(np.float64).ravel()
 
 
-def _restored(like: Any, numbers: np.ndarray) -> tuple[Any, np.ndarray]:
-    """The first of `numbers` in the form of a value, and the rest of them."""
-    if type(like) is tuple:
-        parts = []
-        for v in like:
-            part, numbers = _restored(v, numbers)
-            parts.append(part)
-        return tuple(parts), numbers
-    model = np.asarray(like)
-    part = numbers[: model.size].reshape(model.shape)
-    if model.dtype.kind in "iub":
-        with np.errstate(invalid="ignore"):
-            whole = part.astype(model.dtype)
-        part = whole if np.array_equal(whole, part) else part
-    return (frozen(part) if isinstance(like, np.ndarray) else part.item()), numbers[model.size :]
+def _reader(numbers: np.ndarray) -> Callable[[Any], Any]:
+    """A function that gives the next of `numbers` in the shape of a leaf.
+
+    They get the type of the leaf too, if it has their values.
+    """
+    start = 0
+
+    def like(leaf: Any) -> Any:
+        nonlocal start
+        model = np.asarray(leaf)
+        part = numbers[start : start + model.size].reshape(model.shape)
+        start += model.size
+        if model.dtype.kind in "iub":
+            with np.errstate(invalid="ignore"):
+                whole = part.astype(model.dtype)
+            part = whole if np.array_equal(whole, part) else part
+        return frozen(part) if isinstance(leaf, np.ndarray) else part.item()
+
+    return like

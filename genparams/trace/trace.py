@@ -1,51 +1,61 @@
 """Traces: the record of one execution of a generative function."""
 
-import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-
-import numpy as np
 
 from genparams.errors import ArgumentError, ImmutableError, UnknownAddress
 from genparams.mistakes import answering, closed, explained
 from genparams.text import brief, html_tree, text_tree
 from genparams.trace.address import path
 from genparams.trace.choices import ChoiceMap, same
-from genparams.trace.selection import nothing
+from genparams.trace.origin import Origin, origin_here
+from genparams.trace.selection import nothing, selection_of
 from genparams.types import Address, show
 
 ArgGrads = tuple[Any, ...]
+Args = tuple[Any, ...]
+Choices = Mapping[Any, Any]
 
 
-class Operations(Protocol):
-    """What the traces of a function can do; the floors above bring the work."""
+class Gradients(Protocol):
+    """The gradients of a trace; `Trace` documents each."""
 
-    accumulate: Callable[..., list[tuple[float, ArgGrads]]]
-    param_gradients: Callable[..., dict[str, dict[str, Any]]]
-    choice_gradients: Callable[..., tuple[ArgGrads, ChoiceMap, ChoiceMap]]
-    update: Callable[..., tuple["Trace", float, ChoiceMap]]
-    regenerate: Callable[..., tuple["Trace", float]]
-    project: Callable[..., float]
-    rescored: Callable[["Trace"], "Trace"]
-    restore_parameters: Callable[["Trace"], None]
+    def accumulate(
+        self, traces: Sequence["Trace"], retval_grads: Sequence[Any], scales: Sequence[float]
+    ) -> list[tuple[float, ArgGrads]]: ...
+
+    def param_gradients(self, trace: "Trace", retval_grad: Any) -> dict[str, dict[str, Any]]: ...
+
+    def choice_gradients(
+        self, trace: "Trace", selection: Any, retval_grad: Any
+    ) -> tuple[ArgGrads, ChoiceMap, ChoiceMap]: ...
+
+
+class Edits(Protocol):
+    """Other traces made from a trace; `Trace` documents each."""
+
+    def update(
+        self, trace: "Trace", constraints: Choices | None, args: Args | None, rng: Any
+    ) -> tuple["Trace", float, ChoiceMap]: ...
+
+    def regenerate(
+        self, trace: "Trace", selection: Any, args: Args | None, rng: Any
+    ) -> tuple["Trace", float]: ...
+
+    def rescored(self, trace: "Trace") -> "Trace": ...
+
+    def restore_parameters(self, trace: "Trace") -> None: ...
 
 
 class Executable(Protocol):
     """What a trace asks of the function that made it."""
 
     __name__: str
-    operations: Operations
     grad_places: list[int]
     argument_names: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """The process that made a trace, and the constraints that its parameters had there."""
-
-    process: tuple[int, bytes]
-    constraints: Mapping[tuple[Any, str], Any]
+    trace_gradients: Gradients
+    trace_edits: Edits
 
 
 def _advice(trace: "Trace", name: str) -> str:
@@ -101,14 +111,14 @@ class Trace:
     parameters: dict[tuple[Any, str], Any] = field()
     """The values of the parameters as the run read them, by function and name."""
     _prints: tuple[Any, ...] = field(default=())
-    """What `fingerprint` says of each argument as the run began."""
+    """The `fingerprint` of each argument as the run began."""
     _gradients: int = field(default=0, init=False)
     """How many gradients were taken."""
     _origin: "Origin | None" = field(default=None, init=False)
-    """Where it comes from, for a trace of another process that was not used here yet."""
+    """The origin of a trace of another process that was not yet used in this one."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        origin = self._origin or Origin(_process(), _constraints(self.parameters))
+        origin = self._origin or origin_here(self.parameters)
         return _unpickled, (origin, *[getattr(self, name) for name in _RECORD])
 
     @property
@@ -130,7 +140,7 @@ class Trace:
         found = self.choices[address]
         if address not in self.choices:
             raise UnknownAddress(
-                f"{show(address)} is neither a choice nor a call; below it are {list(found)}"
+                f"{show(address)} is neither a choice nor a call; nested under it are {list(found)}"
             )
         return found
 
@@ -157,8 +167,8 @@ class Trace:
 
             accumulator(theta) += scale * d/d theta [ log p(t; x, theta) + <retval_grad, r> ]
 
-        at the present parameters, with every choice held fixed; parameters of nested calls are
-        included, frozen ones are constants. If anything fails, nothing is added.
+        at the present parameters, with every choice fixed. Parameters of nested calls are included;
+        frozen parameters are constants. If anything fails, nothing is added.
 
         Raises:
             ImpossibleTrace: the log probability is -inf, inf or NaN at the present parameters.
@@ -169,18 +179,19 @@ class Trace:
             retval_grad: The gradient of some function of the return value r by r: a number, an
                 array, or tuples, lists and dictionaries of them, shaped as r. None means no
                 gradient, as a whole or for a part.
-            scale: A factor, such as an importance weight or a number of data per datum shown.
+            scale: A factor, such as an importance weight, or the number of all data over the number
+                of data in the trace.
 
         Returns:
-            Today's log p(t; x), and for each argument the gradient of the bracket, not scaled: None
-            for those that `@gen(arg_grads=...)` does not name.
+            log p(t; x) at the present parameters, and for each argument the gradient of the
+            bracket, not scaled; None for an argument that `@gen(arg_grads=...)` does not name.
         """
-        return self.gen_fn.operations.accumulate([self], [retval_grad], [scale])[0]
+        return self.gen_fn.trace_gradients.accumulate([self], [retval_grad], [scale])[0]
 
     @explained
     def param_gradients(self, retval_grad: Any = None) -> dict[str, dict[str, Any]]:
         """What `accumulate_param_gradients` would add, by function and parameter name."""
-        return self.gen_fn.operations.param_gradients(self, retval_grad)
+        return self.gen_fn.trace_gradients.param_gradients(self, retval_grad)
 
     @explained
     def choice_gradients(
@@ -188,22 +199,22 @@ class Trace:
     ) -> tuple[ArgGrads, ChoiceMap, ChoiceMap]:
         """The gradient of log p(t; x) + <retval_grad, r> by arguments and selected choices.
 
-        Taken at the present parameters, whose accumulators stay as they are.
+        It is taken at the present parameters, whose accumulators do not change.
 
         Args:
             selection: A selection of continuous choices, an address, or a list of addresses.
             retval_grad: As in `accumulate_param_gradients`.
 
         Returns:
-            The gradients by argument (None for those that are not asked for), the values of the
-            selected choices, and the gradients by them.
+            The gradients by argument (None for an argument that `@gen(arg_grads=...)` does not
+            name), the values of the selected choices, and the gradients by these choices.
 
         Raises:
             DistributionError: a selected choice is discrete.
             UnknownAddress: a selected address is not in the trace.
             ImpossibleTrace, ReplayDiffers, ForeignParameters: as `accumulate_param_gradients`.
         """
-        return self.gen_fn.operations.choice_gradients(self, selection, retval_grad)
+        return self.gen_fn.trace_gradients.choice_gradients(self, selection, retval_grad)
 
     @explained
     def update(
@@ -212,37 +223,38 @@ class Trace:
         args: tuple[Any, ...] | None = None,
         rng: Any = None,
     ) -> tuple["Trace", float, ChoiceMap]:
-        """Give choices other values, or the function other arguments, and keep all else.
+        """Give choices other values, or the function other arguments, and keep everything else.
 
-        Choices of this trace that the new run visits are kept, those in `constraints` take their
-        new values, what neither has is drawn.
+        A choice in `constraints` takes its new value, any other choice of this trace keeps its
+        value, and a choice that is in neither is drawn.
 
         Returns:
             The new trace; the weight log p(t'; x') - log q(t'; x') - log p(t; x), where q drew the
-            fresh choices and the last term is this trace's own `log_prob`; and the values that
-            were overwritten or have disappeared. `new.update(discard, old.args)` goes back.
+            choices that are new and the last term is this trace's own `log_prob`; and the values of
+            choices that were replaced or are no longer visited. `new.update(discard, old.args)`
+            goes back.
 
         Raises:
             UnusedConstraint: a constraint was never visited.
             AddressConflict: another function is at the address of a call.
         """
-        return self.gen_fn.operations.update(self, constraints, args, rng)
+        return self.gen_fn.trace_edits.update(self, constraints, args, rng)
 
     @explained
     def regenerate(
         self, selection: Any, args: tuple[Any, ...] | None = None, rng: Any = None
     ) -> tuple["Trace", float]:
-        """Draw the selected choices again, and what the new run needs besides.
+        """Draw the selected choices again, and every choice that only the new run visits.
 
         Returns:
-            The new trace, and the weight: the sum over choices that are kept of the change of their
-            log probabilities. Selected, new and deleted choices contribute nothing.
+            The new trace, and the weight: the sum of the changes of the log probabilities of the
+            choices that are kept. Selected, new and deleted choices contribute nothing.
 
         Raises:
             UnknownAddress: a selected address is not in the trace.
             AddressConflict: another function is at the address of a call.
         """
-        return self.gen_fn.operations.regenerate(self, selection, args, rng)
+        return self.gen_fn.trace_edits.regenerate(self, selection, args, rng)
 
     @explained
     def project(self, selection: Any) -> float:
@@ -251,26 +263,27 @@ class Trace:
         Raises:
             UnknownAddress: a selected address is not in the trace.
         """
-        return self.gen_fn.operations.project(self, selection)
+        selected = selection_of(selection, self.choices)
+        return float(sum(lp for address, lp in self.log_probs.items() if address in selected))
 
     @explained
     def rescored(self) -> "Trace":
         """The same choices under the present parameters."""
-        return self.gen_fn.operations.rescored(self)
+        return self.gen_fn.trace_edits.rescored(self)
 
     @explained
     def restore_parameters(self) -> None:
         """Give every parameter that the run read the value that it had in the run.
 
-        One that is not there is initialised, with the constraint that it had; the accumulators of
-        the others stay. For a trace that another process made: its gradients are then the gradients
-        at the values of that process.
+        A parameter that is missing is initialised, with the constraint that it had; the
+        accumulators of the others do not change. This is for a trace of another process: its
+        gradients are then the gradients at the parameter values of that process.
 
         Raises:
             ShapeError, ConstraintError: a parameter has another shape or constraint here; nothing
             is changed.
         """
-        self.gen_fn.operations.restore_parameters(self)
+        self.gen_fn.trace_edits.restore_parameters(self)
 
     @property
     def is_stale(self) -> bool:
@@ -321,55 +334,27 @@ class Trace:
 
 
 _RECORD = ("gen_fn", "args", "retval", "choices", "log_probs", "calls", "parameters")
-_TOKEN = os.urandom(8)
-
-
-def _process() -> tuple[int, bytes]:
-    """What tells this process from others, also from one that it was forked from."""
-    return os.getpid(), _TOKEN
-
-
-def _constraints(parameters: Iterable[tuple[Any, str]]) -> dict[tuple[Any, str], Any]:
-    return {(f, name): f.params[name].constraint for f, name in parameters if name in f.params}
 
 
 def _unpickled(origin: Origin, *record: Any) -> Trace:
-    """A trace that was pickled; one of another process remembers where it comes from."""
+    """A trace that was pickled; a trace of another process keeps its origin."""
     trace = Trace(*record)
-    if origin.process != _process():
+    if not origin.is_here():
         object.__setattr__(trace, "_origin", origin)
     return trace
 
 
 def origin_of(trace: Trace) -> Origin | None:
-    """Where a trace comes from, if another process made it and it was not used here yet."""
+    """The origin of a trace that another process made and that was not yet used here."""
     return trace._origin
 
 
 def settle(trace: Trace) -> None:
-    """Note that the parameters of a trace were here as they were in its run."""
+    """Note that the parameters of a trace of another process are the same here."""
     object.__setattr__(trace, "_origin", None)
 
 
 def count_gradient(trace: Trace) -> int:
-    """Note one more gradient of a trace; returns how many were taken."""
+    """Count one more gradient of a trace; returns the count."""
     object.__setattr__(trace, "_gradients", trace._gradients + 1)
     return trace._gradients
-
-
-_FEW = 4096
-"""Arrays of so many numbers are compared whole, larger ones at some 2000 places."""
-
-
-def fingerprint(value: Any) -> Any:
-    """What tells an argument from itself after a change in place: its numbers, or some of them."""
-    if type(value) is np.ndarray:
-        if value.dtype == object:
-            return None
-        whole = value.size <= _FEW
-        return value.tobytes() if whole else value.flat[:: value.size // (_FEW // 2)].tobytes()
-    if type(value) in (list, tuple):
-        return [fingerprint(v) for v in value[:: 1 + len(value) // _FEW]]
-    if type(value) is dict:
-        return {k: fingerprint(v) for k, v in value.items()}
-    return value if type(value) in (float, int, str, bool) else None

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from genparams import Call, bernoulli, gen, init_param, normal, param
-from genparams.dsl.interpreter import Run, running
+from genparams.dsl.call import running
+from genparams.dsl.interpreter import Run
 from genparams.errors import NotRunning, UnaddressedChoice
 
 

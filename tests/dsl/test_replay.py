@@ -42,7 +42,7 @@ from genparams import (
     uniform,
     unit_interval,
 )
-from genparams.dsl import comparison, interpreter
+from genparams.dsl import comparison, declarations
 from genparams.errors import (
     DeepRecursion,
     GradientShapeError,
@@ -735,7 +735,7 @@ def test_a_fault_at_any_line_leaves_accumulating_done_or_not_begun(earlier):
         )
         found = standing(outer, inner)
         assert found in (before, after), fault
-        assert not interpreter._undecided, fault
+        assert not declarations.undecided, fault
         outcomes.add(found == after)
         if fault is None:
             break
@@ -874,7 +874,7 @@ def test_the_last_failing_run_takes_away_what_none_has_kept():
     with pytest.raises(ZeroDivisionError):
         f.simulate((2,))
     assert len(f.params) == 0
-    assert not interpreter._undecided
+    assert not declarations.undecided
 
 
 # --- Traces of another process

@@ -171,9 +171,9 @@ def test_merging_with_nothing_changes_nothing():
     ("one", "other", "message"),
     [
         ({"a": 1.0}, {"a": 1.0}, "both maps have a value for 'a': 1.0 and 1.0"),
-        ({"a": 1.0}, {"a": {"b": 2.0}}, r"\('a', 'b'\) lies below the one for 'a'"),
-        ({"a": {"b": 2.0}}, {"a": 1.0}, r"\('a', 'b'\) lies below the one for 'a'"),
-        ({(): 1.0}, {"a": 1.0}, r"'a' lies below the one for \(\)"),
+        ({"a": 1.0}, {"a": {"b": 2.0}}, r"\('a', 'b'\) is nested under the value for 'a'"),
+        ({"a": {"b": 2.0}}, {"a": 1.0}, r"\('a', 'b'\) is nested under the value for 'a'"),
+        ({(): 1.0}, {"a": 1.0}, r"'a' is nested under the value for \(\)"),
     ],
 )
 def test_no_value_wins_over_another_in_a_merge(one, other, message):

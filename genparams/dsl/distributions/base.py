@@ -9,13 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from genparams.autodiff import Box, holds_box, raw, refusal
+from genparams.dsl.call import Call
 from genparams.dsl.choice import SingleChoice
-from genparams.dsl.distributions import calling, density, drawing, impossible, values
+from genparams.dsl.distributions.calling import arguments_in_order, forms_of, wrong_arguments
 from genparams.dsl.distributions.declaration import Declaration
+from genparams.dsl.distributions.density import log_densities, log_density
 from genparams.dsl.distributions.documentation import docstring_of, signature_of
 from genparams.dsl.distributions.domains import Domain, ValueKind, as_operand
+from genparams.dsl.distributions.drawing import draw_value
+from genparams.dsl.distributions.impossible import entry_of, why_impossible
+from genparams.dsl.distributions.values import broadcast_value, coerce_value
 from genparams.dsl.execution import Rng, seeded
-from genparams.dsl.interpreter import Call, Run
+from genparams.dsl.interpreter import Run
 from genparams.errors import ArgumentError
 from genparams.mistakes import answering
 from genparams.types import Address, P, R, Size, global_name
@@ -84,7 +89,7 @@ class AbstractDistribution(SingleChoice[P, R]):
         if len(args) < len(self.arguments):
             return self(*args)  # pyright: ignore[reportCallIssue]
         if len(args) > len(self.arguments):
-            raise calling.wrong_arguments(self.arguments, self._forms(), len(args))
+            raise wrong_arguments(self.arguments, self._forms(), len(args))
         return Call(self, args, None)
 
     def operands(self, args: Sequence[Any]) -> list[Any]:
@@ -102,25 +107,18 @@ class AbstractDistribution(SingleChoice[P, R]):
         name = self.__name__
         return [as_operand(name, n, a) for n, a in zip(self.arguments, args, strict=True)]
 
-    def log_prob_called(self, x: Any, call: Call[Any]) -> Any:
-        """The work of `Call.log_prob`."""
-        operands = self.operands(call.args)
-        return self.log_prob_of(self.broadcast(x, operands, call.options), operands)
+    def draw_alone(self, call: Call[Any], operands: list[Any], size: Size, rng: Rng) -> Any:
+        """Draw a value of a call outside a model; one of `size` and the size of the call is None.
 
-    def log_probs_called(self, x: Any, call: Call[Any]) -> Any:
-        """The work of `Call.log_probs`."""
-        operands = self.operands(call.args)
-        return self.log_probs_of(self.broadcast(x, operands, call.options), operands)
-
-    def sample_called(self, call: Call[Any], size: Size, rng: Rng) -> Any:
-        """The work of `Call.sample`."""
+        Raises:
+            ArgumentError: there are two sizes.
+            TracedValueError: an argument is being differentiated.
+        """
         if size is not None and call.options is not None:
             raise ArgumentError(f"{call!r} has size {call.options!r} already; give one of the two")
-        size = call.options if size is None else size
-        operands = self.operands(call.args)
         if any(map(holds_box, operands)):
             raise refusal(f"{self.__name__}(...).sample()", 'call @ "name"')
-        return self.draw(seeded(rng), operands, size)
+        return self.draw(seeded(rng), operands, call.options if size is None else size)
 
     def __reduce__(self) -> Any:
         """Pickled by what it was made of, or by its name in the module of its functions."""
@@ -176,9 +174,7 @@ class Distribution(AbstractDistribution[P, R]):
         for keyword, form in self.declared.forms.items():
             if keyword in named:
                 return form(*args, size=size, **named)
-        main = self._main.declared
-        known = [*main.arguments, *main.forms, "size"]
-        given = calling.arguments_in_order(self.declared, args, named, known, self._forms())
+        given = arguments_in_order(self.declared, self._main.declared, args, named)
         return Call(self, given, size)
 
     @property
@@ -187,28 +183,28 @@ class Distribution(AbstractDistribution[P, R]):
         return self.declared.support
 
     def draw(self, rng: Any, args: Sequence[Any], size: Any) -> Any:
-        return drawing.draw(self.declared, rng, args, size)
+        return draw_value(self.declared, rng, args, size)
 
     def coerce(self, value: Any, args: Sequence[Any], size: Any) -> Any:
-        return values.coerce(self.declared, value, args, size)
+        return coerce_value(self.declared, value, args, size)
 
     def broadcast(self, x: Any, args: Sequence[Any], size: Any) -> Any:
-        return values.broadcast(self.declared, x, args, size)
+        return broadcast_value(self.declared, x, args, size)
 
     def log_prob_of(self, x: Any, args: Sequence[Any]) -> Any:
-        return density.log_density(self.declared, (x, *args))
+        return log_density(self.declared, (x, *args))
 
     def log_probs_of(self, x: Any, args: Sequence[Any]) -> Any:
-        return density.log_densities(self.declared, (x, *args))
+        return log_densities(self.declared, (x, *args))
 
     def why_impossible(self, x: Any, args: Sequence[Any]) -> str:
         x, args = raw(x), [raw(a) for a in args]
-        entry = impossible.entry_of(self.declared, x, args)
+        entry = entry_of(self.declared, x, args)
         each = self.log_probs_of(x, args)
-        return impossible.why_impossible(self.__name__, self.support, each, entry)
+        return why_impossible(self.__name__, self.support, each, entry)
 
     def _forms(self) -> str:
         return repr(self._main)
 
     def __repr__(self) -> str:
-        return calling.forms_of(self.declared)
+        return forms_of(self.declared)

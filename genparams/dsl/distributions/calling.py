@@ -9,13 +9,12 @@ from genparams.mistakes import instead
 
 
 def arguments_in_order(
-    declared: Declaration, args: tuple[Any, ...], named: dict[str, Any], known: list[str], form: str
+    declared: Declaration, main: Declaration, args: tuple[Any, ...], named: dict[str, Any]
 ) -> tuple[Any, ...]:
     """All arguments of a call in order, from those by position, those by name and the defaults.
 
     Args:
-        known: All names that a call may use, for the error.
-        form: How the distribution is called, for the error.
+        main: The declaration of the main form, for the error.
 
     Raises:
         ArgumentError: an argument is missing, is given twice or is not known.
@@ -23,7 +22,9 @@ def arguments_in_order(
     names = list(declared.arguments)
     for name in named:
         if name not in names:
-            raise ArgumentError(f"{form} has no argument {name!r}; {instead(name, known, named)}")
+            known = [*main.arguments, *main.forms, "size"]
+            hint = instead(name, known, named)
+            raise ArgumentError(f"{forms_of(main)} has no argument {name!r}; {hint}")
     places = names[: len(names) - declared.keyword_only]
     given = dict(zip(places, args, strict=False))
     named = {n: v for n, v in declared.defaults.items() if n not in given} | named
@@ -32,7 +33,7 @@ def arguments_in_order(
         or given.keys() & named.keys()
         or len(given) + len(named) != len(names)
     ):
-        raise wrong_arguments(names, form, len(args), named)
+        raise wrong_arguments(names, forms_of(main), len(args), named)
     given.update(named)
     return tuple(given[n] for n in names)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, final
 
 from genparams.autodiff import np, raw, shape_of, special, sum_to
+from genparams.dsl.call import Call
 from genparams.dsl.distributions import signatures
 from genparams.dsl.distributions.base import AbstractDistribution, Distribution
 from genparams.dsl.distributions.declaration import Declaration
@@ -19,7 +20,6 @@ from genparams.dsl.distributions.domains import (
 )
 from genparams.dsl.distributions.impossible import why_impossible
 from genparams.dsl.distributions.signatures import called_as
-from genparams.dsl.interpreter import Call
 from genparams.dsl.made import made_of_parts
 from genparams.errors import ArgumentError, DistributionError, ShapeError, nearest
 from genparams.numeric import scalars

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from typing import Any, final
 
 from genparams.autodiff import Box, np, operand, raw, shape_of, sum_to
+from genparams.dsl.call import Call
 from genparams.dsl.distributions.base import AbstractDistribution, Distribution
 from genparams.dsl.distributions.calling import wrong_arguments
 from genparams.dsl.distributions.declaration import Declaration
 from genparams.dsl.distributions.domains import Domain, ValueKind, probability
 from genparams.dsl.distributions.parts import base_of, with_arguments, without_boxes
 from genparams.dsl.distributions.pullbacks import Terms
-from genparams.dsl.interpreter import Call
 from genparams.dsl.made import made_of_parts
 from genparams.errors import ArgumentError, ShapeError
 from genparams.mistakes import explained

@@ -39,6 +39,8 @@ def normal(m, x, mu, std):
     """The normal distribution with mean `mu` and standard deviation `std` (not variance).
 
     log p(x) = -(x - mu)^2 / (2 std^2) - log std - log(2 pi) / 2
+
+    As `scipy.stats.norm(mu, std)`.
     """
     z = (x - mu) / std
     return (
@@ -59,6 +61,8 @@ def lognormal(m, x, mu, sigma):
     """The distribution of exp(y) for y ~ normal(mu, sigma); x > 0.
 
     log p(x) = -(log x - mu)^2 / (2 sigma^2) - log(x sigma) - log(2 pi) / 2
+
+    As `scipy.stats.lognorm(sigma, scale=exp(mu))`.
     """
     log_x = m.log(x)
     z = (log_x - mu) / sigma
@@ -104,6 +108,8 @@ def student_t(m, x, df, loc, scale):
     With z = (x - loc) / scale,
 
     log p(x) = -(df + 1) / 2 log(1 + z^2 / df) - log scale - log(df) / 2 - log B(1/2, df / 2)
+
+    As `scipy.stats.t(df, loc, scale)`.
     """
     away = x - loc
     z = away / scale
@@ -153,6 +159,8 @@ def laplace(m, x, loc, scale):
     """The Laplace (double exponential) distribution.
 
     log p(x) = -|x - loc| / scale - log(2 scale)
+
+    As `scipy.stats.laplace(loc, scale)`.
     """
     z = (x - loc) / scale
     side = m.sign(x - loc)
@@ -191,6 +199,8 @@ def cauchy(m, x, loc, scale):
     """The Cauchy distribution: Student's t with 1 degree of freedom.
 
     log p(x) = -log(1 + ((x - loc) / scale)^2) - log(pi scale)
+
+    As `scipy.stats.cauchy(loc, scale)`.
     """
     z = (x - loc) / scale
     value, slope = _log_one_plus_square(m, x - loc, scale)
@@ -215,6 +225,8 @@ def half_cauchy(m, x, scale):
     """The distribution of |y| for y ~ cauchy(0, scale); x >= 0.
 
     log p(x) = -log(1 + (x / scale)^2) - log(pi scale / 2)
+
+    As `scipy.stats.halfcauchy(scale=scale)`.
     """
     z = x / scale
     value, slope = _log_one_plus_square(m, x, scale)
@@ -235,6 +247,8 @@ def half_normal(m, x, scale):
     """The distribution of |y| for y ~ normal(0, scale); x >= 0.
 
     log p(x) = -x^2 / (2 scale^2) - log scale + log(2 / pi) / 2
+
+    As `scipy.stats.halfnorm(scale=scale)`.
     """
     z = x / scale
     return (
@@ -253,6 +267,8 @@ def logistic(m, x, loc, scale):
     """The logistic distribution, whose cumulative function is expit((x - loc) / scale).
 
     log p(x) = -z - 2 log(1 + exp(-z)) - log scale,   z = (x - loc) / scale
+
+    As `scipy.stats.logistic(loc, scale)`.
     """
     z = (x - loc) / scale
     return (
@@ -282,6 +298,8 @@ def uniform(m, x, low, high):
     """The uniform distribution on the closed interval from `low` to `high`.
 
     log p(x) = -log(high - low)
+
+    As `scipy.stats.uniform(low, high - low)`.
     """
     width = high - low
     return -m.log(width) + 0.0 * x, (lambda: 0.0 * x, lambda: 1.0 / width, lambda: -1.0 / width)
@@ -298,6 +316,8 @@ def exponential(m, x, rate):
     """The exponential distribution with a rate, the inverse of its mean; x >= 0.
 
     log p(x) = log rate - rate x
+
+    As `scipy.stats.expon(scale=1 / rate)`.
     """
     return m.log(rate) - rate * x, (lambda: -rate + 0.0 * x, lambda: 1.0 / rate - x)
 
@@ -371,6 +391,8 @@ def gamma(m, x, shape, scale):
     """The gamma distribution over x >= 0, with `scale=` or `rate=`, its inverse.
 
     log p(x) = (shape - 1) log x - x / scale - log Gamma(shape) - shape log scale
+
+    As `scipy.stats.gamma(shape, scale=scale)`.
     """
     y, log_y = x / scale, log_ratio(m, x, scale)
     lost = lambda: _lost_by_division(m, x, scale, y)  # noqa: E731
@@ -396,6 +418,8 @@ def inv_gamma(m, x, shape, scale):
     """The distribution of 1 / y for y ~ gamma(shape, rate=scale); x > 0.
 
     log p(x) = shape log scale - log Gamma(shape) - (shape + 1) log x - scale / x
+
+    As `scipy.stats.invgamma(shape, scale=scale)`.
     """
     y, log_y = scale / x, log_ratio(m, scale, x)
     lost = lambda: _lost_by_division(m, scale, x, y)  # noqa: E731
@@ -421,6 +445,8 @@ def weibull(m, x, shape, scale):
     """The Weibull distribution over x >= 0; with shape 1 it is exponential.
 
     log p(x) = log(shape / scale) + (shape - 1) log(x / scale) - (x / scale)^shape
+
+    As `scipy.stats.weibull_min(shape, scale=scale)`.
     """
     log_z = log_ratio(m, x, scale)
     y = m.exp(_times(m, shape, log_z))  # z^shape
@@ -481,5 +507,7 @@ def beta(m, x, alpha, beta):
     """The beta distribution on [0, 1].
 
     log p(x) = (alpha - 1) log x + (beta - 1) log(1 - x) - log B(alpha, beta)
+
+    As `scipy.stats.beta(alpha, beta)`.
     """
     return log_beta_density(m, x, alpha, beta)

@@ -63,6 +63,8 @@ def bernoulli(m, x, probs):
     """True with probability `probs`, or with log odds `logits=`.
 
     log p(x) = x log probs + (1 - x) log(1 - probs)
+
+    As `scipy.stats.bernoulli(probs)`.
     """
     return (
         m.xlogy(1.0 * x, probs) + m.xlog1py(1.0 - x, -probs),
@@ -141,6 +143,8 @@ def binomial(m, x, n, probs):
     """The number of successes in `n` trials, each with probability `probs` or log odds `logits=`.
 
     log p(x) = log C(n, x) + x log probs + (n - x) log(1 - probs)
+
+    As `scipy.stats.binom(n, probs)`.
     """
     return (
         m.prefer(
@@ -166,6 +170,8 @@ def poisson(m, x, rate):
     """The Poisson distribution with mean `rate`.
 
     log p(x) = x log rate - rate - log x!
+
+    As `scipy.stats.poisson(rate)`.
     """
     return (
         m.prefer(
@@ -199,6 +205,8 @@ def geometric(m, x, probs):
     """The number of failures before the first success, each trial's of probability `probs`.
 
     log p(x) = log probs + x log(1 - probs)
+
+    As `scipy.stats.geom(probs, loc=-1)`.
     """
     return (
         m.log(probs) + m.xlog1py(1.0 * x, -probs),
@@ -219,6 +227,8 @@ def neg_binomial(m, x, r, probs):
     """The number of failures before the r-th success, where r need not be whole.
 
     log p(x) = log Gamma(x + r) - log Gamma(r) - log x! + r log probs + x log(1 - probs)
+
+    As `scipy.stats.nbinom(r, probs)`.
     """
     x = 1.0 * x
     return (
@@ -266,6 +276,8 @@ def beta_binomial(m, x, n, alpha, beta):
     """The number of successes in `n` trials, all with one probability from beta(alpha, beta).
 
     log p(x) = log C(n, x) + log B(x + alpha, n - x + beta) - log B(alpha, beta)
+
+    As `scipy.stats.betabinom(n, alpha, beta)`.
     """
     x, y = 1.0 * x, 1.0 * (n - x)
     a, b, before = x + alpha, y + beta, alpha + beta
@@ -338,5 +350,7 @@ def uniform_discrete(m, x, low, high):
     """The whole numbers from `low` to `high`, both included, each as likely.
 
     log p(x) = -log(high - low + 1)
+
+    As `scipy.stats.randint(low, high + 1)`.
     """
     return -m.log(high - low + 1.0) + 0.0 * x, (None, None, None)

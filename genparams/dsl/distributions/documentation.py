@@ -26,18 +26,24 @@ def signature_of(declared: Declaration) -> inspect.Signature:
     return inspect.Signature([*parameters, size])
 
 
+_EVENTS = ("", "; vectors along the last axis", "; matrices along the last two axes")
+_SHAPES = ("", ", then the length of a vector", ", then the shape of a matrix")
+
+
 def docstring_of(declared: Declaration) -> str:
-    """The docstring of the author, then the arguments, the shapes, the support and the errors."""
+    """The docstring of the author, and what the declaration says of arguments and values."""
     return "\n".join(
         [
             inspect.cleandoc(declared.doc or ""),
             "",
-            "All arguments broadcast; a value has the shape of the batch, or `size`.",
-            "",
             f"Args of {declared.name}:",
             *(_argument(name, domain) for name, domain in declared.arguments.items()),
+            *_other_arguments(declared),
+            "    size: the shape of the batch; unless given, all arguments broadcast to it.",
             "",
+            f"Shape of a value: the shape of the batch{_SHAPES[declared.kind.rank]}.",
             f"Support: {declared.support}.",
+            f"Gradients: {_gradients(declared)}.",
             "",
             "Raises:",
             "    DistributionError: an argument is outside its domain; a value is NaN or masked.",
@@ -47,8 +53,23 @@ def docstring_of(declared: Declaration) -> str:
     )
 
 
-_EVENTS = ("", "vectors, along the last axis; ", "matrices, along the last two axes; ")
-
-
 def _argument(name: str, domain: Domain) -> str:
-    return f"    {name}: {_EVENTS[min(domain.rank, 2)]}{domain.rule}."
+    return f"    {name}: {domain.rule}{_EVENTS[min(domain.rank, 2)]}."
+
+
+def _other_arguments(declared: Declaration) -> list[str]:
+    """A line for each argument of another form that takes the place of the last argument."""
+    last = list(declared.arguments)[-1:]
+    domains = {k: getattr(form, "arguments", {}).get(k) for k, form in declared.forms.items()}
+    return [
+        _argument(f"{keyword}, in place of {', '.join(last)}", domain)
+        for keyword, domain in domains.items()
+        if domain
+    ]
+
+
+def _gradients(declared: Declaration) -> str:
+    """The names by which the log density has a gradient."""
+    smooth = [name for name, domain in declared.arguments.items() if domain.smooth]
+    names = ["the value"] * declared.kind.continuous + smooth
+    return f"by {', '.join(names)}" if names else "none"

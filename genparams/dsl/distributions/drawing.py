@@ -11,7 +11,7 @@ from genparams.dsl.distributions.impossible import arguments_at
 from genparams.errors import DistributionError, InvalidValue
 
 
-def draw(declared: Declaration, rng: Any, args: Sequence[Any], size: Any) -> Any:
+def draw_value(declared: Declaration, rng: Any, args: Sequence[Any], size: Any) -> Any:
     """A draw for arguments in order.
 
     Raises:

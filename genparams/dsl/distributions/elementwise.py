@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from genparams.autodiff import np, paired, raw, scatter, shape_of, sum_to
+from genparams.dsl.call import Call
 from genparams.dsl.distributions.base import Distribution
 from genparams.dsl.distributions.declaration import Declaration, Formula
 from genparams.dsl.distributions.domains import Domain, ValueKind, real_number
 from genparams.dsl.distributions.pullbacks import Pullback, Terms, is_one
-from genparams.dsl.interpreter import Call
 from genparams.numeric import arrays
 
 

@@ -262,9 +262,10 @@ mvnormal = called_as(signatures.mvnormal)(
 
     log p(x) = -(x - mean)^T cov^-1 (x - mean) / 2 - log det(cov) / 2 - d log(2 pi) / 2
 
+    As `scipy.stats.multivariate_normal(mean, cov)`.
+
     `mean` has shape (..., d), `cov` and `scale_tril` (..., d, d), a value (..., d). The gradient by
-    `cov` is
-    symmetric: -(cov^-1 - cov^-1 (x - mean) (x - mean)^T cov^-1) / 2.
+    `cov` is symmetric: -(cov^-1 - cov^-1 (x - mean) (x - mean)^T cov^-1) / 2.
     """,
         )
     )
@@ -392,6 +393,8 @@ dirichlet = called_as(signatures.dirichlet)(
 
     log p(x) = sum_k (alpha_k - 1) log x_k + log Gamma(sum_k alpha_k) - sum_k log Gamma(alpha_k)
 
+    As `scipy.stats.dirichlet(alpha)`.
+
     The gradient by x is for free entries.
     """,
         )
@@ -442,6 +445,8 @@ multinomial = called_as(signatures.multinomial)(
     log p(x) = log n! + sum_k (x_k log probs_k - log x_k!)
 
     for whole x_k that sum to n. The gradient by `probs` is for free entries, x_k / probs_k.
+
+    As `scipy.stats.multinomial(n, probs)`.
     """,
         )
     )

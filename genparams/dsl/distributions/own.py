@@ -1,10 +1,11 @@
 """A user's own distributions: a sampler and a log density, and their gradients if need be."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, overload
 
-from genparams.autodiff import Box, Tape, np, operand, raw, shape_of, strip, sum_to
+from genparams.autodiff import Box, Tape, np, operand, raw, shape_of, sum_to
+from genparams.dsl.by_hand import one_for_each, recorded
 from genparams.dsl.distributions.base import Distribution
 from genparams.dsl.distributions.declaration import Declaration
 from genparams.dsl.distributions.domains import Domain, real_number, whole
@@ -279,14 +280,12 @@ def _by_tape(
                 seed = np.broadcast_to(g, batch) if batch else g
                 return tape.gradients([(result, seed)], leaves)
 
-        def pullback(i: int) -> Callable[[Any], Any]:
-            def pull(g: Any) -> Any:
-                found = back(g)[i]
-                return 0.0 * values[i] if found is None else found
+        def pull(g: Any, i: int) -> Any:
+            found = back(g)[i]
+            return 0.0 * values[i] if found is None else found
 
-            return pull
-
-        return log_p, [None if discrete and not i else pullback(i) for i in range(len(values))]
+        each = [lambda g, i=i: pull(g, i) for i in range(len(values))]
+        return log_p, [None, *each[1:]] if discrete else each
 
     return terms
 
@@ -300,14 +299,10 @@ def _by_hand(
 ) -> Callable[..., Terms]:
     """Terms whose gradients are given."""
 
-    def derivatives(values: Sequence[Any], batch: tuple[int, ...]) -> list[Any]:
-        given = gradients(*values)
-        if not isinstance(given, (tuple, list)) or len(given) != len(values):
-            found = len(given) if isinstance(given, (tuple, list)) else repr(given)
-            raise ArgumentError(
-                f"gradients of {name} returns a tuple of {len(values)}, by {', '.join(names)}, "
-                f"with None where there is none; got {found}"
-            )
+    def derivatives(values: Sequence[Any], batch: tuple[int, ...]) -> Sequence[Any]:
+        each = f"each of {', '.join(names)}, None where there is no derivative"
+        what = f"the result of gradients of {name}"
+        given = one_for_each(gradients(*values), len(values), what, each, ArgumentError)
         for label, d in zip(names, given, strict=True):
             shape = () if d is None or callable(d) else shape_of(d)
             if len(shape) > len(batch) or any(
@@ -317,46 +312,34 @@ def _by_hand(
                     f"the gradient of {name} by {label} has shape {shape} for a batch of shape "
                     f"{batch}; return the derivative for each entry"
                 )
-        return list(given)
+        return given
 
-    def evaluated(values: Sequence[Any]) -> Any:
-        """The log density, which for boxes takes its derivatives from `gradients` too."""
-        tape, inner = strip(values)
-        if tape is None:
-            return _checked(name, names, log_prob(*inner), inner)
-        log_p = evaluated(inner)
-        pulls = pullbacks(inner, shape_of(log_p))
-        edges = [
-            (v, pull)
-            for v, pull in zip(values, pulls, strict=True)
-            if type(v) is Box and v.tape is tape and pull is not None
-        ]
-        return tape.record(log_p, edges)
-
-    def pullbacks(values: Sequence[Any], batch: tuple[int, ...]) -> list[Any]:
+    def pullbacks(values: Sequence[Any], log_p: Any, places: Iterable[int] = ()) -> list[Any]:
+        batch = shape_of(log_p)
         found = once(lambda _: derivatives(values, batch))
 
-        def pullback(i: int) -> Callable[[Any], Any]:
-            def pull(g: Any) -> Any:
-                d = found(None)[i]
-                d = d() if callable(d) else d
-                if d is None:
-                    raise DistributionError(
-                        f"{name} has no derivative by {names[i]}, which depends here on a "
-                        "parameter, on an argument whose gradient is wanted, or on a choice; "
-                        "gradients gives None for it"
-                    )
-                each = g * d
-                each = np.broadcast_to(each, batch) if shape_of(each) != batch else each
-                return sum_to(each, shape_of(values[i]))
+        def pull(g: Any, i: int) -> Any:
+            d = found(None)[i]
+            d = d() if callable(d) else d
+            if d is None:
+                raise DistributionError(
+                    f"{name} has no derivative by {names[i]}, which depends here on a parameter, "
+                    "on an argument whose gradient is wanted, or on a choice; gradients gives None "
+                    "for it"
+                )
+            each = g * d
+            each = np.broadcast_to(each, batch) if shape_of(each) != batch else each
+            return sum_to(each, shape_of(values[i]))
 
-            return pull
+        each = [lambda g, i=i: pull(g, i) for i in range(len(values))]
+        return [None, *each[1:]] if discrete else each
 
-        return [None if discrete and not i else pullback(i) for i in range(len(values))]
+    def checked(*values: Any) -> Any:
+        return _checked(name, names, log_prob(*values), values)
 
     def terms(*values: Any) -> Terms:
-        log_p = evaluated(values)
-        return log_p, pullbacks(values, shape_of(log_p))
+        log_p = recorded(f"log_prob of {name}", checked, pullbacks, values)
+        return log_p, pullbacks(values, log_p)
 
     return terms
 

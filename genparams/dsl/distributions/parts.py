@@ -5,8 +5,8 @@ from numbers import Real
 from typing import Any
 
 from genparams.autodiff import Box, np, raw
+from genparams.dsl.call import Call
 from genparams.dsl.distributions.base import AbstractDistribution, Distribution
-from genparams.dsl.interpreter import Call
 from genparams.errors import ArgumentError
 from genparams.text import brief
 

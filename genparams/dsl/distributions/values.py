@@ -9,7 +9,7 @@ from genparams.dsl.distributions.domains import real_number
 from genparams.errors import ShapeError
 
 
-def coerce(declared: Declaration, value: Any, args: Sequence[Any], size: Any) -> Any:
+def coerce_value(declared: Declaration, value: Any, args: Sequence[Any], size: Any) -> Any:
     """A value in the type and the shape of a draw, read-only.
 
     Raises:
@@ -40,7 +40,7 @@ def coerce(declared: Declaration, value: Any, args: Sequence[Any], size: Any) ->
     return value
 
 
-def broadcast(declared: Declaration, x: Any, args: Sequence[Any], size: Any) -> Any:
+def broadcast_value(declared: Declaration, x: Any, args: Sequence[Any], size: Any) -> Any:
     """A value outside a model, broadcast with the arguments unless there is a size.
 
     Raises:
@@ -49,7 +49,7 @@ def broadcast(declared: Declaration, x: Any, args: Sequence[Any], size: Any) -> 
     if type(x) is not Box and (
         size is not None or (isinstance(x, (int, float)) and not any(map(shape_of, args)))
     ):
-        return coerce(declared, x, args, size)
+        return coerce_value(declared, x, args, size)
     value = x if type(x) is Box else declared.kind.convert(x)
     shape, event = shape_of(value), declared.event_shape(args)
     batch = declared.batch_shape(args, size)
