@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
 from genparams.autodiff import Box, Tape, np, raw, shape_of, sum_to
+from genparams.dsl.call import Call
 from genparams.dsl.distributions.base import Distribution
 from genparams.dsl.distributions.composite import operands
 from genparams.dsl.distributions.declaration import Declaration
@@ -20,7 +21,6 @@ from genparams.dsl.distributions.domains import (
 )
 from genparams.dsl.distributions.parts import base_of
 from genparams.dsl.distributions.pullbacks import Terms, is_one, once
-from genparams.dsl.interpreter import Call
 from genparams.dsl.made import made_of_parts
 from genparams.errors import ArgumentError, ShapeError
 from genparams.mistakes import explained

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from genparams.autodiff import np, raw, scatter, shape_of
+from genparams.dsl.call import Call
 from genparams.dsl.distributions.base import AbstractDistribution, Distribution
 from genparams.dsl.distributions.declaration import Declaration, Formula
 from genparams.dsl.distributions.domains import Domain, check_order
@@ -17,7 +18,6 @@ from genparams.dsl.distributions.limits.categories import CATEGORICAL
 from genparams.dsl.distributions.limits.families import FAMILIES
 from genparams.dsl.distributions.limits.tails import Slope
 from genparams.dsl.distributions.parts import base_of
-from genparams.dsl.interpreter import Call
 from genparams.errors import ArgumentError
 from genparams.numeric import arrays, scalars
 from genparams.types import Size

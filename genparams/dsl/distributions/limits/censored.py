@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from genparams.autodiff import np
+from genparams.dsl.call import Call
 from genparams.dsl.distributions.base import Distribution
 from genparams.dsl.distributions.declaration import Formula
 from genparams.dsl.distributions.elementwise import terms_of
@@ -22,7 +23,6 @@ from genparams.dsl.distributions.limits.categories import CATEGORICAL, censored_
 from genparams.dsl.distributions.limits.families import FAMILIES
 from genparams.dsl.distributions.limits.family import Family
 from genparams.dsl.distributions.limits.masses import log_tail
-from genparams.dsl.interpreter import Call
 from genparams.dsl.made import made_of_parts
 from genparams.mistakes import explained
 from genparams.types import Numbers, R, Size

@@ -11,7 +11,7 @@ from typing import Any
 
 from genparams.autodiff import np, raw, special
 from genparams.dsl.distributions.base import Distribution
-from genparams.dsl.distributions.bounded import von_mises
+from genparams.dsl.distributions.circular import von_mises
 from genparams.dsl.distributions.continuous import (
     beta,
     cauchy,

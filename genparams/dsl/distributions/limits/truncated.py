@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from genparams.autodiff import np, raw
+from genparams.dsl.call import Call
 from genparams.dsl.distributions import signatures
 from genparams.dsl.distributions.base import Distribution
 from genparams.dsl.distributions.continuous import normal
@@ -32,7 +33,6 @@ from genparams.dsl.distributions.limits.family import Family, everywhere
 from genparams.dsl.distributions.limits.masses import log_mass, log_tail
 from genparams.dsl.distributions.limits.tails import Slope
 from genparams.dsl.distributions.signatures import called_as
-from genparams.dsl.interpreter import Call
 from genparams.dsl.made import made_of_parts
 from genparams.errors import DistributionError
 from genparams.mistakes import explained
