@@ -125,9 +125,10 @@ def _stack_mixed(w: Any, log_f: Any) -> tuple[Any, Pullback, Pullback]:
     joint = log_f + np.log(_first(w, 0, axes))
     log_p, level = mix(arrays, [joint], lambda v: np.max(v, axis=0), lambda v: np.sum(v, axis=0))
 
+    share = np.exp(joint - level)
+
     @once
     def to_stack(g: Any) -> Any:
-        share = np.exp(joint - level)
         return share if is_one(g) else g * share
 
     def to_weights(g: Any) -> Any:
