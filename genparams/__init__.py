@@ -19,7 +19,6 @@ from genparams.dsl.distributions.base import Distribution
 from genparams.dsl.distributions.bounded import (
     beta_uniform,
     piecewise_uniform,
-    truncated_normal,
     von_mises,
 )
 from genparams.dsl.distributions.categorical import categorical
@@ -49,7 +48,8 @@ from genparams.dsl.distributions.discrete import (
     poisson,
     uniform_discrete,
 )
-from genparams.dsl.distributions.limits.truncated import censored, truncated
+from genparams.dsl.distributions.limits.censored import censored
+from genparams.dsl.distributions.limits.truncated import truncated, truncated_normal
 from genparams.dsl.distributions.mixture import mixture
 from genparams.dsl.distributions.multivariate import dirichlet, multinomial
 from genparams.dsl.distributions.mvnormal import mvnormal

@@ -1,4 +1,9 @@
-"""The families whose masses between limits are known: where each lies, and where it turns."""
+"""The families that can be truncated and censored, and the coordinate of each.
+
+The coordinate y is chosen so that its density has one mode if possible: `gamma` is integrated along
+log x, `beta` along the log odds. `categorical` is not among the families: its probabilities are a
+table, which `categories.py` sums.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -32,11 +37,10 @@ from genparams.dsl.distributions.discrete import (
     poisson,
     uniform_discrete,
 )
-from genparams.dsl.distributions.limits.masses import Family
-from genparams.dsl.distributions.limits.tails import CLOSED, Slope
+from genparams.dsl.distributions.limits.family import Family, LogDensity
+from genparams.dsl.distributions.limits.normal import normal_between
+from genparams.dsl.distributions.limits.tails import CLOSED
 from genparams.numeric import arrays, psi_less_log, stirling
-
-Along = tuple[Any, Sequence[Slope | None]]
 
 
 def _above_zero(*args: Any) -> tuple[float, float]:
@@ -47,19 +51,21 @@ def _zero(*args: Any) -> Sequence[float]:
     return (0.0,)
 
 
-def _by_density(base: Distribution, back: Callable, log_slope: Callable) -> Callable[..., Along]:
+def _by_density(
+    base: Distribution, back: Callable, log_slope: Callable
+) -> Callable[..., LogDensity]:
     """`Family.along` by the base's own density, given log dx/dy, `log_slope(y, *args)`."""
 
     density: Any = base.declared.formula
 
-    def along(y: Any, *args: Any) -> Along:
+    def along(y: Any, *args: Any) -> LogDensity:
         log_f, partials = density(arrays, back(y, *args), *args)
         return log_f + log_slope(y, *args), partials[1:]
 
     return along
 
 
-# --- Along a line
+# --- LogDensity a line
 
 
 def _line(
@@ -87,7 +93,7 @@ def _line(
 def _sinh(
     base: Distribution,
     frame: Callable[..., tuple[Any, Any]] = lambda loc, scale: (loc, scale),
-    along: Callable[..., Along] | None = None,
+    along: Callable[..., LogDensity] | None = None,
     **more: Any,
 ) -> Family:
     """x = loc + scale sinh y: log p(y) falls in a line where p(x) falls as a power."""
@@ -121,7 +127,7 @@ def _student_frame(df: Any, loc: Any, scale: Any) -> tuple[Any, Any]:
     return loc, scale * np.sqrt(df)
 
 
-def _student_along(y: Any, df: Any, loc: Any, scale: Any) -> Along:
+def _student_along(y: Any, df: Any, loc: Any, scale: Any) -> LogDensity:
     """log p(y) = log p(0) - df log cosh y, at any y: where x is no float any more, if df is small.
 
     x = loc + scale sqrt(df) sinh y
@@ -146,7 +152,7 @@ def _angles(mu: Any, kappa: Any) -> Sequence[Any]:
     return np.minimum(*found), np.maximum(*found)
 
 
-# --- Along a logarithm
+# --- LogDensity a logarithm
 
 
 def _lognormal() -> Family:
@@ -169,7 +175,7 @@ def _lognormal() -> Family:
     )
 
 
-def _weibull_along(y: Any, shape: Any, scale: Any) -> Along:
+def _weibull_along(y: Any, shape: Any, scale: Any) -> LogDensity:
     """y = shape log(x / scale): log p(y) = y - exp(y), at any y."""
     return (
         y - np.exp(y),
@@ -186,7 +192,7 @@ def _gamma(base: Distribution, unit: Callable[..., Any], sign: float, growth: fl
     times `growth`: -1 if the gamma's scale is the inverse of `other`.
     """
 
-    def along(y: Any, shape: Any, other: Any) -> Along:
+    def along(y: Any, shape: Any, other: Any) -> LogDensity:
         u = sign * y
         return (
             np.log(shape) - stirling(arrays, shape) - shape * (np.expm1(u) - u),
@@ -207,7 +213,7 @@ def _gamma(base: Distribution, unit: Callable[..., Any], sign: float, growth: fl
     )
 
 
-# --- Along log odds
+# --- LogDensity log odds
 
 
 def _log_gain(y: Any, rest: Any) -> Any:
@@ -217,7 +223,7 @@ def _log_gain(y: Any, rest: Any) -> Any:
     return np.where(far, y - np.log(rest), -near)
 
 
-def _beta_along(y: Any, alpha: Any, beta: Any) -> Along:
+def _beta_along(y: Any, alpha: Any, beta: Any) -> LogDensity:
     """x / (1 - x) = alpha / beta exp(y), at any y.
 
     log p(y) = log p(0) + alpha log(x / x0) + beta log((1 - x) / (1 - x0)),   x0 at y = 0
@@ -285,7 +291,7 @@ _bit = lambda probs: (0.0, 1.0)  # noqa: E731
 FAMILIES: dict[Distribution, Family] = {
     family.base: family
     for family in (
-        _line(normal, turns=_zero),
+        _line(normal, turns=_zero, between=normal_between),
         _line(laplace, turns=_zero),
         _line(logistic, turns=_zero),
         _line(half_normal, lambda scale: (0.0, scale), edges=_above_zero),
