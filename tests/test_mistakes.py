@@ -582,12 +582,12 @@ FUNCTIONS = {
     "a kernel without a step": (
         lambda: unfold(inner),
         ArgumentError,
-        r"the kernel of unfold is a function of \(step, state, ...\), and inner\(x\) is not",
+        r"the kernel of unfold is a function of \(step, state\), and inner\(x\) is not",
     ),
     "an aggregate without results": (
         lambda: recurse(inner, inner),
         ArgumentError,
-        r"aggregate of recurse is a function of \(value, results, ...\)",
+        r"aggregate of recurse is a function of \(value, results\)",
     ),
 }
 

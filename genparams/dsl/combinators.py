@@ -1,8 +1,8 @@
 """Combinators: generative functions made of others, each a few lines of the language.
 
-A combinator owns no parameters: a kernel's parameters belong to the kernel, and
+A combinator owns no parameters: the parameters of a kernel belong to the kernel, and
 `ParamUpdate(rule, model, callees=True)` trains them. Gradients flow through arguments, states and
-returned values as through any nested call.
+return values as through any nested call.
 """
 
 import functools
@@ -17,16 +17,16 @@ import numpy as np
 from genparams.dsl.function import GenerativeFunction
 from genparams.dsl.gen import GenFunction, tuple_of_names
 from genparams.errors import ArgumentError, ShapeError, nearest
-from genparams.mistakes import explained
+from genparams.mistakes import explained, refuse_other_functions
 from genparams.text import brief
 from genparams.types import P, R
 
 
 def _combinator(make: Callable[P, R]) -> Callable[P, R]:
-    """A combinator that makes one function of the same parts, however often it is asked.
+    """A combinator that returns the same function whenever it is given the same parts.
 
-    So `unfold(kernel)` in the body of a model is the same call in every run. The first part keeps
-    the function, which pickles by its parts.
+    So `unfold(kernel)` in the body of a model is the same function in every run. The first part
+    keeps a reference to the function, which lives as long as that part and pickles by its parts.
     """
 
     explaining: Callable[..., Any] = explained(make)
@@ -44,7 +44,7 @@ def _combinator(make: Callable[P, R]) -> Callable[P, R]:
         known = vars(owner).setdefault("combined", {})
         try:
             found = known.get(key)
-        except TypeError:  # a part that cannot be one, of which it says what is wrong
+        except TypeError:  # a part of a wrong type, for which it raises its own error
             return explaining(*parts, **named)
         if found is None:
             found = known[key] = explaining(*parts, **named)
@@ -66,17 +66,18 @@ def map_(
     shared: Iterable[str] = (),
     arg_grads: Iterable[str] | None = None,
 ) -> GenFunction[..., list[R]]:
-    """Run `kernel` once for each entry of its arguments; return the list of what it returned.
+    """Run `kernel` once for each entry of its arguments; return the list of its return values.
 
-    Entry i is at address i; `ChoiceMap.rows` gives an array its addresses. Arguments are arrays or
-    lists of one length.
+    The call for entry i is at address i; `ChoiceMap.rows` gives an array its addresses. Arguments
+    are arrays or lists of one length.
 
     Args:
-        shared: The names of the kernel's arguments that every call gets whole.
-        arg_grads: As in `gen`; the kernel's, unless given.
+        shared: The names of the arguments that are passed whole to every call.
+        arg_grads: As in `gen`; None means the `arg_grads` of the kernel.
 
     Raises:
-        ArgumentError: the kernel is not a generative function, or has no argument of a shared name.
+        ArgumentError: the kernel is not a generative function, or a name in `shared` is not a name
+            of an argument.
         ShapeError: the mapped arguments have different lengths, or there are none.
     """
     _refuse_other_than(GenerativeFunction, "map_", kernel)
@@ -93,7 +94,7 @@ def map_(
             )
 
     def mapped(*args: Any, **named: Any) -> list[Any]:
-        places = names + names[-1:] * (len(args) - len(names))  # the rest belongs to *args
+        places = names + names[-1:] * (len(args) - len(names))  # the last are of *args
         given = [*zip(places, args, strict=False), *named.items()]
         lengths = [(name, _length(name, a)) for name, a in given if name not in whole]
         if len({length for _, length in lengths}) != 1:
@@ -128,10 +129,10 @@ def _length(name: str, a: Any) -> int:
 def unfold(
     kernel: GenerativeFunction[..., R], arg_grads: Iterable[str] = ()
 ) -> GenFunction[..., list[R]]:
-    """Run `kernel(step, state, *shared)` `length` times, each on the state before it.
+    """Run `kernel(step, state, *shared)` `length` times, each time on the state before.
 
     Called as `unfold(kernel)(length, state, *shared)`; step i is at address i. Returns the
-    list of every state after the first. `ChoiceMap.rows` gives an array its addresses.
+    list of all states but the first. `ChoiceMap.rows` gives an array its addresses.
 
     Args:
         arg_grads: As in `gen`: "state", or names of the kernel's shared arguments.
@@ -168,15 +169,16 @@ def switch(
 ) -> GenFunction[..., R]:
     """Run the branch that the first argument names, on the other arguments.
 
-    Called as `switch(f, g)(0, ...)` or `switch(low=f, high=g)("low", ...)`; a mapping from cases
-    does as well. The branch's choices are at the address of the call, with nothing between.
+    Called as `switch(f, g)(0, ...)`, `switch(low=f, high=g)("low", ...)` or, with a mapping,
+    `switch({"low": f, "high": g})("low", ...)`. The choices of the branch are nested directly under
+    the address of the call.
 
     Args:
-        arg_grads: As in `gen`: names of arguments that all branches have at the same place.
+        arg_grads: As in `gen`: names of arguments that every branch has at the same place.
 
     Raises:
-        ArgumentError: a branch is not a function of `@gen`, there is no such case, or the branches
-            do not all have an argument that `arg_grads` names.
+        ArgumentError: a branch is not a function of `@gen`, there is no case of that name, or a
+            branch has no argument that `arg_grads` names.
     """
     known: dict[Any, Any] = {**dict(enumerate(branches)), **cases}
     if len(branches) == 1 and isinstance(branches[0], Mapping):
@@ -204,17 +206,17 @@ def recurse(
     aggregate: GenerativeFunction[..., R],
     arg_grads: Iterable[str] = (),
 ) -> GenFunction[..., R]:
-    """Grow a tree and gather it: `produce(x)` returns a value and the inputs of its children.
+    """Make a tree from its root: `produce(x)` returns a node's value and its children's inputs.
 
-    Each child grows likewise; `aggregate(value, results)` makes a node's result of its value and
-    the list of its children's results. The choices of `produce` are below "produce", the
-    choices of `aggregate` below "aggregate", and the choices of child i below ("child", i).
+    `aggregate(value, results)` returns the result of a node, given its value and the list of its
+    children's results. The choices of `produce` are nested under "produce", the choices of
+    `aggregate` under "aggregate", and the choices of child i under ("child", i).
 
     Args:
-        arg_grads: As in `gen`: ("x",) for the gradient by the input at the top.
+        arg_grads: As in `gen`: ("x",) for the gradient by the input of the root.
 
     Raises:
-        ArgumentError: one of the two is not a generative function.
+        ArgumentError: `produce` or `aggregate` is not a generative function.
     """
     for function in (produce, aggregate):
         _refuse_other_than(GenerativeFunction, "recurse", function)
@@ -235,7 +237,7 @@ def recurse(
 def mask(
     kernel: GenFunction[P, R], arg_grads: Iterable[str] = ()
 ) -> GenFunction[Concatenate[bool, P], R | None]:
-    """Run `kernel(*args)` where the first argument is true; else return None.
+    """Run `kernel(*args)` if the first argument is true; else return None.
 
     Args:
         arg_grads: As in `gen`: names of the kernel's arguments.
@@ -257,7 +259,7 @@ def mask(
 
 
 def _refuse_other_than(kind: type, what: str, given: Any) -> None:
-    """Refuse what cannot be run at an address or, where it must be a `GenFunction`, in place."""
+    """Refuse what is not a generative function or, for the kind `GenFunction`, not of `@gen`."""
     if not isinstance(given, kind):
         hint = "write a function around it and decorate that with @gen"
         if isinstance(given, (list, tuple)):
@@ -271,19 +273,13 @@ def _refuse_other_than(kind: type, what: str, given: Any) -> None:
 def _refuse_other_arguments(
     what: str, kernel: GenerativeFunction[..., Any], arguments: str
 ) -> None:
-    """Refuse a function of `@gen` that cannot be called with these arguments first."""
+    """Refuse a function of `@gen` whose first arguments cannot be these."""
     if isinstance(kernel, GenFunction):
-        try:
-            kernel.signature.bind_partial(*arguments.split(", "))
-        except TypeError as mismatch:
-            raise ArgumentError(
-                f"{what} is a function of ({arguments}, ...), and "
-                f"{kernel.__name__}{kernel.signature} is not: {mismatch}"
-            ) from None
+        refuse_other_functions(what, kernel, arguments, partly=True)
 
 
 def _parameters(kernel: GenerativeFunction[..., Any]) -> list[inspect.Parameter]:
-    """A kernel's arguments; a distribution's are known by name."""
+    """The arguments of a kernel; of a distribution the names are known."""
     if not isinstance(kernel, GenFunction):
         return [inspect.Parameter(n, _BY_PLACE) for n in kernel.argument_names]
     return list(kernel.signature.parameters.values())
@@ -294,7 +290,7 @@ _REST = [inspect.Parameter("shared", inspect.Parameter.VAR_POSITIONAL)]
 
 
 def _common(signatures: list[list[inspect.Parameter]]) -> list[inspect.Parameter]:
-    """The first arguments of several functions where they agree, and then any others."""
+    """The first arguments that several functions have in common, and then any others."""
     first, *others = signatures
     if all(other == first for other in others):
         return first
@@ -309,7 +305,7 @@ def _common(signatures: list[list[inspect.Parameter]]) -> list[inspect.Parameter
 def _signature(
     names: list[str], more: Iterable[inspect.Parameter] = ()
 ) -> inspect.Signature | None:
-    """Arguments of these names, then more; None if a name is there twice."""
+    """Arguments of these names, then more; None if a name occurs twice."""
     own = [inspect.Parameter(n, _BY_PLACE) for n in names]
     more = list(more)
     if any(p.kind is inspect.Parameter.POSITIONAL_ONLY for p in more):
@@ -326,7 +322,7 @@ def _named(
     signature: inspect.Signature | None = None,
     arg_grads: Iterable[str] = (),
 ) -> GenFunction[..., Any]:
-    """A generative function of that name and with that signature, if it is known."""
+    """A generative function of that name and, where it is known, that signature."""
     body.__name__ = body.__qualname__ = name
     if signature is not None:
         body.__signature__ = signature  # type: ignore[attr-defined]

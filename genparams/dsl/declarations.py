@@ -6,27 +6,23 @@ removed when the last of them fails.
 """
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from genparams.params import Parameter, ParamStore, lock, real
 from genparams.types import Constraint
 
+if TYPE_CHECKING:
+    from genparams.dsl.interpreter import Run
 
-class Holder(Protocol):
-    """A run in progress."""
-
-    held: dict[Parameter, None]
-    """The undecided parameters that it declared or read."""
-
-
-undecided: dict[Parameter, set[Any]] = {}
-"""The undecided parameters, each with the runs in progress that declared or read it."""
+undecided: dict[Parameter, set["Run"]] = {}
+"""The undecided parameters, each with the runs in progress that declared or read it. The `held` of
+each of these runs has the parameter as a key."""
 
 
 def declare(
-    run: Holder, store: ParamStore, name: str, init: Any, constraint: Constraint | None
+    run: "Run", store: ParamStore, name: str, init: Any, constraint: Constraint | None
 ) -> None:
     """Give a parameter its first value, if it has none.
 
@@ -49,7 +45,7 @@ def declare(
         store.add(parameter)
 
 
-def hold(run: Holder, parameter: Parameter) -> bool:
+def hold(run: "Run", parameter: Parameter) -> bool:
     """Note that a run reads a parameter; returns whether the parameter is still in its store."""
     with lock:
         if parameter in undecided:
@@ -59,7 +55,7 @@ def hold(run: Holder, parameter: Parameter) -> bool:
         return name in store and store[name] is parameter
 
 
-def forget(run: Holder) -> None:
+def forget(run: "Run") -> None:
     """Remove the undecided parameters of a run that failed, unless another run holds them."""
     with lock:
         for parameter in run.held:
@@ -74,6 +70,6 @@ def forget(run: Holder) -> None:
                 undecided.pop(parameter, None)
 
 
-def keeping(runs: Iterable[Holder]) -> list[tuple[Any, ...]]:
+def keeping(runs: Iterable["Run"]) -> list[tuple[Any, ...]]:
     """The calls for `all_at_once` that keep what runs have declared."""
     return [(undecided.pop, parameter, None) for run in runs for parameter in run.held]

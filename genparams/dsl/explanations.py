@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping
 from types import CodeType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from genparams.dsl.call import Call
 from genparams.errors import (
@@ -20,21 +20,14 @@ from genparams.errors import (
 from genparams.structure import leaves
 from genparams.types import Address, show
 
-
-class Visited(Protocol):
-    """What an error about addresses asks of a run."""
-
-    root: Any
-    function: Any
-    values: dict[Address, Any]
-    calls: dict[Address, tuple[Any, Any]]
-    branches: set[Address]
+if TYPE_CHECKING:
+    from genparams.dsl.interpreter import Run
 
 
 # --- Addresses
 
 
-def visited_twice(run: Visited, address: Address) -> AddressConflict:
+def visited_twice(run: "Run", address: Address) -> AddressConflict:
     is_prefix = address not in run.values and address not in run.calls
     return AddressConflict(
         f"{_name(run)} visited {show(address)} twice"
@@ -43,24 +36,24 @@ def visited_twice(run: Visited, address: Address) -> AddressConflict:
     )
 
 
-def visited_under(run: Visited, address: Address, prefix: Address) -> AddressConflict:
+def visited_under(run: "Run", address: Address, prefix: Address) -> AddressConflict:
     kind = "choice" if prefix in run.values else "call"
     return AddressConflict(
         f"{_name(run)} visited {show(address)}, nested under the {kind} at {show(prefix)}"
     )
 
 
-def _name(run: Visited) -> str:
+def _name(run: "Run") -> str:
     return run.function.__name__ if run.function else "a run"
 
 
-def unvisited(run: Visited, address: Address) -> UnusedConstraint:
+def unvisited(run: "Run", address: Address) -> UnusedConstraint:
     """The error for a value that was given for an address which the run did not visit."""
     hint = _hint_for_unvisited(run, address)
     return UnusedConstraint(f"{run.root.__name__} never visited {show(address)}; {hint}")
 
 
-def _hint_for_unvisited(run: Visited, address: Address) -> str:
+def _hint_for_unvisited(run: "Run", address: Address) -> str:
     at, rows = show(address), _rows(run.values, address)
     if address in run.calls:
         return f"{at} is a call; give values for the choices nested under it{rows}"

@@ -44,18 +44,20 @@ class GenFunction(GenerativeFunction[P, R]):
         self.signature: inspect.Signature = inspect.signature(body)
         self.origin: GenFunction[P, R] = self
         self.recipe: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]] | None = None
-        self.seen: dict[tuple[ParamStore, str], None] = {}
+        self.seen: dict[tuple[ParamStore, str], None] = {}  # the parameters that its runs read
         self.arg_grads: tuple[str, ...] = tuple_of_names("arg_grads", arg_grads)
         self.argument_names = list(self.signature.parameters)
-        positional = [
-            n for n, p in self.signature.parameters.items() if p.kind <= p.POSITIONAL_OR_KEYWORD
-        ]
-        for name in self.arg_grads:
-            if name not in positional:
-                raise ArgumentError(
-                    f"{self.__name__} has no argument {name!r}; {nearest(name, positional)}"
-                )
-        self.grad_places = [positional.index(name) for name in self.arg_grads]
+        self.grad_places = [self._place(name) for name in self.arg_grads]
+
+    def _place(self, name: str) -> int:
+        """The place of an argument that can be given by position."""
+        arguments = self.signature.parameters.values()
+        positional = [p.name for p in arguments if p.kind <= p.POSITIONAL_OR_KEYWORD]
+        if name not in positional:
+            raise ArgumentError(
+                f"{self.__name__} has no argument {name!r}; {nearest(name, positional)}"
+            )
+        return positional.index(name)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
         return Call(self, args, kwargs)
@@ -66,10 +68,10 @@ class GenFunction(GenerativeFunction[P, R]):
 
     @explained
     def with_params(self, params: ParamStore) -> "GenFunction[P, R]":
-        """The same function over another store: a teacher and its student, an ensemble, a test.
+        """A clone of this function over another store: a teacher and its student, an ensemble.
 
-        While it runs, whoever calls the original by its name, in recursion or through a
-        combinator, calls it with the same store.
+        While the clone runs, every call of the original function, in recursion or by a combinator,
+        is a call of the clone.
 
         Raises:
             InvalidValue: `params` is not a store.
@@ -88,9 +90,9 @@ class GenFunction(GenerativeFunction[P, R]):
     def _run(
         self, run: Run, args: tuple[Any, ...], kwargs: dict[str, Any] | None, key: Address
     ) -> Any:
-        """Run the body, or that of the clone in whose run the original is called by name."""
+        """Run the body of this function, or the body of its clone while that clone runs."""
         if not self._was_read:
-            self._read()
+            self._refuse_calls_never_run()
         clones = run.clones
         if not clones and self.origin is self:
             return run.nested(self, args, kwargs, key)
@@ -101,7 +103,7 @@ class GenFunction(GenerativeFunction[P, R]):
         finally:
             run.clones = clones
 
-    def _read(self) -> None:
+    def _refuse_calls_never_run(self) -> None:
         """Refuse a body that makes a call and never runs it."""
         found = self._source.never_run()
         if found is not None:
@@ -134,12 +136,12 @@ class GenFunction(GenerativeFunction[P, R]):
             ) from None
 
     def __reduce__(self) -> Any:
-        """Pickled by name, as functions are; a clone or a combination by what it was made of."""
+        """Pickled by name, as a function of Python is; a clone or a combination by its parts."""
         if self.recipe is not None:
             make, parts, named = self.recipe
             return functools.partial(make, **named), parts
         if self.origin is not self:
-            return _clone, (self.origin, self.params)
+            return GenFunction.with_params, (self.origin, self.params)
         return global_name(self, self.__module__, self.__qualname__)
 
     def __repr__(self) -> str:
@@ -163,8 +165,8 @@ def gen(function: Callable[..., Any] | None = None, *, arg_grads: Iterable[str] 
             arguments by themselves.
 
     Raises:
-        ArgumentError: it is not a function, or a generator, asynchronous or a method; or
-            `arg_grads` names none of its arguments.
+        ArgumentError: it is not a function, or is a generator, asynchronous or a method; or a name
+            in `arg_grads` is not a name of an argument.
     """
     if function is None:
         return lambda f: gen_function(f, arg_grads)
@@ -172,7 +174,7 @@ def gen(function: Callable[..., Any] | None = None, *, arg_grads: Iterable[str] 
 
 
 def gen_function(function: Callable[P, R], arg_grads: Iterable[str]) -> GenFunction[P, R]:
-    """A generative function known by its name, in place of an older one of the same module."""
+    """A generative function that is registered by name; it replaces one that it redefines."""
     _refuse_other_than_functions(function)
     made = GenFunction(function, arg_grads)
     local = "<locals>" in made.__qualname__
@@ -185,7 +187,7 @@ def _refuse_other_than_functions(function: Any) -> None:
     """Refuse what `gen` cannot make generative.
 
     Raises:
-        ArgumentError: it says what to write.
+        ArgumentError: with what to write instead.
     """
     if isinstance(function, GenerativeFunction):
         raise ArgumentError(f"{function!r} is generative already; write @gen once")
@@ -227,10 +229,6 @@ def tuple_of_names(what: str, given: Any) -> tuple[str, ...]:
         hint = f"; write ({given!r},)" if isinstance(given, str) else ""
         raise ArgumentError(f"{what} is a tuple of names, got {brief(given)}{hint}")
     return tuple(given)
-
-
-def _clone(origin: GenFunction[P, R], params: ParamStore) -> GenFunction[P, R]:
-    return origin.with_params(params)
 
 
 def _home(function: Any) -> tuple[str, str]:

@@ -34,17 +34,17 @@ def _store(f: HasParams | ParamStore) -> ParamStore:
 def init_param(
     f: HasParams | ParamStore, name: str, value: Any, constraint: Constraint | None = None
 ) -> None:
-    """Give a parameter its first value, or start it anew, with an empty accumulator.
+    """Give a parameter its first value, or a new one, with an empty accumulator.
 
     Args:
         value: A number, a list or an array; kept as float64 (float32 if it is), copied.
-        constraint: Where its values lie. Its gradient and its updates live in the constraint's
-            coordinates. None means the constraint that the parameter has; else the one
-            that the body declares, `param(name, value, constraint=...)`; else for `real`. A
-            constraint given here counts for more than the body's.
+        constraint: The set of its values. Its gradient and its updates are in the coordinates of
+            the constraint. None means the constraint that the parameter has; else the one that the
+            body declares, `param(name, value, constraint=...)`; else `real`. A constraint given
+            here takes precedence over the constraint in the body.
 
     Raises:
-        ConstraintError: the value lies outside the constraint; nothing is changed. Or, at the first
+        ConstraintError: the value is outside the constraint; nothing is changed. Or, at the first
             run, the body declares another constraint, which could not be read before.
         InvalidValue: it is not made of numbers; nothing is changed.
     """
@@ -53,22 +53,22 @@ def init_param(
 
 @explained
 def get_param(f: HasParams | ParamStore, name: str) -> Any:
-    """The natural value, copied: a float or an array.
+    """A copy of the natural value: a float or an array.
 
     A parameter that the body declares with a constant, `param(name, 1.0)`, has that value before
     the first run too.
 
     Raises:
         UnknownParameter: there is no parameter of that name.
-        TracedValueError: a gradient is being computed, which would not see how the value depends on
-            the parameter.
+        TracedValueError: a gradient is being computed; it would miss that the value depends on the
+            parameter.
     """
     parameter = _store(f)[name]
     run = in_progress()
     if run is not None and type(run.read(parameter)) is Box:
         raise TracedValueError(
-            f"get_param(f, {name!r}) inside a run gives a number, and the gradient would not see "
-            f"how it depends on the parameter; write param({name!r}) in the body of the function "
+            f"get_param(f, {name!r}) inside a run gives a number, and the gradient would miss "
+            f"that it depends on the parameter; write param({name!r}) in the body of the function "
             f"that owns it, or freeze it to use it as a constant ({user_line()})"
         )
     return _copied(parameter.value)
@@ -76,7 +76,7 @@ def get_param(f: HasParams | ParamStore, name: str) -> Any:
 
 @explained
 def set_param(f: HasParams | ParamStore, name: str, value: Any) -> None:
-    """Replace the natural value by one of the same shape; the accumulator stays.
+    """Replace the natural value by one of the same shape; the accumulator does not change.
 
     Raises:
         UnknownParameter, ShapeError, ConstraintError: nothing is changed.
@@ -86,7 +86,7 @@ def set_param(f: HasParams | ParamStore, name: str, value: Any) -> None:
 
 @explained
 def get_param_grad(f: HasParams | ParamStore, name: str) -> Any:
-    """The accumulated gradient by the unconstrained coordinates, copied.
+    """A copy of the accumulated gradient by the unconstrained coordinates.
 
     Raises:
         UnknownParameter: there is no parameter of that name.

@@ -1,4 +1,4 @@
-"""Addresses: where a choice is in an execution.
+"""Addresses: the names of choices and calls within a run.
 
 An address is a path of keys. A key is anything hashable that is not a tuple; a tuple is a path.
 `"y"` and `("y",)` are the same address.

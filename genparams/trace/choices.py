@@ -121,12 +121,6 @@ class ChoiceMap(Mapping[Address, Any]):
             return self._values[address]
         view = self.view(address)
         if not view:
-            above = [address[:n] for n in range(1, len(address)) if address[:n] in self._values]
-            if above:
-                raise UnknownAddress(
-                    f"there is no choice at {show(address)}: {show(above[0])} is a choice, with "
-                    f"one value; write choices[{show(above[0])}] and index that"
-                )
             raise UnknownAddress(
                 f"there is no choice at {show(address)}; "
                 f"{nearest(show(address), map(show, self._values))}"

@@ -1,4 +1,4 @@
-"""What executions and edits return together: tuples to be unpacked, which say so."""
+"""Tuples that runs and edits return, which explain how to unpack them."""
 
 from typing import Any, ClassVar
 
@@ -6,7 +6,7 @@ from genparams.errors import ArgumentError, UnknownAttribute
 
 
 class Results(tuple[Any, ...]):
-    """A tuple that, used as if it were its first part, says how to unpack it."""
+    """A tuple whose errors explain how to unpack it, for users who take it for its first part."""
 
     __slots__ = ()
     made_by: ClassVar[str]
@@ -26,36 +26,16 @@ class Results(tuple[Any, ...]):
         return f"{self.made_by} returns a tuple; write {self.parts} = {self.made_by}(...)"
 
 
-class Generated(Results):
-    """What `generate` returns."""
-
-    __slots__ = ()
-    made_by, parts = "generate", "trace, weight"
-
-
-class Proposed(Results):
-    """What `propose` returns."""
-
-    __slots__ = ()
-    made_by, parts = "propose", "choices, weight, retval"
+def _results(name: str, made_by: str, parts: str) -> type[Results]:
+    return type(
+        name,
+        (Results,),
+        {"__slots__": (), "__module__": __name__, "made_by": made_by, "parts": parts},
+    )
 
 
-class Assessed(Results):
-    """What `assess` returns."""
-
-    __slots__ = ()
-    made_by, parts = "assess", "log_prob, retval"
-
-
-class Updated(Results):
-    """What `Trace.update` returns."""
-
-    __slots__ = ()
-    made_by, parts = "update", "trace, weight, discard"
-
-
-class Regenerated(Results):
-    """What `Trace.regenerate` returns."""
-
-    __slots__ = ()
-    made_by, parts = "regenerate", "trace, weight"
+Generated = _results("Generated", made_by="generate", parts="trace, weight")
+Proposed = _results("Proposed", made_by="propose", parts="choices, weight, retval")
+Assessed = _results("Assessed", made_by="assess", parts="log_prob, retval")
+Updated = _results("Updated", made_by="update", parts="trace, weight, discard")
+Regenerated = _results("Regenerated", made_by="regenerate", parts="trace, weight")

@@ -1,7 +1,7 @@
 """Selections: sets of addresses, described and not listed.
 
-An address selects everything at and below it. Selections combine as sets do, and hold no trace:
-what is selected is settled only when one is asked about an address.
+An address selects every address at it and nested under it. Selections combine as sets do. A
+selection does not know the addresses of a trace: `address in selection` decides for each.
 """
 
 from abc import ABC, abstractmethod
@@ -17,7 +17,7 @@ from genparams.types import Address, show
 
 
 class Selection(ABC):
-    """A set of addresses, unchanging: `~s`, `s | t`, `s & t`, and `address in s`."""
+    """A set of addresses, which does not change: `~s`, `s | t`, `s & t`, and `address in s`."""
 
     __slots__ = ()
 
@@ -31,14 +31,14 @@ class Selection(ABC):
 
     @explained
     def check(self, addresses: Iterable[Address]) -> None:
-        """Refuse to name what is not there.
+        """Refuse a selection that names an address which a trace does not have.
 
         Args:
-            addresses: The paths of all choices of a trace.
+            addresses: The paths of all choices of the trace.
 
         Raises:
-            UnknownAddress: there is nothing at or below an address that was selected, here or in a
-                part of this selection, without `missing="ignore"`.
+            UnknownAddress: no choice is at or nested under an address that was selected, here or in
+                a part of this selection, without `missing="ignore"`.
         """
         if not (wanted := self.wanted()):
             return
@@ -66,7 +66,7 @@ class Selection(ABC):
 @closed()
 @dataclass(frozen=True, slots=True, repr=False)
 class _Addresses(Selection):
-    """Addresses, each with everything below it."""
+    """Addresses, each with every address nested under it."""
 
     addresses: tuple[Address, ...] = field(compare=False)
     members: frozenset[Address]
@@ -88,7 +88,7 @@ class _Addresses(Selection):
 @closed()
 @dataclass(frozen=True, slots=True, repr=False)
 class _Complement(Selection):
-    """What a selection leaves out."""
+    """The addresses that a selection does not have."""
 
     of: Selection
 
@@ -105,7 +105,7 @@ class _Complement(Selection):
 @closed()
 @dataclass(frozen=True, slots=True, repr=False)
 class _Pair(Selection):
-    """What one of two selections has, or both have."""
+    """The addresses in either of two selections, or in both."""
 
     sign: Literal["|", "&"]
     left: Selection
@@ -128,16 +128,16 @@ def _grouped(selection: Selection) -> str:
 
 @explained
 def select(*addresses: Any, missing: Literal["error", "ignore"] = "error") -> Selection:
-    """The addresses given, each with everything below it.
+    """The addresses given, each with every address nested under it.
 
         select("mu", ("group", 0))
 
     Args:
         addresses: Keys, or tuples of keys.
-        missing: Whether an address at or below which a trace has no choice is an error there.
+        missing: Whether it is an error that a trace has no choice at or nested under an address.
 
     Raises:
-        AddressError: an argument is no address.
+        AddressError: an argument is not an address.
         InvalidValue: `missing` is neither "error" nor "ignore".
     """
     if missing not in ("error", "ignore"):
@@ -163,10 +163,10 @@ everything = select(())
 
 
 def selection_of(x: Any, addresses: Iterable[Address]) -> Selection:
-    """`as_selection(x)`, which names only what is among the paths of all choices.
+    """`as_selection(x)`, checked against the paths of all choices of a trace.
 
     Raises:
-        UnknownAddress: it names what is not there.
+        UnknownAddress: it names an address that is not among them.
     """
     selection = as_selection(x)
     selection.check(addresses)

@@ -5,7 +5,6 @@ import pytest
 from scipy.stats import norm
 
 from genparams import (
-    ChoiceMap,
     FixedStepGradientDescent,
     ParamStore,
     ParamUpdate,
@@ -17,17 +16,14 @@ from genparams import (
     normal,
     param,
     poisson,
-    positive,
 )
 from genparams.errors import (
     AddressConflict,
     AddressError,
     ArgumentError,
-    MissingChoice,
     UninitializedParameter,
     UnknownFunction,
     UnknownParameter,
-    UnusedConstraint,
 )
 
 
@@ -76,66 +72,6 @@ def test_a_parameter_is_read_with_the_value_it_was_given():
     assert make_line().assess((np.zeros(2),), {"ys": [-1.0, -1.0]})[0] == pytest.approx(
         2 * norm.logpdf(0.0, 0.0, 0.5), rel=1e-12
     )
-
-
-def test_a_parameter_given_an_init_is_declared_at_the_first_run_and_keeps_its_value_after():
-    @gen
-    def f(init):
-        return param("scale", init, constraint=positive)
-
-    assert f.simulate((2.0,)).retval == pytest.approx(2.0, rel=1e-15)
-    assert f.simulate((5.0,)).retval == pytest.approx(2.0, rel=1e-15)
-    assert f.params["scale"].constraint is positive
-
-
-def test_init_param_wins_over_the_init_in_the_body():
-    @gen
-    def f():
-        return param("a", 1.0)
-
-    init_param(f, "a", 7.0)
-    assert f.simulate().retval == 7.0
-
-
-def test_a_run_that_fails_forgets_the_parameters_that_it_declared():
-    @gen
-    def inner():
-        param("b", 1.0)
-        raise RuntimeError("no")
-
-    @gen
-    def outer():
-        param("kept")
-        param("a", 1.0)
-        return inner() @ "inner"
-
-    init_param(outer, "kept", 3.0)
-    with pytest.raises(RuntimeError, match="no"):
-        outer.simulate()
-    assert list(outer.params) == ["kept"]
-    assert list(inner.params) == []
-
-
-def test_a_strict_generate_that_fails_forgets_the_parameters_that_it_declared():
-    @gen
-    def f():
-        return normal(param("a", 1.0), 1.0) @ "x"
-
-    with pytest.raises(UnusedConstraint):
-        f.generate((), {"z": 1.0})
-    assert list(f.params) == []
-
-
-def test_an_assess_that_fails_forgets_the_parameters_that_it_declared():
-    @gen
-    def f():
-        return normal(param("a", 1.0), 1.0) @ "x"
-
-    with pytest.raises(MissingChoice):
-        f.assess((), {})
-    with pytest.raises(UnusedConstraint):
-        f.assess((), {"x": 0.0, "z": 1.0})
-    assert list(f.params) == []
 
 
 def test_reading_a_parameter_without_a_value_says_which_line_to_write():
@@ -337,164 +273,6 @@ def test_a_type_error_inside_the_body_is_not_taken_for_wrong_arguments():
     with pytest.raises(TypeError, match="unsupported operand") as caught:
         f.simulate((1,))
     assert not isinstance(caught.value, ArgumentError)
-
-
-# --- Simulate, generate, propose, assess
-
-
-def test_simulate_records_the_log_probability_of_every_choice():
-    trace = pair.simulate((1.0,), rng=1)
-    x, y = trace["x"], trace["y"]
-    assert trace.log_probs["x",] == pytest.approx(norm.logpdf(x, 1.0, 1.0), rel=1e-12)
-    assert trace.log_prob == pytest.approx(
-        norm.logpdf(x, 1.0, 1.0) + norm.logpdf(y, x, 2.0), rel=1e-12
-    )
-    assert trace.gen_fn is pair
-
-
-def test_the_weight_of_generate_is_the_log_probability_of_what_was_given():
-    trace, weight = pair.generate((), {"y": 3.0}, rng=0)
-    assert trace["y"] == 3.0
-    assert weight == pytest.approx(norm.logpdf(3.0, trace["x"], 2.0), rel=1e-12)
-    assert weight == trace.log_probs["y",]
-
-
-def test_generate_without_constraints_weighs_nothing_and_draws_as_simulate_does():
-    trace, weight = pair.generate((), rng=3)
-    assert weight == 0.0
-    assert trace.choices == pair.simulate((), rng=3).choices
-
-
-def test_propose_returns_choices_their_log_probability_and_the_return_value():
-    choices, weight, retval = pair.propose((), rng=5)
-    trace = pair.simulate((), rng=5)
-    assert choices == trace.choices
-    assert (weight, retval) == (trace.log_prob, trace.retval)
-
-
-def test_assess_weighs_a_full_set_of_choices():
-    weight, retval = pair.assess((), {"x": 1.0, "y": 2.0})
-    assert weight == pytest.approx(norm.logpdf(1.0) + norm.logpdf(2.0, 1.0, 2.0), rel=1e-12)
-    assert retval == 2.0
-
-
-def test_a_choice_outside_the_support_has_log_probability_minus_infinity():
-    @gen
-    def f():
-        return poisson(2.0) @ "n"
-
-    assert f.assess((), {"n": -1})[0] == -np.inf
-
-
-def test_a_distribution_alone_is_a_generative_function_with_one_choice_at_the_root():
-    trace, weight = normal.generate((0.0, 1.0), {(): 0.5})
-    assert trace.retval == trace[()] == 0.5
-    assert weight == trace.log_prob == pytest.approx(norm.logpdf(0.5), rel=1e-12)
-
-
-def test_an_unvisited_constraint_is_an_error_unless_not_strict():
-    with pytest.raises(UnusedConstraint, match=r"pair never visited 'yy'; did you mean 'y'"):
-        pair.generate((), {"yy": 1.0})
-    trace, weight = pair.generate((), {"yy": 1.0, "y": 2.0}, rng=0, strict=False)
-    assert weight == trace.log_probs["y",]
-    assert list(trace.choices) == [("x",), ("y",)]
-
-
-@pytest.mark.parametrize(
-    "constraints",
-    [
-        {"p": {"x": 1.0, "y": 2.0}},
-        {("p", "x"): 1.0, ("p", "y"): 2.0},
-        {"p": ChoiceMap({"x": 1.0, "y": 2.0})},
-        ChoiceMap({("p", "x"): 1, "p": {"y": 2}}),
-    ],
-    ids=["nested", "flat", "a choice map inside", "a choice map"],
-)
-def test_constraints_may_be_nested_flat_or_a_choice_map(constraints):
-    @gen
-    def f():
-        return pair() @ "p"
-
-    trace, weight = f.generate((), constraints)
-    assert trace.choices == ChoiceMap({"p": {"x": 1.0, "y": 2.0}})
-    assert weight == pytest.approx(trace.log_prob, rel=1e-15)
-
-
-def test_the_choices_of_a_trace_are_constraints_for_another_run():
-    trace = walk.simulate((4,), rng=0)
-    again, weight = walk.generate((4,), trace.choices)
-    assert again.choices == trace.choices
-    assert weight == trace.log_prob == again.log_prob
-
-
-# --- Randomness and values
-
-
-@pytest.mark.parametrize(
-    "draw",
-    [
-        lambda f, args, rng: f.simulate(args, rng).choices,
-        lambda f, args, rng: f.generate(args, rng=rng)[0].choices,
-        lambda f, args, rng: f.propose(args, rng)[0],
-    ],
-    ids=["simulate", "generate", "propose"],
-)
-def test_a_seeded_run_is_reproducible_to_the_bit(draw):
-    line = make_line()
-    args = (np.linspace(0.0, 1.0, 5),)
-    first = draw(line, args, 7)["ys"]
-    assert first.tobytes() == draw(line, args, 7)["ys"].tobytes()
-    assert first.tobytes() == draw(line, args, np.random.default_rng(7))["ys"].tobytes()
-    assert first.tobytes() != draw(line, args, 8)["ys"].tobytes()
-
-
-def test_a_generator_moves_on_from_run_to_run():
-    rng = np.random.default_rng(0)
-    assert pair.simulate((), rng)["x"] != pair.simulate((), rng)["x"]
-
-
-def test_runs_without_a_seed_differ():
-    assert pair.simulate()["x"] != pair.simulate()["x"]
-
-
-def test_values_that_are_handed_out_cannot_be_written_to():
-    line = make_line()
-    xs = np.zeros(3)
-    for trace in (line.simulate((xs,)), line.generate((xs,), {"ys": np.ones(3)})[0]):
-        for value in (trace["ys"], trace.retval, trace.choices["ys"]):
-            with pytest.raises(ValueError, match="read-only"):
-                value[0] = 1.0
-
-
-def test_a_constraint_is_copied_and_stays_writable_for_its_owner():
-    ys = np.zeros(3)
-    trace, _ = make_line().generate((np.zeros(3),), {"ys": ys})
-    ys[0] = 100.0
-    assert trace["ys"][0] == 0.0
-
-
-def test_the_array_of_a_parameter_cannot_be_written_to_by_the_model():
-    @gen
-    def f():
-        param("w")[0] = 1.0
-
-    init_param(f, "w", [0.0, 0.0])
-    with pytest.raises(ValueError, match="read-only"):
-        f.simulate()
-
-
-def test_a_failing_run_inside_a_running_model_leaves_the_outer_one_running():
-    @gen
-    def broken():
-        raise RuntimeError("no")
-
-    @gen
-    def outer():
-        with pytest.raises(RuntimeError, match="no"):
-            broken.simulate()
-        return normal(0.0, 1.0) @ "x", param("a", 1.0)
-
-    assert outer.simulate().retval[1] == 1.0
 
 
 # --- The same function over another store

@@ -2,13 +2,12 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import pytest
 
-from genparams import Call, bernoulli, gen, init_param, normal, param
+from genparams import bernoulli, gen, init_param, normal, param
 from genparams.dsl.call import running
 from genparams.dsl.interpreter import Run
-from genparams.errors import NotRunning, UnaddressedChoice
+from genparams.errors import NotRunning
 
 
 @gen
@@ -53,37 +52,6 @@ def test_a_nested_call_is_recorded_with_its_function_and_value():
     run = Run(lambda *_: 2.0, lambda p: p.value)
     run.execute(outer())
     assert run.calls == {("a", "b"): (shifted, 3.0)}
-
-
-def test_a_call_knows_its_function_and_its_arguments():
-    call = normal(0.0, 1.0)
-    assert type(call) is Call
-    assert call.args == (0.0, 1.0)
-    assert repr(call) == "normal(...)"
-
-
-@pytest.mark.parametrize(
-    "use",
-    [
-        lambda c: c + 1.0,
-        lambda c: 1.0 - c,
-        lambda c: np.ones(2) * c,
-        lambda c: -c,
-        lambda c: c < 0.0,
-        lambda c: c == 0.0,
-        lambda c: float(c),
-        lambda c: bool(c),
-        lambda c: len(c),
-        lambda c: c[0],
-        lambda c: list(c),
-        lambda c: np.exp(c),
-        lambda c: np.asarray(c),
-        lambda c: np.ones(2) @ c,
-    ],
-)
-def test_a_call_used_as_a_value_says_that_its_address_is_missing(use):
-    with pytest.raises(UnaddressedChoice, match=r'normal\(\.\.\.\) @ "name"'):
-        use(normal(0.0, 1.0))
 
 
 def test_nothing_runs_after_a_run_has_failed():
@@ -150,11 +118,6 @@ def test_a_model_may_execute_another_one_while_it_runs():
         return normal(inside, 1.0) @ "x"
 
     assert list(outer.simulate().choices) == [("x",)]
-
-
-def test_inline_outside_a_running_function_is_an_error():
-    with pytest.raises(NotRunning, match=r"shifted\.inline"):
-        shifted.inline(0.0)
 
 
 def test_a_truth_value_is_a_bool_and_a_number_a_float():

@@ -6,7 +6,7 @@ from typing import Any
 
 from genparams.autodiff import np, raw
 from genparams.dsl.distributions.declaration import Declaration
-from genparams.dsl.distributions.domains import at_index, real_number
+from genparams.dsl.distributions.domains import at_index, first_index, real_number
 from genparams.dsl.distributions.impossible import arguments_at
 from genparams.errors import DistributionError, InvalidValue
 
@@ -69,9 +69,9 @@ def _drawn(declared: Declaration, rng: Any, args: Sequence[Any], size: Any) -> A
 
 def _check_finite(declared: Declaration, value: Any, args: Sequence[Any]) -> None:
     value = np.asarray(value)
-    bad = np.argwhere(~np.isfinite(value))
-    if len(bad):
-        at = tuple(int(i) for i in bad[0])
+    bad = ~np.isfinite(value)
+    if bad.any():
+        at, _ = first_index(bad)
         here = at[: value.ndim - declared.kind.rank]
         raise DistributionError(
             f"a draw of {declared.name} is {float(value[at])}{at_index(at)}"

@@ -5,7 +5,7 @@ from typing import Any
 
 from genparams.autodiff import np, raw
 from genparams.dsl.distributions.declaration import Declaration
-from genparams.dsl.distributions.domains import at_index, in_words
+from genparams.dsl.distributions.domains import at_index, first_index, in_words
 
 Index = tuple[int, ...]
 Entry = Callable[[Index, int], str]
@@ -15,16 +15,17 @@ Entry = Callable[[Index, int], str]
 def why_impossible(name: str, support: str, log_probs: Any, entry: Entry) -> str:
     """How many entries have no finite log density, the first of them, and the support."""
     log_probs = np.asarray(log_probs)
-    bad = np.argwhere(~np.isfinite(log_probs))
+    bad = ~np.isfinite(log_probs)
     about = f"the support of {name} is {support}"
-    if not len(bad):
+    if not bad.any():
         return f"every entry has a finite log probability, but their sum overflows; {about}"
-    first = entry(tuple(int(i) for i in bad[0]), len(bad))
-    levels = " or ".join(sorted({repr(float(v)) for v in log_probs[~np.isfinite(log_probs)]}))
+    at, count = first_index(bad)
+    first = entry(at, count)
+    levels = " or ".join(sorted({repr(float(v)) for v in log_probs[bad]}))
     if not log_probs.ndim:
         return f"{first}, and its log probability is {levels}; {about}"
-    have = "entries has" if len(bad) == 1 else "entries have"
-    return f"{len(bad)} of {log_probs.size} {have} log probability {levels}: {first}; {about}"
+    have = "entries has" if count == 1 else "entries have"
+    return f"{count} of {log_probs.size} {have} log probability {levels}: {first}; {about}"
 
 
 def entry_of(declared: Declaration, x: Any, args: Sequence[Any]) -> Entry:

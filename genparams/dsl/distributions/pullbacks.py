@@ -7,6 +7,8 @@ or 1.0, which stands for ones) and returns the gradient by one value, in the sha
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from genparams.autodiff import np, shape_of
+
 Pullback = Callable[[Any], Any]
 Terms = tuple[Any, Sequence[Pullback | None]]
 """The log density of each member of a batch, and a pullback for the value and each argument.
@@ -30,3 +32,8 @@ def once(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def is_one(g: Any) -> bool:
     """Whether a gradient is 1.0, which stands for ones."""
     return type(g) is float and g == 1.0
+
+
+def with_axes(g: Any, axes: int) -> Any:
+    """A gradient by a batch, with so many trailing axes of length 1."""
+    return np.reshape(g, (*shape_of(g), *(1,) * axes)) if shape_of(g) else g

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Protocol
 from genparams.autodiff import Box, Tape, np, raw, shape_of, sum_to
 from genparams.dsl.call import Call
 from genparams.dsl.distributions.base import Distribution
-from genparams.dsl.distributions.composite import operands
 from genparams.dsl.distributions.declaration import Declaration
 from genparams.dsl.distributions.domains import (
     Domain,
@@ -146,8 +145,8 @@ def transformed(base: Call, bijection: Bijection | Affine, size: Size = None) ->
                 f"{rule.name} takes vectors of coordinates; give {base!r} arguments that "
                 "run over them on their last axis"
             )
-        fn, args = _in_vectors(fn), operands(args, [rank + 1 for rank in ranks])
-    extra = operands(extra, [fn.kind.rank] * len(extra))
+        fn, args = _in_vectors(fn), _with_axes(args, [rank + 1 for rank in ranks])
+    extra = _with_axes(extra, [fn.kind.rank] * len(extra))
     return Call(_transformed(fn, rule), (*args, *extra), size)
 
 
@@ -298,3 +297,13 @@ def _terms(base: Distribution, bijection: Any, kind: ValueKind) -> Callable[...,
         return log_p, [by_x, *by_own, *by_extra]
 
     return terms
+
+
+def _with_axes(args: Sequence[Any], ranks: Sequence[int]) -> list[Any]:
+    """Arguments with axes of length 1 in front, where they have fewer axes than their ranks."""
+    return [
+        np.reshape(v, (*(1,) * (rank - len(shape_of(v))), *shape_of(v)))
+        if len(shape_of(v)) < rank
+        else v
+        for v, rank in zip(args, ranks, strict=True)
+    ]
