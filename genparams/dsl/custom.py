@@ -2,8 +2,8 @@
 
     square = custom_gradient(lambda x: x * x, lambda args, r, g: (2.0 * args[0] * g,))
 
-A gradient given here is used verbatim; only its count and shapes are checked. `check_gradients`
-compares it, and that of any model, with differences.
+A gradient given here is used as it is: only the number of gradients and their shapes are checked.
+`check_gradients` compares the gradients of a function or a model with differences.
 """
 
 import functools
@@ -49,24 +49,25 @@ def custom_gradient(
     params: Iterable[str] = (),
     arg_grads: Iterable[str] = (),
 ) -> GenFunction[..., Any]:
-    """A deterministic generative function with a gradient by hand.
+    """A deterministic generative function whose gradient is given by hand.
 
         sine = custom_gradient(np.sin, lambda inputs, r, g: (np.cos(inputs[0]) * g,))
 
     Args:
         apply: `apply(*args, *params)` returns a number or an array: a function of Python or numpy.
-        gradient: `gradient(inputs, r, g)` gets the inputs of `apply`, what it returned, and the
-            gradient g of some function by that; it returns the gradient by each input in turn,
-            None where there is none.
-        params: The names of parameters of its own, which follow the arguments.
-        arg_grads: As in `gen`. The inputs of a function whose signature Python does not know, such
-            as a ufunc's, are named x, or x1, x2, ...
+        gradient: `gradient(inputs, r, g)` is given the inputs of `apply`, its result r, and the
+            gradient g of some function by r. It returns a tuple of gradients by each input, None
+            where there is none.
+        params: The names of its own parameters, which follow the arguments.
+        arg_grads: As in `gen`. Where Python does not know the signature of `apply`, as for ufuncs,
+            the inputs are named x, or x1, x2, ...
 
     Raises:
         ArgumentError: `apply` or `gradient` is not a function; there are more parameters than
-            inputs, or no input of a name in `arg_grads`; or, when it is used, it gives numbers
-            in a list, tuple or dictionary, or is given some there by which there is a gradient.
-        GradientShapeError: when it is used and has another count or shape than the inputs.
+            inputs; a name in `arg_grads` is not an input. When it is used: the result is a list,
+            a tuple or a dictionary, or such an input holds numbers that are being differentiated.
+        GradientShapeError: when it is used and the gradients have another count or other shapes
+            than the inputs.
     """
     for what, function in (("apply", apply), ("gradient", gradient)):
         if not callable(function):
@@ -90,7 +91,7 @@ def custom_gradient(
 def _inputs(
     function: Callable[..., Any], params: Iterable[str], skip: int = 0
 ) -> tuple[inspect.Signature, tuple[str, ...]]:
-    """A function's arguments by place, without the first `skip`, and the parameters after them."""
+    """The positional arguments of a function after the first `skip`, and the parameters."""
     if isinstance(params, str):
         raise ArgumentError(f"params is a tuple of names, got {params!r}; write ({params!r},)")
     names = tuple(params)
@@ -108,12 +109,12 @@ def _inputs(
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:
-    """A function's arguments; for a ufunc or a builtin function, by their number."""
+    """The signature of a function; a ufunc or a builtin function may have names x1, x2, ..."""
     count = getattr(function, "nin", None)
     if count is None:
         try:
             return inspect.signature(function)
-        except ValueError:  # a builtin function that does not say
+        except ValueError:  # a builtin function without a signature
             return inspect.Signature([inspect.Parameter("x", inspect.Parameter.VAR_POSITIONAL)])
     names = ["x"] if count == 1 else [f"x{i}" for i in range(1, count + 1)]
     return inspect.Signature(
@@ -126,7 +127,7 @@ def _name_of(function: Callable[..., Any]) -> str:
 
 
 def _refuse_structures(name: str, inputs: Sequence[Any]) -> None:
-    """Refuse traced values inside of a list or a dictionary, where the gradient cannot reach."""
+    """Refuse traced values in a list or a dictionary, for which no gradient can be given."""
     for i, value in enumerate(inputs):
         if type(value) is not Box and _is_traced(value):
             raise ArgumentError(
@@ -145,7 +146,7 @@ def _is_traced(value: Any) -> bool:
 def _with_gradient(
     apply: Callable[..., Any], gradient: Callable[..., Any], inputs: Sequence[Any], name: str
 ) -> Any:
-    """`apply(*inputs)`, recorded with the user's pullback."""
+    """`apply(*inputs)`, recorded with the gradient by hand."""
 
     def applied(*values: Any) -> Any:
         _refuse_structures(name, values)
@@ -171,7 +172,7 @@ def _with_gradient(
 
 
 def _checked(given: Any, values: Sequence[Any], name: str) -> list[Any]:
-    """A user's gradients, one for each value, of the same shapes."""
+    """The user's gradients, if there is one for each value, in its shape."""
     what = f"the gradient of {name}"
     checked = []
     each = one_for_each(given, len(values), what, "each input", GradientShapeError)
@@ -186,7 +187,7 @@ def _checked(given: Any, values: Sequence[Any], name: str) -> list[Any]:
 
 
 class CustomRandom(SingleChoice[..., Any]):
-    """A random function of one choice with its own parameters, and gradients by hand."""
+    """A random function with one choice, its own parameters and gradients by hand."""
 
     def __init__(
         self,
@@ -237,7 +238,7 @@ class CustomRandom(SingleChoice[..., Any]):
         return list(args)
 
     def draw(self, rng: Any, args: Sequence[Any], size: Any) -> Any:
-        """A value, which cannot be written to."""
+        """A read-only value."""
         if self._sample is None:
             raise DistributionError(
                 f"{self.__name__} has no sample and cannot be drawn; give its value, as in "
@@ -293,15 +294,15 @@ def custom_random(
     params: Iterable[str] = (),
     name: str | None = None,
 ) -> CustomRandom:
-    """A random function of one choice, of any shape, whose gradients are given by hand.
+    """A random function with one choice, of any shape, whose gradients are given by hand.
 
     Args:
         sample: `sample(rng, *args, *params)` draws the value; None if it is always given.
         log_prob: `log_prob(x, *args, *params)` is its log probability, one number.
-        gradients: `gradients(x, *args, *params)` returns the gradients of that number by x, by each
-            argument and by each parameter in turn, None where there is none.
-        params: The names of parameters of its own.
-        name: What it is known by; the name of `log_prob`, unless given.
+        gradients: `gradients(x, *args, *params)` returns a tuple of gradients of `log_prob`, by x,
+            by each argument and by each parameter, None where there is none.
+        params: The names of its own parameters.
+        name: Its name; by default the name of `log_prob`.
 
     Raises:
         ArgumentError: there are more parameters than inputs.

@@ -26,6 +26,9 @@ def product(parts: Sequence[Call[Any]], size: Size = None) -> Call[tuple[Any, ..
         parts: Calls such as `[normal(0.0, 1.0), poisson(3.0)]`, of any distributions, products or
             mixtures of products. Each has its own shape.
         size: The shape of the batch of every part.
+
+    Raises:
+        ArgumentError: a part is not a call of a distribution, or has a size of its own.
     """
     if isinstance(parts, Call):
         raise ArgumentError(f"product takes a list of calls; write product([{parts!r}, ...])")
@@ -49,7 +52,7 @@ def _product_of(parts: tuple[AbstractDistribution, ...]) -> "Product":
 
 
 class TupleDistribution(AbstractDistribution):
-    """A choice of several entries, whose value is a tuple; its arguments are given by position."""
+    """A distribution whose value is a tuple; its arguments are given by position."""
 
     def __call__(self, *args: Any, size: Size = None, **named: Any) -> Call:
         if named or len(args) != len(self.arguments):
@@ -61,7 +64,7 @@ class TupleDistribution(AbstractDistribution):
 
 
 def tuple_kind(kinds: Sequence[ValueKind]) -> ValueKind:
-    """The kind of a tuple whose entries are of these kinds."""
+    """The kind of a tuple with entries of these kinds."""
     return ValueKind(
         0, tuple, all(kind.continuous for kind in kinds), all(kind.free for kind in kinds)
     )
@@ -73,10 +76,10 @@ def tuple_support(supports: Sequence[str]) -> str:
 
 
 def tuple_entries(choice: TupleDistribution, value: Any, count: int) -> Sequence[Any]:
-    """A value, if it has that many entries.
+    """The entries of a value.
 
     Raises:
-        ShapeError: it has not.
+        ShapeError: there are not `count` of them.
     """
     if not isinstance(value, (tuple, list, np.ndarray)) or len(value) != count:
         raise ShapeError(
@@ -87,7 +90,7 @@ def tuple_entries(choice: TupleDistribution, value: Any, count: int) -> Sequence
 
 @final
 class Product(TupleDistribution):
-    """Independent distributions as one choice: with the arguments of all, one after the other."""
+    """Independent distributions as one choice; its arguments are those of each part in turn."""
 
     def __init__(self, parts: tuple[AbstractDistribution, ...]):
         self.parts = parts
@@ -142,11 +145,11 @@ class Product(TupleDistribution):
 
     def why_impossible(self, x: Any, args: Sequence[Any]) -> str:
         args = [raw(a) for a in args]
-        told = []
+        found = []
         for i, (part, own) in enumerate(with_arguments(self.parts, args)):
             if not math.isfinite(raw(part.log_prob_of(without_boxes(x[i]), own))):
-                told.append(f"entry {i} of the tuple: {part.why_impossible(x[i], own)}")
-        return "; ".join(told) or "every entry has a finite log probability, but the sum overflows"
+                found.append(f"entry {i} of the tuple: {part.why_impossible(x[i], own)}")
+        return "; ".join(found) or "every entry has a finite log probability, but the sum overflows"
 
     @property
     def support(self) -> str:

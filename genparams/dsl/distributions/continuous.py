@@ -28,7 +28,7 @@ ABOVE_ZERO, AT_LEAST_ZERO = "the finite numbers above 0", "the finite numbers of
 LOG_TWO = math.log(2.0)
 HALF_LOG_HALF_PI = 0.5 * math.log(0.5 * math.pi)
 _ZERO = 1e-290
-"""Below it products are rounded to fewer digits."""
+"""Products below this number have fewer digits."""
 
 
 @called_as(signatures.normal)
@@ -75,8 +75,8 @@ def lognormal(m, x, mu, sigma):
 def _half_step(m, df):
     """log Gamma(a + 1/2) - log Gamma(a) - log(a) / 2 for a = df / 2, and its derivative by a.
 
-    For large a the difference would lose every digit; there the first terms of its expansion in
-    1 / a are exact to float64.
+    For large a the difference loses every digit; the first terms of its expansion in 1 / a are
+    exact to float64 there.
     """
     a = 0.5 * df
     large = a > 50.0
@@ -323,7 +323,7 @@ def exponential(m, x, rate):
 
 
 def _log_gamma(m, power, shape, y, lost, log_y):
-    """power log y - y - log Gamma(shape), given what rounding took from y, and log y."""
+    """power log y - y - log Gamma(shape), given the rounding error of y, `lost()`, and log y."""
     large = (shape > FEW) & (y > _ZERO)
 
     def saddle():

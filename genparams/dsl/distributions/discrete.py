@@ -90,7 +90,7 @@ def _many_by_logits(m, x, n, logits):
 
     def saddle():
         t = m.where(within, logits, 0.0)
-        up = t > 0.0  # count what is rare, whose probability has all its digits
+        up = t > 0.0  # count the rarer outcome, whose probability has all its digits
         a = m.where(up, n - x, x)
         return log_binomial(m, a, n - a, m.expit(m.where(up, -t, t)))
 
@@ -188,7 +188,7 @@ _chance = Domain("above 0 and at most 1", lambda v: (v > 0.0) & (v <= 1.0))
 
 def _draw_geometric(rng, probs, size):
     x = rng.geometric(probs, size) - 1
-    if np.any(x >= 2**62):  # where numpy's sampler ends
+    if np.any(x >= 2**62):  # numpy's sampler goes no further
         raise ValueError("a draw is larger than a whole number of 64 bits")
     return x
 
@@ -284,7 +284,7 @@ def beta_binomial(m, x, n, alpha, beta):
     after = n + before
 
     def excess():
-        """x less the part that falls to it of n divided as a to b."""
+        """x less n a / (a + b), without cancellation."""
         left, lost_left = exact_product(m, x, beta)
         right, lost_right = exact_product(m, y, alpha)
         return (left - right + (lost_left - lost_right)) / after
@@ -347,7 +347,7 @@ def beta_binomial(m, x, n, alpha, beta):
     ),
 )
 def uniform_discrete(m, x, low, high):
-    """The whole numbers from `low` to `high`, both included, each as likely.
+    """The whole numbers from `low` to `high`, both included, with equal probabilities.
 
     log p(x) = -log(high - low + 1)
 

@@ -23,7 +23,7 @@ def zero_inflated(prob_zero: Numbers, base: Call[R], size: Size = None) -> Call[
         log p(x) = log(1 - prob_zero) + log p_base(x),    x != 0
 
     Args:
-        prob_zero: The probability of a zero that is not the base's own.
+        prob_zero: The probability of a zero that does not come from the base.
         base: A call such as `poisson(rate)`, of a distribution over whole numbers.
         size: The shape of the batch, as for any distribution.
 
