@@ -65,30 +65,34 @@ def mixture_terms(rows: Sequence[Row], one_call: bool) -> Callable[..., Terms]:
         log_f = (
             _one_stack(reduce(add, logs), shape_of(w)[-1], axes) if one_call else _stacked(logs, w)
         )
-        log_p, to_stack, to_weights = _stack_mixed(w, log_f)
+        log_p, to_components, to_weights = _stack_mixed(w, log_f)
 
-        def to_part(n: int) -> Pullback:
-            return to_stack if one_call else lambda g: to_stack(g)[n // entries]
+        def pullback(n: int, place: int) -> Pullback | None:
+            """The pullback of part n by its value, at place 0, or by an argument."""
+            log_f, pulls = each[n]
+            pull, shape = pulls[place], shape_of(log_f)
+            if pull is None:
+                return None
+            if one_call:
+                return lambda g: pull(sum_to(to_components(g), shape))
+            return lambda g: pull(sum_to(to_components(g)[n // entries], shape))
 
-        by_part = [
-            [_through(to_part(n), pull, shape_of(log_f)) for pull in pulls]
-            for n, (log_f, pulls) in enumerate(each)
+        by_args = [
+            pullback(n, place)
+            for n, (_, pulls) in enumerate(each)
+            for place in range(1, len(pulls))
         ]
-        by_args = [pull for pulls in by_part for pull in pulls[1:]]
         if one_call:
             by_args = [
                 pull and _through_first(pull, shape_of(a), rank)
                 for pull, a, rank in zip(by_args, args, ranks, strict=True)
             ]
-        by_entries = [_sum_of([pulls[0] for pulls in by_part[i::entries]]) for i in range(entries)]
+        by_entries = [
+            _sum_of([pullback(n, 0) for n in range(i, len(each), entries)]) for i in range(entries)
+        ]
         return log_p, [*by_entries, to_weights, *by_args]
 
     return terms
-
-
-def _through(first: Pullback, pull: Pullback | None, shape: tuple[int, ...]) -> Pullback | None:
-    """The pullback by `first`, which gives a gradient of that shape, and then by `pull`."""
-    return pull and (lambda g: pull(sum_to(first(g), shape)))
 
 
 def _sum_of(pulls: Sequence[Pullback | None]) -> Pullback | None:
