@@ -1,6 +1,5 @@
 """Calls of generative functions, and the run in progress that performs them."""
 
-from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Generic
 
@@ -75,25 +74,27 @@ class Call(Generic[R]):
 
     def log_prob(self, x: Any) -> Any:
         """log p(x) of a distribution's call, summed over the batch; -inf outside the support."""
-        return self._method("log_prob_called", "assess(args, choices)")(x, self)
+        fn, operands = self._distribution("assess(args, choices)")
+        return fn.log_prob_of(fn.broadcast(x, operands, self.options), operands)
 
     def log_probs(self, x: Any) -> Any:
         """log p of each entry of the batch of a distribution's call."""
-        return self._method("log_probs_called", "assess(args, choices)")(x, self)
+        fn, operands = self._distribution("assess(args, choices)")
+        return fn.log_probs_of(fn.broadcast(x, operands, self.options), operands)
 
     def sample(self, size: Any = None, rng: Any = None) -> Any:
         """Draw a value from a distribution's call; `rng` is a generator, a seed, or None."""
-        return self._method("sample_called", "simulate(args)")(self, size, rng)
+        fn, operands = self._distribution("simulate(args)")
+        return fn.draw_alone(self, operands, size, rng)
 
-    def _method(self, name: str, instead: str) -> Callable[..., Any]:
-        """A method of the distribution that is called."""
-        found = getattr(self.fn, name, None)
-        if found is None:
+    def _distribution(self, instead: str) -> tuple[Any, list[Any]]:
+        """The distribution that is called, and its arguments in the types that it computes with."""
+        if not hasattr(self.fn, "log_probs_of"):
             raise ArgumentError(
                 f"{self!r} calls a generative function, not a distribution; write "
                 f"{self.fn.__name__}.{instead}"
             )
-        return found
+        return self.fn, self.fn.operands(self.args)
 
     def __repr__(self) -> str:
         return f"{self.fn.__name__}(...)"

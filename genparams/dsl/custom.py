@@ -2,8 +2,8 @@
 
     square = custom_gradient(lambda x: x * x, lambda args, r, g: (2.0 * args[0] * g,))
 
-A gradient given here is used verbatim; only its count and shapes are checked. `check_gradients`
-compares it, and that of any model, with differences.
+A gradient given here is used as it is: only the number of gradients and their shapes are checked.
+`check_gradients` compares the gradients of a function or a model with differences.
 """
 
 import functools
@@ -11,12 +11,15 @@ import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, overload
 
-from genparams.autodiff import Box, holds_box, np, operand, raw, shape_of, strip
-from genparams.dsl.distributions.base import once
-from genparams.dsl.distributions.domains import Kind
-from genparams.dsl.gen import GenerativeFunction, GenFunction, gen_function
-from genparams.dsl.interpreter import Call, Run, param
-from genparams.errors import ArgumentError, DistributionError, GradientShapeError, TracedValueError
+from genparams.autodiff import Box, holds_box, np, operand, raw, shape_of
+from genparams.dsl.by_hand import one_for_each, recorded
+from genparams.dsl.call import Call
+from genparams.dsl.choice import SingleChoice
+from genparams.dsl.distributions.domains import ValueKind
+from genparams.dsl.distributions.pullbacks import once
+from genparams.dsl.gen import GenFunction, gen_function
+from genparams.dsl.interpreter import Run, param
+from genparams.errors import ArgumentError, DistributionError, GradientShapeError
 from genparams.mistakes import explained, refuse_other_functions
 from genparams.params import ParamStore
 from genparams.registry import register
@@ -46,24 +49,25 @@ def custom_gradient(
     params: Iterable[str] = (),
     arg_grads: Iterable[str] = (),
 ) -> GenFunction[..., Any]:
-    """A deterministic generative function with a gradient by hand.
+    """A deterministic generative function whose gradient is given by hand.
 
         sine = custom_gradient(np.sin, lambda inputs, r, g: (np.cos(inputs[0]) * g,))
 
     Args:
         apply: `apply(*args, *params)` returns a number or an array: a function of Python or numpy.
-        gradient: `gradient(inputs, r, g)` gets the inputs of `apply`, what it returned, and the
-            gradient g of some function by that; it returns the gradient by each input in turn,
-            None where there is none.
-        params: The names of parameters of its own, which follow the arguments.
-        arg_grads: As in `gen`. The inputs of a function whose signature Python does not know, such
-            as a ufunc's, are named x, or x1, x2, ...
+        gradient: `gradient(inputs, r, g)` is given the inputs of `apply`, its result r, and the
+            gradient g of some function by r. It returns a tuple of gradients by each input, None
+            where there is none.
+        params: The names of its own parameters, which follow the arguments.
+        arg_grads: As in `gen`. Where Python does not know the signature of `apply`, as for ufuncs,
+            the inputs are named x, or x1, x2, ...
 
     Raises:
         ArgumentError: `apply` or `gradient` is not a function; there are more parameters than
-            inputs, or no input of a name in `arg_grads`; or, when it is used, it gives numbers
-            in a list, tuple or dictionary, or is given some there by which there is a gradient.
-        GradientShapeError: when it is used and has another count or shape than the inputs.
+            inputs; a name in `arg_grads` is not an input. When it is used: the result is a list,
+            a tuple or a dictionary, or such an input holds numbers that are being differentiated.
+        GradientShapeError: when it is used and the gradients have another count or other shapes
+            than the inputs.
     """
     for what, function in (("apply", apply), ("gradient", gradient)):
         if not callable(function):
@@ -87,7 +91,7 @@ def custom_gradient(
 def _inputs(
     function: Callable[..., Any], params: Iterable[str], skip: int = 0
 ) -> tuple[inspect.Signature, tuple[str, ...]]:
-    """A function's arguments by place, without the first `skip`, and the parameters after them."""
+    """The positional arguments of a function after the first `skip`, and the parameters."""
     if isinstance(params, str):
         raise ArgumentError(f"params is a tuple of names, got {params!r}; write ({params!r},)")
     names = tuple(params)
@@ -105,12 +109,12 @@ def _inputs(
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:
-    """A function's arguments; for a ufunc or a builtin function, by their number."""
+    """The signature of a function; a ufunc or a builtin function may have names x1, x2, ..."""
     count = getattr(function, "nin", None)
     if count is None:
         try:
             return inspect.signature(function)
-        except ValueError:  # a builtin function that does not say
+        except ValueError:  # a builtin function without a signature
             return inspect.Signature([inspect.Parameter("x", inspect.Parameter.VAR_POSITIONAL)])
     names = ["x"] if count == 1 else [f"x{i}" for i in range(1, count + 1)]
     return inspect.Signature(
@@ -123,7 +127,7 @@ def _name_of(function: Callable[..., Any]) -> str:
 
 
 def _refuse_structures(name: str, inputs: Sequence[Any]) -> None:
-    """Refuse traced values inside of a list or a dictionary, where the gradient cannot reach."""
+    """Refuse traced values in a list or a dictionary, for which no gradient can be given."""
     for i, value in enumerate(inputs):
         if type(value) is not Box and _is_traced(value):
             raise ArgumentError(
@@ -139,68 +143,51 @@ def _is_traced(value: Any) -> bool:
     return holds_box(value)
 
 
-def _refuse_others(name: str, result: Any, tape: Any) -> None:
-    """Refuse a result that depends on traced values which are not among the inputs."""
-    if type(result) is Box and result.tape is tape:
-        raise TracedValueError(
-            f"{name} uses a value that is being differentiated and is none of its inputs, so that "
-            "its gradients have no place for it; give it as an argument"
-        )
-
-
 def _with_gradient(
     apply: Callable[..., Any], gradient: Callable[..., Any], inputs: Sequence[Any], name: str
 ) -> Any:
-    """`apply(*inputs)`, recorded with the user's pullback."""
-    tape, values = strip(inputs)
-    if tape is None:
-        _refuse_structures(name, inputs)
+    """`apply(*inputs)`, recorded with the gradient by hand."""
+
+    def applied(*values: Any) -> Any:
+        _refuse_structures(name, values)
         result = apply(*values)
         if isinstance(result, (list, tuple, dict)):
             raise ArgumentError(
                 f"{name} gives one number or array, got a {type(result).__name__}; write "
                 "np.stack([...]), or a function for each"
             )
-        return result
-    result = operand(_with_gradient(apply, gradient, values, name))
-    _refuse_others(name, result, tape)
-    gradients = once(lambda g: _checked(gradient(tuple(values), result, g), values, name))
+        return operand(result) if traced else result
 
-    def pull(place: int) -> Callable[[Any], Any]:
-        def back(g: Any) -> Any:
-            found = gradients(g)[place]
-            return np.zeros(shape_of(values[place])) if found is None else found
+    def pullbacks(values: Sequence[Any], result: Any, places: list[int]) -> list[Any]:
+        found = once(lambda g: _checked(gradient(tuple(values), result, g), values, name))
 
-        return back
+        def pull(g: Any, i: int) -> Any:
+            by_input = found(g)[i]
+            return np.zeros(shape_of(values[i])) if by_input is None else by_input
 
-    places = [i for i, v in enumerate(inputs) if type(v) is Box and v.tape is tape]
-    return tape.record(result, [(inputs[i], pull(i)) for i in places])
+        return [lambda g, i=i: pull(g, i) for i in range(len(values))]
+
+    traced = any(type(v) is Box for v in inputs)
+    return recorded(name, applied, pullbacks, inputs)
 
 
 def _checked(given: Any, values: Sequence[Any], name: str) -> list[Any]:
-    """A user's gradients, one for each value, of the same shapes."""
-    if not isinstance(given, (tuple, list)) or len(given) != len(values):
-        count = len(given) if isinstance(given, (tuple, list)) else given
-        raise GradientShapeError(
-            f"the gradient of {name} must be a tuple of {len(values)}, one for each input, "
-            f"got {brief(count)}"
-        )
+    """The user's gradients, if there is one for each value, in its shape."""
+    what = f"the gradient of {name}"
     checked = []
-    for i, (g, value) in enumerate(zip(given, values, strict=True)):
+    each = one_for_each(given, len(values), what, "each input", GradientShapeError)
+    for i, (g, value) in enumerate(zip(each, values, strict=True)):
         g = None if g is None else operand(g)
         if g is not None and shape_of(g) != shape_of(value):
             raise GradientShapeError(
-                f"the gradient of {name} by its input {i} must have shape {shape_of(value)}, "
-                f"got {shape_of(g)}"
+                f"{what} by its input {i} must have shape {shape_of(value)}, got {shape_of(g)}"
             )
         checked.append(g)
     return checked
 
 
-class CustomRandom(GenerativeFunction[..., Any]):
-    """A random function of one choice with its own parameters, and gradients by hand."""
-
-    verbatim: bool = True
+class CustomRandom(SingleChoice[..., Any]):
+    """A random function with one choice, its own parameters and gradients by hand."""
 
     def __init__(
         self,
@@ -219,7 +206,7 @@ class CustomRandom(GenerativeFunction[..., Any]):
         self.signature, self.param_names = _inputs(log_prob, params, skip=1)
         self.argument_names = list(self.signature.parameters)
         self.arguments: dict[str, Any] = dict.fromkeys([*self.argument_names, *self.param_names])
-        self.kind: Kind = Kind(0, frozen, continuous=True)
+        self.kind: ValueKind = ValueKind(0, frozen, continuous=True)
         self._sample, self._log_prob, self._gradients = sample, log_prob, gradients
         of = [n for n in self.arguments if not n.startswith("*")]
         if sample is not None:
@@ -246,8 +233,12 @@ class CustomRandom(GenerativeFunction[..., Any]):
         self.__module__ = getattr(self._log_prob, "__module__", __name__)
         return global_name(self, self.__module__, self.__name__)
 
+    def operands(self, args: Sequence[Any]) -> list[Any]:
+        """The arguments as they are."""
+        return list(args)
+
     def draw(self, rng: Any, args: Sequence[Any], size: Any) -> Any:
-        """A value, which cannot be written to."""
+        """A read-only value."""
         if self._sample is None:
             raise DistributionError(
                 f"{self.__name__} has no sample and cannot be drawn; give its value, as in "
@@ -261,31 +252,11 @@ class CustomRandom(GenerativeFunction[..., Any]):
 
     def log_prob_of(self, x: Any, args: Sequence[Any]) -> Any:
         """The user's log probability, as one node with the user's gradients."""
-        inputs = (x, *args)
-        tape, values = strip(inputs)
-        if tape is None:
-            _refuse_structures(self.__name__, inputs)
-            return self._number(self._log_prob(*values))
-        log_prob = self.log_prob_of(values[0], values[1:])
-        _refuse_others(self.__name__, log_prob, tape)
-        grads = _checked(self._gradients(*values), values, self.__name__)
-        if type(x) is Box and x.tape is tape and grads[0] is None:
-            raise DistributionError(
-                f"{self.__name__} has no derivative by its value; its gradients give None for it"
-            )
-        edges = [
-            (v, g)
-            for v, g in zip(inputs, grads, strict=True)
-            if g is not None and type(v) is Box and v.tape is tape
-        ]
-        return tape.record(log_prob, edges)
+        return recorded(self.__name__, self._number, self._checked_gradients, (x, *args))
 
-    def why_impossible(self, x: Any, args: Sequence[Any]) -> str:
-        """What the user's log probability says of a value."""
-        return f"log_prob of {self.__name__} is {self.log_prob_of(x, args)} for {brief(x)}"
-
-    def _number(self, log_prob: Any) -> float:
-        log_prob = operand(log_prob)
+    def _number(self, *values: Any) -> float:
+        _refuse_structures(self.__name__, values)
+        log_prob = operand(self._log_prob(*values))
         if shape_of(log_prob):
             raise GradientShapeError(
                 f"the log probability of {self.__name__} must be one number, got shape "
@@ -296,6 +267,20 @@ class CustomRandom(GenerativeFunction[..., Any]):
                 f"the log probability of {self.__name__} is NaN; return -np.inf where there is none"
             )
         return log_prob
+
+    def _checked_gradients(
+        self, values: Sequence[Any], log_prob: Any, places: list[int]
+    ) -> list[Any]:
+        found = _checked(self._gradients(*values), values, self.__name__)
+        if 0 in places and found[0] is None:
+            raise DistributionError(
+                f"{self.__name__} has no derivative by its value; its gradients give None for it"
+            )
+        return found
+
+    def why_impossible(self, x: Any, args: Sequence[Any]) -> str:
+        """What the user's log probability says of a value."""
+        return f"log_prob of {self.__name__} is {self.log_prob_of(x, args)} for {brief(x)}"
 
     def __repr__(self) -> str:
         return f"<random function {self.__name__}({', '.join(self.argument_names)})>"
@@ -309,15 +294,15 @@ def custom_random(
     params: Iterable[str] = (),
     name: str | None = None,
 ) -> CustomRandom:
-    """A random function of one choice, of any shape, whose gradients are given by hand.
+    """A random function with one choice, of any shape, whose gradients are given by hand.
 
     Args:
         sample: `sample(rng, *args, *params)` draws the value; None if it is always given.
         log_prob: `log_prob(x, *args, *params)` is its log probability, one number.
-        gradients: `gradients(x, *args, *params)` returns the gradients of that number by x, by each
-            argument and by each parameter in turn, None where there is none.
-        params: The names of parameters of its own.
-        name: What it is known by; the name of `log_prob`, unless given.
+        gradients: `gradients(x, *args, *params)` returns a tuple of gradients of `log_prob`, by x,
+            by each argument and by each parameter, None where there is none.
+        params: The names of its own parameters.
+        name: Its name; by default the name of `log_prob`.
 
     Raises:
         ArgumentError: there are more parameters than inputs.

@@ -129,7 +129,7 @@ class Run:
         address = self.prefix + key
         self._claim(address, len(key))
         try:
-            operands = list(args) if distribution.verbatim else distribution.operands(args)
+            operands = distribution.operands(args)
             value = self.choose(address, distribution, operands, size)
             log_prob = distribution.log_prob_of(value, operands)
         except InvalidValue as error:

@@ -85,13 +85,15 @@ def test_a_distribution_has_the_signature_that_is_declared(name):
     declared = inspect.signature(d)
     *places, size = declared.parameters.values()
     assert [p.name for p in places if p.name in d.arguments] == list(d.arguments)
-    assert {p.name for p in places} - set(d.arguments) == set(d._keywords)
+    assert {p.name for p in places} - set(d.arguments) == set(d.declared.forms)
     by_place = [p.name for p in places if p.kind is p.POSITIONAL_OR_KEYWORD]
-    assert by_place == list(d.arguments)[: d._positional]
+    assert by_place == list(d.arguments)[: len(d.arguments) - d.declared.keyword_only]
     assert size.name == "size"
     assert size.kind is size.KEYWORD_ONLY
     optional = {p.name for p in places if p.default is not p.empty}
-    assert optional == ({*d._keywords} | {list(d.arguments)[-1]} if d._keywords else set())
+    assert optional == (
+        {*d.declared.forms} | {list(d.arguments)[-1]} if d.declared.forms else set()
+    )
 
 
 @each_distribution

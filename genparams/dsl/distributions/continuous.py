@@ -5,7 +5,7 @@ import sys
 
 from genparams.autodiff import np
 from genparams.dsl.distributions import signatures
-from genparams.dsl.distributions.domains import above_zero, anything, in_order
+from genparams.dsl.distributions.domains import above_zero, check_order, lazy_finite
 from genparams.dsl.distributions.elementwise import elementwise, per
 from genparams.dsl.distributions.signatures import called_as
 from genparams.numeric import (
@@ -28,15 +28,19 @@ ABOVE_ZERO, AT_LEAST_ZERO = "the finite numbers above 0", "the finite numbers of
 LOG_TWO = math.log(2.0)
 HALF_LOG_HALF_PI = 0.5 * math.log(0.5 * math.pi)
 _ZERO = 1e-290
-"""Below it products are rounded to fewer digits."""
+"""Products below this number have fewer digits."""
 
 
 @called_as(signatures.normal)
-@elementwise(mu=anything, std=above_zero, draw=lambda rng, mu, std, size: rng.normal(mu, std, size))
+@elementwise(
+    mu=lazy_finite, std=above_zero, draw=lambda rng, mu, std, size: rng.normal(mu, std, size)
+)
 def normal(m, x, mu, std):
     """The normal distribution with mean `mu` and standard deviation `std` (not variance).
 
     log p(x) = -(x - mu)^2 / (2 std^2) - log std - log(2 pi) / 2
+
+    As `scipy.stats.norm(mu, std)`.
     """
     z = (x - mu) / std
     return (
@@ -47,16 +51,18 @@ def normal(m, x, mu, std):
 
 @called_as(signatures.lognormal)
 @elementwise(
-    mu=anything,
+    mu=lazy_finite,
     sigma=above_zero,
-    support=lambda x, mu, sigma: (x > 0.0) & (x < math.inf),
-    within=ABOVE_ZERO,
+    inside=lambda x, mu, sigma: (x > 0.0) & (x < math.inf),
+    support=ABOVE_ZERO,
     draw=lambda rng, mu, sigma, size: rng.lognormal(mu, sigma, size),
 )
 def lognormal(m, x, mu, sigma):
     """The distribution of exp(y) for y ~ normal(mu, sigma); x > 0.
 
     log p(x) = -(log x - mu)^2 / (2 sigma^2) - log(x sigma) - log(2 pi) / 2
+
+    As `scipy.stats.lognorm(sigma, scale=exp(mu))`.
     """
     log_x = m.log(x)
     z = (log_x - mu) / sigma
@@ -69,8 +75,8 @@ def lognormal(m, x, mu, sigma):
 def _half_step(m, df):
     """log Gamma(a + 1/2) - log Gamma(a) - log(a) / 2 for a = df / 2, and its derivative by a.
 
-    For large a the difference would lose every digit; there the first terms of its expansion in
-    1 / a are exact to float64.
+    For large a the difference loses every digit; the first terms of its expansion in 1 / a are
+    exact to float64 there.
     """
     a = 0.5 * df
     large = a > 50.0
@@ -92,7 +98,7 @@ def _half_step(m, df):
 @called_as(signatures.student_t)
 @elementwise(
     df=above_zero,
-    loc=anything,
+    loc=lazy_finite,
     scale=above_zero,
     draw=lambda rng, df, loc, scale, size: loc + scale * rng.standard_t(df, size),
 )
@@ -102,6 +108,8 @@ def student_t(m, x, df, loc, scale):
     With z = (x - loc) / scale,
 
     log p(x) = -(df + 1) / 2 log(1 + z^2 / df) - log scale - log(df) / 2 - log B(1/2, df / 2)
+
+    As `scipy.stats.t(df, loc, scale)`.
     """
     away = x - loc
     z = away / scale
@@ -143,12 +151,16 @@ def student_t(m, x, df, loc, scale):
 
 @called_as(signatures.located)
 @elementwise(
-    loc=anything, scale=above_zero, draw=lambda rng, loc, scale, size: rng.laplace(loc, scale, size)
+    loc=lazy_finite,
+    scale=above_zero,
+    draw=lambda rng, loc, scale, size: rng.laplace(loc, scale, size),
 )
 def laplace(m, x, loc, scale):
     """The Laplace (double exponential) distribution.
 
     log p(x) = -|x - loc| / scale - log(2 scale)
+
+    As `scipy.stats.laplace(loc, scale)`.
     """
     z = (x - loc) / scale
     side = m.sign(x - loc)
@@ -179,7 +191,7 @@ def _square_over(m, z):
 
 @called_as(signatures.located)
 @elementwise(
-    loc=anything,
+    loc=lazy_finite,
     scale=above_zero,
     draw=lambda rng, loc, scale, size: loc + scale * rng.standard_cauchy(size),
 )
@@ -187,6 +199,8 @@ def cauchy(m, x, loc, scale):
     """The Cauchy distribution: Student's t with 1 degree of freedom.
 
     log p(x) = -log(1 + ((x - loc) / scale)^2) - log(pi scale)
+
+    As `scipy.stats.cauchy(loc, scale)`.
     """
     z = (x - loc) / scale
     value, slope = _log_one_plus_square(m, x - loc, scale)
@@ -203,14 +217,16 @@ def cauchy(m, x, loc, scale):
 @called_as(signatures.scaled)
 @elementwise(
     scale=above_zero,
-    support=lambda x, scale: x >= 0.0,
-    within=AT_LEAST_ZERO,
+    inside=lambda x, scale: x >= 0.0,
+    support=AT_LEAST_ZERO,
     draw=lambda rng, scale, size: scale * np.abs(rng.standard_cauchy(size)),
 )
 def half_cauchy(m, x, scale):
     """The distribution of |y| for y ~ cauchy(0, scale); x >= 0.
 
     log p(x) = -log(1 + (x / scale)^2) - log(pi scale / 2)
+
+    As `scipy.stats.halfcauchy(scale=scale)`.
     """
     z = x / scale
     value, slope = _log_one_plus_square(m, x, scale)
@@ -223,14 +239,16 @@ def half_cauchy(m, x, scale):
 @called_as(signatures.scaled)
 @elementwise(
     scale=above_zero,
-    support=lambda x, scale: x >= 0.0,
-    within=AT_LEAST_ZERO,
+    inside=lambda x, scale: x >= 0.0,
+    support=AT_LEAST_ZERO,
     draw=lambda rng, scale, size: np.abs(rng.normal(0.0, scale, size)),
 )
 def half_normal(m, x, scale):
     """The distribution of |y| for y ~ normal(0, scale); x >= 0.
 
     log p(x) = -x^2 / (2 scale^2) - log scale + log(2 / pi) / 2
+
+    As `scipy.stats.halfnorm(scale=scale)`.
     """
     z = x / scale
     return (
@@ -241,7 +259,7 @@ def half_normal(m, x, scale):
 
 @called_as(signatures.located)
 @elementwise(
-    loc=anything,
+    loc=lazy_finite,
     scale=above_zero,
     draw=lambda rng, loc, scale, size: rng.logistic(loc, scale, size),
 )
@@ -249,6 +267,8 @@ def logistic(m, x, loc, scale):
     """The logistic distribution, whose cumulative function is expit((x - loc) / scale).
 
     log p(x) = -z - 2 log(1 + exp(-z)) - log scale,   z = (x - loc) / scale
+
+    As `scipy.stats.logistic(loc, scale)`.
     """
     z = (x - loc) / scale
     return (
@@ -262,22 +282,24 @@ def logistic(m, x, loc, scale):
 
 
 def _low_below_high(low, high):
-    in_order("uniform", low, high, low < high)
+    check_order("uniform", low, high, low < high)
 
 
 @called_as(signatures.between)
 @elementwise(
-    low=anything,
-    high=anything,
-    joint=_low_below_high,
-    support=lambda x, low, high: (x >= low) & (x <= high),
-    within="the numbers from low to high",
+    low=lazy_finite,
+    high=lazy_finite,
+    fit=_low_below_high,
+    inside=lambda x, low, high: (x >= low) & (x <= high),
+    support="the numbers from low to high",
     draw=lambda rng, low, high, size: rng.uniform(low, high, size),
 )
 def uniform(m, x, low, high):
     """The uniform distribution on the closed interval from `low` to `high`.
 
     log p(x) = -log(high - low)
+
+    As `scipy.stats.uniform(low, high - low)`.
     """
     width = high - low
     return -m.log(width) + 0.0 * x, (lambda: 0.0 * x, lambda: 1.0 / width, lambda: -1.0 / width)
@@ -286,20 +308,22 @@ def uniform(m, x, low, high):
 @called_as(signatures.rated)
 @elementwise(
     rate=above_zero,
-    support=lambda x, rate: (x >= 0.0) & (x < math.inf),
-    within=AT_LEAST_ZERO,
+    inside=lambda x, rate: (x >= 0.0) & (x < math.inf),
+    support=AT_LEAST_ZERO,
     draw=lambda rng, rate, size: rng.exponential(1.0 / rate, size),
 )
 def exponential(m, x, rate):
     """The exponential distribution with a rate, the inverse of its mean; x >= 0.
 
     log p(x) = log rate - rate x
+
+    As `scipy.stats.expon(scale=1 / rate)`.
     """
     return m.log(rate) - rate * x, (lambda: -rate + 0.0 * x, lambda: 1.0 / rate - x)
 
 
 def _log_gamma(m, power, shape, y, lost, log_y):
-    """power log y - y - log Gamma(shape), given what rounding took from y, and log y."""
+    """power log y - y - log Gamma(shape), given the rounding error of y, `lost()`, and log y."""
     large = (shape > FEW) & (y > _ZERO)
 
     def saddle():
@@ -332,9 +356,9 @@ def _lost_by_division(m, x, y, ratio):
     name="gamma",
     shape=above_zero,
     rate=above_zero,
-    positional=1,
-    support=lambda x, shape, rate: (x >= 0.0) & (x < math.inf) & (x * rate < math.inf),
-    within=AT_LEAST_ZERO,
+    keyword_only=1,
+    inside=lambda x, shape, rate: (x >= 0.0) & (x < math.inf) & (x * rate < math.inf),
+    support=AT_LEAST_ZERO,
     draw=lambda rng, shape, rate, size: rng.gamma(shape, 1.0 / rate, size),
 )
 def _gamma_by_rate(m, x, shape, rate):
@@ -357,16 +381,18 @@ def _gamma_by_rate(m, x, shape, rate):
 @elementwise(
     shape=above_zero,
     scale=above_zero,
-    positional=1,
-    keywords={"rate": _gamma_by_rate},
-    within=AT_LEAST_ZERO,
-    support=lambda x, shape, scale: (x >= 0.0) & (x < math.inf) & (x < LARGEST * scale),
+    keyword_only=1,
+    forms={"rate": _gamma_by_rate},
+    support=AT_LEAST_ZERO,
+    inside=lambda x, shape, scale: (x >= 0.0) & (x < math.inf) & (x < LARGEST * scale),
     draw=lambda rng, shape, scale, size: rng.gamma(shape, scale, size),
 )
 def gamma(m, x, shape, scale):
     """The gamma distribution over x >= 0, with `scale=` or `rate=`, its inverse.
 
     log p(x) = (shape - 1) log x - x / scale - log Gamma(shape) - shape log scale
+
+    As `scipy.stats.gamma(shape, scale=scale)`.
     """
     y, log_y = x / scale, log_ratio(m, x, scale)
     lost = lambda: _lost_by_division(m, x, scale, y)  # noqa: E731
@@ -384,14 +410,16 @@ def gamma(m, x, shape, scale):
 @elementwise(
     shape=above_zero,
     scale=above_zero,
-    support=lambda x, shape, scale: (x * LARGEST > scale) & (x < math.inf),
-    within=ABOVE_ZERO,
+    inside=lambda x, shape, scale: (x * LARGEST > scale) & (x < math.inf),
+    support=ABOVE_ZERO,
     draw=lambda rng, shape, scale, size: scale / rng.standard_gamma(shape, size),
 )
 def inv_gamma(m, x, shape, scale):
     """The distribution of 1 / y for y ~ gamma(shape, rate=scale); x > 0.
 
     log p(x) = shape log scale - log Gamma(shape) - (shape + 1) log x - scale / x
+
+    As `scipy.stats.invgamma(shape, scale=scale)`.
     """
     y, log_y = scale / x, log_ratio(m, scale, x)
     lost = lambda: _lost_by_division(m, scale, x, y)  # noqa: E731
@@ -409,14 +437,16 @@ def inv_gamma(m, x, shape, scale):
 @elementwise(
     shape=above_zero,
     scale=above_zero,
-    support=lambda x, shape, scale: (x >= 0.0) & (x < math.inf) & (x < LARGEST * scale),
-    within=AT_LEAST_ZERO,
+    inside=lambda x, shape, scale: (x >= 0.0) & (x < math.inf) & (x < LARGEST * scale),
+    support=AT_LEAST_ZERO,
     draw=lambda rng, shape, scale, size: scale * rng.weibull(shape, size),
 )
 def weibull(m, x, shape, scale):
     """The Weibull distribution over x >= 0; with shape 1 it is exponential.
 
     log p(x) = log(shape / scale) + (shape - 1) log(x / scale) - (x / scale)^shape
+
+    As `scipy.stats.weibull_min(shape, scale=scale)`.
     """
     log_z = log_ratio(m, x, scale)
     y = m.exp(_times(m, shape, log_z))  # z^shape
@@ -469,13 +499,15 @@ def log_beta_density(m, x, alpha, beta):
 @elementwise(
     alpha=above_zero,
     beta=above_zero,
-    support=lambda x, alpha, beta: (x >= 0.0) & (x <= 1.0),
-    within="the numbers from 0 to 1",
+    inside=lambda x, alpha, beta: (x >= 0.0) & (x <= 1.0),
+    support="the numbers from 0 to 1",
     draw=lambda rng, alpha, beta, size: rng.beta(alpha, beta, size),
 )
 def beta(m, x, alpha, beta):
     """The beta distribution on [0, 1].
 
     log p(x) = (alpha - 1) log x + (beta - 1) log(1 - x) - log B(alpha, beta)
+
+    As `scipy.stats.beta(alpha, beta)`.
     """
     return log_beta_density(m, x, alpha, beta)

@@ -7,9 +7,9 @@ from genparams.dsl.distributions.domains import (
     above_zero,
     at_least_zero,
     boolean,
+    check_order,
     count,
     finite,
-    in_order,
     probability,
     whole,
     whole_number,
@@ -41,7 +41,7 @@ def _is_bit(x, p):
     name="bernoulli",
     logits=finite,
     kind=boolean,
-    support=_is_bit,
+    inside=_is_bit,
     draw=lambda rng, logits, size: rng.random(size) < special.expit(logits),
 )
 def _bernoulli_logits(m, x, logits):
@@ -55,14 +55,16 @@ def _bernoulli_logits(m, x, logits):
 @elementwise(
     probs=probability,
     kind=boolean,
-    support=_is_bit,
-    keywords={"logits": _bernoulli_logits},
+    inside=_is_bit,
+    forms={"logits": _bernoulli_logits},
     draw=lambda rng, probs, size: rng.random(size) < probs,
 )
 def bernoulli(m, x, probs):
     """True with probability `probs`, or with log odds `logits=`.
 
     log p(x) = x log probs + (1 - x) log(1 - probs)
+
+    As `scipy.stats.bernoulli(probs)`.
     """
     return (
         m.xlogy(1.0 * x, probs) + m.xlog1py(1.0 - x, -probs),
@@ -88,7 +90,7 @@ def _many_by_logits(m, x, n, logits):
 
     def saddle():
         t = m.where(within, logits, 0.0)
-        up = t > 0.0  # count what is rare, whose probability has all its digits
+        up = t > 0.0  # count the rarer outcome, whose probability has all its digits
         a = m.where(up, n - x, x)
         return log_binomial(m, a, n - a, m.expit(m.where(up, -t, t)))
 
@@ -106,8 +108,8 @@ def _many_by_logits(m, x, n, logits):
     n=count,
     logits=finite,
     kind=whole,
-    support=_within,
-    within=UP_TO_N,
+    inside=_within,
+    support=UP_TO_N,
     draw=lambda rng, n, logits, size: rng.binomial(
         np.asarray(n, dtype=np.int64), special.expit(logits), size
     ),
@@ -132,15 +134,17 @@ def _binomial_logits(m, x, n, logits):
     n=count,
     probs=probability,
     kind=whole,
-    support=_within,
-    keywords={"logits": _binomial_logits},
-    within=UP_TO_N,
+    inside=_within,
+    forms={"logits": _binomial_logits},
+    support=UP_TO_N,
     draw=lambda rng, n, probs, size: rng.binomial(np.asarray(n, dtype=np.int64), probs, size),
 )
 def binomial(m, x, n, probs):
     """The number of successes in `n` trials, each with probability `probs` or log odds `logits=`.
 
     log p(x) = log C(n, x) + x log probs + (n - x) log(1 - probs)
+
+    As `scipy.stats.binom(n, probs)`.
     """
     return (
         m.prefer(
@@ -158,14 +162,16 @@ def binomial(m, x, n, probs):
 @elementwise(
     rate=at_least_zero,
     kind=whole,
-    support=lambda x, rate: (x >= 0) & is_whole(x),
-    within=FROM_ZERO,
+    inside=lambda x, rate: (x >= 0) & is_whole(x),
+    support=FROM_ZERO,
     draw=lambda rng, rate, size: rng.poisson(rate, size),
 )
 def poisson(m, x, rate):
     """The Poisson distribution with mean `rate`.
 
     log p(x) = x log rate - rate - log x!
+
+    As `scipy.stats.poisson(rate)`.
     """
     return (
         m.prefer(
@@ -182,7 +188,7 @@ _chance = Domain("above 0 and at most 1", lambda v: (v > 0.0) & (v <= 1.0))
 
 def _draw_geometric(rng, probs, size):
     x = rng.geometric(probs, size) - 1
-    if np.any(x >= 2**62):  # where numpy's sampler ends
+    if np.any(x >= 2**62):  # numpy's sampler goes no further
         raise ValueError("a draw is larger than a whole number of 64 bits")
     return x
 
@@ -191,14 +197,16 @@ def _draw_geometric(rng, probs, size):
 @elementwise(
     probs=_chance,
     kind=whole,
-    support=lambda x, probs: (x >= 0) & is_whole(x),
-    within=FROM_ZERO,
+    inside=lambda x, probs: (x >= 0) & is_whole(x),
+    support=FROM_ZERO,
     draw=_draw_geometric,
 )
 def geometric(m, x, probs):
     """The number of failures before the first success, each trial's of probability `probs`.
 
     log p(x) = log probs + x log(1 - probs)
+
+    As `scipy.stats.geom(probs, loc=-1)`.
     """
     return (
         m.log(probs) + m.xlog1py(1.0 * x, -probs),
@@ -211,14 +219,16 @@ def geometric(m, x, probs):
     r=above_zero,
     probs=_chance,
     kind=whole,
-    support=lambda x, r, probs: (x >= 0) & is_whole(x),
-    within=FROM_ZERO,
+    inside=lambda x, r, probs: (x >= 0) & is_whole(x),
+    support=FROM_ZERO,
     draw=lambda rng, r, probs, size: rng.negative_binomial(r, probs, size),
 )
 def neg_binomial(m, x, r, probs):
     """The number of failures before the r-th success, where r need not be whole.
 
     log p(x) = log Gamma(x + r) - log Gamma(r) - log x! + r log probs + x log(1 - probs)
+
+    As `scipy.stats.nbinom(r, probs)`.
     """
     x = 1.0 * x
     return (
@@ -256,8 +266,8 @@ def neg_binomial(m, x, r, probs):
     alpha=above_zero,
     beta=above_zero,
     kind=whole,
-    support=lambda x, n, alpha, beta: (x >= 0) & (x <= n) & is_whole(x),
-    within=UP_TO_N,
+    inside=lambda x, n, alpha, beta: (x >= 0) & (x <= n) & is_whole(x),
+    support=UP_TO_N,
     draw=lambda rng, n, alpha, beta, size: rng.binomial(
         np.asarray(n, dtype=np.int64), rng.beta(alpha, beta, size)
     ),
@@ -266,13 +276,15 @@ def beta_binomial(m, x, n, alpha, beta):
     """The number of successes in `n` trials, all with one probability from beta(alpha, beta).
 
     log p(x) = log C(n, x) + log B(x + alpha, n - x + beta) - log B(alpha, beta)
+
+    As `scipy.stats.betabinom(n, alpha, beta)`.
     """
     x, y = 1.0 * x, 1.0 * (n - x)
     a, b, before = x + alpha, y + beta, alpha + beta
     after = n + before
 
     def excess():
-        """x less the part that falls to it of n divided as a to b."""
+        """x less n a / (a + b), without cancellation."""
         left, lost_left = exact_product(m, x, beta)
         right, lost_right = exact_product(m, y, alpha)
         return (left - right + (lost_left - lost_right)) / after
@@ -327,16 +339,18 @@ def beta_binomial(m, x, n, alpha, beta):
     low=whole_number,
     high=whole_number,
     kind=whole,
-    joint=lambda low, high: in_order("uniform_discrete", low, high, low <= high, "at most"),
-    within="the whole numbers from low to high",
-    support=lambda x, low, high: (x >= low) & (x <= high) & is_whole(x),
+    fit=lambda low, high: check_order("uniform_discrete", low, high, low <= high, "at most"),
+    support="the whole numbers from low to high",
+    inside=lambda x, low, high: (x >= low) & (x <= high) & is_whole(x),
     draw=lambda rng, low, high, size: rng.integers(
         np.asarray(low, dtype=np.int64), np.asarray(high, dtype=np.int64), size, endpoint=True
     ),
 )
 def uniform_discrete(m, x, low, high):
-    """The whole numbers from `low` to `high`, both included, each as likely.
+    """The whole numbers from `low` to `high`, both included, with equal probabilities.
 
     log p(x) = -log(high - low + 1)
+
+    As `scipy.stats.randint(low, high + 1)`.
     """
     return -m.log(high - low + 1.0) + 0.0 * x, (None, None, None)

@@ -1,4 +1,4 @@
-"""What arguments and values of distributions are: their domains, their ranks and their types."""
+"""The domains of arguments, the kinds of values, and how both are converted from outside."""
 
 import math
 from collections.abc import Callable
@@ -10,37 +10,40 @@ from genparams.errors import ArgumentError, DistributionError, GenParamsError, S
 from genparams.text import brief, offence
 
 LARGEST_WHOLE = 2.0**53
-"""Up to here every whole number is a float."""
+"""Every whole number up to this one is a float."""
 
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """Where an argument may lie: a description, and tests that work on floats and arrays."""
+    """The values that an argument may have: a rule in words, and tests on floats and arrays."""
 
     rule: str
     test: Callable[..., Any] | None
-    """Whether each number is inside."""
+    """Whether each number is in the domain; None if every number is."""
     rank: int = 0
     """The axes of one member of a batch: 0 for a number, 1 for a vector, 2 for a matrix."""
-    late: bool = False
-    """Whether an argument outside makes the log density non-finite, and is looked for only then."""
+    lazy: bool = False
+    """Whether to check an argument only where the log density is not finite.
+
+    This is enough where each number outside the domain makes the log density infinite or NaN.
+    """
     smooth: bool = True
     """Whether the log density has a derivative by the argument."""
     member: Callable[[Any], Any] | None = None
-    """Whether each vector or matrix is inside, given that its numbers are."""
-    fault: Callable[[Any], str] = lambda one: shown(one)
+    """Whether each vector or matrix is in the domain, where all of its numbers are."""
+    fault: Callable[[Any], str] = lambda one: in_words(one)
     """What is wrong with a vector or matrix, in a few words."""
 
     def within(self, rank: int = 0) -> "Domain":
-        """The same domain for members with so many more axes, looked at before the log density."""
-        return replace(self, rank=self.rank + rank, late=False)
+        """The same domain with `rank` more axes, checked before the log density is computed."""
+        return replace(self, rank=self.rank + rank, lazy=False)
 
     def check(self, distribution: str, name: str, value: Any) -> None:
-        """Raise unless the value is inside.
+        """Raise unless the value is in the domain.
 
         Raises:
             ShapeError: it has too few axes.
-            DistributionError: it is outside; the message has the first index and value.
+            DistributionError: it is not; the message has the first index and value.
         """
         if self.rank and len(shape_of(value)) < self.rank:
             raise ShapeError(
@@ -57,21 +60,26 @@ class Domain:
             good = self.member(value)
             if np.all(good):
                 return
-            found = first_of(value, good, self.fault)
+            found = first_bad(value, good, self.fault)
         else:
-            found = first_of(value, good)
+            found = first_bad(value, good)
         raise DistributionError(f"{name} of {distribution} must be {self.rule}, got {found}")
 
 
-def first_of(value: Any, good: Any, fault: Callable[[Any], str] | None = None) -> str:
-    """The first of the entries that are not good: its value, its index, how many there are."""
-    good = np.broadcast_to(good, np.shape(good))
-    bad = np.argwhere(~good)
-    at = tuple(int(i) for i in bad[0])
+def first_bad(value: Any, good: Any, fault: Callable[[Any], str] | None = None) -> str:
+    """The first entry that is not good, in words, its index, and how many there are."""
+    good = np.asarray(good)
+    at, count = first_index(~good)
     one = np.broadcast_to(value, good.shape)[at] if fault is None else np.asarray(value)[at]
-    told = shown(one) if fault is None else fault(one)
-    more = f", the first of {len(bad)}" if len(bad) > 1 else ""
-    return f"{told}{at_index(at)}{more}"
+    said = in_words(one) if fault is None else fault(one)
+    more = f", the first of {count}" if count > 1 else ""
+    return f"{said}{at_index(at)}{more}"
+
+
+def first_index(bad: Any) -> tuple[tuple[int, ...], int]:
+    """The first index of a mask that is True, and how many there are."""
+    found = np.argwhere(bad)
+    return tuple(int(i) for i in found[0]), len(found)
 
 
 def at_index(index: tuple[int, ...]) -> str:
@@ -79,7 +87,7 @@ def at_index(index: tuple[int, ...]) -> str:
     return f" at [{', '.join(map(str, index))}]" if index else ""
 
 
-def shown(value: Any) -> str:
+def in_words(value: Any) -> str:
     """A number or a short array, in a sentence."""
     value = np.asarray(value)
     if value.ndim:
@@ -87,20 +95,20 @@ def shown(value: Any) -> str:
     return repr(value.item())
 
 
-def in_order(name: str, low: Any, high: Any, good: Any, order: str = "below") -> None:
+def check_order(name: str, low: Any, high: Any, good: Any, order: str = "below") -> None:
     """Raise unless every entry of `good` holds, which says that `low` is below `high`."""
     if good is True or np.all(good):
         return
     low, high = np.broadcast_arrays(low, high)
-    bad = np.argwhere(~np.broadcast_to(good, low.shape))
-    at = tuple(int(i) for i in bad[0])
+    at, _ = first_index(~np.broadcast_to(good, low.shape))
     raise DistributionError(
-        f"{name} needs low {order} high, got {shown(low[at])} and {shown(high[at])}{at_index(at)}"
+        f"{name} needs low {order} high, got {in_words(low[at])} and {in_words(high[at])}"
+        f"{at_index(at)}"
     )
 
 
 def _finite(v: Any) -> Any:
-    """Whether numbers are finite; of an array by its sum, if that shows it."""
+    """Whether numbers are finite. If the sum of an array is finite, each of its numbers is."""
     if type(v) is not np.ndarray:
         return v - v == 0.0
     return True if math.isfinite(v.sum()) else np.isfinite(v)
@@ -110,12 +118,11 @@ def _sums_to_one(v: Any) -> Any:
     return np.abs(v.sum(axis=-1) - 1.0) < 1e-8
 
 
-def total_of(row: Any) -> str:
-    """What the entries of a row sum to."""
-    return f"{shown(row)}, which sums to {float(np.sum(row)):.10g}"
+def _sum_in_words(row: Any) -> str:
+    return f"{in_words(row)}, which sums to {float(np.sum(row)):.10g}"
 
 
-anything = Domain("finite", _finite, late=True)
+lazy_finite = Domain("finite", _finite, lazy=True)
 finite = Domain("finite", _finite)
 above_zero = Domain("above 0 and finite", lambda v: (v > 0.0) & (v < math.inf))
 at_least_zero = Domain("at least 0 and finite", lambda v: (v >= 0.0) & (v < math.inf))
@@ -130,32 +137,34 @@ whole_number = Domain(
     lambda v: (v == np.floor(v)) & (abs(v) <= LARGEST_WHOLE),
     smooth=False,
 )
-any_vector = Domain("finite", _finite, rank=1, late=True)
+lazy_vector = Domain("finite", _finite, rank=1, lazy=True)
 weights = Domain(
     "at least 0 and sum to 1 along the last axis",
     lambda v: (v >= 0.0) & (v < math.inf),
     rank=1,
     member=_sums_to_one,
-    fault=total_of,
+    fault=_sum_in_words,
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """What a distribution's values are."""
+class ValueKind:
+    """What the values of a distribution are."""
 
     rank: int
+    """The axes of one value: 0 for a number, 1 for a vector, 2 for a matrix."""
     convert: Callable[[Any], Any]
+    """A value from outside in the type of a draw."""
     continuous: bool = False
     free: bool = True
-    """Whether the entries of a value move independently, so that the density is one over all."""
-    words: str = "the finite numbers"
+    """Whether the density is over all entries of a value, with no constraint between them."""
+    support: str = "the finite numbers"
 
 
 # --- Arguments and values from outside
 
 
-def taken(distribution: str, name: str, value: Any) -> Any:
+def as_operand(distribution: str, name: str, value: Any) -> Any:
     """An argument as a float, an array of floats or a box.
 
     Raises:
@@ -203,7 +212,7 @@ def _to_float(value: Any) -> Any:
 
 
 def _to_whole(value: Any) -> Any:
-    """Whole numbers as ints; what is not whole stays, and has probability zero."""
+    """Whole numbers as ints; other numbers stay floats, and have probability 0."""
     if type(value) is int:
         return value
     value = np.asarray(_to_float(value))
@@ -225,9 +234,9 @@ def _to_bool(value: Any) -> Any:
     return value.astype(bool) if value.ndim else bool(value)
 
 
-real_number = Kind(0, _to_float, continuous=True)
-real_vector = Kind(1, _to_float, continuous=True, words="vectors of finite numbers")
-bound_vector = Kind(1, _to_float, continuous=True, free=False, words="vectors")
-bound_matrix = Kind(2, _to_float, continuous=True, free=False, words="matrices")
-whole = Kind(0, _to_whole, words="whole numbers")
-boolean = Kind(0, _to_bool, words="0 and 1")
+real_number = ValueKind(0, _to_float, continuous=True)
+real_vector = ValueKind(1, _to_float, continuous=True, support="vectors of finite numbers")
+bound_vector = ValueKind(1, _to_float, continuous=True, free=False, support="vectors")
+bound_matrix = ValueKind(2, _to_float, continuous=True, free=False, support="matrices")
+whole = ValueKind(0, _to_whole, support="whole numbers")
+boolean = ValueKind(0, _to_bool, support="0 and 1")

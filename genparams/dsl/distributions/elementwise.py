@@ -1,101 +1,101 @@
 """Distributions whose entries are independent.
 
-Most distributions are *elementwise*: every entry of the value is a draw of its own. Those are
+Most distributions are *elementwise*: every entry of the value is a draw of its own. They are
 written as one formula
 
-    density(m, x, *args) -> log density, (derivative by x, derivative by each argument)
+    formula(m, x, *args) -> log density, (derivative by x, derivative by each argument)
 
-where `m` holds the functions of one float or of arrays, so that a scalar choice never touches
-numpy.
+The derivatives are functions without arguments, called only if a gradient is wanted. `m` holds the
+functions of single floats or of arrays, so that a scalar choice is computed without numpy.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from genparams.autodiff import np, paired, raw, scatter, shape_of, sum_to
-from genparams.dsl.distributions.base import Distribution, Pullback, Terms, is_one
-from genparams.dsl.distributions.domains import Domain, Kind, real_number
-from genparams.dsl.interpreter import Call
+from genparams.dsl.call import Call
+from genparams.dsl.distributions.base import Distribution
+from genparams.dsl.distributions.declaration import Declaration, Formula
+from genparams.dsl.distributions.domains import Domain, ValueKind, real_number
+from genparams.dsl.distributions.pullbacks import Pullback, Terms, is_one
 from genparams.numeric import arrays
 
 
 def elementwise(
     *,
     draw: Callable[..., Any],
-    support: Callable[..., Any] | None = None,
-    kind: Kind = real_number,
-    keywords: dict[str, Callable[..., Call]] | None = None,
-    positional: int | None = None,
-    joint: Callable[..., None] | None = None,
+    inside: Callable[..., Any] | None = None,
+    support: str = "",
+    kind: ValueKind = real_number,
+    forms: Mapping[str, Callable[..., Call]] | None = None,
+    keyword_only: int = 0,
+    fit: Callable[..., None] | None = None,
     name: str | None = None,
-    within: str = "",
     **arguments: Domain,
-) -> Callable[[Callable], Distribution]:
-    """Make a distribution of one formula, `density(m, x, *args)`, that applies to every entry.
+) -> Callable[[Formula], Distribution]:
+    """Declare a distribution by one formula that applies to every entry.
 
     Args:
         draw: `draw(rng, *args, size)` gives an array of that shape; one number if size is None.
-        support: `support(x, *args)` tells where the density is not zero; None if it never is.
-        kind: What a value is.
-        keywords: Other parametrisations: a keyword, and the function that makes the call.
-        positional: How many arguments may be given by position; all, unless said.
-        joint: Raises unless the arguments fit together.
-        within: The support in words; that of the kind, unless said.
+        inside, support, kind, forms, keyword_only, fit: As in `Declaration`.
+        name: The name of the formula, unless given.
         arguments: The domain of each argument, in order.
     """
 
-    def make(density: Callable) -> Distribution:
+    def make(formula: Formula) -> Distribution:
         return Distribution(
-            name or density.__name__,
-            arguments,
-            kind,
-            draw,
-            terms_of(density, support),
-            density,
-            support,
-            keywords,
-            positional,
-            joint,
-            doc=density.__doc__,
-            within=within,
-            single=True,
+            Declaration(
+                name=name or formula.__name__,
+                arguments=arguments,
+                kind=kind,
+                draw=draw,
+                terms=terms_of(formula, inside),
+                formula=formula,
+                inside=inside,
+                support=support,
+                fit=fit,
+                draws_floats=True,
+                doc=formula.__doc__,
+                forms=forms or {},
+                keyword_only=keyword_only,
+            )
         )
 
     return make
 
 
-def terms_of(density: Callable, support: Callable | None) -> Callable[..., Terms]:
-    """The terms of an elementwise distribution over arrays and boxes."""
+def terms_of(formula: Formula, inside: Callable | None) -> Callable[..., Terms]:
+    """The terms of an elementwise distribution, for arrays and boxes."""
 
     def terms(x: Any, *args: Any) -> Terms:
         values = (x, *args)
-        if support is not None:
-            inside = np.asarray(support(*map(raw, values)))
-            if not inside.all():
-                return outside(values, inside)
-        log_density, partials = density(arrays, *values)
+        if inside is not None:
+            there = np.asarray(inside(*map(raw, values)))
+            if not there.all():
+                return terms_inside(values, there)
+        log_density, partials = formula(arrays, *values)
         batch = shape_of(log_density)
         return log_density, [
             None if partial is None else _pullback(partial, v, batch)
             for partial, v in zip(partials, values, strict=True)
         ]
 
-    def outside(values: tuple[Any, ...], inside: Any) -> Terms:
-        """The terms where some entries have no density: for the others, in their places."""
+    def terms_inside(values: tuple[Any, ...], there: Any) -> Terms:
+        """The terms where only the entries `there` have a density, computed for these alone."""
         batch = np.broadcast_shapes(*map(shape_of, values))
         if not batch:
             return -np.inf, [lambda g, v=v: 0.0 * v for v in values]
-        inside = np.broadcast_to(inside, batch)
-        log_density, pulls = terms(*(np.broadcast_to(v, batch)[inside] for v in values))
+        there = np.broadcast_to(there, batch)
+        log_density, pulls = terms(*(np.broadcast_to(v, batch)[there] for v in values))
 
         def pullback(pull: Pullback, shape: tuple[int, ...]) -> Pullback:
             def pull_back(g: Any) -> Any:
-                g = np.broadcast_to(g, batch)[inside]
-                return sum_to(scatter(pull(g), inside, batch), shape)
+                g = np.broadcast_to(g, batch)[there]
+                return sum_to(scatter(pull(g), there, batch), shape)
 
             return pull_back
 
-        return np.where(inside, scatter(log_density, inside, batch), -np.inf), [
+        return np.where(there, scatter(log_density, there, batch), -np.inf), [
             None if pull is None else pullback(pull, shape_of(v))
             for pull, v in zip(pulls, values, strict=True)
         ]
@@ -104,7 +104,7 @@ def terms_of(density: Callable, support: Callable | None) -> Callable[..., Terms
 
 
 def _pullback(partial: Callable[[], Any], value: Any, batch: tuple[int, ...]) -> Pullback:
-    """The pullback by a value of a batch of log densities, given their derivatives by it."""
+    """The pullback from a batch of log densities to a value, given their derivatives by it."""
 
     def pull(g: Any) -> Any:
         d, shape = partial(), shape_of(value)

@@ -1,18 +1,22 @@
-"""A user's own distributions: a sampler and a log density, and their gradients if need be."""
+"""A user's own distributions: a sampler, a log density and, if given, its gradients."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, overload
 
-from genparams.autodiff import Box, Tape, np, operand, raw, shape_of, strip, sum_to
-from genparams.dsl.distributions.base import Distribution, Terms, once
+from genparams.autodiff import Box, Tape, np, operand, raw, shape_of, sum_to
+from genparams.dsl.by_hand import one_for_each, recorded
+from genparams.dsl.distributions.base import Distribution
+from genparams.dsl.distributions.declaration import Declaration
 from genparams.dsl.distributions.domains import Domain, real_number, whole
+from genparams.dsl.distributions.pullbacks import Pullback, Terms, once
 from genparams.errors import ArgumentError, DistributionError, ShapeError, TracedValueError
 from genparams.mistakes import explained, refuse_other_functions
 from genparams.types import calling_module
 
 STEP = float(np.finfo(float).eps) ** (1.0 / 3.0)
-"""The step of a central difference, relative to what is moved."""
+"""The step of a central difference, relative to the size of the value that is moved."""
 
 _any = Domain("a number", None)
 _GIVE_GRADIENTS = "give gradients=, written in functions of numpy"
@@ -59,15 +63,17 @@ def distribution(
         sample: `sample(rng, *args, size)` draws an array of the shape `size`.
         log_prob: `log_prob(x, *args)` is the log density of each entry, -inf where there is none.
             Unless `gradients` is given it is differentiated, and so is written in functions of
-            numpy; `np.where(c, f(x), g(x))` needs an x that is safe for both.
+            numpy; in `np.where(c, f(x), g(x))` neither f(x) nor g(x) may be NaN.
         gradients: `gradients(x, *args)` is a tuple of derivatives of `log_prob`, by the value and
-            by each argument; None where there is none. It is used as it is, and itself
-            differentiated for a second derivative. `has_gradients` does not know where it is None.
-        name: What it is called in messages; by default the name of `log_prob`.
-        discrete: Whether its values are whole numbers, by which there is no derivative.
+            by each argument; None where there is none. It is used as it is, and is differentiated
+            for a second derivative. `has_gradients` does not know where it is None.
+        name: The name in messages; by default the name of `log_prob`.
+        discrete: Whether the values are whole numbers, by which there is no derivative.
 
     Raises:
-        ArgumentError: what is given are not functions of these arguments.
+        ArgumentError: `sample`, `log_prob` or `gradients` is not a function of these arguments.
+        ShapeError: when it is used and `sample` or `log_prob` returns another shape.
+        DistributionError: when it is used and `log_prob` is NaN.
     """
     refuse_other_functions(
         "sample of @distribution(sample=...)", sample, "rng", partly=True, size=None
@@ -84,15 +90,15 @@ def distribution(
         of = ", ".join(["x", *names])
         refuse_other_functions("gradients of a distribution", gradients, of)
     called = name or getattr(log_prob, "__name__", "distribution")
-    made = _made(
+    density = _Density(called, names, log_prob, discrete)
+    made = _declare(
         called,
-        dict.fromkeys(names, _any),
+        names,
         lambda rng, *args, size: np.asarray(sample(rng, *args, size=size)),
-        log_prob,
-        gradients,
+        density.terms_by_tape if gradients is None else density.terms_by_hand(gradients),
         discrete,
-        log_prob.__doc__ or f"A distribution of its own, {called}({', '.join(names)}).",
         getattr(log_prob, "__module__", __name__),
+        log_prob.__doc__ or f"A distribution of its own, {called}({', '.join(names)}).",
         {n: value for n, value in arguments.items() if value is not inspect.Parameter.empty},
     )
     made.__wrapped__ = log_prob
@@ -124,16 +130,16 @@ def from_scipy(
     """A distribution of `scipy.stats`, such as `from_scipy(scipy.stats.gumbel_r)`.
 
     Its arguments are as in `scipy.stats`: the shapes, then loc=0 and, if it is continuous,
-    scale=1. Its gradients are numerical unless given: central differences with a step of 6e-6 times
-    the size of what is moved, right to about ten digits of the log density. They cannot be
-    differentiated again.
+    scale=1. Unless they are given, its gradients are central differences with a step of 6e-6 times
+    the size of the value that is moved, accurate to about ten digits of the log density. These
+    cannot be differentiated again.
 
     Args:
-        family: The distribution itself, not one with its arguments given.
+        family: A distribution over numbers, without its arguments.
         gradients: `gradients(x, *args)`, as for `distribution`.
 
     Raises:
-        ArgumentError: it is none, or one of vectors, or has its arguments already.
+        ArgumentError: `family` is not a distribution over numbers, or has its arguments already.
     """
     discrete = not hasattr(family, "logpdf")
     log_prob = getattr(family, "logpmf" if discrete else "logpdf", None)
@@ -154,19 +160,19 @@ def from_scipy(
             return np.asarray(family.rvs(*args, size=size, random_state=rng))
         except ValueError as error:
             raise DistributionError(
-                f"scipy's {name} refuses {_named(names, args)}: {error}"
+                f"scipy's {name} refuses {_in_words(names, args)}: {error}"
             ) from None
 
     how = "given" if gradients else "numerical, by central differences"
-    return _made(
+    density = _Density(name, names, log_prob, discrete)
+    return _declare(
         name,
-        dict.fromkeys(names, _any),
+        names,
         draw,
-        log_prob,
-        gradients or _numerical(name, names, log_prob, discrete),
+        density.terms_by_hand(gradients or density.numerical_gradients),
         discrete,
-        f"{name} of scipy.stats, {name}({', '.join(names)}). Its gradients are {how}.",
         calling_module(),
+        f"{name} of scipy.stats, {name}({', '.join(names)}). Its gradients are {how}.",
         defaults,
         "" if gradients else " with numerical gradients",
     )
@@ -176,24 +182,18 @@ def _are_counts(a: Any) -> bool:
     return bool(np.all((a == np.floor(a)) & (np.abs(a) < 2.0**53)))
 
 
-def _made(
+def _declare(
     name: str,
-    arguments: dict[str, Domain],
+    arguments: Iterable[str],
     draw: Callable[..., Any],
-    log_prob: Callable[..., Any],
-    gradients: Callable[..., Sequence[Any]] | None,
+    terms: Callable[..., Terms],
     discrete: bool,
-    doc: str,
     module: str,
+    doc: str,
     defaults: dict[str, Any],
     note: str = "",
 ) -> Distribution:
-    """A distribution, known for pickling by its name in `module`."""
-    names = ["the value", *arguments]
-    if gradients is None:
-        terms = _by_tape(name, names, log_prob, discrete)
-    else:
-        terms = _by_hand(name, names, log_prob, gradients, discrete)
+    """A distribution, pickled by its name in `module`."""
 
     def drawn(rng: Any, *args: Any, size: tuple[int, ...]) -> Any:
         value = draw(rng, *args, size=size)
@@ -206,189 +206,174 @@ def _made(
 
     drawn.__module__ = module
     kind = whole if discrete else real_number
-    made = Distribution(
-        name,
-        arguments,
-        kind,
-        drawn,
-        terms,
+    declared = Declaration(
+        name=name,
+        arguments=dict.fromkeys(arguments, _any),
+        kind=kind,
+        draw=drawn,
+        terms=terms,
         defaults=defaults,
-        doc=doc,
         note=note,
-        within=f"{kind.words} to which its log_prob gives a density",
+        support=f"{kind.support} to which its log_prob gives a density",
     )
-    made.__doc__ = doc  # the words of its author
+    made = Distribution(declared)
+    made.__doc__ = doc  # as its author wrote it
     return made
 
 
-def _named(names: Sequence[str], values: Sequence[Any]) -> str:
+def _in_words(names: Sequence[str], values: Sequence[Any]) -> str:
     return ", ".join(f"{n}={raw(v)!r}" for n, v in zip(names, values, strict=True))
 
 
-def _checked(name: str, names: Sequence[str], log_p: Any, values: Sequence[Any]) -> Any:
-    """A log density, if it is one number for each entry."""
-    batch = np.broadcast_shapes(*map(shape_of, values))
-    if shape_of(log_p) != batch:
-        raise ShapeError(
-            f"log_prob of {name} has shape {shape_of(log_p)} for a batch of shape {batch}; "
-            "return the log density of each entry, not their sum"
-        )
-    if np.any(np.isnan(raw(log_p))):
-        at = f" at {_named(names, values)}" if not batch else ""
-        raise DistributionError(
-            f"log_prob of {name} is NaN{at}; check its arguments, and return -np.inf where "
-            "there is no density"
-        )
-    return log_p if batch or type(log_p) is Box else float(log_p)
+@dataclass(frozen=True, slots=True)
+class _Density:
+    """A user's log density, and the ways to differentiate it."""
 
+    name: str
+    arguments: list[str]
+    log_prob: Callable[..., Any]
+    discrete: bool
 
-def _the_same(name: str, traced: Any, log_p: Any) -> Any:
-    """What a log density returns for traced values, if it is what it returned for numbers."""
-    traced = operand(traced)
-    now, then = np.asarray(raw(traced)), np.asarray(raw(log_p))
-    if now.shape != then.shape or not np.allclose(now, then, 1e-6, 1e-6, equal_nan=True):
-        raise TracedValueError(
-            f"log_prob of {name} gives another density while it is differentiated: it asks for the "
-            "type of a value, catches an error or changes an array; write functions of numpy, or "
-            "give gradients="
-        )
-    return traced
+    @property
+    def names(self) -> list[str]:
+        return ["the value", *self.arguments]
 
+    def checked(self, *values: Any) -> Any:
+        """The log density, if it is one number for each entry."""
+        log_p = self.log_prob(*values)
+        batch = np.broadcast_shapes(*map(shape_of, values))
+        if shape_of(log_p) != batch:
+            raise ShapeError(
+                f"log_prob of {self.name} has shape {shape_of(log_p)} for a batch of shape "
+                f"{batch}; return the log density of each entry, not their sum"
+            )
+        if np.any(np.isnan(raw(log_p))):
+            at = f" at {_in_words(self.names, values)}" if not batch else ""
+            raise DistributionError(
+                f"log_prob of {self.name} is NaN{at}; check its arguments, and return -np.inf "
+                "where there is no density"
+            )
+        return log_p if batch or type(log_p) is Box else float(log_p)
 
-def _by_tape(
-    name: str, names: Sequence[str], log_prob: Callable[..., Any], discrete: bool
-) -> Callable[..., Terms]:
-    """Terms whose gradients come from a tape of their own, written when one is asked for."""
+    def pullbacks(self, pull: Callable[[Any, int], Any]) -> Sequence[Pullback | None]:
+        """A pullback by the value, unless it is discrete, and by each argument."""
+        each = [lambda g, i=i: pull(g, i) for i in range(len(self.names))]
+        return [None, *each[1:]] if self.discrete else each
 
-    def terms(*values: Any) -> Terms:
-        log_p = _checked(name, names, log_prob(*values), values)
+    # --- By automatic differentiation
+
+    def terms_by_tape(self, *values: Any) -> Terms:
+        """Terms whose gradients come from a tape of their own, written when one is asked for."""
+        log_p = self.checked(*values)
         batch = shape_of(log_p)
 
         @once
         def back(g: Any) -> list[Any]:
             with Tape() as tape:
                 leaves = [tape.leaf(v) for v in values]
-                boxes = [values[0], *leaves[1:]] if discrete else leaves
-                result = _the_same(name, log_prob(*boxes), log_p)
+                boxes = [values[0], *leaves[1:]] if self.discrete else leaves
+                result = self._traced(boxes, log_p)
                 if type(result) is not Box or result.tape is not tape:
                     return [None] * len(leaves)
                 seed = np.broadcast_to(g, batch) if batch else g
                 return tape.gradients([(result, seed)], leaves)
 
-        def pullback(i: int) -> Callable[[Any], Any]:
-            def pull(g: Any) -> Any:
-                found = back(g)[i]
-                return 0.0 * values[i] if found is None else found
+        def pull(g: Any, i: int) -> Any:
+            found = back(g)[i]
+            return 0.0 * values[i] if found is None else found
 
-            return pull
+        return log_p, self.pullbacks(pull)
 
-        return log_p, [None if discrete and not i else pullback(i) for i in range(len(values))]
-
-    return terms
-
-
-def _by_hand(
-    name: str,
-    names: Sequence[str],
-    log_prob: Callable[..., Any],
-    gradients: Callable[..., Sequence[Any]],
-    discrete: bool,
-) -> Callable[..., Terms]:
-    """Terms whose gradients are given."""
-
-    def derivatives(values: Sequence[Any], batch: tuple[int, ...]) -> list[Any]:
-        given = gradients(*values)
-        if not isinstance(given, (tuple, list)) or len(given) != len(values):
-            found = len(given) if isinstance(given, (tuple, list)) else repr(given)
-            raise ArgumentError(
-                f"gradients of {name} returns a tuple of {len(values)}, by {', '.join(names)}, "
-                f"with None where there is none; got {found}"
+    def _traced(self, boxes: Sequence[Any], log_p: Any) -> Any:
+        """The log density of traced values, if it equals the log density of their numbers."""
+        traced = operand(self.log_prob(*boxes))
+        now, then = np.asarray(raw(traced)), np.asarray(raw(log_p))
+        if now.shape != then.shape or not np.allclose(now, then, 1e-6, 1e-6, equal_nan=True):
+            raise TracedValueError(
+                f"log_prob of {self.name} gives another density while it is differentiated: it "
+                "asks for the type of a value, catches an error or changes an array; write "
+                "functions of numpy, or give gradients="
             )
-        for label, d in zip(names, given, strict=True):
-            shape = () if d is None or callable(d) else shape_of(d)
-            if len(shape) > len(batch) or any(
-                n not in (1, m) for n, m in zip(shape[::-1], batch[::-1], strict=False)
-            ):
-                raise ShapeError(
-                    f"the gradient of {name} by {label} has shape {shape} for a batch of shape "
-                    f"{batch}; return the derivative for each entry"
-                )
-        return list(given)
+        return traced
 
-    def evaluated(values: Sequence[Any]) -> Any:
-        """The log density, which for boxes takes its derivatives from `gradients` too."""
-        tape, inner = strip(values)
-        if tape is None:
-            return _checked(name, names, log_prob(*inner), inner)
-        log_p = evaluated(inner)
-        pulls = pullbacks(inner, shape_of(log_p))
-        edges = [
-            (v, pull)
-            for v, pull in zip(values, pulls, strict=True)
-            if type(v) is Box and v.tape is tape and pull is not None
-        ]
-        return tape.record(log_p, edges)
+    # --- By gradients that are given
 
-    def pullbacks(values: Sequence[Any], batch: tuple[int, ...]) -> list[Any]:
-        found = once(lambda _: derivatives(values, batch))
+    def terms_by_hand(self, gradients: Callable[..., Sequence[Any]]) -> Callable[..., Terms]:
+        """Terms whose gradients are given."""
 
-        def pullback(i: int) -> Callable[[Any], Any]:
-            def pull(g: Any) -> Any:
+        def pullbacks(
+            values: Sequence[Any], log_p: Any, _: Any = None
+        ) -> Sequence[Pullback | None]:
+            batch = shape_of(log_p)
+            found = once(lambda _: self._derivatives(gradients(*values), batch))
+
+            def pull(g: Any, i: int) -> Any:
                 d = found(None)[i]
                 d = d() if callable(d) else d
                 if d is None:
                     raise DistributionError(
-                        f"{name} has no derivative by {names[i]}, which depends here on a "
-                        "parameter, on an argument whose gradient is wanted, or on a choice; "
+                        f"{self.name} has no derivative by {self.names[i]}, which depends here on "
+                        "a parameter, on an argument whose gradient is wanted, or on a choice; "
                         "gradients gives None for it"
                     )
                 each = g * d
                 each = np.broadcast_to(each, batch) if shape_of(each) != batch else each
                 return sum_to(each, shape_of(values[i]))
 
-            return pull
+            return self.pullbacks(pull)
 
-        return [None if discrete and not i else pullback(i) for i in range(len(values))]
+        def terms(*values: Any) -> Terms:
+            log_p = recorded(f"log_prob of {self.name}", self.checked, pullbacks, values)
+            return log_p, pullbacks(values, log_p)
 
-    def terms(*values: Any) -> Terms:
-        log_p = evaluated(values)
-        return log_p, pullbacks(values, shape_of(log_p))
+        return terms
 
-    return terms
+    def _derivatives(self, given: Any, batch: tuple[int, ...]) -> Sequence[Any]:
+        """Derivatives that are given, if there is one for each name and its shape broadcasts."""
+        each = f"each of {', '.join(self.names)}, None where there is no derivative"
+        what = f"the result of gradients of {self.name}"
+        given = one_for_each(given, len(self.names), what, each, ArgumentError)
+        for label, d in zip(self.names, given, strict=True):
+            shape = () if d is None or callable(d) else shape_of(d)
+            if len(shape) > len(batch) or any(
+                n not in (1, m) for n, m in zip(shape[::-1], batch[::-1], strict=False)
+            ):
+                raise ShapeError(
+                    f"the gradient of {self.name} by {label} has shape {shape} for a batch of "
+                    f"shape {batch}; return the derivative for each entry"
+                )
+        return given
 
+    # --- By differences
 
-def _numerical(
-    name: str, names: Sequence[str], log_prob: Callable[..., Any], discrete: bool
-) -> Callable[..., Sequence[Any]]:
-    """Central differences, each to be computed when asked for.
+    def numerical_gradients(self, *values: Any) -> Sequence[Any]:
+        """Functions that compute central differences.
 
-    They are one-sided at the end of a support, and 0 outside.
-    """
-
-    def gradients(*values: Any) -> Sequence[Any]:
+        They are one-sided at the end of a support, and 0 outside.
+        """
         if any(type(v) is Box for v in values):
             raise DistributionError(
-                f"the gradients of {name} are numerical and have no derivatives; {_GIVE_GRADIENTS}"
+                f"the gradients of {self.name} are numerical and have no derivatives; "
+                f"{_GIVE_GRADIENTS}"
             )
+        each = [lambda i=i: self._difference(values, i) for i in range(len(values))]
+        return [None, *each[1:]] if self.discrete else each
 
-        def by(i: int) -> Any:
-            middle = np.asarray(log_prob(*values))
-            at = np.asarray(values[i], dtype=float)
-            step = STEP * np.maximum(np.abs(at), 1.0)
-            up, down = at + step, at - step
-            above = np.asarray(log_prob(*values[:i], up, *values[i + 1 :]))
-            below = np.asarray(log_prob(*values[:i], down, *values[i + 1 :]))
-            rises, falls = np.isfinite(above), np.isfinite(below)
-            there = np.isfinite(middle)
-            if np.any(there & ~rises & ~falls):
-                raise DistributionError(
-                    f"{name} has no numerical derivative by {['the value', *names][i]}: it has no "
-                    f"density on either side; {_GIVE_GRADIENTS}"
-                )
-            top, bottom = np.where(rises, above, middle), np.where(falls, below, middle)
-            width = np.where(rises, up, at) - np.where(falls, down, at)
-            return np.where(there, (top - bottom) / np.where(there, width, 1.0), 0.0)
+    def _difference(self, values: Sequence[Any], i: int) -> Any:
+        def moved_to(v: Any) -> Any:
+            return np.asarray(self.log_prob(*values[:i], v, *values[i + 1 :]))
 
-        return [None if discrete and not i else lambda i=i: by(i) for i in range(len(values))]
-
-    return gradients
+        middle = np.asarray(self.log_prob(*values))
+        at = np.asarray(values[i], dtype=float)
+        step = STEP * np.maximum(np.abs(at), 1.0)
+        up, down = at + step, at - step
+        above, below = moved_to(up), moved_to(down)
+        rises, falls, there = np.isfinite(above), np.isfinite(below), np.isfinite(middle)
+        if np.any(there & ~rises & ~falls):
+            raise DistributionError(
+                f"{self.name} has no numerical derivative by {self.names[i]}: it has no density "
+                f"on either side; {_GIVE_GRADIENTS}"
+            )
+        top, bottom = np.where(rises, above, middle), np.where(falls, below, middle)
+        width = np.where(rises, up, at) - np.where(falls, down, at)
+        return np.where(there, (top - bottom) / np.where(there, width, 1.0), 0.0)

@@ -1,12 +1,11 @@
 """How each distribution is called: its arguments, their types, and the type of its value.
 
-A function here is a declaration. `called_as` gives it to a distribution, whose own `__call__` does
-the work; `inspect.signature` and editors show it.
+The functions here have no bodies. `called_as` gives the signature of one to a distribution, for
+`inspect.signature`, type checkers and editors.
 
-The value of most distributions is a number where every argument is one, else an array. No type says
-which of the two it is where an argument is a parameter or a result of numpy, which are `Any` to a
-type checker. So these values are `Any`, as numpy's own results are, and any code that is right for
-one of the two is accepted.
+The value of most distributions is a number if every argument is a number, else an array. A type
+checker cannot tell which, since parameters and results of numpy are `Any` to it. So these values
+are `Any` too, as numpy's own results are.
 """
 
 from __future__ import annotations  # shown by their names
@@ -25,7 +24,7 @@ from genparams.types import Numbers, P, R, Size
 def called_as(signature: Callable[P, R]) -> Callable[[Distribution], Distribution[P, R]]:
     """Give a distribution the signature of a function, for `inspect.signature` and type checkers.
 
-    Once decorated, `d.__wrapped__` is that function.
+    The distribution's `__wrapped__` is that function.
     """
 
     def declare(made: Distribution) -> Any:

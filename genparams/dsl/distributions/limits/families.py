@@ -1,4 +1,9 @@
-"""The families whose masses between limits are known: where each lies, and where it turns."""
+"""The families that can be truncated and censored, and the coordinate of each.
+
+The coordinate y is chosen so that its density has one mode if possible: `gamma` is integrated along
+log x, `beta` along the log odds. `categorical` is not among the families: its probabilities are a
+table, which `categories.py` sums.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -6,7 +11,7 @@ from typing import Any
 
 from genparams.autodiff import np, raw, special
 from genparams.dsl.distributions.base import Distribution
-from genparams.dsl.distributions.bounded import von_mises
+from genparams.dsl.distributions.circular import von_mises
 from genparams.dsl.distributions.continuous import (
     beta,
     cauchy,
@@ -32,11 +37,10 @@ from genparams.dsl.distributions.discrete import (
     poisson,
     uniform_discrete,
 )
-from genparams.dsl.distributions.limits.masses import Family
-from genparams.dsl.distributions.limits.tails import CLOSED, Slope
+from genparams.dsl.distributions.limits.family import Family, LogDensity
+from genparams.dsl.distributions.limits.normal import normal_between
+from genparams.dsl.distributions.limits.tails import CLOSED
 from genparams.numeric import arrays, psi_less_log, stirling
-
-Along = tuple[Any, Sequence[Slope | None]]
 
 
 def _above_zero(*args: Any) -> tuple[float, float]:
@@ -47,12 +51,14 @@ def _zero(*args: Any) -> Sequence[float]:
     return (0.0,)
 
 
-def _by_density(base: Distribution, back: Callable, log_slope: Callable) -> Callable[..., Along]:
+def _by_density(
+    base: Distribution, back: Callable, log_slope: Callable
+) -> Callable[..., LogDensity]:
     """`Family.along` by the base's own density, given log dx/dy, `log_slope(y, *args)`."""
 
-    density: Any = base.density
+    density: Any = base.declared.formula
 
-    def along(y: Any, *args: Any) -> Along:
+    def along(y: Any, *args: Any) -> LogDensity:
         log_f, partials = density(arrays, back(y, *args), *args)
         return log_f + log_slope(y, *args), partials[1:]
 
@@ -87,10 +93,10 @@ def _line(
 def _sinh(
     base: Distribution,
     frame: Callable[..., tuple[Any, Any]] = lambda loc, scale: (loc, scale),
-    along: Callable[..., Along] | None = None,
+    along: Callable[..., LogDensity] | None = None,
     **more: Any,
 ) -> Family:
-    """x = loc + scale sinh y: log p(y) falls in a line where p(x) falls as a power."""
+    """x = loc + scale sinh y: where p(x) falls as a power, log p(y) falls linearly."""
 
     def to(x: Any, *args: Any) -> Any:
         loc, scale = frame(*args)
@@ -121,12 +127,12 @@ def _student_frame(df: Any, loc: Any, scale: Any) -> tuple[Any, Any]:
     return loc, scale * np.sqrt(df)
 
 
-def _student_along(y: Any, df: Any, loc: Any, scale: Any) -> Along:
-    """log p(y) = log p(0) - df log cosh y, at any y: where x is no float any more, if df is small.
+def _student_along(y: Any, df: Any, loc: Any, scale: Any) -> LogDensity:
+    """log p(y) = log p(0) - df log cosh y, also where x overflows, for small df.
 
     x = loc + scale sqrt(df) sinh y
     """
-    density: Any = student_t.density
+    density: Any = student_t.declared.formula
     log_f0, by0 = density(arrays, loc, df, loc, scale)
     log_cosh = np.logaddexp(y, -y) - math.log(2.0)
     tanh = np.tanh(y)
@@ -169,7 +175,21 @@ def _lognormal() -> Family:
     )
 
 
-def _weibull_along(y: Any, shape: Any, scale: Any) -> Along:
+def _log_ratio(base: Distribution, unit: Callable, power: Callable, along: Callable) -> Family:
+    """x = unit(*args) exp(y / power(*args)), for x > 0."""
+    return Family(
+        base,
+        lambda x, *args: power(*args) * np.log(x / unit(*args)),
+        lambda y, *args: unit(*args) * np.exp(y / power(*args)),
+        along,
+        _above_zero,
+        _zero,
+        lambda width, low, *args: power(*args) * np.log1p(width / low),
+        CLOSED.get(base),
+    )
+
+
+def _weibull_along(y: Any, shape: Any, scale: Any) -> LogDensity:
     """y = shape log(x / scale): log p(y) = y - exp(y), at any y."""
     return (
         y - np.exp(y),
@@ -186,7 +206,7 @@ def _gamma(base: Distribution, unit: Callable[..., Any], sign: float, growth: fl
     times `growth`: -1 if the gamma's scale is the inverse of `other`.
     """
 
-    def along(y: Any, shape: Any, other: Any) -> Along:
+    def along(y: Any, shape: Any, other: Any) -> LogDensity:
         u = sign * y
         return (
             np.log(shape) - stirling(arrays, shape) - shape * (np.expm1(u) - u),
@@ -196,15 +216,7 @@ def _gamma(base: Distribution, unit: Callable[..., Any], sign: float, growth: fl
             ),
         )
 
-    return Family(
-        base,
-        lambda x, *args: np.log(x / unit(*args)),
-        lambda y, *args: unit(*args) * np.exp(y),
-        along,
-        _above_zero,
-        _zero,
-        lambda width, low, *args: np.log1p(width / low),
-    )
+    return _log_ratio(base, unit, lambda *args: 1.0, along)
 
 
 # --- Along log odds
@@ -217,7 +229,7 @@ def _log_gain(y: Any, rest: Any) -> Any:
     return np.where(far, y - np.log(rest), -near)
 
 
-def _beta_along(y: Any, alpha: Any, beta: Any) -> Along:
+def _beta_along(y: Any, alpha: Any, beta: Any) -> LogDensity:
     """x / (1 - x) = alpha / beta exp(y), at any y.
 
     log p(y) = log p(0) + alpha log(x / x0) + beta log((1 - x) / (1 - x0)),   x0 at y = 0
@@ -285,7 +297,7 @@ _bit = lambda probs: (0.0, 1.0)  # noqa: E731
 FAMILIES: dict[Distribution, Family] = {
     family.base: family
     for family in (
-        _line(normal, turns=_zero),
+        _line(normal, turns=_zero, between=normal_between),
         _line(laplace, turns=_zero),
         _line(logistic, turns=_zero),
         _line(half_normal, lambda scale: (0.0, scale), edges=_above_zero),
@@ -305,16 +317,7 @@ FAMILIES: dict[Distribution, Family] = {
         _sinh(half_cauchy, lambda scale: (0.0, scale), edges=_above_zero),
         _sinh(student_t, _student_frame, along=_student_along, turns=_zero),
         _lognormal(),
-        Family(
-            weibull,
-            lambda x, shape, scale: shape * np.log(x / scale),
-            lambda y, shape, scale: scale * np.exp(y / shape),
-            _weibull_along,
-            _above_zero,
-            _zero,
-            lambda width, low, shape, scale: shape * np.log1p(width / low),
-            CLOSED[weibull],
-        ),
+        _log_ratio(weibull, lambda shape, scale: scale, lambda shape, scale: shape, _weibull_along),
         _gamma(gamma, lambda shape, scale: shape * scale, sign=1.0, growth=1.0),
         _gamma(_gamma_by_rate, lambda shape, rate: shape / rate, sign=1.0, growth=-1.0),
         _gamma(inv_gamma, lambda shape, scale: scale / shape, sign=-1.0, growth=-1.0),

@@ -9,6 +9,7 @@ is known by a number z that moves with its value, and by its tails as functions 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from genparams.autodiff import np, special
@@ -25,44 +26,56 @@ from genparams.dsl.distributions.continuous import (
     uniform,
     weibull,
 )
-from genparams.numeric import arrays, scalars
+from genparams.numeric import scalars
 
 LOG_TWO = math.log(2.0)
-MOST = 0.75
-"""How much of a mass may be taken off without losing digits."""
 ROOT_TWO, ROOT_TWO_PI = math.sqrt(2.0), math.sqrt(2.0 * math.pi)
+LARGEST_SHARE = 0.75
+"""The largest share of a probability that may be subtracted from it without losing digits."""
+CLOSEST = 1e-6
+"""Limits whose log tails differ by less are too close for a draw by the tails."""
 
 Slope = Callable[[], Any]
+"""A derivative, computed when it is called."""
+LogTail = Callable[[Any, Any], tuple[Any, Slope]]
+"""`log_tail(m, z)` is the log of a tail at z, and its derivative by z."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tails:
-    """What a family's tails are made of; only asked for limits inside its support."""
+    """The tails of a family, for limits inside its support.
+
+    Without `log_sf` the family is symmetric about z = 0, and `log_sf(z)` is `log_cdf(-z)`.
+    """
 
     standard: Callable[..., tuple[Any, Sequence[Slope]]]
-    """`standard(m, x, *args)` gives z, and its derivatives by x and by each argument."""
-    log_cdf: Callable[[Any, Any], tuple[Any, Slope]]
-    """`log_cdf(m, z)` and its derivative."""
-    log_sf: Callable[[Any, Any], tuple[Any, Slope]]
-    from_cdf: Callable[[Any], Any]
-    """z with P(Z <= z) = exp(log_p), for log_p of at most log(1/2); of arrays."""
-    from_sf: Callable[[Any], Any]
-    """z with P(Z > z) = exp(log_p), likewise."""
+    """`standard(m, x, *args)` is z, with its derivatives by x and by each argument."""
     back: Callable[..., Any]
     """`back(z, *args)` is x."""
+    log_cdf: LogTail
+    from_cdf: Callable[[Any], Any]
+    """z where P(Z <= z) = exp(log_p)."""
+    log_sf: LogTail | None = None
+    from_sf: Callable[[Any], Any] | None = None
+    """z where P(Z > z) = exp(log_p)."""
+    median: float = 0.0
+    """The median of Z."""
 
     def log_tail(self, m: Any, upper: bool, limit: Any, args: Sequence[Any]) -> tuple[Any, list]:
-        """The log of what lies above a limit, or below, and the derivatives by limit and args."""
+        """log P(X > limit) if `upper`, else log P(X <= limit); derivatives by limit and args."""
         z, by = self.standard(m, limit, *args)
-        value, slope = (self.log_sf if upper else self.log_cdf)(m, z)
+        if upper and self.log_sf is None:
+            value, fall = self.log_cdf(m, -z)
+            return value, [lambda d=d: -fall() * d() for d in by]
+        value, slope = self.log_sf(m, z) if upper and self.log_sf else self.log_cdf(m, z)
         return value, [lambda d=d: slope() * d() for d in by]
 
     def log_between(
         self, low: float, high: float, args: Sequence[float]
     ) -> tuple[float, list[Slope]] | None:
-        """The log of what lies between two limits, and the derivatives by the args, of floats.
+        """log P(low <= X <= high) and its derivatives by the args, of floats.
 
-        None where it is a small difference of tails, which would lose digits.
+        None if it is a small difference of tails, which would lose digits.
 
             log(1 - P(X < low) - P(X > high)),
             log(P(X <= high) - P(X < low)),  or  log(P(X >= low) - P(X > high))
@@ -70,75 +83,72 @@ class Tails:
         below, (_, *by_low) = self.log_tail(scalars, False, low, args)
         above, (_, *by_high) = self.log_tail(scalars, True, high, args)
         outside = math.exp(below) + math.exp(above)
-        if outside < MOST:
+        if outside < LARGEST_SHARE:
             a, b = math.exp(below) / (1.0 - outside), math.exp(above) / (1.0 - outside)
             return math.log1p(-outside), [
                 lambda d=d, e=e: -(a * d() + b * e()) for d, e in zip(by_low, by_high, strict=True)
             ]
-        upper = below > above  # whether most of the mass is below both limits
+        upper = below > above  # most of the mass is below both limits
         whole, by = self.log_tail(scalars, upper, low if upper else high, args)
         part, by_part = (above, by_high) if upper else (below, by_low)
         share = math.exp(part - whole)
-        if share > MOST:
+        if share > LARGEST_SHARE:
             return None
         return whole + math.log1p(-share), [
             lambda d=d, e=e: (d() - share * e()) / (1.0 - share)
             for d, e in zip(by[1:], by_part, strict=True)
         ]
 
-    def draw(self, rng: Any, low: Any, high: Any, args: Sequence[Any], ends: Any, size: Any) -> Any:
-        """Values between limits inside `ends`, by inverting the tails; None if they are too close.
+    def draw(
+        self, m: Any, rng: Any, low: Any, high: Any, args: Sequence[Any], ends: Any, size: Any
+    ) -> Any:
+        """Values between limits by inverting a tail, or None if some limits are too close.
 
-        Both tails of a draw are mixed from the tails at the limits, and the smaller is inverted.
+        Where `low` is above the median the upper tail is inverted, else the lower one: a tail far
+        out has digits that one minus it has lost. A limit at or beyond the `ends` of the support
+        leaves nothing outside.
         """
-        first, last = low <= ends[0], high >= ends[1]
-        bottom, top = np.where(first, high, low), np.where(last, low, high)  # inside the support
-        bottom, top = np.where(first & last, self.back(0.5, *args), (bottom, top))
-        sides = [(upper, x) for x in (bottom, top) for upper in (False, True)]
-        tails = [self.log_tail(arrays, upper, x, args)[0] for upper, x in sides]
-        cdf_low, sf_low = np.where(first, -np.inf, tails[0]), np.where(first, 0.0, tails[1])
-        cdf_high, sf_high = np.where(last, 0.0, tails[2]), np.where(last, -np.inf, tails[3])
-        apart = np.maximum(cdf_high - cdf_low, sf_low - sf_high)
-        if not np.all(apart > CLOSE):
+        from_bottom, to_top = low <= ends[0], high >= ends[1]
+
+        def at(limit: Any, beyond: Any) -> Any:
+            """z at a limit, or the median if the limit is not inside the support."""
+            inside = m.choose(beyond, lambda: self.back(self.median, *args), lambda: limit)
+            z = self.standard(m, inside, *args)[0]
+            return m.choose(beyond, lambda: m.where(beyond, self.median, z), lambda: z)
+
+        z_low, z_high = at(low, from_bottom), at(high, to_top)
+        upper = z_low > self.median
+        at_low = m.choose(
+            from_bottom,
+            lambda: m.where(upper, 0.0, -math.inf),
+            lambda: self._log_tail_at(m, upper, z_low),
+        )
+        at_high = m.choose(
+            to_top,
+            lambda: m.where(upper, -math.inf, 0.0),
+            lambda: self._log_tail_at(m, upper, z_high),
+        )
+        if not np.all(m.abs(at_high - at_low) > CLOSEST):
             return None
         u = 1.0 - rng.random(size)  # above 0
-        here, there = np.log1p(-u), np.log(u)
-        cdf = np.logaddexp(here + cdf_low, there + cdf_high)
-        sf = np.logaddexp(here + sf_low, there + sf_high)
-        lower = cdf < sf
-        z = np.where(
-            lower,
-            self.from_cdf(np.where(lower, cdf, -1.0)),
-            self.from_sf(np.where(lower, -1.0, sf)),
-        )
-        return np.clip(self.back(z, *args), low, high)
+        outer, inner = m.where(upper, at_high, at_low), m.where(upper, at_low, at_high)
+        z = self._inverse(m, upper, m.logaddexp(m.log1p(-u) + outer, m.log(u) + inner))
+        return self.back(z, *args)
 
-    def draw_one(
-        self, rng: Any, low: float, high: float, args: Sequence[float], ends: Any
-    ) -> float | None:
-        """`draw` of one number, from the same random numbers."""
-        first, last = low <= ends[0], high >= ends[1]
+    def _log_tail_at(self, m: Any, upper: Any, z: Any) -> Any:
+        """The log of the upper tail at z where `upper` holds, else of the lower one."""
+        log_sf, log_cdf = self.log_sf, self.log_cdf
+        if log_sf is None:
+            return log_cdf(m, z * m.where(upper, -1.0, 1.0))[0]
+        return m.choose(upper, lambda: log_sf(m, z)[0], lambda: log_cdf(m, z)[0])
 
-        def tails(limit: float, beyond: bool, outer: tuple[float, float]) -> tuple[float, float]:
-            if beyond:
-                return outer
-            cdf, _ = self.log_tail(scalars, False, limit, args)
-            return cdf, self.log_tail(scalars, True, limit, args)[0]
-
-        cdf_low, sf_low = tails(low, first, (-math.inf, 0.0))
-        cdf_high, sf_high = tails(high, last, (0.0, -math.inf))
-        if not max(cdf_high - cdf_low, sf_low - sf_high) > CLOSE:
-            return None
-        u = 1.0 - rng.random()
-        here, there = scalars.log1p(-u), scalars.log(u)
-        cdf = scalars.logaddexp(here + cdf_low, there + cdf_high)
-        sf = scalars.logaddexp(here + sf_low, there + sf_high)
-        z = self.from_cdf(cdf) if cdf < sf else self.from_sf(sf)
-        return min(max(float(self.back(z, *args)), low), high)
-
-
-CLOSE = 1e-6
-"""Limits whose tails differ relatively by less are too close for a draw by the tails."""
+    def _inverse(self, m: Any, upper: Any, log_p: Any) -> Any:
+        """The z whose log tail, the upper one where `upper` holds, is `log_p`."""
+        from_sf, from_cdf = self.from_sf, self.from_cdf
+        if from_sf is None:
+            z = from_cdf(log_p)
+            return m.where(upper, -z, z)
+        return m.choose(upper, lambda: from_sf(log_p), lambda: from_cdf(log_p))
 
 
 def _log_part(m: Any, mass: Any, rest: Any) -> Any:
@@ -178,31 +188,6 @@ def _by_ends(m: Any, x: Any, low: Any, high: Any) -> tuple[Any, Sequence[Slope]]
     return z, (lambda: 1.0 / width, lambda: (z - 1.0) / width, lambda: -z / width)
 
 
-def _mirrored(log_cdf: Callable) -> Callable[[Any, Any], tuple[Any, Slope]]:
-    """The upper tail of a family that is symmetric about z = 0."""
-
-    def log_sf(m: Any, z: Any) -> tuple[Any, Slope]:
-        value, slope = log_cdf(m, -z)
-        return value, lambda: -slope()
-
-    return log_sf
-
-
-def _along_line(z: Any, loc: Any, scale: Any) -> Any:
-    return loc + scale * z
-
-
-def _symmetric(
-    log_cdf: Callable,
-    from_cdf: Callable[[Any], Any],
-    standard: Callable = _by_loc_and_scale,
-    back: Callable[..., Any] = _along_line,
-) -> Tails:
-    return Tails(
-        standard, log_cdf, _mirrored(log_cdf), from_cdf, lambda log_p: -from_cdf(log_p), back
-    )
-
-
 def _normal_log_cdf(m: Any, z: Any) -> tuple[Any, Slope]:
     value = float(special.log_ndtr(z)) if type(z) is float else special.log_ndtr(z)
     return value, lambda: m.exp(-0.5 * z * z - value) / ROOT_TWO_PI
@@ -220,16 +205,15 @@ def _half_normal_log_cdf(m: Any, z: Any) -> tuple[Any, Slope]:
     return value, lambda: m.exp(-0.5 * z * z - value) * 2.0 / ROOT_TWO_PI
 
 
-def _logistic_log_cdf(m: Any, z: Any) -> tuple[Any, Slope]:
-    return m.log_expit(z), lambda: m.expit(-z)
+def _arctan(z: Any) -> Any:
+    return math.atan(z) if type(z) is float else np.arctan(z)
 
 
 def _cauchy_above(m: Any, z: Any) -> Any:
     """P(Z > z)."""
-    arctan = math.atan if type(z) is float else np.arctan
     far = z > 1.0
-    beyond = arctan(1.0 / m.where(far, z, 1.0))
-    return m.where(far, beyond, 0.5 * math.pi - arctan(m.where(far, 1.0, z))) / math.pi
+    beyond = _arctan(1.0 / m.where(far, z, 1.0))
+    return m.where(far, beyond, 0.5 * math.pi - _arctan(m.where(far, 1.0, z))) / math.pi
 
 
 def _cauchy_log_cdf(m: Any, z: Any) -> tuple[Any, Slope]:
@@ -238,18 +222,11 @@ def _cauchy_log_cdf(m: Any, z: Any) -> tuple[Any, Slope]:
     return value, lambda: 1.0 / (math.pi * (1.0 + z * z) * mass)
 
 
-def _half_cauchy_log_cdf(m: Any, z: Any) -> tuple[Any, Slope]:
-    arctan = math.atan if type(z) is float else np.arctan
-    mass = arctan(z) * 2.0 / math.pi
-    value = _log_part(m, mass, 2.0 * _cauchy_above(m, z))
-    return value, lambda: 2.0 / (math.pi * (1.0 + z * z) * mass)
-
-
-def _half_cauchy_log_sf(m: Any, z: Any) -> tuple[Any, Slope]:
-    arctan = math.atan if type(z) is float else np.arctan
-    mass = 2.0 * _cauchy_above(m, z)
-    value = _log_part(m, mass, arctan(z) * 2.0 / math.pi)
-    return value, lambda: -2.0 / (math.pi * (1.0 + z * z) * mass)
+def _half_cauchy_log_tail(upper: bool, m: Any, z: Any) -> tuple[Any, Slope]:
+    above = 2.0 * _cauchy_above(m, z)
+    below = _arctan(z) * 2.0 / math.pi
+    mass, rest, sign = (above, below, -2.0) if upper else (below, above, 2.0)
+    return _log_part(m, mass, rest), lambda: sign / (math.pi * (1.0 + z * z) * mass)
 
 
 def _laplace_log_cdf(m: Any, z: Any) -> tuple[Any, Slope]:
@@ -265,6 +242,10 @@ def _exponential_log_cdf(m: Any, z: Any) -> tuple[Any, Slope]:
     return _log_part(m, -m.expm1(-z), m.exp(-z)), lambda: m.ratio(1.0, m.expm1(z))
 
 
+def _exponential_log_sf(m: Any, z: Any) -> tuple[Any, Slope]:
+    return -z, lambda: -1.0
+
+
 def _uniform_log_cdf(m: Any, z: Any) -> tuple[Any, Slope]:
     return m.log(z), lambda: m.ratio(1.0, z)
 
@@ -273,55 +254,84 @@ def _uniform_log_sf(m: Any, z: Any) -> tuple[Any, Slope]:
     return m.log1p(-z), lambda: m.ratio(-1.0, 1.0 - z)
 
 
-def _exponential_log_sf(m: Any, z: Any) -> tuple[Any, Slope]:
-    return -z, lambda: -1.0
+# --- The inverses
 
 
-def _rest(log_p: Any) -> Any:
+def _from_laplace_cdf(log_p: Any) -> Any:
+    below = log_p < -LOG_TWO
+    rest = np.where(below, 0.5, -np.expm1(log_p))
+    return np.where(below, log_p + LOG_TWO, -np.log(2.0 * rest))
+
+
+def _log_rest(log_p: Any) -> Any:
     """log(1 - p)."""
     return np.log(-np.expm1(log_p))
 
 
-_EXPONENTIAL = (
-    _exponential_log_cdf,
-    _exponential_log_sf,
-    lambda log_p: -_rest(log_p),
-    lambda log_p: -log_p,
-)
+def _on_line(z: Any, loc: Any, scale: Any) -> Any:
+    return loc + scale * z
+
+
+def _scaled(z: Any, scale: Any) -> Any:
+    return scale * z
+
+
+_EXPONENTIAL = (_exponential_log_cdf, lambda p: -_log_rest(p), _exponential_log_sf, np.negative)
 
 CLOSED: dict[Distribution, Tails] = {
-    normal: _symmetric(_normal_log_cdf, special.ndtri_exp),
-    lognormal: _symmetric(
-        _normal_log_cdf, special.ndtri_exp, _by_log, lambda z, *args: np.exp(_along_line(z, *args))
+    normal: Tails(_by_loc_and_scale, _on_line, _normal_log_cdf, special.ndtri_exp),
+    lognormal: Tails(
+        _by_log,
+        lambda z, mu, sigma: np.exp(mu + sigma * z),
+        _normal_log_cdf,
+        special.ndtri_exp,
     ),
-    laplace: _symmetric(_laplace_log_cdf, lambda log_p: log_p + LOG_TWO),
-    logistic: _symmetric(_logistic_log_cdf, lambda log_p: log_p - _rest(log_p)),
-    cauchy: _symmetric(_cauchy_log_cdf, lambda log_p: -1.0 / np.tan(math.pi * np.exp(log_p))),
-    exponential: Tails(_by_rate, *_EXPONENTIAL, lambda z, rate: z / rate),
-    weibull: Tails(_by_power, *_EXPONENTIAL, lambda z, shape, scale: scale * z ** (1.0 / shape)),
+    laplace: Tails(_by_loc_and_scale, _on_line, _laplace_log_cdf, _from_laplace_cdf),
+    logistic: Tails(
+        _by_loc_and_scale,
+        _on_line,
+        lambda m, z: (m.log_expit(z), lambda: m.expit(-z)),
+        lambda log_p: log_p - _log_rest(log_p),
+    ),
+    cauchy: Tails(
+        _by_loc_and_scale,
+        _on_line,
+        _cauchy_log_cdf,
+        lambda log_p: -1.0 / np.tan(math.pi * np.exp(log_p)),
+    ),
+    exponential: Tails(_by_rate, lambda z, rate: z / rate, *_EXPONENTIAL, median=LOG_TWO),
+    weibull: Tails(
+        _by_power,
+        lambda z, shape, scale: scale * z ** (1.0 / shape),
+        *_EXPONENTIAL,
+        median=LOG_TWO,
+    ),
     half_normal: Tails(
         _by_scale,
+        _scaled,
         _half_normal_log_cdf,
-        _half_normal_log_sf,
         lambda log_p: ROOT_TWO * special.erfinv(np.exp(log_p)),
+        _half_normal_log_sf,
         lambda log_p: -special.ndtri_exp(log_p - LOG_TWO),
-        lambda z, scale: scale * z,
+        median=0.6745,
     ),
     half_cauchy: Tails(
         _by_scale,
-        _half_cauchy_log_cdf,
-        _half_cauchy_log_sf,
+        _scaled,
+        partial(_half_cauchy_log_tail, False),
         lambda log_p: np.tan(0.5 * math.pi * np.exp(log_p)),
+        partial(_half_cauchy_log_tail, True),
         lambda log_p: 1.0 / np.tan(0.5 * math.pi * np.exp(log_p)),
-        lambda z, scale: scale * z,
+        median=1.0,
     ),
     uniform: Tails(
         _by_ends,
-        _uniform_log_cdf,
-        _uniform_log_sf,
-        np.exp,
-        lambda log_p: -np.expm1(log_p),
         lambda z, low, high: low + (high - low) * z,
+        _uniform_log_cdf,
+        np.exp,
+        _uniform_log_sf,
+        lambda log_p: -np.expm1(log_p),
+        median=0.5,
     ),
 }
-"""The families whose tails are functions that numpy and scipy have."""
+"""The families whose tails are functions of numpy and scipy."""

@@ -1,0 +1,144 @@
+"""A distribution as data: a name, the domains of its arguments, a sampler and a log density."""
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from numbers import Integral
+from typing import Any
+
+from genparams.autodiff import np, raw, shape_of
+from genparams.dsl.distributions.domains import Domain, ValueKind
+from genparams.dsl.distributions.pullbacks import Terms
+from genparams.errors import ShapeError
+from genparams.text import brief
+
+Partials = Sequence[Callable[[], Any] | None]
+Formula = Callable[..., tuple[Any, Partials]]
+"""`formula(m, x, *args)`: the log density, and functions that compute its derivatives.
+
+`m` holds the functions of single floats or of arrays: `numeric.scalars` or `numeric.arrays`.
+"""
+
+
+def _last_axis(args: Sequence[Any]) -> tuple[int, ...]:
+    return shape_of(args[0])[-1:]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Declaration:
+    """What `Distribution` is made of."""
+
+    name: str
+    arguments: dict[str, Domain]
+    kind: ValueKind
+    draw: Callable[..., Any]
+    """`draw(rng, *args, size)` draws an array of the shape `size`."""
+    terms: Callable[..., Terms]
+    """`terms(x, *args)`: the log density over a batch, and its pullbacks."""
+    formula: Formula | None = None
+    """The log density of single numbers; None if there is none of its own."""
+    inside: Callable[..., Any] | None = None
+    """`inside(x, *args)`: where the density is not 0; None if it is 0 nowhere."""
+    support: str = ""
+    """The values that have a density, in words; the support of the kind if empty."""
+    fit: Callable[..., None] | None = None
+    """`fit(*args)` raises an error unless the arguments fit together."""
+    event: Callable[[Sequence[Any]], tuple[int, ...]] = _last_axis
+    """The shape of one vector or matrix, given the arguments."""
+    fault: Callable[[Any], str] | None = None
+    """What is wrong with one value outside the support, in words."""
+    block_width: int = 1
+    """How many numbers a temporary array holds for each entry of the value."""
+    draws_floats: bool = False
+    """Whether `draw` takes size=None, for one number."""
+
+    doc: str | None = None
+    note: str = ""
+    """Words after the name in messages."""
+    forms: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    """Other parametrisations: a keyword, and the function that makes the call."""
+    keyword_only: int = 0
+    """How many of the last arguments must be given by name."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+    # --- Computed from these
+
+    eager: list[tuple[int, str, Domain]] = field(init=False)
+    """The arguments to check before the log density is computed: place, name and domain."""
+    lazy: list[tuple[int, str, Domain]] = field(init=False)
+    """The arguments to check only where the log density is not finite."""
+    eager_tests: list[tuple[int, Callable[..., Any]]] = field(init=False)
+    """The tests of single numbers, by the place among the value and the arguments."""
+    all_tests: list[tuple[int, Callable[..., Any]]] = field(init=False)
+    """The tests of single numbers, by the place among the arguments."""
+
+    def __post_init__(self) -> None:
+        places = [(i, n, d) for i, (n, d) in enumerate(self.arguments.items()) if d.test or d.rank]
+        computed = {
+            "support": self.support or self.kind.support,
+            "eager": [place for place in places if not place[2].lazy],
+            "lazy": [place for place in places if place[2].lazy],
+            "eager_tests": [(i + 1, d.test) for i, _, d in places if d.test and not d.lazy],
+            "all_tests": [(i, d.test) for i, _, d in places if d.test],
+        }
+        for name, value in computed.items():
+            object.__setattr__(self, name, value)
+
+    def check(self, args: Sequence[Any]) -> None:
+        """Raise unless the arguments are in their domains, but for the lazy ones, and fit."""
+        for i, name, domain in self.eager:
+            domain.check(self.name, name, args[i])
+        self.check_fit(args)
+
+    def check_fit(self, args: Sequence[Any]) -> None:
+        """Raise unless the arguments, each in its domain, fit together."""
+        if self.fit is not None:
+            self.fit(*map(raw, args))
+
+    def check_lazy(self, args: Sequence[Any]) -> None:
+        """Raise unless the lazy arguments are in their domains."""
+        for i, name, domain in self.lazy:
+            domain.check(self.name, name, args[i])
+
+    def event_shape(self, args: Sequence[Any]) -> tuple[int, ...]:
+        """The shape of one value, without the axes of the batch."""
+        return self.event(args) if self.kind.rank else ()
+
+    def batch_shape(self, args: Sequence[Any], size: Any) -> tuple[int, ...]:
+        """The shape of a draw, without the axes of one value.
+
+        Raises:
+            ShapeError: the arguments do not broadcast, or not to `size`; `size` is not a size.
+        """
+        shapes = []
+        for a, (name, domain) in zip(args, self.arguments.items(), strict=True):
+            shape = shape_of(a)
+            if len(shape) < domain.rank:
+                domain.check(self.name, name, a)
+            if shape:
+                shapes.append(shape[: len(shape) - domain.rank])
+        try:
+            batch = np.broadcast_shapes(*shapes) if shapes else ()
+            if size is None:
+                return batch
+            sizes = size if isinstance(size, (tuple, list)) else (size,)
+            wanted = tuple(operator.index(n) for n in sizes)
+            if np.broadcast_shapes(batch, wanted) != wanted:
+                raise ValueError
+        except (ValueError, TypeError):
+            if not _is_size(size):
+                raise ShapeError(
+                    f"size of {self.name} is a whole number, at least 0, or a tuple of such "
+                    f"numbers, got {brief(size)}"
+                ) from None
+            of = f" and size {size}" if size is not None else ""
+            raise ShapeError(
+                f"the arguments of {self.name} do not fit together: shapes "
+                f"{[shape_of(a) for a in args]}{of}"
+            ) from None
+        return wanted
+
+
+def _is_size(size: Any) -> bool:
+    sizes = size if isinstance(size, (tuple, list)) else (size,)
+    return size is None or all(isinstance(n, Integral) and int(n) >= 0 for n in sizes)
