@@ -37,11 +37,10 @@ def _solve(a: Any, b: Any) -> Any:
     if tape is None:
         return np.linalg.solve(x, y)
     value = _solve(x, y)
-    edges = []
-    if type(a) is Box and a.tape is tape:
-        edges.append((a, lambda g: sum_to(-(_solve(_turned(x), g) @ _turned(value)), shape_of(x))))
-    if type(b) is Box and b.tape is tape:
-        edges.append((b, lambda g: sum_to(_solve(_turned(x), g), shape_of(y))))
+    edges = [
+        (a, lambda g: sum_to(-(_solve(_turned(x), g) @ _turned(value)), shape_of(x))),
+        (b, lambda g: sum_to(_solve(_turned(x), g), shape_of(y))),
+    ]
     return tape.record(value, edges)
 
 

@@ -206,12 +206,11 @@ def where(condition: Any, x: Any, y: Any) -> Any:
     value = np.where(condition, a, b)
     if tape is None:
         return value
-    edges = []
-    if type(x) is Box and x.tape is tape:
-        edges.append((x, lambda g: sum_to(g * np.where(condition, 1.0, 0.0), shape_of(a))))
-    if type(y) is Box and y.tape is tape:
-        edges.append((y, lambda g: sum_to(g * np.where(condition, 0.0, 1.0), shape_of(b))))
-    return tape.record(settle(value), edges)
+    edges = [
+        (x, lambda g: sum_to(g * np.where(condition, 1.0, 0.0), shape_of(a))),
+        (y, lambda g: sum_to(g * np.where(condition, 0.0, 1.0), shape_of(b))),
+    ]
+    return tape.record(value, edges)
 
 
 def concatenate(arrays: Any, axis: int | None = 0) -> Any:
@@ -219,32 +218,27 @@ def concatenate(arrays: Any, axis: int | None = 0) -> Any:
     if axis is None or not all(map(shape_of, parts)):
         parts, axis = [np.reshape(p, (-1,)) for p in parts], 0
     tape, values = strip(parts)
-    if tape is None:
-        return np.concatenate(values, axis=axis)
     value = np.concatenate(values, axis=axis)
+    if tape is None:
+        return value
     axis = axis % len(shape_of(values[0]))
     end, edges = 0, []
     for part, v in zip(parts, values, strict=True):
         start, end = end, end + shape_of(v)[axis]
-        if type(part) is Box and part.tape is tape:
-            here = (*(slice(None),) * axis, slice(start, end))
-            edges.append((part, lambda g, here=here: g[here]))
-    return tape.record(settle(value), edges)
+        here = (*(slice(None),) * axis, slice(start, end))
+        edges.append((part, lambda g, here=here: g[here]))
+    return tape.record(value, edges)
 
 
 def stack(arrays: Any, axis: int = 0) -> Any:
     parts = [operand(p) for p in arrays]
     tape, values = strip(parts)
-    if tape is None:
-        return np.stack(values, axis=axis)
     value = np.stack(values, axis=axis)
+    if tape is None:
+        return value
     here = (slice(None),) * (axis % len(shape_of(value)))
-    edges = [
-        (part, lambda g, i=i: settle(g[(*here, i)]))
-        for i, part in enumerate(parts)
-        if type(part) is Box and part.tape is tape
-    ]
-    return tape.record(settle(value), edges)
+    edges = [(part, lambda g, i=i: settle(g[(*here, i)])) for i, part in enumerate(parts)]
+    return tape.record(value, edges)
 
 
 def copy(a: Any, order: str = "K", subok: bool = False) -> Any:

@@ -6,7 +6,7 @@ from functools import reduce
 from string import ascii_letters
 from typing import Any
 
-from genparams.autodiff.tape import Box, np, operand, refusal, settle, shape_of, strip, sum_to
+from genparams.autodiff.tape import np, operand, refusal, shape_of, strip, sum_to
 
 
 def matmul(a: Any, b: Any, /) -> Any:
@@ -16,12 +16,8 @@ def matmul(a: Any, b: Any, /) -> Any:
     value = np.matmul(x, y)
     if tape is None:
         return value
-    edges = []
-    if type(a) is Box and a.tape is tape:
-        edges.append((a, lambda g: _left_factor(g, x, y)))
-    if type(b) is Box and b.tape is tape:
-        edges.append((b, lambda g: _right_factor(g, x, y)))
-    return tape.record(settle(value), edges)
+    edges = [(a, lambda g: _left_factor(g, x, y)), (b, lambda g: _right_factor(g, x, y))]
+    return tape.record(value, edges)
 
 
 def _left_factor(g: Any, x: Any, y: Any) -> Any:
@@ -189,8 +185,7 @@ def _einsum(inputs: Sequence[str], output: str, given: Sequence[Any]) -> Any:
         names = [output, *(inputs[k] for k in others)]
         return lambda g: _einsum(names, inputs[i], [g, *(values[k] for k in others)])
 
-    edges = [(v, pull_to(i)) for i, v in enumerate(given) if type(v) is Box and v.tape is tape]
-    return tape.record(settle(value), edges)
+    return tape.record(value, [(v, pull_to(i)) for i, v in enumerate(given)])
 
 
 def _subscripts(text: str, ndims: Sequence[int]) -> tuple[list[str], str]:

@@ -55,12 +55,16 @@ class Tape:
             self.shared.add(index)
         return Box(value, self, index)
 
-    def record(self, value: Any, edges: Iterable[tuple["Box", Any]]) -> "Box":
-        """A box for `value`, given each boxed argument with its partial derivative or pullback."""
+    def record(self, value: Any, edges: Iterable[tuple[Any, Any]]) -> "Box":
+        """A box for `value`, given each argument with its partial derivative or pullback.
+
+        An argument that is not a box of this tape is a constant here and adds no edge.
+        """
         child = self.node()
-        for parent, partial in edges:
-            self.edges.append((child, parent.index, partial))
-        return Box(value, self, child)
+        for argument, partial in edges:
+            if type(argument) is Box and argument.tape is self:
+                self.edges.append((child, argument.index, partial))
+        return Box(settle(value), self, child)
 
     def __enter__(self) -> "Tape":
         return self
@@ -231,8 +235,8 @@ def paired(g: Any, partial: Any, shape: tuple[int, ...]) -> Any:
 
 def linear(box: Box, value: Any, pull: Any) -> Box:
     """The box for a function of one box, given its value and its pullback."""
-    value = settle(value)
     made = box.tape.record(value, [(box, pull)])
+    value = made.value
     if (
         type(value) is numpy.ndarray
         and value.base is not None
