@@ -822,6 +822,6 @@ def test_a_sum_or_a_mean_into_an_array_is_refused_and_not_ignored(function):
 def test_no_ufunc_has_both_a_derivative_and_a_rule_of_its_own():
     """`Box.__array_ufunc__` takes those with a derivative past the gate."""
     from genparams.autodiff.elementwise import DERIVATIVES
-    from genparams.autodiff.gate import METHODS
+    from genparams.autodiff.rules import METHODS
 
     assert not {ufunc for ufunc, method in METHODS if method == "__call__"} & set(DERIVATIVES)

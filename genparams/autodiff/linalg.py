@@ -6,7 +6,8 @@ from functools import cache
 from typing import Any
 
 from genparams.autodiff.reductions import max_, min_
-from genparams.autodiff.tape import Box, linear, np, operand, raw, refusal, shape_of, strip, sum_to
+from genparams.autodiff.refusals import refusal
+from genparams.autodiff.tape import Box, np, operand, raw, shape_of, strip, sum_to, unary
 
 
 def _turned(a: Any) -> Any:
@@ -21,7 +22,7 @@ def inv(a: Any) -> Any:
     if type(a) is not Box:
         return np.linalg.inv(a)
     value = inv(a.value)
-    return linear(a, value, lambda g: -(_turned(value) @ g @ _turned(value)))
+    return unary(a, value, lambda g: -(_turned(value) @ g @ _turned(value)))
 
 
 def solve(a: Any, b: Any) -> Any:
@@ -46,7 +47,7 @@ def _solve(a: Any, b: Any) -> Any:
 
 def det(a: Box) -> Any:
     value = det(a.value) if type(a.value) is Box else np.linalg.det(a.value)
-    return linear(a, value, lambda g, x=a.value: _column(g * value) * _turned(_inverse(x, "det")))
+    return unary(a, value, lambda g, x=a.value: _column(g * value) * _turned(_inverse(x, "det")))
 
 
 def _inverse(x: Any, of: str) -> Any:
@@ -60,7 +61,7 @@ def _inverse(x: Any, of: str) -> Any:
 def slogdet(a: Box) -> tuple[Any, Any]:
     sign, value = np.linalg.slogdet(raw(a))
     inner = slogdet(a.value)[1] if type(a.value) is Box else value
-    return sign, linear(a, inner, lambda g, x=a.value: _column(g) * _turned(_inverse(x, "slogdet")))
+    return sign, unary(a, inner, lambda g, x=a.value: _column(g) * _turned(_inverse(x, "slogdet")))
 
 
 # --- Decompositions
@@ -92,7 +93,7 @@ def _decomposition(name: str, a: Any, **options: Any) -> Any:
 
         return pull
 
-    made = [linear(a, part, pull_from(i)) for i, part in enumerate(parts)]
+    made = [unary(a, part, pull_from(i)) for i, part in enumerate(parts)]
     return made[0] if alone else tuple(made)
 
 

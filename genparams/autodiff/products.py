@@ -6,7 +6,8 @@ from functools import reduce
 from string import ascii_letters
 from typing import Any
 
-from genparams.autodiff.tape import np, operand, refusal, shape_of, strip, sum_to
+from genparams.autodiff.refusals import refusal
+from genparams.autodiff.tape import np, operand, shape_of, strip, sum_to
 
 
 def matmul(a: Any, b: Any, /) -> Any:

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 from genparams.autodiff import reductions
-from genparams.autodiff.elementwise import polygamma, special
-from genparams.autodiff.gate import apply_rule
-from genparams.autodiff.tape import holds_box, operand, refusal
+from genparams.autodiff.dispatch import apply_rule
+from genparams.autodiff.refusals import refusal
+from genparams.autodiff.slopes import polygamma
+from genparams.autodiff.tape import holds_box, operand, special
 
 
 def _polygamma(n: Any, x: Any) -> Any:

@@ -12,21 +12,21 @@ one, in any number of threads.
 """
 
 import itertools
-import linecache
 import math
-import sys
-import traceback
 from collections.abc import Iterable, Sequence
 from numbers import Real
-from types import FrameType, FunctionType, TracebackType
+from types import FunctionType
 from typing import Any
 
 import numpy
+from scipy import special as scipy_special
 
+from genparams.autodiff.refusals import refusal, user_line
 from genparams.errors import TracedValueError
 from genparams.numeric import quiet
 
-np: Any = numpy  # boxes speak numpy's protocols, which its type stubs cannot know
+np: Any = numpy  # boxes speak numpy's protocols, which the type stubs of numpy do not know
+special: Any = scipy_special
 
 _level = itertools.count(1)
 _add_up, _dot = numpy.add.reduce, numpy.dot
@@ -51,7 +51,7 @@ class Tape:
         """
         index = self.node()
         if type(value) is not float:  # numbers are never changed in place
-            value = settle(value)
+            value = canonical(value)
             self.shared.add(index)
         return Box(value, self, index)
 
@@ -64,7 +64,7 @@ class Tape:
         for argument, partial in edges:
             if type(argument) is Box and argument.tape is self:
                 self.edges.append((child, argument.index, partial))
-        return Box(settle(value), self, child)
+        return Box(canonical(value), self, child)
 
     def __enter__(self) -> "Tape":
         return self
@@ -119,7 +119,7 @@ class Box:
 # --- Values inside boxes
 
 
-def settle(value: Any) -> Any:
+def canonical(value: Any) -> Any:
     """The form in which a box holds a value: a plain float for one number, an array otherwise."""
     kind = type(value)
     if (
@@ -233,7 +233,7 @@ def paired(g: Any, partial: Any, shape: tuple[int, ...]) -> Any:
     return sum_to(g * partial, shape)
 
 
-def linear(box: Box, value: Any, pull: Any) -> Box:
+def unary(box: Box, value: Any, pull: Any) -> Box:
     """The box for a function of one box, given its value and its pullback."""
     made = box.tape.record(value, [(box, pull)])
     value = made.value
@@ -256,41 +256,6 @@ def share(*boxes: Any) -> None:
 
 # --- Refusals
 
-_OURS = {"genparams", "numpy", "scipy", "autograd", *sys.stdlib_module_names}
-
-_refused: list[object] = [None]
-
-
-def last_refusal() -> object:
-    """Another object after each refusal, also where its error has been caught."""
-    return _refused[0]
-
-
-def refusal(what: str, instead: str, trail: TracebackType | None = None) -> TracedValueError:
-    """The error for a use that would lose the derivative, with the user's own line in it.
-
-    The line is the one of the innermost frame of the user: of the frames of a traceback, if one is
-    given, else of the calls in progress.
-    """
-    _refused[0] = object()
-    return TracedValueError(
-        f"{what} cannot take a value that is being differentiated; write {instead} "
-        f"({user_line(trail)})"
-    )
-
-
-def user_line(trail: TracebackType | None = None) -> str:
-    """The innermost line outside this package, numpy, scipy, autograd and Python's own library."""
-    if trail is None:
-        steps = list(traceback.walk_stack(sys._getframe(1)))
-    else:
-        steps = [*traceback.walk_tb(trail)][::-1]
-    theirs = [step for step in steps if _package(step[0]) not in _OURS]
-    frame, number = (theirs or steps)[0]
-    file = frame.f_code.co_filename
-    line = linecache.getline(file, number).strip()
-    return f"line {number} of {file}" + (f": {line}" if line else "")
-
 
 def _ended() -> int:
     raise TracedValueError(
@@ -302,7 +267,3 @@ def _ended() -> int:
 
 def _refuse_shape() -> None:
     raise refusal("assignment to shape", "x = x.reshape(shape)")
-
-
-def _package(frame: FrameType) -> str:
-    return frame.f_globals.get("__name__", "").split(".")[0]

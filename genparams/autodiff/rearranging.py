@@ -9,24 +9,14 @@ or `pad` puts in.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from genparams.autodiff.tape import (
-    Box,
-    holds_box,
-    linear,
-    np,
-    operand,
-    raw,
-    refusal,
-    settle,
-    shape_of,
-    strip,
-    sum_to,
-)
+from genparams.autodiff.refusals import refusal
+from genparams.autodiff.shapes import concatenate
+from genparams.autodiff.tape import Box, holds_box, np, operand, shape_of
 
 EVERY = "every"
-"""In `MOVES`: all positional arguments hold numbers."""
+"""In `REARRANGED`: all positional arguments hold numbers."""
 
-MOVES: dict[Any, Any] = {
+REARRANGED: dict[Any, Any] = {
     np.squeeze: {0: "a"},
     np.expand_dims: {0: "a"},
     np.atleast_1d: EVERY,
@@ -121,9 +111,9 @@ class _Places:
         return self.gather(places)
 
 
-def move(func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    """Apply a function of `MOVES`."""
-    data, places = MOVES[func], _Places()
+def rearrange(func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """Apply a function of `REARRANGED`."""
+    data, places = REARRANGED[func], _Places()
     for name in _CHANGING:
         if name in kwargs:
             raise refusal(f"numpy.{func.__name__} with {name}", "it without")
@@ -145,102 +135,3 @@ def _constant(func: Callable, value: Any) -> Any:
     if type(value) is Box:
         raise refusal(f"numpy.{func.__name__} with a traced axis, condition or place", "a constant")
     return value
-
-
-# --- Those that models are made of have rules of their own, which cost less
-
-
-def getitem(x: Any, index: Any) -> Any:
-    """`x[index]`."""
-    if type(x) is not Box:
-        return np.float64(x)[index] if type(x) is float else x[index]
-    if type(index) is Box or (isinstance(index, tuple) and any(type(i) is Box for i in index)):
-        raise refusal("an index", "a constant or a discrete choice as the index")
-    shape = x.shape
-    return linear(x, getitem(x.value, index), lambda g: scatter(g, index, shape))
-
-
-def scatter(g: Any, index: Any, shape: tuple[int, ...]) -> Any:
-    """Zeros of that shape with `g` added at `index`: the transpose of `getitem`."""
-    if type(g) is Box:
-        return linear(g, scatter(g.value, index, shape), lambda h: getitem(h, index))
-    zeros = np.zeros(shape)
-    keys = index if isinstance(index, tuple) else (index,)
-    if all(isinstance(k, (int, slice, np.integer)) or k is None or k is Ellipsis for k in keys):
-        zeros[index] = g
-    else:
-        np.add.at(zeros, index, g)  # an index that may name an entry twice
-    return zeros if shape else float(zeros)
-
-
-def reshape(a: Box, /, shape: Any, order: str = "C") -> Any:
-    if order == "F":
-        places = np.reshape(np.arange(a.size).reshape(a.shape), shape, order="F")
-        return reshape(a, (-1,))[places]
-    if order != "C":
-        raise refusal(f"reshape with order {order!r}", "order 'C' or 'F'")
-    old = a.shape
-    return linear(a, np.reshape(a.value, shape), lambda g: np.reshape(g, old))
-
-
-def ravel(a: Box, order: str = "C") -> Any:
-    return reshape(a, (-1,), order)
-
-
-def transpose(a: Box, axes: Any = None) -> Any:
-    if axes is None:
-        return linear(a, np.transpose(a.value), lambda g: np.transpose(g))
-    back = np.argsort([axis % a.ndim for axis in axes]).tolist()
-    return linear(a, np.transpose(a.value, axes), lambda g: np.transpose(g, back))
-
-
-def broadcast_to(array: Box, shape: Any, subok: bool = False) -> Any:
-    old = array.shape
-    return linear(array, np.broadcast_to(array.value, shape), lambda g: sum_to(g, old))
-
-
-def where(condition: Any, x: Any, y: Any) -> Any:
-    condition = raw(operand(condition) if not isinstance(condition, np.ndarray) else condition)
-    x, y = operand(x), operand(y)
-    tape, (a, b) = strip((x, y))
-    value = np.where(condition, a, b)
-    if tape is None:
-        return value
-    edges = [
-        (x, lambda g: sum_to(g * np.where(condition, 1.0, 0.0), shape_of(a))),
-        (y, lambda g: sum_to(g * np.where(condition, 0.0, 1.0), shape_of(b))),
-    ]
-    return tape.record(value, edges)
-
-
-def concatenate(arrays: Any, axis: int | None = 0) -> Any:
-    parts = [operand(p) for p in arrays]
-    if axis is None or not all(map(shape_of, parts)):
-        parts, axis = [np.reshape(p, (-1,)) for p in parts], 0
-    tape, values = strip(parts)
-    value = np.concatenate(values, axis=axis)
-    if tape is None:
-        return value
-    axis = axis % len(shape_of(values[0]))
-    end, edges = 0, []
-    for part, v in zip(parts, values, strict=True):
-        start, end = end, end + shape_of(v)[axis]
-        here = (*(slice(None),) * axis, slice(start, end))
-        edges.append((part, lambda g, here=here: g[here]))
-    return tape.record(value, edges)
-
-
-def stack(arrays: Any, axis: int = 0) -> Any:
-    parts = [operand(p) for p in arrays]
-    tape, values = strip(parts)
-    value = np.stack(values, axis=axis)
-    if tape is None:
-        return value
-    here = (slice(None),) * (axis % len(shape_of(value)))
-    edges = [(part, lambda g, i=i: settle(g[(*here, i)])) for i, part in enumerate(parts)]
-    return tape.record(value, edges)
-
-
-def copy(a: Any, order: str = "K", subok: bool = False) -> Any:
-    """The same value as an array of its own."""
-    return a.tape.record(a.value, [(a, 1.0)])
