@@ -5,7 +5,7 @@ from typing import Any
 
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from genparams.autodiff.tape import np, raw, shape_of
+from genparams.autodiff.tape import np, shape_of
 
 Axis = int | tuple[int, ...] | None
 
@@ -31,7 +31,3 @@ def rows_of(x: Any, axis: Axis) -> Any:
         return np.reshape(x, (-1,))
     x = np.transpose(x, (*others, *axes))
     return np.reshape(x, (*(shape[i] for i in others), math.prod(shape[i] for i in axes)))
-
-
-def is_kept(keepdims: Any) -> bool:
-    return keepdims is not np._NoValue and bool(raw(keepdims))

@@ -30,7 +30,7 @@ def call(func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     if func not in LISTS and func not in rearranging.REARRANGED:
         args = [_stacked(name, a) for a in args]
         kwargs = {k: _stacked(name, v) for k, v in kwargs.items()}
-    kwargs = {k: v for k, v in kwargs.items() if v is not None or k not in ("out", "dtype")}
+    kwargs = _given(kwargs)
     rule = PRIMITIVES.get(func)
     if rule is not None:
         return apply_rule(rule, name, args, kwargs, func)
@@ -39,6 +39,14 @@ def call(func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         raise refusal(name, ADVICE.get(func, "it in functions that have a derivative rule"))
     plain = _plain(func, args, kwargs)
     return _checked(name, plain, args, apply_rule(rule, name, args, kwargs, func))
+
+
+def _given(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The keywords that ask for something, with `keepdims` as a truth value."""
+    given = {k: v for k, v in kwargs.items() if v is not np._NoValue}
+    if "keepdims" in given:
+        given["keepdims"] = bool(raw(given["keepdims"]))
+    return {k: v for k, v in given.items() if v is not None or k not in ("out", "dtype")}
 
 
 def _move(func: Callable) -> Callable[..., Any]:

@@ -4,15 +4,13 @@ from typing import Any
 
 from genparams.autodiff import slopes
 from genparams.autodiff.refusals import refusal
-from genparams.autodiff.tape import Box, np, operand, raw, shape_of, special, unary
+from genparams.autodiff.tape import np, operand, raw, shape_of, special, unary
 
 
 def clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
-    low = min if a_min is None or a_min is np._NoValue else a_min
-    high = max if a_max is None or a_max is np._NoValue else a_max
-    a = operand(a)
-    a = a if low is None or low is np._NoValue else np.maximum(a, low)
-    return a if high is None or high is np._NoValue else np.minimum(a, high)
+    low, high = min if a_min is None else a_min, max if a_max is None else a_max
+    a = operand(a) if low is None else np.maximum(a, low)
+    return a if high is None else np.minimum(a, high)
 
 
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
@@ -72,9 +70,7 @@ def full_like(a: Any, fill_value: Any) -> Any:
 
 
 def sinc(x: Any) -> Any:
-    if type(x) is not Box:
-        return np.sinc(x)
-    return unary(x, sinc(x.value), lambda g, v=x.value: g * slopes.sinc(v))
+    return unary(x, np.sinc(x.value), lambda g, v=x.value: g * slopes.sinc(v))
 
 
 def i0(x: Any) -> Any:

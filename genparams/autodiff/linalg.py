@@ -18,10 +18,8 @@ def _column(g: Any) -> Any:
     return np.expand_dims(np.expand_dims(g, -1), -1)
 
 
-def inv(a: Any) -> Any:
-    if type(a) is not Box:
-        return np.linalg.inv(a)
-    value = inv(a.value)
+def inv(a: Box) -> Any:
+    value = np.linalg.inv(a.value)
     return unary(a, value, lambda g: -(_turned(value) @ g @ _turned(value)))
 
 
@@ -29,39 +27,38 @@ def solve(a: Any, b: Any) -> Any:
     """x where a x = b; stacks of matrices broadcast."""
     a, b = operand(a), operand(b)
     if len(shape_of(b)) == 1:
-        return _solve(a, np.expand_dims(b, -1))[..., 0]
-    return _solve(a, b)
-
-
-def _solve(a: Any, b: Any) -> Any:
+        return np.linalg.solve(a, np.expand_dims(b, -1))[..., 0]
     tape, (x, y) = strip((a, b))
+    value = np.linalg.solve(x, y)
     if tape is None:
-        return np.linalg.solve(x, y)
-    value = _solve(x, y)
+        return value
+
+    def back(g: Any) -> Any:
+        return np.linalg.solve(_turned(x), g)
+
     edges = [
-        (a, lambda g: sum_to(-(_solve(_turned(x), g) @ _turned(value)), shape_of(x))),
-        (b, lambda g: sum_to(_solve(_turned(x), g), shape_of(y))),
+        (a, lambda g: sum_to(-(back(g) @ _turned(value)), shape_of(x))),
+        (b, lambda g: sum_to(back(g), shape_of(y))),
     ]
     return tape.record(value, edges)
 
 
 def det(a: Box) -> Any:
-    value = det(a.value) if type(a.value) is Box else np.linalg.det(a.value)
+    value = np.linalg.det(a.value)
     return unary(a, value, lambda g, x=a.value: _column(g * value) * _turned(_inverse(x, "det")))
 
 
 def _inverse(x: Any, of: str) -> Any:
     try:
-        return inv(x)
+        return np.linalg.inv(x)
     except np.linalg.LinAlgError:
         what = f"numpy.linalg.{of} of a singular matrix"
         raise refusal(what, "a matrix that has an inverse") from None
 
 
 def slogdet(a: Box) -> tuple[Any, Any]:
-    sign, value = np.linalg.slogdet(raw(a))
-    inner = slogdet(a.value)[1] if type(a.value) is Box else value
-    return sign, unary(a, inner, lambda g, x=a.value: _column(g) * _turned(_inverse(x, "slogdet")))
+    sign, value = np.linalg.slogdet(a.value)
+    return sign, unary(a, value, lambda g, x=a.value: _column(g) * _turned(_inverse(x, "slogdet")))
 
 
 # --- Decompositions
@@ -204,22 +201,13 @@ def _vector_norm(x: Any, ord: Any, axis: int, keepdims: bool) -> Any:
 
 def _matrix_norm(x: Any, ord: Any, axes: list[int], keepdims: bool) -> Any:
     x = np.moveaxis(x, axes, (-2, -1))
-    size = np.absolute(x)
-    if ord == 1:
-        result = max_(np.sum(size, axis=-2), -1)
-    elif ord == -1:
-        result = min_(np.sum(size, axis=-2), -1)
-    elif ord == math.inf:
-        result = max_(np.sum(size, axis=-1), -1)
-    elif ord == -math.inf:
-        result = min_(np.sum(size, axis=-1), -1)
-    elif ord in (2, -2, "nuc"):
+    if ord in (2, -2, "nuc"):
         values = svdvals(x)
-        result = (
-            np.sum(values, axis=-1) if ord == "nuc" else (max_ if ord == 2 else min_)(values, -1)
-        )
+    elif ord in (1, -1, math.inf, -math.inf):
+        values = np.sum(np.absolute(x), axis=-2 if abs(ord) == 1 else -1)
     else:
         raise refusal(f"a matrix norm with ord={ord!r}", "'fro', 'nuc', 1, 2 or inf")
+    result = np.sum(values, axis=-1) if ord == "nuc" else (max_ if ord > 0 else min_)(values, -1)
     return np.expand_dims(result, axes) if keepdims else result
 
 

@@ -172,19 +172,15 @@ def einsum(subscripts: Any, *operands: Any, optimize: Any = False) -> Any:
             given[i] = np.sum(v, axis=lone)
             inputs[i] = "".join(c for c in inputs[i] if c in elsewhere)
     _refuse_stretching(inputs, given)
-    return _einsum(inputs, output, given)
-
-
-def _einsum(inputs: Sequence[str], output: str, given: Sequence[Any]) -> Any:
     tape, values = strip(given)
+    value = np.einsum(f"{','.join(inputs)}->{output}", *values)
     if tape is None:
-        return np.einsum(f"{','.join(inputs)}->{output}", *values)
-    value = _einsum(inputs, output, values)
+        return value
 
     def pull_to(i: int) -> Any:
         others = [k for k in range(len(values)) if k != i]
-        names = [output, *(inputs[k] for k in others)]
-        return lambda g: _einsum(names, inputs[i], [g, *(values[k] for k in others)])
+        formula = f"{','.join([output, *(inputs[k] for k in others)])}->{inputs[i]}"
+        return lambda g: np.einsum(formula, g, *(values[k] for k in others))
 
     return tape.record(value, [(v, pull_to(i)) for i, v in enumerate(given)])
 

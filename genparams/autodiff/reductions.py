@@ -4,19 +4,18 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from genparams.autodiff.axes import Axis, is_kept, kept_shape, rows_of
+from genparams.autodiff.axes import Axis, kept_shape, rows_of
 from genparams.autodiff.refusals import refusal
-from genparams.autodiff.running import cumprod
 from genparams.autodiff.tape import Box, np, operand, raw, shape_of, special, strip, unary
 
 
 def reduction(of_rows: Callable[..., Any]) -> Callable[..., Any]:
     """A function along axes, given the one along the last axis."""
 
-    def reduce(a: Any, axis: Axis = None, *, keepdims: Any = False) -> Any:
+    def reduce(a: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
         a = operand(a)
         result = of_rows(rows_of(a, axis))
-        return np.reshape(result, kept_shape(a, axis)) if is_kept(keepdims) else result
+        return np.reshape(result, kept_shape(a, axis)) if keepdims else result
 
     return reduce
 
@@ -24,9 +23,9 @@ def reduction(of_rows: Callable[..., Any]) -> Callable[..., Any]:
 # --- Sums
 
 
-def sum_(a: Box, axis: Axis = None, *, keepdims: Any = False) -> Any:
+def sum_(a: Box, axis: Axis = None, *, keepdims: bool = False) -> Any:
     shape = a.shape
-    value = np.sum(a.value, axis=axis, keepdims=is_kept(keepdims))
+    value = np.sum(a.value, axis=axis, keepdims=keepdims)
     kept = kept_shape(a, axis)
     if not shape:
         return unary(a, value, lambda g: g)
@@ -41,8 +40,8 @@ def _others(x: Any) -> Any:
     if not shape_of(x)[-1]:
         return x
     one = np.ones((*shape_of(x)[:-1], 1))
-    before = np.concatenate([one, cumprod(x[..., :-1], -1)], axis=-1)
-    turned = np.concatenate([one, cumprod(np.flip(x[..., 1:], -1), -1)], axis=-1)
+    before = np.concatenate([one, np.cumprod(x[..., :-1], -1)], axis=-1)
+    turned = np.concatenate([one, np.cumprod(np.flip(x[..., 1:], -1), -1)], axis=-1)
     return before * np.flip(turned, -1)
 
 
@@ -50,11 +49,7 @@ def _prod_of_rows(x: Box) -> Any:
     def pull(g: Any, x: Any = x.value) -> Any:
         return np.expand_dims(g, -1) * _others(x)
 
-    return unary(x, _plain_or_rule(np.prod, _prod_of_rows, x.value), pull)
-
-
-def _plain_or_rule(plain: Callable, rule: Callable, value: Any) -> Any:
-    return rule(value) if type(value) is Box else plain(value, axis=-1)
+    return unary(x, np.prod(x.value, axis=-1), pull)
 
 
 def _extreme_of_rows(function: Any) -> Callable[[Box], Any]:
@@ -64,8 +59,7 @@ def _extreme_of_rows(function: Any) -> Callable[[Box], Any]:
         values = raw(x)
         found = values == np.expand_dims(function(values, axis=-1), -1)
         share = found / np.sum(found, axis=-1, keepdims=True) if values.size else found
-        value = _plain_or_rule(function, rule, x.value)
-        return unary(x, value, lambda g: np.expand_dims(g, -1) * share)
+        return unary(x, function(x.value, axis=-1), lambda g: np.expand_dims(g, -1) * share)
 
     return rule
 
@@ -75,12 +69,12 @@ max_ = reduction(_extreme_of_rows(np.max))
 min_ = reduction(_extreme_of_rows(np.min))
 
 
-def ptp(a: Any, axis: Axis = None, *, keepdims: Any = False) -> Any:
+def ptp(a: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
     return max_(a, axis, keepdims=keepdims) - min_(a, axis, keepdims=keepdims)
 
 
 def _without_nan(function: Callable, fill: float) -> Callable[..., Any]:
-    def rule(a: Any, axis: Axis = None, *, keepdims: Any = False) -> Any:
+    def rule(a: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
         a = operand(a)
         gone = np.isnan(raw(a))
         if np.any(np.all(gone, axis=axis)):
@@ -106,11 +100,11 @@ def logsumexp(a: Any, axis: Axis = None, b: Any = None, keepdims: bool = False) 
         shape = np.broadcast_shapes(shape_of(a), shape_of(b))
         a, b = np.broadcast_to(a, shape), np.broadcast_to(b, shape)
     tape, (x, y) = strip((a, b))
-    kept, keepdims = kept_shape(a, axis), is_kept(keepdims)
+    kept = kept_shape(a, axis)
+    value = special.logsumexp(x, axis=axis, b=y, keepdims=keepdims)
+    value = np.reshape(value, kept) if keepdims else value
     if tape is None:
-        result = special.logsumexp(x, axis=axis, b=y, keepdims=keepdims)
-        return np.reshape(result, kept) if keepdims else result
-    value = logsumexp(x, axis, y, keepdims)
+        return value
 
     def weights() -> Any:
         level = np.reshape(value, kept)

@@ -7,7 +7,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from genparams.autodiff.axes import axes_of, kept_shape
 from genparams.autodiff.refusals import refusal
-from genparams.autodiff.tape import Box, np, operand, raw, shape_of, unary
+from genparams.autodiff.tape import np, operand, raw, shape_of, unary
 
 
 def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
@@ -24,29 +24,25 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
 def cumsum(a: Any, axis: int | None = None) -> Any:
     if axis is None or not shape_of(a):
         a, axis = np.reshape(a, (-1,)), 0
-    if type(a) is not Box:
-        return np.cumsum(a, axis=axis)
+    return unary(a, np.cumsum(a.value, axis), lambda g: _sums_from_end(g, axis))
 
-    def pull(g: Any) -> Any:
-        return np.flip(np.cumsum(np.flip(g, axis), axis=axis), axis)
 
-    return unary(a, cumsum(a.value, axis), pull)
+def _sums_from_end(x: Any, axis: int) -> Any:
+    return np.flip(np.cumsum(np.flip(x, axis), axis), axis)
 
 
 def cumprod(a: Any, axis: int | None = None) -> Any:
     """The running product; where a factor is zero, one multiplication after the other."""
     if axis is None or not shape_of(a):
         a, axis = np.reshape(a, (-1,)), 0
-    if type(a) is not Box:
-        return np.cumprod(a, axis=axis)
     if not np.all(raw(a)):
         x = np.moveaxis(a, axis, 0)
         parts = [x[0]] if len(x) else []
         for k in range(1, len(x)):
             parts.append(parts[-1] * x[k])
         return np.moveaxis(np.stack(parts), 0, axis) if parts else x
-    x, y = a.value, cumprod(a.value, axis)
-    return unary(a, y, lambda g: np.flip(np.cumsum(np.flip(g * y, axis), axis=axis), axis) / x)
+    x, y = a.value, np.cumprod(a.value, axis)
+    return unary(a, y, lambda g: _sums_from_end(g * y, axis) / x)
 
 
 def cumulative(running: Callable[..., Any], first: float) -> Callable[..., Any]:

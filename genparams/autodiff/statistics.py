@@ -3,13 +3,13 @@
 import math
 from typing import Any
 
-from genparams.autodiff.axes import Axis, axes_of, is_kept, kept_shape, rows_of
+from genparams.autodiff.axes import Axis, axes_of, kept_shape, rows_of
 from genparams.autodiff.refusals import refusal
 from genparams.autodiff.tape import Box, np, operand, raw, shape_of, unary
 
 
-def mean(a: Any, axis: Axis = None, *, keepdims: Any = False) -> Any:
-    result = np.sum(operand(a), axis=axis, keepdims=is_kept(keepdims))
+def mean(a: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
+    result = np.sum(operand(a), axis=axis, keepdims=keepdims)
     return result / _count(a, axis)
 
 
@@ -20,27 +20,27 @@ def _count(a: Any, axis: Axis) -> float:
     return float(count)
 
 
-def nansum(a: Any, axis: Axis = None, *, keepdims: Any = False) -> Any:
+def nansum(a: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
     a = operand(a)
-    return np.sum(np.where(np.isnan(raw(a)), 0.0, a), axis=axis, keepdims=is_kept(keepdims))
+    return np.sum(np.where(np.isnan(raw(a)), 0.0, a), axis=axis, keepdims=keepdims)
 
 
-def nanmean(a: Any, axis: Axis = None, *, keepdims: Any = False) -> Any:
+def nanmean(a: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
     a = operand(a)
-    counts = np.sum(~np.isnan(raw(a)), axis=axis, keepdims=is_kept(keepdims))
+    counts = np.sum(~np.isnan(raw(a)), axis=axis, keepdims=keepdims)
     return nansum(a, axis, keepdims=keepdims) / counts
 
 
-def nanvar(a: Any, axis: Axis = None, *, ddof: float = 0, keepdims: Any = False) -> Any:
+def nanvar(a: Any, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
     a = operand(a)
     there = ~np.isnan(raw(a))
-    counts = np.sum(there, axis=axis, keepdims=is_kept(keepdims)) - float(ddof)
+    counts = np.sum(there, axis=axis, keepdims=keepdims) - float(ddof)
     if np.any(counts <= 0.0):
         raise refusal("a variance without a degree of freedom", "more data than ddof")
     a = np.where(there, a, 0.0)
     centre = np.sum(a, axis=axis, keepdims=True) / np.sum(there, axis=axis, keepdims=True)
     off = np.where(there, a - centre, 0.0)
-    return np.sum(off * off, axis=axis, keepdims=is_kept(keepdims)) / counts
+    return np.sum(off * off, axis=axis, keepdims=keepdims) / counts
 
 
 def nanstd(a: Any, axis: Axis = None, **options: Any) -> Any:
@@ -52,13 +52,13 @@ def var(
     axis: Axis = None,
     *,
     ddof: float = 0,
-    keepdims: Any = False,
-    correction: Any = np._NoValue,
+    keepdims: bool = False,
+    correction: float | None = None,
 ) -> Any:
     a = operand(a)
-    ddof = float(ddof if correction is np._NoValue else correction)
+    ddof = float(ddof if correction is None else correction)
     off = a - np.mean(a, axis=axis, keepdims=True)
-    squares = np.sum(off * off, axis=axis, keepdims=is_kept(keepdims))
+    squares = np.sum(off * off, axis=axis, keepdims=keepdims)
     return squares / _degrees(_count(a, axis) - ddof)
 
 
@@ -77,7 +77,7 @@ def _root(variance: Any, a: Any, axis: Axis) -> Any:
     return variance if _count(operand(a), axis) == 1.0 else np.sqrt(variance)
 
 
-def average(a: Any, axis: Axis = None, weights: Any = None, *, keepdims: Any = False) -> Any:
+def average(a: Any, axis: Axis = None, weights: Any = None, *, keepdims: bool = False) -> Any:
     a = operand(a)
     if weights is None:
         return mean(a, axis, keepdims=keepdims)
@@ -88,9 +88,8 @@ def average(a: Any, axis: Axis = None, weights: Any = None, *, keepdims: Any = F
         lengths = [1] * len(shape_of(a))
         lengths[axis] = -1
         weights = np.reshape(weights, tuple(lengths)) * np.ones(shape_of(a))
-    keep = is_kept(keepdims)
-    total = np.sum(weights, axis=axis, keepdims=keep)
-    return np.sum(a * weights, axis=axis, keepdims=keep) / total
+    total = np.sum(weights, axis=axis, keepdims=keepdims)
+    return np.sum(a * weights, axis=axis, keepdims=keepdims) / total
 
 
 def _centred(m: Any, rowvar: bool) -> Any:
@@ -123,9 +122,7 @@ def bincount(x: Any, /, weights: Any, minlength: int = 0) -> Any:
         raise refusal("numpy.bincount of traced places", "constant places")
     x = np.asarray(x)
     x = x.astype(np.intp) if x.dtype == bool else x
-    if type(weights) is not Box:
-        return np.bincount(x, weights, minlength)
-    return unary(weights, bincount(x, weights.value, minlength), lambda g: g[x])
+    return unary(weights, np.bincount(x, weights.value, minlength), lambda g: g[x])
 
 
 # --- Order statistics
@@ -144,7 +141,7 @@ def quantile(
     axis: Axis = None,
     *,
     method: str = "linear",
-    keepdims: Any = False,
+    keepdims: bool = False,
     scale: float = 1.0,
 ) -> Any:
     """The quantile between two entries, along a straight line."""
@@ -162,7 +159,7 @@ def quantile(
         below, above = rows[..., low], rows[..., high]
         step = above - below
         part = below + step * share if share < 0.5 else above - step * (1.0 - share)
-        parts.append(np.reshape(part, kept_shape(a, axis)) if is_kept(keepdims) else part)
+        parts.append(np.reshape(part, kept_shape(a, axis)) if keepdims else part)
     if not q.shape:
         return parts[0]
     stacked = np.stack(parts)
@@ -173,5 +170,5 @@ def percentile(a: Any, q: Any, axis: Axis = None, **options: Any) -> Any:
     return quantile(a, q, axis, scale=100.0, **options)
 
 
-def median(a: Any, axis: Axis = None, *, keepdims: Any = False) -> Any:
+def median(a: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
     return quantile(a, 0.5, axis, keepdims=keepdims)
