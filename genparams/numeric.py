@@ -6,6 +6,7 @@ on arrays and traced values by numpy and scipy.
 """
 
 import math
+import operator
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +22,10 @@ nothing. It takes a third of the time of `with np.errstate(...)`, and works in a
 
 def _log(x: float) -> float:
     return math.log(x) if x > 0.0 else (-math.inf if x == 0.0 else math.nan)
+
+
+def _log1p(x: float) -> float:
+    return math.log1p(x) if x > -1.0 else (-math.inf if x == -1.0 else math.nan)
 
 
 def _exp(x: float) -> float:
@@ -52,38 +57,6 @@ def _logaddexp(x: float, y: float) -> float:
     return max(x, y) + math.log1p(math.exp(far)) if far == far else max(x, y)
 
 
-scalars = SimpleNamespace(
-    log=_log,
-    log1p=lambda x: math.log1p(x) if x > -1.0 else (-math.inf if x == -1.0 else math.nan),
-    exp=_exp,
-    expm1=lambda x: math.expm1(x) if x < 709.0 else math.inf,
-    sqrt=math.sqrt,
-    ratio=_ratio,
-    abs=abs,
-    sign=lambda x: math.copysign(1.0, x) if x else 0.0,
-    where=lambda condition, x, y: x if condition else y,
-    gammaln=_gammaln,
-    psi=lambda x: float(special.psi(x)),
-    betaln=lambda x, y: float(special.betaln(x, y)),
-    xlogy=lambda x, y: x * _log(y) if x else 0.0,
-    xlog1py=lambda x, y: x * scalars.log1p(y) if x else 0.0,
-    expit=_expit,
-    log_expit=_log_expit,
-    logaddexp=_logaddexp,
-    sin=lambda x: math.sin(x) if math.isfinite(x) else math.nan,
-    cos=lambda x: math.cos(x) if math.isfinite(x) else math.nan,
-    tanh=math.tanh,
-    erf=math.erf,
-    erfcx=lambda x: float(special.erfcx(x)),
-    i0e=lambda x: float(special.i0e(x)),
-    i1e=lambda x: float(special.i1e(x)),
-    negate=lambda condition: not condition,
-    choose=lambda condition, f, g: f() if condition else g(),
-    prefer=lambda condition, f, g: f() if condition else g(),
-)
-"""Functions of one float, by `math`: a tenth of the time of numpy's."""
-
-
 def _log_expit_of_array(x: Any) -> Any:
     """`special.log_expit`, in place and by numpy's vectorised functions: a tenth of its time."""
     if type(x) is not np.ndarray:
@@ -110,41 +83,53 @@ def _choose(condition: Any, f: Callable[[], Any], g: Callable[[], Any]) -> Any:
     return np.where(condition, f(), g()) if np.any(condition) else g()
 
 
-arrays = SimpleNamespace(
-    log=np.log,
-    log1p=np.log1p,
-    exp=np.exp,
-    expm1=np.expm1,
-    sqrt=np.sqrt,
-    ratio=lambda x, y: x / y,
-    abs=np.abs,
-    sign=np.sign,
-    where=np.where,
-    gammaln=_gammaln_of_array,
-    psi=special.psi,
-    betaln=special.betaln,
-    xlogy=special.xlogy,
-    xlog1py=special.xlog1py,
-    expit=special.expit,
-    log_expit=_log_expit_of_array,
-    logaddexp=np.logaddexp,
-    sin=np.sin,
-    cos=np.cos,
-    tanh=np.tanh,
-    erf=special.erf,
-    erfcx=special.erfcx,
-    i0e=special.i0e,
-    i1e=special.i1e,
-    negate=np.logical_not,
-    choose=_choose,
-    prefer=lambda condition, f, g: f() if np.all(condition) else g(),
-)
-"""The same functions of arrays and boxes, by numpy and scipy.
+def _prefer(condition: Any, f: Callable[[], Any], g: Callable[[], Any]) -> Any:
+    return f() if np.all(condition) else g()
+
+
+_FUNCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "log": (_log, np.log),
+    "log1p": (_log1p, np.log1p),
+    "exp": (_exp, np.exp),
+    "expm1": (lambda x: math.expm1(x) if x < 709.0 else math.inf, np.expm1),
+    "sqrt": (lambda x: math.sqrt(x) if x >= 0.0 else math.nan, np.sqrt),
+    "square": (lambda x: x * x, np.square),
+    "ratio": (_ratio, operator.truediv),
+    "abs": (abs, np.absolute),
+    "sign": (lambda x: math.copysign(1.0, x) if x else 0.0, np.sign),
+    "negative": (operator.neg, np.negative),
+    "where": (lambda condition, x, y: x if condition else y, np.where),
+    "gammaln": (_gammaln, _gammaln_of_array),
+    "psi": (lambda x: float(special.psi(x)), special.psi),
+    "betaln": (lambda x, y: float(special.betaln(x, y)), special.betaln),
+    "xlogy": (lambda x, y: x * _log(y) if x else 0.0, special.xlogy),
+    "xlog1py": (lambda x, y: x * _log1p(y) if x else 0.0, special.xlog1py),
+    "expit": (_expit, special.expit),
+    "log_expit": (_log_expit, _log_expit_of_array),
+    "logaddexp": (_logaddexp, np.logaddexp),
+    "sin": (lambda x: math.sin(x) if math.isfinite(x) else math.nan, np.sin),
+    "cos": (lambda x: math.cos(x) if math.isfinite(x) else math.nan, np.cos),
+    "tanh": (math.tanh, np.tanh),
+    "erf": (math.erf, special.erf),
+    "erfcx": (lambda x: float(special.erfcx(x)), special.erfcx),
+    "i0e": (lambda x: float(special.i0e(x)), special.i0e),
+    "i1e": (lambda x: float(special.i1e(x)), special.i1e),
+    "negate": (operator.not_, np.logical_not),
+    "choose": (lambda condition, f, g: f() if condition else g(), _choose),
+    "prefer": (lambda condition, f, g: f() if condition else g(), _prefer),
+}
+"""Each function, of floats by `math` and of arrays by numpy and scipy.
 
 Two of them put off work: `choose(condition, f, g)` is f() where the condition holds and g()
 elsewhere; `prefer(condition, f, g)` is for a `g` that is right everywhere and an `f` that is
 cheaper where the condition holds.
 """
+
+scalars = SimpleNamespace(**{name: of_floats for name, (of_floats, _) in _FUNCTIONS.items()})
+"""The functions of floats, in a tenth of the time of numpy's."""
+
+arrays = SimpleNamespace(**{name: of_arrays for name, (_, of_arrays) in _FUNCTIONS.items()})
+"""The same functions of arrays and boxes."""
 
 
 # --- Large counts

@@ -6,7 +6,6 @@ the obvious formula subtracts two nearly equal numbers.
 """
 
 import math
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,7 +24,7 @@ from genparams.autodiff.tape import (
     special,
     strip,
 )
-from genparams.numeric import scalars
+from genparams.numeric import arrays, scalars
 
 Derivative = Callable[..., Any] | None
 """The derivative by one argument; None where it is not known, and asking for it is refused."""
@@ -213,20 +212,10 @@ FLAT = {
 """Functions whose result does not change with their arguments, or does so in jumps."""
 
 _ON_FLOATS: dict[Any, Callable[[float], float]] = {
-    np.exp: scalars.exp,
-    np.log: scalars.log,
-    np.log1p: scalars.log1p,
-    np.expm1: scalars.expm1,
-    np.sqrt: scalars.sqrt,
-    np.tanh: scalars.tanh,
-    np.sin: scalars.sin,
-    np.cos: scalars.cos,
-    np.square: lambda x: x * x,
-    np.negative: operator.neg,
-    np.absolute: scalars.abs,
-    special.expit: scalars.expit,
-    special.log_expit: scalars.log_expit,
-}
+    getattr(arrays, name): getattr(scalars, name)
+    for name in ("exp", "log", "log1p", "expm1", "sqrt", "square", "negative", "abs", "tanh")
+    + ("sin", "cos", "expit")
+} | {special.log_expit: scalars.log_expit}
 """The functions that take a box of one float past numpy."""
 
 
