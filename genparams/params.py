@@ -14,7 +14,6 @@ Every change computes the next record of the memory aside and makes it current i
 import threading
 from collections import deque
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
-from dataclasses import dataclass
 from itertools import starmap
 from operator import call, getitem, setitem
 from typing import Any, Protocol
@@ -33,33 +32,8 @@ from genparams.errors import (
 )
 from genparams.memory import Arrays, Cell, Changes, Edit, Floats, aside, swap
 from genparams.mistakes import answering, closed, explained
-from genparams.text import brief, html_tree, offence
-from genparams.types import Constraint
-
-
-@dataclass(frozen=True, slots=True)
-class Real:
-    """All real numbers: the value is its own coordinates."""
-
-    name: str = "real"
-
-    def natural(self, theta: Any) -> Any:
-        return theta
-
-    def coordinates(self, value: Any) -> Any:
-        finite = np.isfinite(value)
-        if not np.all(finite):
-            raise ConstraintError(
-                f"{offence(value, finite)} is not real: every entry must be finite"
-            )
-        return value
-
-    def __repr__(self) -> str:
-        return self.name
-
-
-real = Real()
-
+from genparams.text import brief, html_tree
+from genparams.types import Constraint, Real, real
 
 lock = threading.RLock()
 """Held for the moment in which gradients are added or parameters are moved."""

@@ -18,12 +18,12 @@ from genparams.errors import (
     ShapeError,
     UninitializedParameter,
 )
-from genparams.params import Parameter, lock, real
+from genparams.params import Parameter, lock
 from genparams.trace.choices import ChoiceMap, same
 from genparams.trace.results import Regenerated, Updated
 from genparams.trace.selection import selection_of
 from genparams.trace.trace import Trace, origin_of, settle
-from genparams.types import Address, show
+from genparams.types import Address, real, show
 
 
 def update(

@@ -28,9 +28,9 @@ from genparams.errors import (
     nearest,
 )
 from genparams.mistakes import answering
-from genparams.params import Parameter, ParamStore, all_at_once, lock, real
+from genparams.params import Parameter, ParamStore, all_at_once, lock
 from genparams.trace.address import path
-from genparams.types import Address, Constraint, R, show
+from genparams.types import Address, Constraint, R, real, show
 
 
 class Owner(Protocol):

@@ -14,8 +14,9 @@ import numpy as np
 
 from genparams.errors import GenParamsError, InvalidValue, UnknownFunction
 from genparams.memory import Changes
-from genparams.params import Parameter, ParamStore, Real
+from genparams.params import Parameter, ParamStore
 from genparams.text import brief
+from genparams.types import Real
 from genparams.update.archive import Arrays, Form
 from genparams.update.param_update import ParamUpdate, Template
 from genparams.update.targets import store_of

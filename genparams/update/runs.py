@@ -16,7 +16,8 @@ import numpy as np
 from genparams.errors import UpdateError
 from genparams.memory import Arrays, ArraysNow, Floats, FloatsNow, new_tuple
 from genparams.numeric import quiet
-from genparams.params import DOUBLE, Parameter, Real, is_finite
+from genparams.params import DOUBLE, Parameter, is_finite
+from genparams.types import Real
 from genparams.update.kernels import Elementwise, Kernel, kernel
 
 Path = tuple[str, ...]
