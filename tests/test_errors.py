@@ -8,20 +8,18 @@ import pytest
 from genparams import errors
 
 CLASSES = {name: thing for name, thing in vars(errors).items() if inspect.isclass(thing)}
-LINE = re.compile(
-    r"    (?P<bars>(\|  |   )*)(?P<corner>[|`]- )?(?P<name>\w+)( +\((?P<also>\w+)\))?"
-)
+LINE = re.compile(r"    ((?:\|  |   )*)([|`]- )?(\w+)(?: +\((\w+)\))?")
 
 
 def drawn():
     """The classes in the docstring, each with its parent in the tree and its builtin."""
     found, above = {}, []
-    for line in errors.__doc__.splitlines():
-        match = LINE.match(line)
-        if match and match["name"] in CLASSES:
-            depth = len(match["bars"]) // 3 + bool(match["corner"])
-            above = [*above[:depth], match["name"]]
-            found[match["name"]] = [above[-2]] * bool(depth) + [match["also"]]
+    for match in map(LINE.match, errors.__doc__.splitlines()):
+        if match and match[3] in CLASSES:
+            bars, corner, name, builtin = match.groups()
+            depth = len(bars) // 3 + bool(corner)
+            found[name] = [*above[:depth][-1:], builtin]
+            above = [*above[:depth], name]
     return found
 
 

@@ -1,13 +1,29 @@
-"""The tape: a record of one differentiated computation, and the boxes whose operations it records.
+"""The tape: how a gradient is computed.
 
-A `Box` holds a value on a `Tape`. An operation on boxes computes its value at once and appends one
-*edge* for each boxed argument: `(child, parent, partial)`, where `partial` is the derivative itself
-or a function that carries a cotangent from the child to the parent. Edges are appended in the order
-of computing, so the way back is one loop over them in reverse, without sorting.
+Reverse mode needs a record of a computation, and then goes through the record backwards. Here a
+`Box` wraps each number or array that depends on what one differentiates by, and a `Tape` is the
+record. For f(x) = x * sin(x):
 
-Second derivatives need nothing more: a box whose value is a box of an outer tape records on that
-tape whatever the inner one computes, the way back included. Tapes are numbered as they are made and
-an inner tape is always made later, so that the number alone says which of two boxes is the inner
+1. *Forwards.* `tape.leaf(2.0)` makes a box for x. Each operation on boxes computes its value at
+   once, in a new box with the next number, and appends one *edge* to the tape for each argument
+   that is a box: (number of the result, number of the argument, partial derivative).
+
+       box 0   x = 2.0
+       box 1   sin(x) = 0.91        edge (1, 0, cos(x))
+       box 2   x * sin(x) = 1.82    edges (2, 0, sin(x)) and (2, 1, x)
+
+2. *Backwards.* The *cotangent* of a box is the derivative of f by the value of the box. It is 1 for
+   the result. `tape.gradients` reads the edges from the last to the first, multiplies the
+   cotangent of the result by the partial derivative, and adds the product to the cotangent of the
+   argument (the chain rule). An argument always has a lower number than its result, so every
+   cotangent is complete before it is used. At the end the cotangent of box 0 is f'(x).
+
+The partial derivative of an array by an array is a large matrix. Such an edge has a *pullback* in
+its place: a function that multiplies a cotangent by the matrix without writing the matrix.
+
+For a second derivative, the value of a box is itself a box, of an *outer* tape: the outer tape
+records whatever the inner one computes, forwards and backwards. Tapes are numbered as they are
+made, and the inner tape is always made later. So the number says which of two boxes is the inner
 one, in any number of threads.
 """
 
@@ -41,14 +57,12 @@ class Tape:
         self.edges: list[tuple[int, int, Any]] = []
         self.level = next(_level)
         self.node = itertools.count().__next__
-        """Hands out the numbers of boxes, each in one step, so that threads never share one."""
+        """Gives the next number of a box; one call, so that two threads never get the same."""
         self.shared: set[int] = set()
-        """Boxes whose arrays another name may see: they are not changed in place."""
+        """The numbers of boxes whose arrays another name may see: they are not changed in place."""
 
     def leaf(self, value: Any) -> "Box":
-        """A box for something to differentiate by: a float, an array of floats, or a box of an
-        outer tape.
-        """
+        """A box to differentiate by, of a float, an array of floats or a box of an outer tape."""
         index = self.node()
         if type(value) is not float:  # numbers are never changed in place
             value = canonical(value)
@@ -70,14 +84,14 @@ class Tape:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        """End the computation: whoever kept a box and uses it again is told so."""
+        """End the computation: using one of its boxes later is an error."""
         self.node = _ended
         self.edges = []
 
     @quiet
     def gradients(self, seeds: Iterable[tuple["Box", Any]], sources: Sequence["Box"]) -> list[Any]:
-        """The gradient of `sum(seed * value for value, seed in seeds)` by each source; None where
-        there is none.
+        """The gradient of `sum(seed * value for value, seed in seeds)` by each source; None for a
+        source that the values do not depend on.
         """
         cotangents: list[Any] = [None] * self.node()
         for box, seed in seeds:
@@ -96,8 +110,8 @@ class Tape:
 class Box:
     """A value being differentiated: a float, an array of floats, or a box of an outer tape.
 
-    A box is not an ndarray. `genparams.autodiff.box` gives it its operators, its methods and its
-    part in numpy's protocols, so that models use plain numpy.
+    A box is not an ndarray. `genparams.autodiff.box` gives it operators, methods and numpy's
+    protocols, so that models use plain numpy.
     """
 
     __slots__ = ("index", "tape", "value")
@@ -111,8 +125,8 @@ class Box:
     ndim = property(lambda self: len(shape_of(self.value)))
     size = property(lambda self: math.prod(shape_of(self.value)))
     dtype = property(lambda self: raw(self).dtype)
-    """Of arrays only, as for floats: numpy converts the mean of a list of numbers to their dtype,
-    if they have one.
+    """An error for a single number, as for a float: numpy converts the mean of a list of numbers to
+    their dtype, if they have one.
     """
 
 
@@ -196,6 +210,7 @@ def operand(value: Any) -> Any:
 
 
 def holds_box(value: Any) -> bool:
+    """Whether a value is a box, or a list or an object array with a box in it."""
     if type(value) is numpy.ndarray:
         return value.dtype == object and any(type(v) is Box for v in value.flat)
     return type(value) is Box or (isinstance(value, (list, tuple)) and any(map(holds_box, value)))
@@ -247,7 +262,7 @@ def unary(box: Box, value: Any, pull: Any) -> Box:
 
 
 def share(*boxes: Any) -> None:
-    """Note that these see the same array, as a part and a whole do: none is changed in place."""
+    """Record that these boxes see the same array, so that none of them is changed in place."""
     for box in boxes:
         while type(box) is Box:
             box.tape.shared.add(box.index)
@@ -260,8 +275,8 @@ def share(*boxes: Any) -> None:
 def _ended() -> int:
     raise TracedValueError(
         "a value of an earlier gradient was kept, in a global, a cache, a default argument or an "
-        "object, and is used again. Compute what depends on a parameter anew in each run, and keep "
-        f"numbers from outside of the model only ({user_line()})"
+        "object, and is used again. Compute what depends on a parameter again in each run, and "
+        f"keep only numbers from outside the model ({user_line()})"
     )
 
 
