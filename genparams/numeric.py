@@ -1,8 +1,8 @@
-"""One formula, two kinds of numbers.
+"""One formula for floats and for arrays.
 
-`scalars` and `arrays` hold functions of the same names. A formula that takes one of them as its
-first argument works on a Python float by `math`, which is ten times faster there than numpy, and
-on arrays and traced values by numpy and scipy.
+`scalars` and `arrays` hold functions of the same names, by `math` and by numpy and scipy. A formula
+that takes one of them as its argument `m` works on Python floats with `scalars`, ten times faster
+than with numpy, and on arrays and traced values with `arrays`.
 """
 
 import math
@@ -15,8 +15,8 @@ import numpy as np
 from scipy import special
 
 quiet = np.errstate(all="ignore")
-"""A decorator for functions whose results are looked at for what is not finite: they warn of
-nothing. It takes a third of the time of `with np.errstate(...)`, and works in any thread.
+"""A decorator without numpy's warnings, for functions whose callers check for results that are not
+finite. It takes a third of the time of `with np.errstate(...)`, and works in any thread.
 """
 
 
@@ -58,7 +58,7 @@ def _logaddexp(x: float, y: float) -> float:
 
 
 def _log_expit_of_array(x: Any) -> Any:
-    """`special.log_expit`, in place and by numpy's vectorised functions: a tenth of its time."""
+    """`special.log_expit`, in a tenth of the time: in place, by numpy's vectorised functions."""
     if type(x) is not np.ndarray:
         return special.log_expit(x)
     r = np.abs(x)
@@ -69,7 +69,7 @@ def _log_expit_of_array(x: Any) -> Any:
 
 
 def _gammaln_of_array(x: Any) -> Any:
-    """`special.gammaln`, which is infinite already at numbers that are not quite 0."""
+    """`special.gammaln`, finite also near 0, where scipy's is infinite too early."""
     value = special.gammaln(x)
     if type(x) is not np.ndarray or not np.any(np.isinf(value)):
         return value
@@ -77,7 +77,7 @@ def _gammaln_of_array(x: Any) -> Any:
 
 
 def _choose(condition: Any, f: Callable[[], Any], g: Callable[[], Any]) -> Any:
-    """`where(condition, f(), g())`, computing what is not needed nowhere."""
+    """`where(condition, f(), g())`, which calls only what some entry needs."""
     if np.all(condition):
         return f()
     return np.where(condition, f(), g()) if np.any(condition) else g()
@@ -118,11 +118,11 @@ _FUNCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "choose": (lambda condition, f, g: f() if condition else g(), _choose),
     "prefer": (lambda condition, f, g: f() if condition else g(), _prefer),
 }
-"""Each function, of floats by `math` and of arrays by numpy and scipy.
+"""Each function: of floats, and of arrays.
 
-Two of them put off work: `choose(condition, f, g)` is f() where the condition holds and g()
-elsewhere; `prefer(condition, f, g)` is for a `g` that is right everywhere and an `f` that is
-cheaper where the condition holds.
+Two of them call functions only when needed. `choose(condition, f, g)` is f() where the condition
+holds and g() elsewhere. `prefer(condition, f, g)` is for a `g` that is right everywhere and an `f`
+that is right where the condition holds and cheaper: it is f() if the condition holds everywhere.
 """
 
 scalars = SimpleNamespace(**{name: of_floats for name, (of_floats, _) in _FUNCTIONS.items()})
@@ -134,18 +134,18 @@ arrays = SimpleNamespace(**{name: of_arrays for name, (_, of_arrays) in _FUNCTIO
 
 # --- Large counts
 #
-# log x! and x log x are large where their difference is not. Written by what is left of them, the
-# log densities of counts, and of the gamma and beta distributions, keep their digits at any size.
-# Loader, 2000, "Fast and accurate computation of binomial probabilities".
+# For large x, log x! and x log x are large and their difference is small, so subtracting them loses
+# digits. The log densities of counts, and of the gamma and beta distributions, are written in the
+# difference itself. Loader, 2000, "Fast and accurate computation of binomial probabilities".
 
 FEW = 100.0
-"""Counts and shapes so small that logarithms of gamma functions lose less than 1e-13."""
+"""Below this count or shape, a difference of log gamma functions loses less than 1e-13."""
 HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 _SPLITTER = 2.0**27 + 1.0
 
 
 def exact_product(m: Any, x: Any, y: Any) -> tuple[Any, Any]:
-    """x y, and what rounding took from it (Dekker, 1971)."""
+    """x y and its rounding error, which add up to the exact product (Dekker, 1971)."""
     product = x * y
     usual = (m.abs(x) < 1e290) & (m.abs(y) < 1e290)
     x, y = m.where(usual, x, 0.0), m.where(usual, y, 0.0)
@@ -157,20 +157,20 @@ def exact_product(m: Any, x: Any, y: Any) -> tuple[Any, Any]:
 
 
 def log1p_ratio(m: Any, x: Any, y: Any) -> Any:
-    """log(1 + x / y), for x and y at least 0, where x / y may be larger than a float."""
+    """log(1 + x / y), for x and y at least 0, where x / y may overflow."""
     ratio = x / y
     return m.choose(ratio < 1e300, lambda: m.log1p(ratio), lambda: m.log(x) - m.log(y))
 
 
 def log_ratio(m: Any, x: Any, y: Any) -> Any:
-    """log(x / y), for x and y above 0, where x / y may be no float."""
+    """log(x / y), for x and y above 0, where x / y may overflow or underflow."""
     ratio = x / y
     usual = (ratio > 1e-300) & (ratio < 1e300)
     return m.choose(usual, lambda: m.log(ratio), lambda: m.log(x) - m.log(y))
 
 
 def log_near(m: Any, excess: Any, near: Any, log_of_ratio: Callable[[], Any]) -> Any:
-    """log(1 + excess / near); `log_of_ratio()` is the same where that is far from 0."""
+    """log(1 + excess / near); `log_of_ratio()` is the same, and is used far from 0."""
     close = m.abs(excess) < 0.5 * near
     return m.choose(
         close,
@@ -247,7 +247,7 @@ def log_binomial(m: Any, a: Any, b: Any, p: Any) -> Any:
 
 
 def binomial_excess(m: Any, a: Any, b: Any, p: Any) -> Any:
-    """a - (a + b) p = a (1 - p) - b p; of large a and b to the last digit."""
+    """a - (a + b) p = a (1 - p) - b p, to the last digit for large a and b too."""
     q = 1.0 - p
 
     def exact():

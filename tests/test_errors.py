@@ -7,7 +7,11 @@ import pytest
 
 from genparams import errors
 
-CLASSES = {name: thing for name, thing in vars(errors).items() if inspect.isclass(thing)}
+CLASSES = {
+    name: thing
+    for name, thing in inspect.getmembers(errors, inspect.isclass)
+    if thing.__module__ == errors.__name__
+}
 LINE = re.compile(r"    ((?:\|  |   )*)([|`]- )?(\w+)(?: +\((\w+)\))?")
 
 

@@ -15,7 +15,7 @@ import numpy
 from genparams.autodiff import rearranging
 from genparams.autodiff.elementwise import elementwise
 from genparams.autodiff.refusals import refusal
-from genparams.autodiff.rules import ADVICE, FLAT, LISTS, METHODS, PRIMITIVES, RULES, TEXT
+from genparams.autodiff.rules import ADVICE, COMPARED, FLAT, LISTS, METHODS, PRIMITIVES, TEXT
 from genparams.autodiff.tape import Box, holds_box, np, operand, raw, share
 from genparams.errors import TracedValueError
 
@@ -34,7 +34,7 @@ def call(func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     rule = PRIMITIVES.get(func)
     if rule is not None:
         return apply_rule(rule, name, args, kwargs, func)
-    rule = _move(func) if func in rearranging.REARRANGED else RULES.get(func)
+    rule = _move(func) if func in rearranging.REARRANGED else COMPARED.get(func)
     if rule is None:
         raise refusal(name, ADVICE.get(func, "it in functions that have a derivative rule"))
     plain = _plain(func, args, kwargs)
@@ -68,7 +68,7 @@ def call_ufunc(ufunc: numpy.ufunc, method: str, inputs: Sequence[Any], kwargs: d
 def apply_rule(
     rule: Callable, name: str, args: Sequence[Any], kwargs: dict[str, Any], func: Callable
 ) -> Any:
-    """Apply a rule; where numpy takes the call and the rule does not, that is a refusal."""
+    """Apply a rule. A call that the rule does not take is refused, or has numpy's own error."""
     try:
         return rule(*args, **kwargs)
     except TracedValueError:
@@ -95,7 +95,7 @@ def _plain(func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
 
 
 def _checked(name: str, plain: Any, args: Sequence[Any], result: Any) -> Any:
-    """A rule's result, once it is known to have the form of numpy's own."""
+    """A rule's result, after a comparison with numpy's own result."""
     if not isinstance(plain, (tuple, list)):
         return _compared(name, plain, args, result)
     if not isinstance(result, (tuple, list)) or len(result) != len(plain):
@@ -117,7 +117,7 @@ def _compared(name: str, plain: Any, args: Sequence[Any], result: Any) -> Any:
 
 
 def _agree(value: Any, plain: Any) -> bool:
-    """Whether two values are one, up to rounding."""
+    """Whether two values are equal up to rounding."""
     value, plain = np.asarray(value), np.asarray(plain)
     if plain.dtype.kind != "f":
         return np.array_equal(value, plain)
@@ -133,7 +133,7 @@ def _other(name: str) -> TracedValueError:
 
 
 def _note_view(plain: Any, result: Any, args: Iterable[Any]) -> None:
-    """Mark a part of an array that numpy gives as a view, and the array, as shared."""
+    """Record as shared a result that is a view of an argument, and the argument."""
     if getattr(plain, "base", None) is None:
         return
     for a in args:
@@ -164,7 +164,7 @@ def _stacked(name: str, value: Any) -> Any:
 def _raw(value: Any) -> Any:
     """The plain value of an argument, lists and object arrays of boxes included.
 
-    numpy may read it and not write to it: an argument may be where numpy writes its result.
+    It is read-only, because some functions of numpy write into an argument.
     """
     if type(value) is Box:
         value = raw(value)

@@ -1,8 +1,7 @@
-"""Elementwise functions: for each argument, the derivative as one line in the result and the
-arguments.
+"""Elementwise functions: a table with the derivative by each argument, and its application.
 
-A derivative keeps its digits wherever its function does: at large and small arguments, and where
-the obvious formula subtracts two nearly equal numbers.
+A derivative is one line in the result `r` and the arguments. It is as accurate as its function, at
+large and small arguments too; `slopes` has the formulas that need more than one line for that.
 """
 
 import math
@@ -27,7 +26,7 @@ from genparams.autodiff.tape import (
 from genparams.numeric import arrays, scalars
 
 Derivative = Callable[..., Any] | None
-"""The derivative by one argument; None where it is not known, and asking for it is refused."""
+"""The derivative by one argument; None where it is not known, and is refused."""
 
 
 _LOG_2 = math.log(2.0)
@@ -199,7 +198,7 @@ _SAME = {
     special.log1p: np.log1p,
     special.cbrt: np.cbrt,
 }
-"""Functions with the derivatives of another one."""
+"""Functions with the same derivatives as another function."""
 
 DERIVATIVES |= {ufunc: DERIVATIVES[other] for ufunc, other in _SAME.items()}
 
@@ -209,14 +208,14 @@ FLAT = {
     *(np.isfinite, np.isnan, np.isinf),
     *(np.logical_and, np.logical_or, np.logical_not, np.logical_xor),
 }
-"""Functions whose result does not change with their arguments, or does so in jumps."""
+"""Functions with a derivative of zero: the result is constant, or changes in jumps."""
 
 _ON_FLOATS: dict[Any, Callable[[float], float]] = {
     getattr(arrays, name): getattr(scalars, name)
     for name in ("exp", "log", "log1p", "expm1", "sqrt", "square", "negative", "abs", "tanh")
     + ("sin", "cos", "expit")
 } | {special.log_expit: scalars.log_expit}
-"""The functions that take a box of one float past numpy."""
+"""The functions that compute the value of a single number by `math`, which is faster."""
 
 
 def elementwise(ufunc: numpy.ufunc, inputs: Sequence[Any]) -> Any:
@@ -266,7 +265,7 @@ def _kind(value: Any) -> str:
 
 
 def _number(derivative: Any, result: Any, values: Sequence[Any]) -> Any:
-    """A derivative of floats, with numpy's infinities where Python's floats raise."""
+    """A derivative of floats; infinite or NaN, as in numpy, where Python's floats raise."""
     try:
         return canonical(derivative(result, *values))
     except (ArithmeticError, ValueError):

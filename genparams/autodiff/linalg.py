@@ -1,4 +1,4 @@
-"""Linear algebra. The rules of decompositions are autograd's, which only this file imports."""
+"""Linear algebra. Decompositions have autograd's rules; only this file imports autograd."""
 
 import math
 from collections.abc import Callable
@@ -66,7 +66,7 @@ def slogdet(a: Box) -> tuple[Any, Any]:
 
 @cache
 def _autograd_rule(name: str) -> Callable[..., Any]:
-    """Autograd's maker of pullbacks for a function of numpy.linalg. Imported when first needed."""
+    """Autograd's maker of pullbacks for a function of numpy.linalg, imported at the first use."""
     import autograd.numpy
     from autograd.core import primitive_vjps
 
@@ -95,7 +95,7 @@ def _decomposition(name: str, a: Any, **options: Any) -> Any:
 
 
 def _from_lower(a: Any) -> Any:
-    """The symmetric matrix with the lower triangle of `a`, which is all that numpy reads."""
+    """The symmetric matrix with the lower triangle of `a`; numpy reads no other entries."""
     a = operand(a)
     return np.tril(a) + _turned(np.tril(a, -1))
 
@@ -145,7 +145,7 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
 
 
 def qr(a: Any, mode: str = "reduced") -> Any:
-    """Q and R, with the derivative by way of the Cholesky factor: R^T R = a^T a, Q = a R^-1.
+    """Q and R, differentiated through the Cholesky factor: R^T R = a^T a, Q = a R^-1.
 
     Reference: Walter and Lehmann, 2012, https://arxiv.org/abs/1001.1654, for full column rank.
     """
@@ -179,7 +179,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
 
 
 def _root_of_squares(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
-    """The Euclidean norm, of numbers whose squares would be too large or too small as well."""
+    """The Euclidean norm, without overflow or underflow of the squares."""
     top = np.max(np.absolute(raw(x)), axis=axes, keepdims=True, initial=0.0)
     scale = np.where((top > 0.0) & np.isfinite(top), top, 1.0)
     y = x / scale

@@ -70,7 +70,7 @@ def outer(a: Any, b: Any) -> Any:
 
 
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
-    """One product of matrices, the axes that are summed over made one."""
+    """One product of matrices, whose inner axis is all axes that are summed over."""
     a, b = operand(a), operand(b)
     n, m = len(shape_of(a)), len(shape_of(b))
     if isinstance(axes, int):
@@ -156,8 +156,9 @@ def linalg_cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
 def einsum(subscripts: Any, *operands: Any, optimize: Any = False) -> Any:
     """`np.einsum` with its subscripts as one string.
 
-    The cotangent of an operand is again an einsum, of the result's cotangent and the other
-    operands, once the operand has no index twice and none that occurs nowhere else.
+    First each operand is reduced until it has no index twice, and no index that occurs nowhere
+    else. The cotangent of an operand is then an einsum too, of the cotangent of the result and the
+    other operands.
     """
     if not isinstance(subscripts, str):
         raise refusal("numpy.einsum without a string of subscripts", "einsum('ij,j->i', a, b)")
@@ -186,7 +187,7 @@ def einsum(subscripts: Any, *operands: Any, optimize: Any = False) -> Any:
 
 
 def _subscripts(text: str, ndims: Sequence[int]) -> tuple[list[str], str]:
-    """The indices of each operand and of the result, letters in place of an ellipsis."""
+    """The indices of each operand and of the result, with letters in place of an ellipsis."""
     text = text.replace(" ", "")
     left, arrow, right = text.partition("->")
     inputs = left.split(",")

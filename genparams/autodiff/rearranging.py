@@ -1,9 +1,9 @@
-"""Functions that only rearrange numbers: each takes its rule from numpy itself.
+"""Functions that only rearrange numbers: one rule for all of them.
 
-Such a function is applied to the places of the numbers instead of the numbers. What numpy returns
-then says from where each entry of the result was taken, whatever the axes, modes and keywords, and
-the result is one indexing of the numbers laid end to end. Place 0 is the number zero, which `tril`
-or `pad` puts in.
+The rule numbers the entries of all arguments 1, 2, ..., and applies the function of numpy to these
+positions in place of the entries. The result has, at each entry, the position that the entry comes
+from, for any axes, modes and keywords. So the function is one indexing of the concatenated
+arguments by those positions. Position 0 is the number zero, which `tril` or `pad` inserts.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from genparams.autodiff.shapes import concatenate
 from genparams.autodiff.tape import Box, holds_box, np, operand, shape_of
 
 EVERY = "every"
-"""In `REARRANGED`: all positional arguments hold numbers."""
+"""In `REARRANGED`: every positional argument holds numbers."""
 
 REARRANGED: dict[Any, Any] = {
     np.squeeze: {0: "a"},
@@ -67,14 +67,14 @@ REARRANGED: dict[Any, Any] = {
     np.diagflat: {0: "v"},
     np.pad: {0: "array", 3: "constant_values"},
 }
-"""By function: which of its arguments hold numbers, by position and by name."""
+"""Each function, with its arguments that hold numbers: their positions and names."""
 
 _PADS = ("constant", "edge", "reflect", "symmetric", "wrap")
 _CHANGING = ("out", "dtype", "casting")
 
 
-class _Places:
-    """The numbers met so far, and the place of each."""
+class _Positions:
+    """The entries of the arguments so far, each with its position."""
 
     def __init__(self) -> None:
         self.parts: list[Any] = []
@@ -82,7 +82,7 @@ class _Places:
         self.next = 1
 
     def of(self, value: Any) -> Any:
-        """The places of the numbers in an array, or in a list of arrays."""
+        """The positions of the entries of an array, or of a list of arrays."""
         if isinstance(value, (list, tuple)):
             return type(value)([self.of(v) for v in value])
         if type(value) is not Box and np.asarray(value).dtype.kind in "iub":
@@ -90,30 +90,30 @@ class _Places:
         value = operand(value)
         shape = shape_of(value)
         count = int(np.prod(shape, dtype=int))
-        places = np.arange(self.next, self.next + count).reshape(shape)
+        positions = np.arange(self.next, self.next + count).reshape(shape)
         self.parts.append(np.reshape(value, (-1,)))
         self.next += count
-        return places
+        return positions
 
-    def gather(self, places: Any) -> Any:
-        """The numbers at those places."""
-        if isinstance(places, (list, tuple)):
-            return type(places)([self._part(p) for p in places])
-        if len(self.parts) == 1 and np.min(places, initial=1) > 0:
-            return self.parts[0][places - 1]
-        return concatenate([np.zeros(1), *self.parts])[places]
+    def gather(self, positions: Any) -> Any:
+        """The entries at these positions."""
+        if isinstance(positions, (list, tuple)):
+            return type(positions)([self._part(p) for p in positions])
+        if len(self.parts) == 1 and np.min(positions, initial=1) > 0:
+            return self.parts[0][positions - 1]
+        return concatenate([np.zeros(1), *self.parts])[positions]
 
-    def _part(self, places: Any) -> Any:
-        """One of several results: of whole numbers, if all of it comes from such an array."""
+    def _part(self, positions: Any) -> Any:
+        """One of several results; a part of an array of whole numbers stays whole."""
         for start, array in self.plain:
-            if places.size and start <= places.min() and places.max() < start + array.size:
-                return array.ravel()[places - start]
-        return self.gather(places)
+            if positions.size and start <= positions.min() and positions.max() < start + array.size:
+                return array.ravel()[positions - start]
+        return self.gather(positions)
 
 
 def rearrange(func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    """Apply a function of `REARRANGED`."""
-    data, places = REARRANGED[func], _Places()
+    """Apply a function of `REARRANGED` to its positions, and take the entries there."""
+    data, positions = REARRANGED[func], _Positions()
     for name in _CHANGING:
         if name in kwargs:
             raise refusal(f"numpy.{func.__name__} with {name}", "it without")
@@ -122,16 +122,16 @@ def rearrange(func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) -> An
         if mode not in _PADS or kwargs.get("reflect_type", "even") != "even":
             raise refusal("numpy.pad in this mode", f"one of the modes {', '.join(_PADS)}")
     if data is EVERY:
-        args = [places.of(a if holds_box(a) else np.asarray(a)) for a in args]
-        return places.gather(func(*args, **kwargs))
-    args = [places.of(a) if i in data else _constant(func, a) for i, a in enumerate(args)]
+        args = [positions.of(a if holds_box(a) else np.asarray(a)) for a in args]
+        return positions.gather(func(*args, **kwargs))
+    args = [positions.of(a) if i in data else _constant(func, a) for i, a in enumerate(args)]
     named = data.values()
-    kwargs = {k: places.of(v) if k in named else _constant(func, v) for k, v in kwargs.items()}
-    return places.gather(func(*args, **kwargs))
+    kwargs = {k: positions.of(v) if k in named else _constant(func, v) for k, v in kwargs.items()}
+    return positions.gather(func(*args, **kwargs))
 
 
 def _constant(func: Callable, value: Any) -> Any:
-    """An argument that does not hold numbers to be moved: an axis, a condition, places."""
+    """An argument that holds no numbers to rearrange: an axis, a condition, an index."""
     if type(value) is Box:
         raise refusal(f"numpy.{func.__name__} with a traced axis, condition or place", "a constant")
     return value

@@ -13,15 +13,15 @@ _refused: list[object] = [None]
 
 
 def last_refusal() -> object:
-    """Another object after each refusal, also where its error has been caught."""
+    """A new object for each refusal, so that a caller knows of a refusal that was caught."""
     return _refused[0]
 
 
 def refusal(what: str, instead: str, trail: TracebackType | None = None) -> TracedValueError:
     """The error for a use that would lose the derivative, with the user's own line in it.
 
-    The line is the one of the innermost frame of the user: of the frames of a traceback, if one is
-    given, else of the calls in progress.
+    The line is from the innermost frame of the user in a traceback, or in the current calls if no
+    traceback is given.
     """
     _refused[0] = object()
     return TracedValueError(

@@ -18,7 +18,7 @@ def _outer_of(ufunc: numpy.ufunc) -> Callable[..., Any]:
 
 
 def _along(f: Callable[..., Any]) -> Callable[..., Any]:
-    """A reduction as a method of its ufunc, along the first axis unless told otherwise."""
+    """A reduction as a method of its ufunc, along the first axis by default."""
 
     def rule(a: Any, axis: Any = 0, *, keepdims: bool = False) -> Any:
         return f(a, axis, keepdims=keepdims)
@@ -45,9 +45,9 @@ PRIMITIVES: dict[Any, Callable[..., Any]] = {
     np.matmul: products.matmul,
     np.dot: products.dot,
 }
-"""Rules whose values numpy computes itself, which need no comparison."""
+"""Rules that compute their value with the same function of numpy, and need no comparison."""
 
-RULES: dict[Any, Callable[..., Any]] = {
+COMPARED: dict[Any, Callable[..., Any]] = {
     np.mean: statistics.mean,
     np.nansum: statistics.nansum,
     np.nanmean: statistics.nanmean,
@@ -125,6 +125,7 @@ RULES: dict[Any, Callable[..., Any]] = {
     np.i0: functions.i0,
     np.real: lambda val: val,
 }
+"""Rules whose value is compared with the value that numpy computes."""
 
 FLAT = {
     *(np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.common_type),
@@ -135,10 +136,10 @@ FLAT = {
     *(np.zeros_like, np.ones_like, np.empty_like, np.linalg.matrix_rank),
     *(np.may_share_memory, np.shares_memory, np.imag),
 }
-"""Functions whose result does not change with their arguments, or does so in jumps."""
+"""Functions with a derivative of zero: the result is constant, or changes in jumps."""
 
 TEXT = {np.array_repr, np.array_str, np.array2string}
-"""Functions whose result is text, which is marked so that no number is read from it again."""
+"""Functions whose result is text. The text begins with a word, so that `float` does not read it."""
 
 METHODS: dict[tuple[Any, str], Callable[..., Any]] = {
     (np.add, "reduce"): _along(reductions.sum_),
@@ -166,7 +167,7 @@ ADVICE = {
     np.partition: "np.sort",
     **dict.fromkeys((np.unique, np.histogram), "it of constants"),
 }
-"""What to write in place of functions that are refused."""
+"""What to write in place of a function that is refused."""
 
 LISTS = {np.concatenate, np.stack, np.linalg.multi_dot, np.einsum}
 """Functions whose first argument is a list of arrays, or whose rules stack by themselves."""

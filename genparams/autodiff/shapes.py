@@ -1,4 +1,4 @@
-"""The rearranging functions that models use most, with rules of their own, which cost less."""
+"""The rearranging functions that models use most; rules of their own make them faster."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def getitem(x: Any, index: Any) -> Any:
 
 
 def scatter(g: Any, index: Any, shape: tuple[int, ...]) -> Any:
-    """Zeros of that shape with `g` added at `index`: the transpose of `getitem`."""
+    """Zeros of a shape with `g` added at `index`: the pullback of `getitem`."""
     if type(g) is Box:
         return unary(g, scatter(g.value, index, shape), lambda h: getitem(h, index))
     zeros = np.zeros(shape)
@@ -98,5 +98,5 @@ def stack(arrays: Any, axis: int = 0) -> Any:
 
 
 def copy(a: Any, order: str = "K", subok: bool = False) -> Any:
-    """The same value as an array of its own."""
+    """The same value in a new box, which can be changed in place."""
     return a.tape.record(a.value, [(a, 1.0)])

@@ -73,7 +73,7 @@ def std(a: Any, axis: Axis = None, **options: Any) -> Any:
 
 
 def _root(variance: Any, a: Any, axis: Axis) -> Any:
-    """The root of a variance; that of one number is 0 whatever the number."""
+    """The root of a variance; the variance of a single number is constant at 0."""
     return variance if _count(operand(a), axis) == 1.0 else np.sqrt(variance)
 
 
