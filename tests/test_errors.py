@@ -18,7 +18,7 @@ LINE = re.compile(r"    ((?:\|  |   )*)([|`]- )?(\w+)(?: +\((\w+)\))?")
 def drawn():
     """The classes in the docstring, each with its parent in the tree and its builtin."""
     found, above = {}, []
-    for match in map(LINE.match, errors.__doc__.splitlines()):
+    for match in map(LINE.match, (errors.__doc__ or "").splitlines()):
         if match and match[3] in CLASSES:
             bars, corner, name, builtin = match.groups()
             depth = len(bars) // 3 + bool(corner)
