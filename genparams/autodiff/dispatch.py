@@ -30,7 +30,8 @@ def call(func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     if func not in LISTS and func not in rearranging.REARRANGED:
         args = [_stacked(name, a) for a in args]
         kwargs = {k: _stacked(name, v) for k, v in kwargs.items()}
-    kwargs = _given(kwargs)
+    if kwargs:
+        kwargs = _given(kwargs)
     rule = PRIMITIVES.get(func)
     if rule is not None:
         return apply_rule(rule, name, args, kwargs, func)
