@@ -20,10 +20,6 @@ from genparams.errors import GenParamsError, TracedValueError
 
 RNG = np.random.default_rng(5)
 REAL = RNG.normal(size=(2, 3))
-POSITIVE = np.exp(RNG.normal(size=(2, 3)))
-UNIT = RNG.uniform(0.1, 0.9, (2, 3))
-SQUARE = RNG.normal(size=(3, 3)) + 3.0 * np.eye(3)
-STACK = RNG.normal(size=(2, 3, 3)) + 3.0 * np.eye(3)
 CUBE = RNG.normal(size=(2, 3, 2))
 VECTOR = RNG.normal(size=4)
 A = RNG.normal(size=(3, 3))
