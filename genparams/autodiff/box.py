@@ -14,7 +14,7 @@ from genparams.autodiff.dispatch import call, call_ufunc
 from genparams.autodiff.elementwise import DERIVATIVES, elementwise
 from genparams.autodiff.operators import OPERATORS
 from genparams.autodiff.refusals import refusal, user_line
-from genparams.autodiff.tape import Box, np, raw, share, unary
+from genparams.autodiff.tape import Box, mark_shared, np, raw, unary
 from genparams.errors import TracedAttribute
 
 _AS_FUNCTIONS = {
@@ -186,7 +186,7 @@ class _Array:
         if dtype is not numpy.ndarray:
             raise refusal("view() as another type", "the value as it is")
         made = self.copy()
-        share(self, made)
+        mark_shared(self, made)
         return made
 
 

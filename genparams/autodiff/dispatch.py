@@ -16,7 +16,7 @@ from genparams.autodiff import rearranging
 from genparams.autodiff.elementwise import elementwise
 from genparams.autodiff.refusals import refusal
 from genparams.autodiff.rules import ADVICE, COMPARED, FLAT, LISTS, METHODS, PRIMITIVES, TEXT
-from genparams.autodiff.tape import Box, holds_box, np, operand, raw, share
+from genparams.autodiff.tape import Box, holds_box, mark_shared, np, operand, raw
 from genparams.errors import TracedValueError
 
 
@@ -140,7 +140,7 @@ def _note_view(plain: Any, result: Any, args: Iterable[Any]) -> None:
     for a in args:
         for box in a if isinstance(a, (list, tuple)) else (a,):
             if type(box) is Box and np.may_share_memory(plain, raw(box)):
-                share(result, box)
+                mark_shared(result, box)
 
 
 def _name_of(func: Any) -> str:

@@ -18,11 +18,11 @@ from genparams.autodiff.tape import (
     canonical,
     np,
     operand,
-    paired,
     raw,
     shape_of,
     special,
-    strip,
+    sum_product_to,
+    unbox,
 )
 from genparams.numeric import arrays, scalars
 
@@ -235,7 +235,7 @@ def elementwise(ufunc: numpy.ufunc, inputs: Sequence[Any]) -> Any:
     inputs = [v if type(v) is Box else _plain(ufunc, v) for v in inputs]
     if derivatives is None:
         return ufunc(*map(raw, inputs))
-    tape, values = strip(inputs)
+    tape, values = unbox(inputs)
     assert tape is not None
     result = canonical(ufunc(*values))
     child = tape.node()
@@ -277,4 +277,4 @@ def _number(derivative: Any, result: Any, values: Sequence[Any]) -> Any:
 
 def pullback(derivative: Any, result: Any, values: Sequence[Any], shape: tuple) -> Callable:
     """From a cotangent of the result to one of the argument that has this derivative and shape."""
-    return lambda g: paired(g, derivative(result, *values), shape)
+    return lambda g: sum_product_to(g, derivative(result, *values), shape)

@@ -7,7 +7,7 @@ from typing import Any
 
 from genparams.autodiff.reductions import max_, min_
 from genparams.autodiff.refusals import refusal
-from genparams.autodiff.tape import Box, np, operand, raw, shape_of, strip, sum_to, unary
+from genparams.autodiff.tape import Box, np, operand, raw, shape_of, sum_to, unary, unbox
 
 
 def _turned(a: Any) -> Any:
@@ -28,7 +28,7 @@ def solve(a: Any, b: Any) -> Any:
     a, b = operand(a), operand(b)
     if len(shape_of(b)) == 1:
         return np.linalg.solve(a, np.expand_dims(b, -1))[..., 0]
-    tape, (x, y) = strip((a, b))
+    tape, (x, y) = unbox((a, b))
     value = np.linalg.solve(x, y)
     if tape is None:
         return value

@@ -7,13 +7,13 @@ from string import ascii_letters
 from typing import Any
 
 from genparams.autodiff.refusals import refusal
-from genparams.autodiff.tape import np, operand, shape_of, strip, sum_to
+from genparams.autodiff.tape import np, operand, shape_of, sum_to, unbox
 
 
 def matmul(a: Any, b: Any, /) -> Any:
     """`a @ b`, of vectors, matrices and stacks of matrices."""
     a, b = operand(a), operand(b)
-    tape, (x, y) = strip((a, b))
+    tape, (x, y) = unbox((a, b))
     value = np.matmul(x, y)
     if tape is None:
         return value
@@ -173,7 +173,7 @@ def einsum(subscripts: Any, *operands: Any, optimize: Any = False) -> Any:
             given[i] = np.sum(v, axis=lone)
             inputs[i] = "".join(c for c in inputs[i] if c in elsewhere)
     _refuse_stretching(inputs, given)
-    tape, values = strip(given)
+    tape, values = unbox(given)
     value = np.einsum(f"{','.join(inputs)}->{output}", *values)
     if tape is None:
         return value

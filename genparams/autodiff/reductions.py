@@ -6,7 +6,7 @@ from typing import Any
 
 from genparams.autodiff.axes import Axis, kept_shape, rows_of
 from genparams.autodiff.refusals import refusal
-from genparams.autodiff.tape import Box, np, operand, raw, shape_of, special, strip, unary
+from genparams.autodiff.tape import Box, np, operand, raw, shape_of, special, unary, unbox
 
 
 def reduction(of_rows: Callable[..., Any]) -> Callable[..., Any]:
@@ -99,7 +99,7 @@ def logsumexp(a: Any, axis: Axis = None, b: Any = None, keepdims: bool = False) 
         b = operand(b)
         shape = np.broadcast_shapes(shape_of(a), shape_of(b))
         a, b = np.broadcast_to(a, shape), np.broadcast_to(b, shape)
-    tape, (x, y) = strip((a, b))
+    tape, (x, y) = unbox((a, b))
     kept = kept_shape(a, axis)
     value = special.logsumexp(x, axis=axis, b=y, keepdims=keepdims)
     value = np.reshape(value, kept) if keepdims else value

@@ -3,7 +3,7 @@
 from typing import Any
 
 from genparams.autodiff.refusals import refusal
-from genparams.autodiff.tape import Box, canonical, np, operand, raw, shape_of, strip, sum_to, unary
+from genparams.autodiff.tape import Box, canonical, np, operand, raw, shape_of, sum_to, unary, unbox
 
 
 def getitem(x: Any, index: Any) -> Any:
@@ -58,7 +58,7 @@ def broadcast_to(array: Box, shape: Any, subok: bool = False) -> Any:
 def where(condition: Any, x: Any, y: Any) -> Any:
     condition = raw(operand(condition) if not isinstance(condition, np.ndarray) else condition)
     x, y = operand(x), operand(y)
-    tape, (a, b) = strip((x, y))
+    tape, (a, b) = unbox((x, y))
     value = np.where(condition, a, b)
     if tape is None:
         return value
@@ -73,7 +73,7 @@ def concatenate(arrays: Any, axis: int | None = 0) -> Any:
     parts = [operand(p) for p in arrays]
     if axis is None or not all(map(shape_of, parts)):
         parts, axis = [np.reshape(p, (-1,)) for p in parts], 0
-    tape, values = strip(parts)
+    tape, values = unbox(parts)
     value = np.concatenate(values, axis=axis)
     if tape is None:
         return value
@@ -88,7 +88,7 @@ def concatenate(arrays: Any, axis: int | None = 0) -> Any:
 
 def stack(arrays: Any, axis: int = 0) -> Any:
     parts = [operand(p) for p in arrays]
-    tape, values = strip(parts)
+    tape, values = unbox(parts)
     value = np.stack(values, axis=axis)
     if tape is None:
         return value

@@ -167,7 +167,7 @@ def shape_of(value: Any) -> tuple[int, ...]:
     return shape_of(value.value) if kind is Box else np.shape(value)
 
 
-def strip(values: Sequence[Any]) -> tuple[Tape | None, Sequence[Any]]:
+def unbox(values: Sequence[Any]) -> tuple[Tape | None, Sequence[Any]]:
     """The innermost tape among the values, and the values with that tape's boxes opened."""
     tape: Any = None
     for value in values:
@@ -233,7 +233,7 @@ def total(value: Any) -> Any:
     return float(_add_up(value, None)) if type(value) is numpy.ndarray else np.sum(value)
 
 
-def paired(g: Any, partial: Any, shape: tuple[int, ...]) -> Any:
+def sum_product_to(g: Any, partial: Any, shape: tuple[int, ...]) -> Any:
     """`sum_to(g * partial, shape)`."""
     if type(partial) is float and partial == 1.0:
         return sum_to(g, shape)
@@ -257,11 +257,11 @@ def unary(box: Box, value: Any, pull: Any) -> Box:
         and value.base is not None
         and np.may_share_memory(value, box.value)
     ) or (type(value) is Box and value.index in value.tape.shared):
-        share(box, made)
+        mark_shared(box, made)
     return made
 
 
-def share(*boxes: Any) -> None:
+def mark_shared(*boxes: Any) -> None:
     """Record that these boxes see the same array, so that none of them is changed in place."""
     for box in boxes:
         while type(box) is Box:

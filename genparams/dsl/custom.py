@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, overload
 
-from genparams.autodiff import Box, holds_box, np, operand, raw, shape_of, strip
+from genparams.autodiff import Box, holds_box, np, operand, raw, shape_of, unbox
 from genparams.dsl.distributions.base import once
 from genparams.dsl.distributions.domains import Kind
 from genparams.dsl.gen import GenerativeFunction, GenFunction, gen_function
@@ -152,7 +152,7 @@ def _with_gradient(
     apply: Callable[..., Any], gradient: Callable[..., Any], inputs: Sequence[Any], name: str
 ) -> Any:
     """`apply(*inputs)`, recorded with the user's pullback."""
-    tape, values = strip(inputs)
+    tape, values = unbox(inputs)
     if tape is None:
         _refuse_structures(name, inputs)
         result = apply(*values)
@@ -262,7 +262,7 @@ class CustomRandom(GenerativeFunction[..., Any]):
     def log_prob_of(self, x: Any, args: Sequence[Any]) -> Any:
         """The user's log probability, as one node with the user's gradients."""
         inputs = (x, *args)
-        tape, values = strip(inputs)
+        tape, values = unbox(inputs)
         if tape is None:
             _refuse_structures(self.__name__, inputs)
             return self._number(self._log_prob(*values))

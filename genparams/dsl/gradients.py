@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from genparams.autodiff import Box, Tape, last_refusal, operand, raw, shape_of, share
+from genparams.autodiff import Box, Tape, last_refusal, mark_shared, operand, raw, shape_of
 from genparams.dsl.comparison import Replayed, confirm
 from genparams.dsl.execution import recorder
 from genparams.dsl.interpreter import Operands, Run, keeping
@@ -97,7 +97,7 @@ def _on_tape(tape: Tape, trace: Trace, retval_grad: Any, runs: list[Run]) -> Dif
                 if natural is not leaf:
                     natural.value = value  # as a run reads it, to the bit
                     if type(value) is not float:
-                        share(natural)
+                        mark_shared(natural)
                 value = natural
             values[parameter] = value
         return value

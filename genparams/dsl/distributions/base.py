@@ -29,8 +29,8 @@ from genparams.autodiff import (
     raw,
     refusal,
     shape_of,
-    strip,
     total,
+    unbox,
 )
 from genparams.dsl.distributions.domains import (
     Domain,
@@ -599,7 +599,7 @@ class Distribution(SingleChoice[P, R]):
         """log p(x), summed over the batch: a float, or one node on the tape of its boxes."""
         operands = (x, *args)
         if self.density is not None:
-            tape, values = None, []  # as `strip` gives them, if all are single numbers
+            tape, values = None, []  # as `unbox` gives them, if all are single numbers
             for o in operands:
                 kind = type(o)
                 if kind is Box and (tape is None or tape is o.tape):
@@ -617,7 +617,7 @@ class Distribution(SingleChoice[P, R]):
         operands = (x, *args)
         if self.density is not None and not any(map(shape_of, operands)):
             return self.log_prob_of(x, args)
-        tape, values = strip(operands)
+        tape, values = unbox(operands)
         with np.errstate(all="ignore"):
             self._check(values[1:])
             log_density, pullbacks = self.terms(*values)
@@ -640,7 +640,7 @@ class Distribution(SingleChoice[P, R]):
     @quiet
     def _of_arrays(self, operands: Sequence[Any]) -> Any:
         """`log_prob_of` for a batch or for vectors."""
-        tape, values = strip(operands)
+        tape, values = unbox(operands)
         self._check(values[1:])
         wanted = [i for i, o in enumerate(operands) if type(o) is Box and o.tape is tape]
         log_prob, gradients = self._summed(values, wanted)

@@ -12,7 +12,7 @@ numpy.
 from collections.abc import Callable
 from typing import Any
 
-from genparams.autodiff import np, paired, raw, scatter, shape_of, sum_to
+from genparams.autodiff import np, raw, scatter, shape_of, sum_product_to, sum_to
 from genparams.dsl.distributions.base import Distribution, Pullback, Terms, is_one
 from genparams.dsl.distributions.domains import Domain, Kind, real_number
 from genparams.dsl.interpreter import Call
@@ -110,7 +110,7 @@ def _pullback(partial: Callable[[], Any], value: Any, batch: tuple[int, ...]) ->
         d, shape = partial(), shape_of(value)
         if shape_of(d) != batch:
             d = np.broadcast_to(d, batch)
-        return sum_to(d, shape) if is_one(g) else paired(g, d, shape)
+        return sum_to(d, shape) if is_one(g) else sum_product_to(g, d, shape)
 
     return pull
 

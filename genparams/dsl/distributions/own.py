@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, overload
 
-from genparams.autodiff import Box, Tape, np, operand, raw, shape_of, strip, sum_to
+from genparams.autodiff import Box, Tape, np, operand, raw, shape_of, sum_to, unbox
 from genparams.dsl.distributions.base import Distribution, Terms, once
 from genparams.dsl.distributions.domains import Domain, real_number, whole
 from genparams.errors import ArgumentError, DistributionError, ShapeError, TracedValueError
@@ -317,7 +317,7 @@ def _by_hand(
 
     def evaluated(values: Sequence[Any]) -> Any:
         """The log density, which for boxes takes its derivatives from `gradients` too."""
-        tape, inner = strip(values)
+        tape, inner = unbox(values)
         if tape is None:
             return _checked(name, names, log_prob(*inner), inner)
         log_p = evaluated(inner)
