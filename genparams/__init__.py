@@ -75,11 +75,11 @@ from genparams.errors import (
     UntrainedParameter,
 )
 from genparams.mistakes import unknown_name
-from genparams.params import Parameter, ParamStore, real
+from genparams.params import Parameter, ParamStore
 from genparams.trace.choices import ChoiceMap
 from genparams.trace.selection import Selection, everything, nothing, select
 from genparams.trace.trace import Trace
-from genparams.types import Constraint
+from genparams.types import Constraint, real
 from genparams.update.adaptive import (
     scale_by_adadelta,
     scale_by_adam,

@@ -9,19 +9,19 @@
 | `ordered` | x_1 < x_2 < ... along the last axis | x_1, then log(x_k - x_{k-1}) |
 | `lower_cholesky` | lower triangular, positive diagonal | the triangle by rows, diagonal in logs |
 
-The logarithms make the usual coordinates of statistics: a standard error on theta is one on log
-sigma or logit p.
+The constraint of a parameter without one, `real`, is in `types`. The logarithms make the usual
+coordinates of statistics: a standard error on theta is one on log sigma or logit p.
 
-Rounding never leads to a bound: where the nearest float to a value is on the bound, `natural` gives
-the next float inside, of the type of theta; ties of `ordered` are moved apart in the same way. The
-derivative is the one of the formula. A value that overflows is infinite, which a parameter refuses.
+A value is never on a bound: where rounding would give the bound, `natural` gives the next float
+inside, of the type of theta. It separates equal neighbours of `ordered` in the same way. The
+derivative is the derivative of the formula. A value that overflows is infinite, and a parameter
+refuses it.
 
-Each is also a change of variables for `transformed`: `inverse` is `coordinates` without its checks,
-written in operations that can be differentiated, `contains` says where it holds, and
-`log_det_jacobian` is log |d natural(theta) / d theta|. With the length of a vector or the side of a
-matrix fixed, the entries of a value that are free to move are all entries for `positive`,
-`interval` and `ordered`, the first K - 1 of `simplex` and the lower triangle of `lower_cholesky`;
-the density of a value is one over those.
+Each constraint is also a change of variables for `transformed`. `inverse` is `coordinates` without
+its checks, written in operations that can be differentiated; `contains` says which values have
+coordinates; `log_det_jacobian` is log |d natural(theta) / d theta|. The density of a value is over
+its free entries: all entries for `positive`, `interval` and `ordered`, the first K - 1 for
+`simplex`, the lower triangle for `lower_cholesky`.
 """
 
 import math
@@ -32,6 +32,7 @@ from genparams.autodiff import np, raw, special
 from genparams.errors import ArgumentError, ConstraintError, ShapeError
 from genparams.mistakes import explained
 from genparams.text import brief, offence
+from genparams.types import Constraint
 
 Shape = tuple[int, ...]
 
@@ -42,12 +43,12 @@ def _check(inside: Any, value: Any, name: str, rule: str) -> None:
 
 
 def _dtype(at: Any) -> Any:
-    """The type in which a value is inside: that of its array, or double precision."""
+    """The precision of a value: single for an array of single precision, else double."""
     return np.float32 if getattr(at, "dtype", None) == np.float32 else np.float64
 
 
 def _moved_to(value: Any, inside: Any) -> Any:
-    """A value moved to the nearest number inside; a traced one keeps its derivative."""
+    """`inside` in place of `value`; a traced value keeps its derivative."""
     at = raw(value)
     if at is value:
         return inside
@@ -56,19 +57,19 @@ def _moved_to(value: Any, inside: Any) -> Any:
     return value + shift if np.any(shift) else value
 
 
-_LEAST = {dtype: np.finfo(dtype).smallest_subnormal for dtype in (np.float32, np.float64)}
-"""The smallest positive number."""
+_SMALLEST = {dtype: np.finfo(dtype).smallest_subnormal for dtype in (np.float32, np.float64)}
+"""The smallest positive number of each precision."""
 
 
 def _above_0(value: Any) -> Any:
-    """A value of at least 0, moved above it."""
+    """A value of at least 0; the smallest positive number in place of 0."""
     at = raw(value)
     if isinstance(at, float) and at > 0.0:
         return value
-    return _moved_to(value, np.maximum(at, _LEAST[_dtype(at)]))
+    return _moved_to(value, np.maximum(at, _SMALLEST[_dtype(at)]))
 
 
-def _greatest_log(dtype: Any) -> Any:
+def _largest_log(dtype: Any) -> Any:
     with np.errstate(over="ignore"):
         theta = np.log(np.finfo(dtype).max)
         while not np.all(np.isfinite(np.exp(np.full(16, theta)))):
@@ -76,26 +77,29 @@ def _greatest_log(dtype: Any) -> Any:
     return theta
 
 
-_MOST = {dtype: _greatest_log(dtype) for dtype in (np.float32, np.float64)}
-"""The greatest number whose exponential does not overflow, although its logarithm is rounded."""
+_LARGEST_LOG = {dtype: _largest_log(dtype) for dtype in (np.float32, np.float64)}
+"""The largest number of each precision whose exponential does not overflow."""
 
 
 def _below_overflow(log: Any) -> Any:
-    """A logarithm, lowered where rounding has taken its exponential beyond the largest float."""
-    return np.minimum(log, _MOST[_dtype(log)])
+    """A logarithm, lowered where rounding makes its exponential overflow."""
+    return np.minimum(log, _LARGEST_LOG[_dtype(log)])
 
 
-class _NotCalled:
-    """What is a constraint itself: `positive()` is a mistake."""
+class _NamedConstraint:
+    """What the constraints have in common: their text, and the error for `positive()`."""
 
     __slots__ = ()
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         raise ArgumentError(f"{self!r} is a constraint itself; write constraint={self!r}")
 
+    def __repr__(self: Constraint) -> str:
+        return self.name
 
-@dataclass(frozen=True, slots=True)
-class Positive(_NotCalled):
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Positive(_NamedConstraint):
     """Every entry above 0; theta = log x."""
 
     name: str = "positive"
@@ -124,12 +128,9 @@ class Positive(_NotCalled):
     def interior(self, shape: Shape) -> Any:
         return np.ones(shape)
 
-    def __repr__(self) -> str:
-        return self.name
 
-
-@dataclass(frozen=True, slots=True)
-class Interval(_NotCalled):
+@dataclass(frozen=True, slots=True, repr=False)
+class Interval(_NamedConstraint):
     """Every entry strictly between `low` and `high`; theta = logit((x - low) / (high - low))."""
 
     low: float
@@ -218,12 +219,9 @@ class Interval(_NotCalled):
     def interior(self, shape: Shape) -> Any:
         return np.full(shape, 0.5 * self.low + 0.5 * self.high)
 
-    def __repr__(self) -> str:
-        return self.name
 
-
-@dataclass(frozen=True, slots=True)
-class Simplex(_NotCalled):
+@dataclass(frozen=True, slots=True, repr=False)
+class Simplex(_NamedConstraint):
     """Positive entries that sum to 1 along the last axis; theta_k = log(x_k / x_K)."""
 
     name: str = "simplex"
@@ -268,12 +266,9 @@ class Simplex(_NotCalled):
     def interior(self, shape: Shape) -> Any:
         return np.full(shape, 1.0 / shape[-1])
 
-    def __repr__(self) -> str:
-        return self.name
 
-
-@dataclass(frozen=True, slots=True)
-class Ordered(_NotCalled):
+@dataclass(frozen=True, slots=True, repr=False)
+class Ordered(_NamedConstraint):
     """Increasing entries along the last axis; theta = x_1, log(x_2 - x_1), log(x_3 - x_2), ..."""
 
     name: str = "ordered"
@@ -326,12 +321,9 @@ class Ordered(_NotCalled):
     def interior(self, shape: Shape) -> Any:
         return np.broadcast_to(np.arange(float(shape[-1])), shape)
 
-    def __repr__(self) -> str:
-        return self.name
 
-
-@dataclass(frozen=True, slots=True)
-class LowerCholesky(_NotCalled):
+@dataclass(frozen=True, slots=True, repr=False)
+class LowerCholesky(_NamedConstraint):
     """A lower triangular matrix with a positive diagonal; theta is its lower triangle by rows, the
     diagonal in logs.
 
@@ -389,9 +381,6 @@ class LowerCholesky(_NotCalled):
 
     def interior(self, shape: Shape) -> Any:
         return np.broadcast_to(np.eye(shape[-1]), shape)
-
-    def __repr__(self) -> str:
-        return self.name
 
 
 positive = Positive()

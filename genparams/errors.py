@@ -2,14 +2,14 @@
 
     GenParamsError
     |- AddressError (LookupError)
-    |  |- AddressConflict          visited twice, or one choice below another
+    |  |- AddressConflict          visited twice, or nested under another choice
     |  |- UnusedConstraint         a value given for an address that was never visited
     |  |- MissingChoice            an execution needs a value that was not given
-    |  `- UnknownAddress           a trace or choice map has nothing there
+    |  `- UnknownAddress           a trace or choice map has no value there
     |- ModelError (TypeError)
     |  |- NotRunning               `param` or `@` outside a running generative function
     |  |- UnaddressedChoice        a call used as a value: `@ "name"` is missing
-    |  |  `- UnaddressedAttribute     (AttributeError) it was asked for an attribute of its value
+    |  |  `- UnaddressedAttribute     (AttributeError) an attribute of its value was read
     |  |- ArgumentError            the wrong number or names of arguments
     |  |- ImmutableError           an assignment into a trace or a choice map
     |  `- TracedValueError         what cannot be done to a value that is being differentiated
@@ -19,14 +19,14 @@
     |  |- ShapeError               the wrong shape
     |  |  `- GradientShapeError    a user's gradient of the wrong count or shape
     |  `- ConstraintError          a parameter's value outside its constraint
-    |- WrongGradient (ArithmeticError)   a gradient disagrees with differences
+    |- WrongGradient (ArithmeticError)   a gradient disagrees with finite differences
     |- UnknownAttribute (AttributeError)   an attribute that an object does not have
     |- ParameterError (LookupError)
     |  |- UnknownParameter         no parameter of that name
     |  |- UninitializedParameter   read before it was given a value
     |  `- UnknownFunction          no live function of that name, or two
     |- TraceError (RuntimeError)
-    |  |- ReplayDiffers            a replay does not find what the run of the trace found
+    |  |- ReplayDiffers            a replay of a trace gives other results than its run
     |  |- ImpossibleTrace          a gradient of a log probability that is not finite
     |  `- ForeignParameters        a trace of another process, where parameters have other values
     |- DeepRecursion (RecursionError)    a model that calls itself deeper than Python allows
@@ -34,19 +34,19 @@
     |  |- NothingAccumulated       `apply` without a gradient
     |  |- NonFiniteGradient        a gradient with a NaN or an infinity
     |  `- StateMismatch            a saved state that does not fit
-    |- UnknownImport (ImportError)    no public name of genparams
-    `- CheckpointError (OSError)   a file that is no checkpoint, or is damaged
+    |- UnknownImport (ImportError)   an import of a name that genparams does not have
+    `- CheckpointError (OSError)   a file that is not a checkpoint, or is damaged
 
-Each also derives from the builtin in brackets, carries its data as attributes, and says what to
-write instead.
+Each also derives from the builtin in brackets, has its data as attributes, and says what to write
+instead.
 
-What is likely a mistake and may be meant is a warning:
+What may be a mistake or intended is a warning:
 
     GenParamsWarning (UserWarning)
     |- UntrainedParameter   gradients wait at a parameter that no update moves
     |- UnreadParameter      no run reads a parameter, and one with a similar name is read
-    |- GradientsWaiting     a new update finds gradients from before
-    `- ReplacedFunction     an update trains a function that was defined again since
+    |- GradientsWaiting     a new update finds gradients that were accumulated before it
+    `- ReplacedFunction     an update trains a function that was defined again later
 """
 
 from collections.abc import Iterable
@@ -54,9 +54,9 @@ from difflib import get_close_matches
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence that helps with a misspelt name.
+    """The end of a sentence about a misspelt name: the nearest known name, or some known names.
 
-    Names are compared by their letters and digits: quotes, brackets and case do not count.
+    Names are compared by their letters and digits, without quotes, brackets and case.
     """
     known = sorted(known)
     near = likely(str(name), known)
@@ -67,7 +67,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def likely(name: str, known: Iterable[str]) -> str | None:
-    """The one of several names that is likely meant; None if none is like it."""
+    """The known name that was likely meant; None if none is similar."""
     by_letters = {_letters(k): k for k in sorted(known, reverse=True)}
     letters = _letters(name)
     alike = 0.5 if len(letters) < 4 else 0.6
@@ -93,7 +93,7 @@ class AddressError(GenParamsError, LookupError):
 
 
 class AddressConflict(AddressError):
-    """An address is taken: visited twice, below a choice, or above one."""
+    """An address is visited twice, or is nested under a choice, or a choice is nested under it."""
 
 
 class UnusedConstraint(AddressError):
@@ -105,7 +105,7 @@ class MissingChoice(AddressError):
 
 
 class UnknownAddress(AddressError):
-    """There is nothing at that address."""
+    """There is no value at that address."""
 
 
 class ModelError(GenParamsError, TypeError):
@@ -121,7 +121,7 @@ class UnaddressedChoice(ModelError):
 
 
 class UnaddressedAttribute(UnaddressedChoice, AttributeError):
-    """A call was asked for an attribute of its value before `@` gave it an address."""
+    """An attribute of a call's value was read before `@` gave the call an address."""
 
 
 class ArgumentError(ModelError):
@@ -133,11 +133,11 @@ class ImmutableError(ModelError):
 
 
 class TracedValueError(ModelError):
-    """A value that is being differentiated was put to a use that would lose its derivative."""
+    """A value that is being differentiated was used in a way that would lose its derivative."""
 
 
 class TracedAttribute(TracedValueError, AttributeError):
-    """A value that is being differentiated does not have an attribute that it was asked for."""
+    """A value that is being differentiated does not have the attribute that was read."""
 
 
 class InvalidValue(GenParamsError, ValueError):
@@ -161,7 +161,7 @@ class ConstraintError(InvalidValue):
 
 
 class WrongGradient(GenParamsError, ArithmeticError):
-    """A gradient disagrees with the differences of what it is the gradient of."""
+    """A gradient disagrees with finite differences of its function."""
 
 
 class UnknownAttribute(GenParamsError, AttributeError):
@@ -185,15 +185,15 @@ class UnknownFunction(ParameterError):
 
 
 class TraceError(GenParamsError, RuntimeError):
-    """A trace cannot be used as it was asked."""
+    """A trace cannot be used in this way."""
 
 
 class ReplayDiffers(TraceError):
-    """A replay at the parameters of a trace's run does not find what the run found.
+    """A replay of a trace, at the parameters of its run, gives other results than the run.
 
-    `address` is the first choice that differs, None for the return value; `then` and `now` are the
+    `address` is the first choice that differs, None for the return value. `then` and `now` are the
     log probabilities there (for the return value, the values) in the run and in the replay, None
-    where the choice was not visited. `found` says what differs, if that is something else.
+    where the choice was not visited. `found` says what differs, if it is something else.
     """
 
     def __init__(
@@ -206,27 +206,28 @@ class ReplayDiffers(TraceError):
         found: str = "",
     ):
         self.function, self.address, self.then, self.now = function, address, then, now
-        what = f"at {address} " if address else ""
-        if found:
-            pass
-        elif then is None:
-            found = f"the replay visits {address}, which the run did not visit"
-        elif now is None:
-            found = f"the run visited {address}, which the replay does not visit"
-        elif address:
-            found = (
-                f"{what}the log probability was {then!r} in the run and is {now!r} in the replay"
-            )
-        else:
-            found = f"the return value was {then} in the run and is {now} in the replay"
+        difference = found or self._difference()
         super().__init__(
             f"a gradient runs {function} again on its trace, and this replay is not the run: "
-            f"{found}. {cause}"
+            f"{difference}. {cause}"
         )
+
+    def _difference(self) -> str:
+        address, then, now = self.address, self.then, self.now
+        if then is None:
+            return f"the replay visits {address}, which the run did not visit"
+        if now is None:
+            return f"the run visited {address}, which the replay does not visit"
+        if address:
+            return (
+                f"at {address} the log probability was {then!r} in the run and is {now!r} in the "
+                "replay"
+            )
+        return f"the return value was {then} in the run and is {now} in the replay"
 
 
 class ImpossibleTrace(TraceError):
-    """A gradient was asked of a trace whose log probability is not finite."""
+    """The log probability of a trace is not finite, and has no gradient."""
 
     def __init__(self, function: str, address: str, log_prob: float, why: str):
         self.function, self.address, self.log_prob = function, address, log_prob
@@ -238,7 +239,7 @@ class ImpossibleTrace(TraceError):
 
 
 class ForeignParameters(TraceError):
-    """A trace of another process is used where its parameters have other values than in its run."""
+    """A trace from another process is used, and its parameters have other values here."""
 
     def __init__(self, function: str, parameter: str, then: object, now: str):
         self.function, self.parameter, self.then = function, parameter, then
@@ -300,7 +301,7 @@ class GenParamsWarning(UserWarning):
 
 
 class UntrainedParameter(GenParamsWarning):
-    """Gradients wait at a parameter that the model's runs read and that no update moves."""
+    """A parameter that the model's runs read has gradients, and no update moves it."""
 
 
 class UnreadParameter(GenParamsWarning):
@@ -308,8 +309,8 @@ class UnreadParameter(GenParamsWarning):
 
 
 class GradientsWaiting(GenParamsWarning):
-    """The parameters of a new update have gradients from before it was made."""
+    """The parameters of a new update have gradients that were accumulated before it."""
 
 
 class ReplacedFunction(GenParamsWarning):
-    """An update moves the parameters of a function that was defined again since."""
+    """An update moves the parameters of a function that was defined again later."""

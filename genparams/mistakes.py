@@ -1,10 +1,15 @@
-"""Calls, attributes and names that do not exist: errors that say what to write instead."""
+"""Errors for calls, attributes and names that do not exist, with what to write instead.
+
+A function decorated with `explained` explains wrong arguments. A class decorated with `answering`
+explains attributes that it does not have, and one decorated with `closed` refuses to set others
+than its own.
+"""
 
 import functools
 import inspect
 import sys
 from collections.abc import Callable, Iterable
-from opcode import opmap
+from importlib.util import find_spec
 from typing import Any, ParamSpec, TypeVar, overload
 
 from genparams.errors import (
@@ -23,14 +28,16 @@ R = TypeVar("R")
 Class = TypeVar("Class", bound=type)
 
 
+# --- Arguments
+
+
 @overload
 def explained(f: Class) -> Class: ...
 @overload
 def explained(f: Callable[P, R]) -> Callable[P, R]: ...
 def explained(f: Any) -> Any:
-    """A function whose wrong arguments are an `ArgumentError` that says what to write.
-
-    Of a class, `__init__` is made such a function.
+    """A decorator: wrong arguments of a function, or of a class, raise an `ArgumentError` that says
+    what to write.
     """
     if isinstance(f, type):
         f.__init__ = explained(f.__init__)
@@ -47,7 +54,7 @@ def explained(f: Any) -> Any:
         except TypeError as error:
             at = error.__traceback__
             if at is None or at.tb_next is not None:
-                raise  # the function did start
+                raise  # from inside the function
             message = _explanation(f, args, named)
             if message is None:
                 raise
@@ -57,7 +64,7 @@ def explained(f: Any) -> Any:
 
 
 def _flags(f: Any) -> list[tuple[str, int]]:
-    """The arguments that are true or false by default, and the places where they may be given."""
+    """The arguments that are true or false by default, each with its position."""
     return [
         (p.name, place if p.kind is p.POSITIONAL_OR_KEYWORD else sys.maxsize)
         for place, p in enumerate(inspect.signature(f).parameters.values())
@@ -66,7 +73,7 @@ def _flags(f: Any) -> list[tuple[str, int]]:
 
 
 def _refuse_no_flags(f: Any, flags: list[tuple[str, int]], args: Any, named: Any) -> None:
-    """Refuse a flag such as "no" or None, which Python would take for true or false."""
+    """Refuse a flag such as "no" or None, which Python would read as true or false."""
     for name, place in flags:
         given = named[name] if name in named else args[place] if place < len(args) else True
         if type(given) is not bool and type(given).__name__ not in ("bool", "bool_"):
@@ -92,7 +99,7 @@ def _explanation(f: Any, args: tuple[Any, ...], named: dict[str, Any]) -> str | 
 
 
 def instead(name: str, known: Iterable[str], given: Iterable[str] = ()) -> str:
-    """What to write for an argument that is not there, as the end of a sentence."""
+    """What to write in place of an argument that does not exist, as the end of a sentence."""
     known = list(known)
     if name == "scale" and "rate" in known:
         return "write rate, which is 1 / scale"
@@ -112,14 +119,14 @@ def refuse_other_functions(
 ) -> None:
     """Refuse what is not a function of these arguments, such as "directions, theta".
 
-    A function whose arguments Python does not know is let pass.
+    A function whose signature Python does not know is accepted.
 
     Args:
         partly: Whether the function may need more arguments than these.
-        named: Arguments that it is given by name.
+        named: Arguments that are given by name.
 
     Raises:
-        ArgumentError, or `error`: it is not.
+        ArgumentError, or `error`: it is not such a function.
     """
     called = ", ".join([arguments, *named] if arguments else named)
     if not callable(function):
@@ -140,30 +147,28 @@ def refuse_other_functions(
         ) from None
 
 
-class Absent:
-    """An attribute that a class does not have, and what to write instead.
+# --- Attributes
 
-    It is one attribute among others, where `__getattr__` makes every access to the object slower.
+
+class Absent:
+    """An attribute that a class does not have; reading it raises an error with a hint.
+
+    A class attribute, because `__getattr__` would make every access to the object slower.
     """
 
-    def __init__(self, instead: str):
-        self.instead = instead
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, hint: str):
+        self.name, self.hint = name, hint
 
     def __get__(self, thing: Any, owner: type) -> Any:
-        raise UnknownAttribute(f"a {owner.__name__} has no attribute {self.name!r}; {self.instead}")
+        raise UnknownAttribute(f"a {owner.__name__} has no attribute {self.name!r}; {self.hint}")
 
 
-def answering(**instead: str) -> Callable[[Class], Class]:
-    """A class decorator: names that people bring from elsewhere say what to write instead."""
+def answering(**hints: str) -> Callable[[Class], Class]:
+    """A class decorator: reading a name that another library uses raises an error with a hint."""
 
     def answer(cls: Class) -> Class:
-        for name, hint in instead.items():
-            absent = Absent(hint)
-            absent.__set_name__(cls, name)
-            setattr(cls, name, absent)
+        for name, hint in hints.items():
+            setattr(cls, name, Absent(name, hint))
         if cls.__dir__ is object.__dir__:
             cls.__dir__ = there  # type: ignore[method-assign]
         return cls
@@ -172,7 +177,7 @@ def answering(**instead: str) -> Callable[[Class], Class]:
 
 
 def there(thing: Any) -> list[str]:
-    """The attributes that an object has."""
+    """The attributes that an object has, without the absent ones."""
     cls = type(thing)
     return [
         name
@@ -181,55 +186,63 @@ def there(thing: Any) -> list[str]:
     ]
 
 
-def unknown_name(name: str, known: list[str]) -> Exception:
-    """The error for a name that the package does not have, asked for two frames above.
-
-    `from genparams import Adam` is an error of importing, `genparams.Adam` one of an attribute.
-    """
-    if name.startswith("__"):
-        return AttributeError(name)
-    said = f"genparams has no name {name!r}; {nearest(NAMES.get(name, name), known)}"
-    code, at = sys._getframe(2).f_code.co_code, sys._getframe(2).f_lasti
-    if code[at] == opmap["IMPORT_FROM"]:
-        return UnknownImport(said)
-    return UnknownAttribute(said)
-
-
 def closed(
     *fixed: str, advice: Callable[[Any, str], str] | None = None
 ) -> Callable[[Class], Class]:
-    """A class decorator: the objects take only attributes that the class declares.
+    """A class decorator: only attributes that the class declares can be set.
 
-    An attribute is declared by an annotation or a slot. The attributes of a frozen dataclass, and
-    the names in `fixed`, are set when the object is made and never again.
+    An annotation, a slot or a property with a setter declares an attribute. The attributes of a
+    frozen dataclass, and the names in `fixed`, cannot be set after the object is made.
 
     Args:
         advice: From the object and the name to what to write instead; None for the nearest name.
     """
 
     def close(cls: Class) -> Class:
+        names = _declared(cls) - {*fixed}
+        public = [n for n in names if not n.startswith("_")]
         fields = getattr(cls, "__dataclass_params__", None)
-        frozen = fields is not None and fields.frozen
-        declared = {n for base in cls.__mro__ for n in inspect.get_annotations(base)}
-        set_by_class = {
-            n
-            for base in cls.__mro__
-            for n, v in vars(base).items()
-            if (hasattr(v, "__set__") if type(v) is not property else v.fset is not None)
-        }
-        known = (declared | set_by_class) - {*fixed}
-        public = sorted(n for n in known if not n.startswith("_"))
+        can_be_set = () if fields is not None and fields.frozen else names
 
         def refuse_or_set(self: Any, name: str, value: Any) -> None:
-            if name in known and not frozen:
+            if name in can_be_set:
                 object.__setattr__(self, name, value)
                 return
-            what = f"{type(self).__name__} has no attribute {name!r} that can be set"
+            hint = advice(self, name) if advice else nearest(name, public)
             raise UnknownAttribute(
-                f"{what}; {advice(self, name) if advice else nearest(name, public)}"
+                f"{type(self).__name__} has no attribute {name!r} that can be set; {hint}"
             )
 
         cls.__setattr__ = refuse_or_set  # type: ignore[method-assign]
         return cls
 
     return close
+
+
+def _declared(cls: type) -> set[str]:
+    """The annotations of a class, its slots and its properties with a setter."""
+    annotated = {n for base in cls.__mro__ for n in inspect.get_annotations(base)}
+    settable = {
+        n
+        for base in cls.__mro__
+        for n, v in vars(base).items()
+        if hasattr(v, "__set__") and (type(v) is not property or v.fset is not None)
+    }
+    return annotated | settable
+
+
+# --- Names of the package
+
+
+def unknown_name(name: str, known: list[str]) -> Exception:
+    """The error for a name that the package does not have, called by its `__getattr__`.
+
+    `from genparams import Adam` is an `ImportError`, and `genparams.Adam` an `AttributeError`. The
+    import system asks for the name before it looks for a submodule of that name.
+    """
+    if name.startswith("__"):
+        return AttributeError(name)
+    asking = sys._getframe(2).f_globals.get("__name__")
+    importing = asking == "importlib._bootstrap" and find_spec(f"genparams.{name}") is None
+    kind = UnknownImport if importing else UnknownAttribute
+    return kind(f"genparams has no name {name!r}; {nearest(NAMES.get(name, name), known)}")

@@ -1,4 +1,4 @@
-"""Functions by name, for updates that name them, and which of them were defined again."""
+"""Generative functions by name, for updates that name them, and which were defined again."""
 
 import weakref
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ _replaced: "weakref.WeakSet[Any]" = weakref.WeakSet()
 
 
 def register(function: Any, replaces: Iterable[Any] = ()) -> None:
-    """Make a function with parameters known under its `__name__`, for updates that name it."""
+    """Register a function with parameters under its `__name__`, in place of older definitions."""
     live = _owners.setdefault(function.__name__, weakref.WeakSet())
     for old in replaces:
         live.discard(old)
@@ -22,22 +22,22 @@ def register(function: Any, replaces: Iterable[Any] = ()) -> None:
 
 
 def replaced(thing: Any) -> bool:
-    """Whether a function, or the function of a store, was defined again since it was made."""
+    """Whether a function, or the function of a store, was defined again later."""
     return thing in _replaced
 
 
 def live(name: str) -> list[Any]:
-    """The functions of that name which something still refers to."""
+    """The functions of a name that are still in use."""
     if len(_owners.get(name, ())) > 1:
-        collect()  # a recursive function refers to itself and goes only with the collector
+        collect()  # a recursive function refers to itself, so only the collector frees it
     return list(_owners.get(name, ()))
 
 
 def named(name: str) -> Any:
-    """The one live function of that name.
+    """The one live function of a name.
 
     Raises:
-        UnknownFunction: there is none, or there are several.
+        UnknownFunction: no live function has the name, or several have it.
     """
     found = live(name)
     if len(found) == 1:

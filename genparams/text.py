@@ -1,7 +1,7 @@
-"""Trees of values for people: as text, and as HTML for notebooks.
+"""Trees of values as text, and as HTML for notebooks; values in one short line.
 
-A tree is a nested mapping. At a key is the text of a leaf, a mapping of what is below,
-or both, as a pair. `brief` makes such a text of any value.
+A tree is a nested mapping. The entry of a key is the text of a leaf, a mapping of the entries
+nested under it, or a pair of both. `brief` makes the text of any value.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,14 +21,14 @@ ENTRIES = 4
 
 
 def text_tree(title: str, nested: Nested, limit: int = 40) -> str:
-    """A tree as lines, `key : text`; what is beyond `limit` lines is left out in the middle."""
+    """A tree as lines, `key : text`. Of more than `limit` lines the middle is left out."""
     lines = list(_lines(nested))
     first, hidden, last = _halves(lines, limit)
     return "\n".join([title, *first, *([f"... {hidden} more lines ..."] if hidden else []), *last])
 
 
 def html_tree(title: str, nested: Nested, limit: int = 40) -> str:
-    """A tree as nested lists that open and close; of each list, `limit` items are shown."""
+    """A tree as nested lists that open and close, each of at most `limit` items."""
     return f"<details open><summary>{escape(title)}</summary>{_list(nested, limit)}</details>"
 
 
@@ -49,10 +49,10 @@ def brief(value: Any) -> str:
 
 
 def offence(value: Any, inside: Any) -> str:
-    """Which entry of a value is wrong: its index and itself, and how many are.
+    """The first wrong entry of a value, its index, and how many entries are wrong.
 
     Args:
-        inside: Whether each entry is right; or each vector of the last axis, or the whole.
+        inside: Whether each entry is right, or each vector along the last axis, or the whole value.
     """
     value, inside = np.asarray(value), np.asarray(inside, dtype=bool)
     wrong = np.argwhere(~inside)
@@ -79,12 +79,12 @@ def _cut(text: str) -> str:
 
 
 def _key(key: Any) -> str:
-    """A key as it is written: a plain word without its quotes."""
+    """The text of a key; a plain word is written without quotes."""
     return key if isinstance(key, str) and key.isidentifier() else _cut(repr(key))
 
 
 def _parts(entry: Any) -> tuple[str, Nested]:
-    """The text of an entry, and what is below it."""
+    """The text of an entry, and the entries nested under it."""
     if isinstance(entry, str):
         return entry, {}
     return ("", entry) if isinstance(entry, Mapping) else entry
@@ -116,7 +116,7 @@ def _item(key: Any, entry: Any, limit: int) -> str:
 
 
 def _halves(items: list[T], limit: int) -> tuple[list[T], int, list[T]]:
-    """The first and the last of more than `limit` items, and how many are between."""
+    """The first and the last of more than `limit` items, and the number of items between."""
     if len(items) <= limit:
         return items, 0, []
     last = limit // 2 - 1

@@ -1,11 +1,15 @@
-"""The types that every floor shares."""
+"""The types that every floor shares: arrays, addresses, constraints, names for pickling."""
 
 import sys
 from collections.abc import Hashable
+from dataclasses import dataclass
 from pickle import PicklingError
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+
+from genparams.errors import ConstraintError
+from genparams.text import offence
 
 if TYPE_CHECKING:  # with defaults, so that `Call` and `GenFunction` can be written without [...]
     from typing_extensions import ParamSpec, TypeVar
@@ -50,13 +54,37 @@ class Constraint(Protocol):
     def coordinates(self, value: Any) -> Any: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Real:
+    """All real numbers: the value is its own coordinates. A parameter has it by default."""
+
+    name: str = "real"
+
+    def natural(self, theta: Any) -> Any:
+        return theta
+
+    def coordinates(self, value: Any) -> Any:
+        finite = np.isfinite(value)
+        if not np.all(finite):
+            raise ConstraintError(
+                f"{offence(value, finite)} is not real: every entry must be finite"
+            )
+        return value
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+real = Real()
+
+
 def show(address: Address) -> str:
     """An address as a person would write it: one key alone, several as a tuple."""
     return repr(address[0]) if len(address) == 1 else repr(address)
 
 
 def calling_module() -> str:
-    """The name of the module outside of the library that is calling, for pickling by name."""
+    """The name of the module outside the library that is calling, for pickling by name."""
     frame: Any = sys._getframe(1)
     while frame.f_globals.get("__name__", "").startswith("genparams."):
         frame = frame.f_back
@@ -64,10 +92,10 @@ def calling_module() -> str:
 
 
 def global_name(thing: Any, module: str, guess: str = "") -> str:
-    """The name by which a module knows a thing, for pickling it by name.
+    """The name of a thing in a module, for pickling it by name.
 
     Raises:
-        PicklingError: it has none; local functions do not pickle, in Python at large.
+        PicklingError: it has none. Python pickles no local function.
     """
     at: Any = sys.modules[module]
     for part in guess.split("."):

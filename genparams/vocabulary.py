@@ -1,4 +1,4 @@
-"""What neighbouring libraries call things, and what genparams calls them: tables for errors."""
+"""Names of other libraries and the names of genparams for the same things: tables for errors."""
 
 OURS: dict[str, tuple[str, ...]] = {
     "T_max": ("steps",),
@@ -98,7 +98,7 @@ OURS: dict[str, tuple[str, ...]] = {
     "weight": ("scale",),
     "x0": ("loc",),
 }
-"""What neighbouring libraries call an argument, and what it may be called here."""
+"""An argument's name in other libraries, and the names that it may have here."""
 
 ELSEWHERE = {
     "amsgrad": "the rule AMSGrad has it",
@@ -110,7 +110,7 @@ ELSEWHERE = {
     "seed": "sample(..., rng=seed), simulate and generate take one",
     "weight_decay": "the rule AdamW has it, and chain(rule, add_decayed_weights(...))",
 }
-"""Where an argument of neighbouring libraries is, that the function at hand does not have."""
+"""An argument of other libraries that has no name here, and what to write instead."""
 
 NAMES = {
     "flip": "bernoulli",
@@ -120,4 +120,4 @@ NAMES = {
     "scan": "unfold",
     "vmap": "map_",
 }
-"""What neighbouring libraries call something, and what it is called here."""
+"""The name of a function in other libraries, and its name here."""

@@ -89,7 +89,7 @@ from genparams.errors import (
     UnusedConstraint,
     UpdateError,
 )
-from genparams.mistakes import ELSEWHERE, OURS
+from genparams.vocabulary import ELSEWHERE, OURS
 
 XS = np.array([0.0, 1.0, 2.0])
 

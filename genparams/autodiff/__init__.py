@@ -2,24 +2,22 @@
 
 from genparams.autodiff import box, scipy_functions  # noqa: F401  # what boxes can do
 from genparams.autodiff.derivatives import gradient, hessian
-from genparams.autodiff.elementwise import special
-from genparams.autodiff.moves import scatter
+from genparams.autodiff.refusals import last_refusal, refusal, user_line
+from genparams.autodiff.shapes import scatter
 from genparams.autodiff.tape import (
     Box,
     Tape,
     holds_box,
-    last_refusal,
+    mark_shared,
     np,
     operand,
-    paired,
     raw,
-    refusal,
     shape_of,
-    share,
-    strip,
+    special,
+    sum_product_to,
     sum_to,
     total,
-    user_line,
+    unbox,
 )
 
 __all__ = [
@@ -29,17 +27,17 @@ __all__ = [
     "hessian",
     "holds_box",
     "last_refusal",
+    "mark_shared",
     "np",
     "operand",
-    "paired",
     "raw",
     "refusal",
     "scatter",
     "shape_of",
-    "share",
     "special",
-    "strip",
+    "sum_product_to",
     "sum_to",
     "total",
+    "unbox",
     "user_line",
 ]

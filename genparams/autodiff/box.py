@@ -1,26 +1,20 @@
-"""What a box can do: Python's operators, an array's attributes and methods, numpy's protocols.
+"""What a box can do: an array's attributes and methods, and numpy's protocols.
 
-Each hands over to the gate or to the elementwise rules. An array's in-place operators change a box
-as they change an array: every name of the array sees it. They are refused where the array may be
-seen through another one: a parameter, an argument, a part of a larger array, or an array of which a
-part was taken.
+Each passes its work to `dispatch` or to the elementwise rules. `Box` gets these methods, and the
+operators of `operators`, when this module is imported.
 """
 
-import operator
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy
 
-from genparams.autodiff import moves
-from genparams.autodiff.elementwise import (
-    DERIVATIVES,
-    binary_operator,
-    elementwise,
-    is_operand,
-)
-from genparams.autodiff.gate import call, call_ufunc
-from genparams.autodiff.tape import Box, linear, np, raw, refusal, share, user_line
+from genparams.autodiff import shapes
+from genparams.autodiff.dispatch import call, call_ufunc
+from genparams.autodiff.elementwise import DERIVATIVES, elementwise
+from genparams.autodiff.operators import OPERATORS
+from genparams.autodiff.refusals import refusal, user_line
+from genparams.autodiff.tape import Box, mark_shared, np, raw, unary
 from genparams.errors import TracedAttribute
 
 _AS_FUNCTIONS = {
@@ -114,7 +108,7 @@ class _Array:
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, index: Any) -> Any:
-        return moves.getitem(self, index)
+        return shapes.getitem(self, index)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise refusal(
@@ -124,7 +118,7 @@ class _Array:
     # --- Copies: a box of the same value, which changes by itself
 
     def copy(self, order: str = "C") -> Any:
-        return moves.copy(self)
+        return shapes.copy(self)
 
     def __copy__(self) -> Any:
         return self.copy()
@@ -186,106 +180,17 @@ class _Array:
         if np.dtype(dtype) == self.dtype or not self.shape:
             return self.copy() if copy else self
         box: Any = self
-        return linear(box, self.value.astype(dtype), lambda g: g)
+        return unary(box, self.value.astype(dtype), lambda g: g)
 
     def view(self, dtype: Any = numpy.ndarray) -> Any:
         if dtype is not numpy.ndarray:
             raise refusal("view() as another type", "the value as it is")
         made = self.copy()
-        share(self, made)
+        mark_shared(self, made)
         return made
 
 
-# --- Operators of two
-
-
-def _by_ufunc(ufunc: numpy.ufunc, swap: bool) -> Callable[[Any, Any], Any]:
-    def apply(self: Any, other: Any) -> Any:
-        if not is_operand(other):
-            return NotImplemented
-        return call_ufunc(ufunc, "__call__", (other, self) if swap else (self, other), {})
-
-    return apply
-
-
-def _by_value(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    return lambda self, other: compare(raw(self), raw(other))
-
-
-def _in_place(symbol: str, apply: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    def change(self: Any, other: Any) -> Any:
-        if not self.shape:
-            return NotImplemented  # of a number Python makes a new one
-        if self.index in self.tape.shared:
-            raise refusal(
-                f"{symbol} on an array that another name may see (a parameter, an argument, a part "
-                "of an array, or an array of which a part was taken)",
-                f"x = x {symbol[:-1]} y, or x = x.copy() before it",
-            )
-        result = apply(self, other)
-        if type(result) is not Box:
-            result = self.tape.record(result, [])  # flat: x //= y
-        if result.shape != self.shape:
-            raise refusal(f"{symbol} that changes the shape", f"x = x {symbol[:-1]} y")
-        self.value, self.tape, self.index = result.value, result.tape, result.index
-        return self
-
-    return change
-
-
-def _refused(what: str, instead: str) -> Callable[..., Any]:
-    def refuse(self: Any, *args: Any, **kwargs: Any) -> Any:
-        raise refusal(what, instead)
-
-    return refuse
-
-
-def _two(name: str, apply: Callable, swapped: Callable, symbol: str | None) -> dict[str, Any]:
-    """An operator, the one for a box on the right, and the one in place."""
-    found = {f"__{name}__": apply, f"__r{name}__": swapped}
-    if symbol:
-        found[f"__i{name}__"] = _in_place(f"{symbol}=", getattr(operator, name))
-    return found
-
-
-_WHOLE = "an argument or a discrete choice for what counts or indexes"
-_OF_CLASSES = {*vars(Box), *vars(type("Empty", (), {})), "__annotations__"}
-_BEHAVIOUR = {name: value for name, value in vars(_Array).items() if name not in _OF_CLASSES}
-for _name, _symbol, _ufunc, _on_floats in [
-    ("add", "+", np.add, operator.add),
-    ("sub", "-", np.subtract, operator.sub),
-    ("mul", "*", np.multiply, operator.mul),
-    ("truediv", "/", np.true_divide, operator.truediv),
-]:
-    _left = binary_operator(_ufunc, _on_floats)
-    _right = binary_operator(_ufunc, _on_floats, swap=True)
-    _BEHAVIOUR |= _two(_name, _left, _right, _symbol)
-for _name, _symbol, _ufunc in [
-    ("pow", "**", np.power),
-    ("matmul", "@", np.matmul),
-    ("mod", "%", np.remainder),
-    ("floordiv", "//", np.floor_divide),
-    ("divmod", None, np.divmod),
-]:
-    _BEHAVIOUR |= _two(_name, _by_ufunc(_ufunc, False), _by_ufunc(_ufunc, True), _symbol)
-for _name in ("lt", "le", "gt", "ge", "eq", "ne"):
-    _BEHAVIOUR[f"__{_name}__"] = _by_value(getattr(operator, _name))
-for _name, _what, _instead in [
-    (
-        "float",
-        "float(), a function of the math module, or assignment into an array",
-        "np.exp, np.stack, ...",
-    ),
-    ("round", "round()", "the value as it is"),
-    ("floor", "math.floor()", "np.floor, whose derivative is 0"),
-    ("ceil", "math.ceil()", "np.ceil, whose derivative is 0"),
-    ("trunc", "math.trunc()", "np.trunc, whose derivative is 0"),
-    ("int", "int()", _WHOLE),
-    ("index", "int()", _WHOLE),
-    ("complex", "complex()", "real numbers"),
-    ("hash", "a dictionary key, a set or a function's cache (hash())", "it as a value, not a key"),
-]:
-    _BEHAVIOUR[f"__{_name}__"] = _refused(_what, _instead)
-
-for _name, _value in _BEHAVIOUR.items():
-    setattr(Box, _name, _value)
+_OF_CLASSES = {*vars(Box), "__annotations__", "__dict__", "__weakref__"}
+for _name, _value in {**vars(_Array), **OPERATORS}.items():
+    if _name not in _OF_CLASSES:
+        setattr(Box, _name, _value)

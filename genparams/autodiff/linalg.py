@@ -1,4 +1,4 @@
-"""Linear algebra. The rules of decompositions are autograd's, which only this file imports."""
+"""Linear algebra. Decompositions have autograd's rules; only this file imports autograd."""
 
 import math
 from collections.abc import Callable
@@ -6,7 +6,8 @@ from functools import cache
 from typing import Any
 
 from genparams.autodiff.reductions import max_, min_
-from genparams.autodiff.tape import Box, linear, np, operand, raw, refusal, shape_of, strip, sum_to
+from genparams.autodiff.refusals import refusal
+from genparams.autodiff.tape import Box, np, operand, raw, shape_of, sum_to, unary, unbox
 
 
 def _turned(a: Any) -> Any:
@@ -17,51 +18,47 @@ def _column(g: Any) -> Any:
     return np.expand_dims(np.expand_dims(g, -1), -1)
 
 
-def inv(a: Any) -> Any:
-    if type(a) is not Box:
-        return np.linalg.inv(a)
-    value = inv(a.value)
-    return linear(a, value, lambda g: -(_turned(value) @ g @ _turned(value)))
+def inv(a: Box) -> Any:
+    value = np.linalg.inv(a.value)
+    return unary(a, value, lambda g: -(_turned(value) @ g @ _turned(value)))
 
 
 def solve(a: Any, b: Any) -> Any:
     """x where a x = b; stacks of matrices broadcast."""
     a, b = operand(a), operand(b)
     if len(shape_of(b)) == 1:
-        return _solve(a, np.expand_dims(b, -1))[..., 0]
-    return _solve(a, b)
-
-
-def _solve(a: Any, b: Any) -> Any:
-    tape, (x, y) = strip((a, b))
+        return np.linalg.solve(a, np.expand_dims(b, -1))[..., 0]
+    tape, (x, y) = unbox((a, b))
+    value = np.linalg.solve(x, y)
     if tape is None:
-        return np.linalg.solve(x, y)
-    value = _solve(x, y)
-    edges = []
-    if type(a) is Box and a.tape is tape:
-        edges.append((a, lambda g: sum_to(-(_solve(_turned(x), g) @ _turned(value)), shape_of(x))))
-    if type(b) is Box and b.tape is tape:
-        edges.append((b, lambda g: sum_to(_solve(_turned(x), g), shape_of(y))))
+        return value
+
+    def back(g: Any) -> Any:
+        return np.linalg.solve(_turned(x), g)
+
+    edges = [
+        (a, lambda g: sum_to(-(back(g) @ _turned(value)), shape_of(x))),
+        (b, lambda g: sum_to(back(g), shape_of(y))),
+    ]
     return tape.record(value, edges)
 
 
 def det(a: Box) -> Any:
-    value = det(a.value) if type(a.value) is Box else np.linalg.det(a.value)
-    return linear(a, value, lambda g, x=a.value: _column(g * value) * _turned(_inverse(x, "det")))
+    value = np.linalg.det(a.value)
+    return unary(a, value, lambda g, x=a.value: _column(g * value) * _turned(_inverse(x, "det")))
 
 
 def _inverse(x: Any, of: str) -> Any:
     try:
-        return inv(x)
+        return np.linalg.inv(x)
     except np.linalg.LinAlgError:
         what = f"numpy.linalg.{of} of a singular matrix"
         raise refusal(what, "a matrix that has an inverse") from None
 
 
 def slogdet(a: Box) -> tuple[Any, Any]:
-    sign, value = np.linalg.slogdet(raw(a))
-    inner = slogdet(a.value)[1] if type(a.value) is Box else value
-    return sign, linear(a, inner, lambda g, x=a.value: _column(g) * _turned(_inverse(x, "slogdet")))
+    sign, value = np.linalg.slogdet(a.value)
+    return sign, unary(a, value, lambda g, x=a.value: _column(g) * _turned(_inverse(x, "slogdet")))
 
 
 # --- Decompositions
@@ -69,7 +66,7 @@ def slogdet(a: Box) -> tuple[Any, Any]:
 
 @cache
 def _autograd_rule(name: str) -> Callable[..., Any]:
-    """Autograd's maker of pullbacks for a function of numpy.linalg. Imported when first needed."""
+    """Autograd's maker of pullbacks for a function of numpy.linalg, imported at the first use."""
     import autograd.numpy
     from autograd.core import primitive_vjps
 
@@ -93,12 +90,12 @@ def _decomposition(name: str, a: Any, **options: Any) -> Any:
 
         return pull
 
-    made = [linear(a, part, pull_from(i)) for i, part in enumerate(parts)]
+    made = [unary(a, part, pull_from(i)) for i, part in enumerate(parts)]
     return made[0] if alone else tuple(made)
 
 
 def _from_lower(a: Any) -> Any:
-    """The symmetric matrix with the lower triangle of `a`, which is all that numpy reads."""
+    """The symmetric matrix with the lower triangle of `a`; numpy reads no other entries."""
     a = operand(a)
     return np.tril(a) + _turned(np.tril(a, -1))
 
@@ -148,7 +145,7 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
 
 
 def qr(a: Any, mode: str = "reduced") -> Any:
-    """Q and R, with the derivative by way of the Cholesky factor: R^T R = a^T a, Q = a R^-1.
+    """Q and R, differentiated through the Cholesky factor: R^T R = a^T a, Q = a R^-1.
 
     Reference: Walter and Lehmann, 2012, https://arxiv.org/abs/1001.1654, for full column rank.
     """
@@ -182,7 +179,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
 
 
 def _root_of_squares(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
-    """The Euclidean norm, of numbers whose squares would be too large or too small as well."""
+    """The Euclidean norm, without overflow or underflow of the squares."""
     top = np.max(np.absolute(raw(x)), axis=axes, keepdims=True, initial=0.0)
     scale = np.where((top > 0.0) & np.isfinite(top), top, 1.0)
     y = x / scale
@@ -204,22 +201,13 @@ def _vector_norm(x: Any, ord: Any, axis: int, keepdims: bool) -> Any:
 
 def _matrix_norm(x: Any, ord: Any, axes: list[int], keepdims: bool) -> Any:
     x = np.moveaxis(x, axes, (-2, -1))
-    size = np.absolute(x)
-    if ord == 1:
-        result = max_(np.sum(size, axis=-2), -1)
-    elif ord == -1:
-        result = min_(np.sum(size, axis=-2), -1)
-    elif ord == math.inf:
-        result = max_(np.sum(size, axis=-1), -1)
-    elif ord == -math.inf:
-        result = min_(np.sum(size, axis=-1), -1)
-    elif ord in (2, -2, "nuc"):
+    if ord in (2, -2, "nuc"):
         values = svdvals(x)
-        result = (
-            np.sum(values, axis=-1) if ord == "nuc" else (max_ if ord == 2 else min_)(values, -1)
-        )
+    elif ord in (1, -1, math.inf, -math.inf):
+        values = np.sum(np.absolute(x), axis=-2 if abs(ord) == 1 else -1)
     else:
         raise refusal(f"a matrix norm with ord={ord!r}", "'fro', 'nuc', 1, 2 or inf")
+    result = np.sum(values, axis=-1) if ord == "nuc" else (max_ if ord > 0 else min_)(values, -1)
     return np.expand_dims(result, axes) if keepdims else result
 
 

@@ -6,22 +6,19 @@ from functools import reduce
 from string import ascii_letters
 from typing import Any
 
-from genparams.autodiff.tape import Box, np, operand, refusal, settle, shape_of, strip, sum_to
+from genparams.autodiff.refusals import refusal
+from genparams.autodiff.tape import np, operand, shape_of, sum_to, unbox
 
 
 def matmul(a: Any, b: Any, /) -> Any:
     """`a @ b`, of vectors, matrices and stacks of matrices."""
     a, b = operand(a), operand(b)
-    tape, (x, y) = strip((a, b))
+    tape, (x, y) = unbox((a, b))
     value = np.matmul(x, y)
     if tape is None:
         return value
-    edges = []
-    if type(a) is Box and a.tape is tape:
-        edges.append((a, lambda g: _left_factor(g, x, y)))
-    if type(b) is Box and b.tape is tape:
-        edges.append((b, lambda g: _right_factor(g, x, y)))
-    return tape.record(settle(value), edges)
+    edges = [(a, lambda g: _left_factor(g, x, y)), (b, lambda g: _right_factor(g, x, y))]
+    return tape.record(value, edges)
 
 
 def _left_factor(g: Any, x: Any, y: Any) -> Any:
@@ -73,7 +70,7 @@ def outer(a: Any, b: Any) -> Any:
 
 
 def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
-    """One product of matrices, the axes that are summed over made one."""
+    """One product of matrices, whose inner axis is all axes that are summed over."""
     a, b = operand(a), operand(b)
     n, m = len(shape_of(a)), len(shape_of(b))
     if isinstance(axes, int):
@@ -159,8 +156,9 @@ def linalg_cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
 def einsum(subscripts: Any, *operands: Any, optimize: Any = False) -> Any:
     """`np.einsum` with its subscripts as one string.
 
-    The cotangent of an operand is again an einsum, of the result's cotangent and the other
-    operands, once the operand has no index twice and none that occurs nowhere else.
+    First each operand is reduced until it has no index twice, and no index that occurs nowhere
+    else. The cotangent of an operand is then an einsum too, of the cotangent of the result and the
+    other operands.
     """
     if not isinstance(subscripts, str):
         raise refusal("numpy.einsum without a string of subscripts", "einsum('ij,j->i', a, b)")
@@ -175,26 +173,21 @@ def einsum(subscripts: Any, *operands: Any, optimize: Any = False) -> Any:
             given[i] = np.sum(v, axis=lone)
             inputs[i] = "".join(c for c in inputs[i] if c in elsewhere)
     _refuse_stretching(inputs, given)
-    return _einsum(inputs, output, given)
-
-
-def _einsum(inputs: Sequence[str], output: str, given: Sequence[Any]) -> Any:
-    tape, values = strip(given)
+    tape, values = unbox(given)
+    value = np.einsum(f"{','.join(inputs)}->{output}", *values)
     if tape is None:
-        return np.einsum(f"{','.join(inputs)}->{output}", *values)
-    value = _einsum(inputs, output, values)
+        return value
 
     def pull_to(i: int) -> Any:
         others = [k for k in range(len(values)) if k != i]
-        names = [output, *(inputs[k] for k in others)]
-        return lambda g: _einsum(names, inputs[i], [g, *(values[k] for k in others)])
+        formula = f"{','.join([output, *(inputs[k] for k in others)])}->{inputs[i]}"
+        return lambda g: np.einsum(formula, g, *(values[k] for k in others))
 
-    edges = [(v, pull_to(i)) for i, v in enumerate(given) if type(v) is Box and v.tape is tape]
-    return tape.record(settle(value), edges)
+    return tape.record(value, [(v, pull_to(i)) for i, v in enumerate(given)])
 
 
 def _subscripts(text: str, ndims: Sequence[int]) -> tuple[list[str], str]:
-    """The indices of each operand and of the result, letters in place of an ellipsis."""
+    """The indices of each operand and of the result, with letters in place of an ellipsis."""
     text = text.replace(" ", "")
     left, arrow, right = text.partition("->")
     inputs = left.split(",")

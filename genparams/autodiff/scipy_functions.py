@@ -1,8 +1,8 @@
 """The functions of scipy.special that are written in Python.
 
-numpy asks an argument how it wants a function to be applied to it; the few functions of
-scipy.special that are not ufuncs do not ask. From the import of this file on they do: each is
-replaced by one that applies a rule to a traced value and is scipy's own for every other.
+A ufunc of scipy.special asks a traced argument how to compute the result. A few functions of
+scipy.special are not ufuncs and do not ask. When this module is imported it replaces each of them
+by a function that applies a rule to traced values and calls scipy's own function for all others.
 """
 
 import functools
@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 from genparams.autodiff import reductions
-from genparams.autodiff.elementwise import polygamma, special
-from genparams.autodiff.gate import apply_rule
-from genparams.autodiff.tape import holds_box, operand, refusal
+from genparams.autodiff.dispatch import apply_rule
+from genparams.autodiff.refusals import refusal
+from genparams.autodiff.slopes import polygamma
+from genparams.autodiff.tape import holds_box, operand, special
 
 
 def _polygamma(n: Any, x: Any) -> Any:

@@ -1,32 +1,48 @@
-"""The tape: a record of one differentiated computation, and the boxes whose operations it records.
+"""The tape: how a gradient is computed.
 
-A `Box` holds a value on a `Tape`. An operation on boxes computes its value at once and appends one
-*edge* for each boxed argument: `(child, parent, partial)`, where `partial` is the derivative itself
-or a function that carries a cotangent from the child to the parent. Edges are appended in the order
-of computing, so the way back is one loop over them in reverse, without sorting.
+Reverse mode needs a record of a computation, and then goes through the record backwards. Here a
+`Box` wraps each number or array that depends on what one differentiates by, and a `Tape` is the
+record. For f(x) = x * sin(x):
 
-Second derivatives need nothing more: a box whose value is a box of an outer tape records on that
-tape whatever the inner one computes, the way back included. Tapes are numbered as they are made and
-an inner tape is always made later, so that the number alone says which of two boxes is the inner
+1. *Forwards.* `tape.leaf(2.0)` makes a box for x. Each operation on boxes computes its value at
+   once, in a new box with the next number, and appends one *edge* to the tape for each argument
+   that is a box: (number of the result, number of the argument, partial derivative).
+
+       box 0   x = 2.0
+       box 1   sin(x) = 0.91        edge (1, 0, cos(x))
+       box 2   x * sin(x) = 1.82    edges (2, 0, sin(x)) and (2, 1, x)
+
+2. *Backwards.* The *cotangent* of a box is the derivative of f by the value of the box. It is 1 for
+   the result. `tape.gradients` reads the edges from the last to the first, multiplies the
+   cotangent of the result by the partial derivative, and adds the product to the cotangent of the
+   argument (the chain rule). An argument always has a lower number than its result, so every
+   cotangent is complete before it is used. At the end the cotangent of box 0 is f'(x).
+
+The partial derivative of an array by an array is a large matrix. Such an edge has a *pullback* in
+its place: a function that multiplies a cotangent by the matrix without writing the matrix.
+
+For a second derivative, the value of a box is itself a box, of an *outer* tape: the outer tape
+records whatever the inner one computes, forwards and backwards. Tapes are numbered as they are
+made, and the inner tape is always made later. So the number says which of two boxes is the inner
 one, in any number of threads.
 """
 
 import itertools
-import linecache
 import math
-import sys
-import traceback
 from collections.abc import Iterable, Sequence
 from numbers import Real
-from types import FrameType, FunctionType, TracebackType
+from types import FunctionType
 from typing import Any
 
 import numpy
+from scipy import special as scipy_special
 
+from genparams.autodiff.refusals import refusal, user_line
 from genparams.errors import TracedValueError
 from genparams.numeric import quiet
 
-np: Any = numpy  # boxes speak numpy's protocols, which its type stubs cannot know
+np: Any = numpy  # boxes speak numpy's protocols, which the type stubs of numpy do not know
+special: Any = scipy_special
 
 _level = itertools.count(1)
 _add_up, _dot = numpy.add.reduce, numpy.dot
@@ -41,39 +57,41 @@ class Tape:
         self.edges: list[tuple[int, int, Any]] = []
         self.level = next(_level)
         self.node = itertools.count().__next__
-        """Hands out the numbers of boxes, each in one step, so that threads never share one."""
+        """Gives the next number of a box; one call, so that two threads never get the same."""
         self.shared: set[int] = set()
-        """Boxes whose arrays another name may see: they are not changed in place."""
+        """The numbers of boxes whose arrays another name may see: they are not changed in place."""
 
     def leaf(self, value: Any) -> "Box":
-        """A box for something to differentiate by: a float, an array of floats, or a box of an
-        outer tape.
-        """
+        """A box to differentiate by, of a float, an array of floats or a box of an outer tape."""
         index = self.node()
         if type(value) is not float:  # numbers are never changed in place
-            value = settle(value)
+            value = canonical(value)
             self.shared.add(index)
         return Box(value, self, index)
 
-    def record(self, value: Any, edges: Iterable[tuple["Box", Any]]) -> "Box":
-        """A box for `value`, given each boxed argument with its partial derivative or pullback."""
+    def record(self, value: Any, edges: Iterable[tuple[Any, Any]]) -> "Box":
+        """A box for `value`, given each argument with its partial derivative or pullback.
+
+        An argument that is not a box of this tape is a constant here and adds no edge.
+        """
         child = self.node()
-        for parent, partial in edges:
-            self.edges.append((child, parent.index, partial))
-        return Box(value, self, child)
+        for argument, partial in edges:
+            if type(argument) is Box and argument.tape is self:
+                self.edges.append((child, argument.index, partial))
+        return Box(canonical(value), self, child)
 
     def __enter__(self) -> "Tape":
         return self
 
     def __exit__(self, *error: Any) -> None:
-        """End the computation: whoever kept a box and uses it again is told so."""
+        """End the computation: using one of its boxes later is an error."""
         self.node = _ended
         self.edges = []
 
     @quiet
     def gradients(self, seeds: Iterable[tuple["Box", Any]], sources: Sequence["Box"]) -> list[Any]:
-        """The gradient of `sum(seed * value for value, seed in seeds)` by each source; None where
-        there is none.
+        """The gradient of `sum(seed * value for value, seed in seeds)` by each source; None for a
+        source that the values do not depend on.
         """
         cotangents: list[Any] = [None] * self.node()
         for box, seed in seeds:
@@ -92,8 +110,8 @@ class Tape:
 class Box:
     """A value being differentiated: a float, an array of floats, or a box of an outer tape.
 
-    A box is not an ndarray. `genparams.autodiff.box` gives it its operators, its methods and its
-    part in numpy's protocols, so that models use plain numpy.
+    A box is not an ndarray. `genparams.autodiff.box` gives it operators, methods and numpy's
+    protocols, so that models use plain numpy.
     """
 
     __slots__ = ("index", "tape", "value")
@@ -107,15 +125,15 @@ class Box:
     ndim = property(lambda self: len(shape_of(self.value)))
     size = property(lambda self: math.prod(shape_of(self.value)))
     dtype = property(lambda self: raw(self).dtype)
-    """Of arrays only, as for floats: numpy converts the mean of a list of numbers to their dtype,
-    if they have one.
+    """An error for a single number, as for a float: numpy converts the mean of a list of numbers to
+    their dtype, if they have one.
     """
 
 
 # --- Values inside boxes
 
 
-def settle(value: Any) -> Any:
+def canonical(value: Any) -> Any:
     """The form in which a box holds a value: a plain float for one number, an array otherwise."""
     kind = type(value)
     if (
@@ -149,7 +167,7 @@ def shape_of(value: Any) -> tuple[int, ...]:
     return shape_of(value.value) if kind is Box else np.shape(value)
 
 
-def strip(values: Sequence[Any]) -> tuple[Tape | None, Sequence[Any]]:
+def unbox(values: Sequence[Any]) -> tuple[Tape | None, Sequence[Any]]:
     """The innermost tape among the values, and the values with that tape's boxes opened."""
     tape: Any = None
     for value in values:
@@ -192,6 +210,7 @@ def operand(value: Any) -> Any:
 
 
 def holds_box(value: Any) -> bool:
+    """Whether a value is a box, or a list or an object array with a box in it."""
     if type(value) is numpy.ndarray:
         return value.dtype == object and any(type(v) is Box for v in value.flat)
     return type(value) is Box or (isinstance(value, (list, tuple)) and any(map(holds_box, value)))
@@ -214,7 +233,7 @@ def total(value: Any) -> Any:
     return float(_add_up(value, None)) if type(value) is numpy.ndarray else np.sum(value)
 
 
-def paired(g: Any, partial: Any, shape: tuple[int, ...]) -> Any:
+def sum_product_to(g: Any, partial: Any, shape: tuple[int, ...]) -> Any:
     """`sum_to(g * partial, shape)`."""
     if type(partial) is float and partial == 1.0:
         return sum_to(g, shape)
@@ -229,21 +248,21 @@ def paired(g: Any, partial: Any, shape: tuple[int, ...]) -> Any:
     return sum_to(g * partial, shape)
 
 
-def linear(box: Box, value: Any, pull: Any) -> Box:
+def unary(box: Box, value: Any, pull: Any) -> Box:
     """The box for a function of one box, given its value and its pullback."""
-    value = settle(value)
     made = box.tape.record(value, [(box, pull)])
+    value = made.value
     if (
         type(value) is numpy.ndarray
         and value.base is not None
         and np.may_share_memory(value, box.value)
     ) or (type(value) is Box and value.index in value.tape.shared):
-        share(box, made)
+        mark_shared(box, made)
     return made
 
 
-def share(*boxes: Any) -> None:
-    """Note that these see the same array, as a part and a whole do: none is changed in place."""
+def mark_shared(*boxes: Any) -> None:
+    """Record that these boxes see the same array, so that none of them is changed in place."""
     for box in boxes:
         while type(box) is Box:
             box.tape.shared.add(box.index)
@@ -252,53 +271,14 @@ def share(*boxes: Any) -> None:
 
 # --- Refusals
 
-_OURS = {"genparams", "numpy", "scipy", "autograd", *sys.stdlib_module_names}
-
-_refused: list[object] = [None]
-
-
-def last_refusal() -> object:
-    """Another object after each refusal, also where its error has been caught."""
-    return _refused[0]
-
-
-def refusal(what: str, instead: str, trail: TracebackType | None = None) -> TracedValueError:
-    """The error for a use that would lose the derivative, with the user's own line in it.
-
-    The line is the one of the innermost frame of the user: of the frames of a traceback, if one is
-    given, else of the calls in progress.
-    """
-    _refused[0] = object()
-    return TracedValueError(
-        f"{what} cannot take a value that is being differentiated; write {instead} "
-        f"({user_line(trail)})"
-    )
-
-
-def user_line(trail: TracebackType | None = None) -> str:
-    """The innermost line outside this package, numpy, scipy, autograd and Python's own library."""
-    if trail is None:
-        steps = list(traceback.walk_stack(sys._getframe(1)))
-    else:
-        steps = [*traceback.walk_tb(trail)][::-1]
-    theirs = [step for step in steps if _package(step[0]) not in _OURS]
-    frame, number = (theirs or steps)[0]
-    file = frame.f_code.co_filename
-    line = linecache.getline(file, number).strip()
-    return f"line {number} of {file}" + (f": {line}" if line else "")
-
 
 def _ended() -> int:
     raise TracedValueError(
         "a value of an earlier gradient was kept, in a global, a cache, a default argument or an "
-        "object, and is used again. Compute what depends on a parameter anew in each run, and keep "
-        f"numbers from outside of the model only ({user_line()})"
+        "object, and is used again. Compute what depends on a parameter again in each run, and "
+        f"keep only numbers from outside the model ({user_line()})"
     )
 
 
 def _refuse_shape() -> None:
     raise refusal("assignment to shape", "x = x.reshape(shape)")
-
-
-def _package(frame: FrameType) -> str:
-    return frame.f_globals.get("__name__", "").split(".")[0]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from genparams.autodiff import Box, strip
+from genparams.autodiff import Box, unbox
 from genparams.errors import GenParamsError, TracedValueError
 from genparams.text import brief
 
@@ -24,7 +24,7 @@ def recorded(
     Raises:
         TracedValueError: the result depends on a traced value that is not an input.
     """
-    tape, values = strip(inputs)
+    tape, values = unbox(inputs)
     if tape is None:
         return function(*values)
     result = recorded(name, function, gradients, values)

@@ -19,12 +19,12 @@ from genparams.errors import (
     ShapeError,
     UninitializedParameter,
 )
-from genparams.params import Parameter, lock, real
+from genparams.params import Parameter, lock
 from genparams.trace.choices import ChoiceMap, choice_values, same, unchecked
 from genparams.trace.results import Regenerated, Updated
 from genparams.trace.selection import selection_of
 from genparams.trace.trace import Args, Choices, Trace, origin_of, settle
-from genparams.types import Constraint, show
+from genparams.types import Constraint, real, show
 
 
 def update(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from genparams.autodiff import Box, Tape, operand, share
+from genparams.autodiff import Box, Tape, mark_shared, operand
 from genparams.dsl.execution import recorder
 from genparams.dsl.interpreter import Choose, Operands, Read, Run
 from genparams.dsl.replay import held, reading, replay, values_in_run
@@ -109,7 +109,7 @@ def _boxing(tape: Tape, theta: dict[Parameter, Any], values: dict[Parameter, Any
                 if natural is not leaf:
                     natural.value = value  # the number that a run reads, to the bit
                     if type(value) is not float:
-                        share(natural)
+                        mark_shared(natural)
                 value = natural
             values[parameter] = value
         return value

@@ -13,7 +13,6 @@ from genparams.params.declaring import (
 from genparams.params.layout import lay_together, place_of
 from genparams.params.numbers import DOUBLE, finite_scale, is_finite
 from genparams.params.parameter import Parameter, has_moved, is_current, read
-from genparams.params.real import Real, real
 from genparams.params.records import (
     Cell,
     Changes,
@@ -31,7 +30,6 @@ __all__ = [
     "Changes",
     "ParamStore",
     "Parameter",
-    "Real",
     "add",
     "added",
     "declare",
@@ -53,7 +51,6 @@ __all__ = [
     "moved",
     "place_of",
     "read",
-    "real",
     "refuse_other_shape",
     "restructured",
     "structure",

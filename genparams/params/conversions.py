@@ -9,9 +9,8 @@ import numpy as np
 from genparams.errors import ConstraintError, InvalidValue, ShapeError
 from genparams.params.memory import Edit
 from genparams.params.numbers import DOUBLE, as_floats, float_or_array, read_only
-from genparams.params.real import Real, real
 from genparams.text import brief
-from genparams.types import Constraint
+from genparams.types import Constraint, Real, real
 
 if TYPE_CHECKING:
     from genparams.params.parameter import Parameter

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from genparams.errors import ConstraintError, ShapeError, UninitializedParameter, nearest
 from genparams.params.parameter import CONSTRAINED, DECLARED, Parameter
-from genparams.params.real import real
 from genparams.params.records import lock, restructured, swap
-from genparams.types import Constraint
+from genparams.types import Constraint, real
 
 if TYPE_CHECKING:
     from genparams.params.store import ParamStore

@@ -25,10 +25,9 @@ from genparams.params.conversions import (
 )
 from genparams.params.memory import EMPTY, Arrays, Edit, Floats
 from genparams.params.numbers import as_floats, finite_scale, read_only
-from genparams.params.real import real
 from genparams.params.records import Changes, lock, restructured, swap
 from genparams.text import brief
-from genparams.types import Constraint
+from genparams.types import Constraint, real
 
 if TYPE_CHECKING:
     from genparams.params.store import ParamStore

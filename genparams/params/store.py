@@ -9,10 +9,9 @@ from genparams.errors import ImmutableError, InvalidValue, UnknownParameter, nea
 from genparams.mistakes import answering, closed, explained
 from genparams.params.declaring import add, find
 from genparams.params.parameter import CONSTRAINED, INITIALISED, Parameter, loose, saved
-from genparams.params.real import real
 from genparams.params.records import lock, restructured, swap
 from genparams.text import brief, html_tree
-from genparams.types import Constraint
+from genparams.types import Constraint, real
 
 
 class Source(Protocol):

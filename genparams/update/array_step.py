@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from genparams.params import Parameter, Real, is_finite, moved, place_of
+from genparams.params import Parameter, is_finite, moved, place_of
 from genparams.params.memory import ArrayRecord, Arrays
+from genparams.types import Real
 from genparams.update.group import Given, Group, at_path
 from genparams.update.kernel import overflow
 

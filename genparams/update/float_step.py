@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from genparams.numeric import quiet
-from genparams.params import DOUBLE, Parameter, Real, is_finite, moved, place_of
+from genparams.params import DOUBLE, Parameter, is_finite, moved, place_of
 from genparams.params.memory import FloatRecord, Floats
+from genparams.types import Real
 from genparams.update.group import Given, Group, at_path
 from genparams.update.kernel import overflow
 

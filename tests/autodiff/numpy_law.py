@@ -30,7 +30,7 @@ from scipy import special
 from genparams.autodiff import Box, Tape
 from genparams.errors import TracedValueError
 
-FIRST, SECOND = 1e-6, 2e-6  # relative tolerances of a first and a second derivative
+FIRST, SECOND = 1e-7, 1e-6  # relative tolerances of a first and a second derivative
 STEPS = (1e-3, 1e-2, 1e-4)
 
 RNG = np.random.default_rng(11)
@@ -448,7 +448,7 @@ def _check_leaf(have: Leaf, want: Leaf) -> None:
     other = kind != wanted or (wanted == "f" and have.value.dtype != want.value.dtype)
     if other and want.value.size and not have.objects:
         raise Broken(f"gives {have.value.dtype} for {want.value.dtype}")
-    close = {"rtol": 1e-12, "atol": 1e-13 * (1.0 + _largest(want.value))}
+    close = {"rtol": 1e-14, "atol": 2e-14 * (1.0 + _largest(want.value))}
     if not np.allclose(have.value, want.value, equal_nan=True, **close):
         raise Broken(f"gives {have.value!r} for {want.value!r}")
 

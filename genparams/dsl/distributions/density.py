@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from genparams.autodiff import Box, np, raw, shape_of, strip, total
+from genparams.autodiff import Box, np, raw, shape_of, total, unbox
 from genparams.dsl.distributions.declaration import Declaration, Formula
 from genparams.errors import DistributionError, ShapeError, TracedValueError
 from genparams.numeric import quiet, scalars
@@ -39,7 +39,7 @@ def log_densities(declared: Declaration, operands: Sequence[Any]) -> Any:
     """log p of each entry of the batch."""
     if declared.formula is not None and not any(map(shape_of, operands)):
         return log_density(declared, operands)
-    tape, values = strip(operands)
+    tape, values = unbox(operands)
     with np.errstate(all="ignore"):
         declared.check(values[1:])
         each, pullbacks = declared.terms(*values)
@@ -95,7 +95,7 @@ def _of_numbers(
 @quiet
 def _of_arrays(declared: Declaration, operands: Sequence[Any]) -> Any:
     """`log_density` of a batch, or of vectors."""
-    tape, values = strip(operands)
+    tape, values = unbox(operands)
     declared.check(values[1:])
     wanted = [i for i, o in enumerate(operands) if type(o) is Box and o.tape is tape]
     log_prob, gradients = _summed(declared, values, wanted)

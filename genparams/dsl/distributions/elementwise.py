@@ -12,7 +12,7 @@ functions of single floats or of arrays, so that a scalar choice is computed wit
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from genparams.autodiff import np, paired, raw, scatter, shape_of, sum_to
+from genparams.autodiff import np, raw, scatter, shape_of, sum_product_to, sum_to
 from genparams.dsl.call import Call
 from genparams.dsl.distributions.base import Distribution
 from genparams.dsl.distributions.declaration import Declaration, Formula
@@ -110,7 +110,7 @@ def _pullback(partial: Callable[[], Any], value: Any, batch: tuple[int, ...]) ->
         d, shape = partial(), shape_of(value)
         if shape_of(d) != batch:
             d = np.broadcast_to(d, batch)
-        return sum_to(d, shape) if is_one(g) else paired(g, d, shape)
+        return sum_to(d, shape) if is_one(g) else sum_product_to(g, d, shape)
 
     return pull
 
