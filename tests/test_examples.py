@@ -1,4 +1,4 @@
-"""Every example reaches the answer that it is checked against, and says so when it does not.
+"""Every example reaches its reference, and says so if it does not.
 
 `reference_fits.json` holds three of the fits: estimates by name, log scales and log odds where the
 name says so, and log-likelihoods, found by Newton's method to a gradient below 1e-11. Each note
@@ -33,7 +33,7 @@ def agree(found, estimates):
     assert found == {name: pytest.approx(value, rel=1e-5) for name, value in estimates.items()}
 
 
-def test_the_line_is_that_of_least_squares():
+def test_the_line_is_the_fit_of_least_squares():
     found, fit = load("line_mtcars").main(), FITS["mtcars_mpg_wt_normal"]
     assert found["log_likelihood"] == pytest.approx(fit["loglik"], abs=1e-4)
     agree(
@@ -46,13 +46,13 @@ def test_the_line_is_that_of_least_squares():
     )
 
 
-def test_the_logistic_curve_is_that_of_the_reference():
+def test_the_logistic_curve_agrees_with_the_reference():
     found, fit = load("oring_logistic").main(), FITS["oring_binary_logit"]
     assert found["log_likelihood"] == pytest.approx(fit["loglik"], abs=1e-4)
     agree({"intercept": found["intercept"], "temp": found["slope"]}, fit["est"])
 
 
-def test_the_mixture_is_that_of_the_reference():
+def test_the_mixture_agrees_with_the_reference():
     found, fit = load("old_faithful").main(), FITS["faithful_mix2"]
     assert found["log_likelihood"] == pytest.approx(fit["loglik"], abs=1e-4)
     agree(
@@ -67,13 +67,13 @@ def test_the_mixture_is_that_of_the_reference():
     )
 
 
-def test_the_hidden_markov_model_is_that_of_baum_and_welch():
+def test_the_hidden_markov_model_agrees_with_expectation_maximisation():
     found, reference = load("hidden_markov").main()
     assert list(found.values()) == pytest.approx(list(reference.values()), rel=1e-3)
     assert found["log_likelihood"] == pytest.approx(reference["log_likelihood"], abs=1e-4)
 
 
-def test_the_break_in_the_explosions_is_that_of_the_reference():
+def test_the_break_in_the_explosions_agrees_with_the_reference():
     found, exact = load("change_points").main(sweeps=500)
     assert found["after"] == 1891
     assert found["early"] == pytest.approx(127 / 41, rel=1e-5)
@@ -82,7 +82,7 @@ def test_the_break_in_the_explosions_is_that_of_the_reference():
     assert exact["breaks"] == pytest.approx([0.0, 0.30, 0.70], abs=0.01)
 
 
-def test_the_mean_of_the_family_trees_is_their_children_over_their_people():
+def test_the_mean_of_the_family_trees_agrees_with_its_closed_form():
     found, closed_form = load("galton_watson").main(trees=30)
     assert found["mean"] == pytest.approx(closed_form["mean"], abs=1e-5)
 
@@ -129,13 +129,13 @@ def test_groups_are_frozen_and_thawed_and_end_at_ridge_regression():
     assert found["thawed weights"] == pytest.approx(ridge, abs=1e-6)
 
 
-def test_a_run_that_stops_goes_on_in_another_process(capfd):
+def test_a_run_that_stops_ends_with_the_same_numbers(capfd):
     straight, resumed = load("checkpoints").main(steps=100)
     assert straight == resumed
     assert "goes on from step 50" in capfd.readouterr().out
 
 
-def test_a_run_whose_generator_was_not_saved_goes_on_otherwise():
+def test_a_run_without_its_generator_ends_with_other_numbers():
     with pytest.raises(SystemExit, match="differs from the reference"):
         load("checkpoints").main(steps=100, parts=("model", "update"))
 
