@@ -1,4 +1,4 @@
-"""The tables that come with genparams: their shapes and sums, and that each call makes a new one."""
+"""The tables that come with genparams: their shapes and sums; each call makes a new one."""
 
 import numpy as np
 import pytest

@@ -1,7 +1,7 @@
 """Every page of the documentation runs, and prints and raises what it says.
 
-The ```python blocks of a page run as one script in a new interpreter, on the lines that they have in
-the page. Two kinds of comment are checked:
+The ```python blocks of a page run as one script in a new interpreter, on the lines that they have
+in the page. Two kinds of comment are checked:
 
     print(expression)  # the line that it prints
 

@@ -1,7 +1,7 @@
 """Tables as dictionaries of columns.
 
-Each table is a file of comma-separated values in this folder. The lines that begin with `#` name its
-source, and the next line names its columns.
+Each table is a file of comma-separated values in this folder. The lines that begin with `#` name
+its source, and the next line names its columns.
 """
 
 import csv
