@@ -105,8 +105,17 @@ def test_the_first_steps_are_the_opening_of_the_readme():
     assert example.endswith(f'"""\n\n{opening[1]}')
 
 
+def anchors(page: Path) -> set[str]:
+    """What a link to a heading of a page may say after the #."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_link_leads_to_a_file(page):
+def test_every_link_leads_to_a_file_and_a_heading(page):
     prose = re.sub(r"^    .*$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    for target in re.findall(r"\]\(([^)#:]+)\)", prose):
-        assert (page.parent / target).exists(), target
+    for target in re.findall(r"\]\(([^):]+)\)", prose):
+        file, _, anchor = target.partition("#")
+        aim = page.parent / file if file else page
+        assert aim.exists(), target
+        assert not anchor or anchor in anchors(aim), target
