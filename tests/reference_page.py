@@ -30,10 +30,9 @@ This page is written by `make docs` from the docstrings. Do not edit it: edit th
 """
 
 GROUPS = {
-    "Modelling": "dsl.gen dsl.interpreter dsl.distributions.base",
-    "Distributions": "dsl.distributions",
-    "Distributions made of others": "dsl.distributions.composite dsl.distributions.limits"
-    " dsl.distributions.mixture dsl.distributions.transformed",
+    "Modelling": "dsl.gen dsl.function dsl.interpreter dsl.call dsl.distributions.base",
+    "Distributions": "distributions",
+    "Distributions made of others": "dsl.distributions",
     "Distributions of your own": "dsl.distributions.own",
     "Combinators": "dsl.combinators",
     "Functions with gradients by hand": "dsl.custom",
@@ -51,7 +50,11 @@ GROUPS = {
     "Data": "datasets",
     "Errors and warnings": "errors",
 }
-"""The headings, each with modules. A name belongs to the longest of them that its module is in."""
+"""The headings, each with modules. A name belongs to the longest of them that its module is in.
+
+A module may be a folder. `distributions` means the objects that are distributions, such as
+`normal`, wherever they are defined.
+"""
 
 MEMBERS = {
     "GenerativeFunction": "__call__ simulate generate propose assess",
@@ -93,7 +96,9 @@ def sources() -> dict[str, str]:
         if isinstance(node, ast.ImportFrom) and node.module:
             module = node.module.removeprefix("genparams.")
             found |= {alias.name: module for alias in node.names}
-    return {name: found[name] for name in [*genparams.__all__, *datasets.__all__]}
+    public = {name: found[name] for name in [*genparams.__all__, *datasets.__all__]}
+    families = [name for name in public if isinstance(find(name), genparams.Distribution)]
+    return public | dict.fromkeys(families, "distributions")
 
 
 def groups() -> dict[str, list[str]]:
