@@ -2,13 +2,17 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test oldest oracles lint types benchmark clean
+.PHONY: demo test docs oldest oracles lint types benchmark clean
 
 demo: .venv/ready  ## fit a mixture to Old Faithful's eruptions and draw it
 	$(BIN)/python examples/old_faithful.py --plot old_faithful.png
 
 test: .venv/ready  ## run every test, in two processes
 	$(BIN)/python -m pytest -n 2
+
+docs: .venv/ready  ## write the pages that are made from docstrings and from tests
+	$(BIN)/python tests/reference_page.py
+	$(BIN)/python tests/autodiff/numpy_page.py
 
 oldest:  ## run every test with the oldest numpy, scipy and autograd that pyproject.toml allows
 	$(PYTHON) -m venv .venv-oldest

@@ -1,4 +1,4 @@
-"""The tables that come with genparams: their shapes, their sums, their independence."""
+"""The tables that come with genparams: their shapes and sums; each call makes a new one."""
 
 import numpy as np
 import pytest
@@ -41,13 +41,13 @@ def test_every_column_is_an_array_of_floats_as_long_as_the_table(name):
 
 
 @pytest.mark.parametrize("name", SUMS)
-def test_the_columns_sum_to_what_is_known(name):
+def test_the_columns_have_the_known_sums(name):
     sums = {column: float(v.sum()) for column, v in getattr(datasets, name)().items()}
     assert sums == pytest.approx(SUMS[name], rel=1e-12)
 
 
 @pytest.mark.parametrize("name", SUMS)
-def test_a_table_that_was_written_to_leaves_the_next_one_alone(name):
+def test_a_change_to_a_table_does_not_change_the_next_one(name):
     first = getattr(datasets, name)()
     column = next(iter(first))
     first[column][:] = 0.0

@@ -1,11 +1,11 @@
-"""Every page of the documentation runs, and what it says comes out is what comes out.
+"""Every page of the documentation runs, and prints and raises what it says.
 
-A page is run as one script in an interpreter of its own: its ```python blocks, each on the line
-where it stands. Two kinds of comment are checked:
+The ```python blocks of a page run as one script in a new interpreter, on the lines that they have
+in the page. Two kinds of comment are checked:
 
     print(expression)  # the line that it prints
 
-and, at the end of a block, the error that the block raises, which may run over several lines:
+and, at the end of a block, the error that the block raises, on one or several lines:
 
     # NameOfTheError: its message
 
@@ -39,11 +39,11 @@ def script(page: str) -> str:
 
 
 def guarded(block: str) -> str:
-    """A block between two lines for its fences, where one that raises has its error printed."""
+    """A block with a line for its fence. If the page says that it raises, its error is printed."""
     if not RAISED.search(block):
         return "\n" + block
-    tell = "print(type(error).__name__ + ':', ' '.join(str(error).split()))"
-    return f"try:\n{indent(block, '    ')}except Exception as error: {tell}"
+    report = "print(type(error).__name__ + ':', ' '.join(str(error).split()))"
+    return f"try:\n{indent(block, '    ')}except Exception as error: {report}"
 
 
 def claims(page: str) -> list[str]:
@@ -77,13 +77,13 @@ def holds(claim: str, line: str) -> bool:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_a_page_runs_and_does_what_it_says(page, tmp_path):
+def test_a_page_prints_and_raises_what_it_says(page, tmp_path):
     text = page.read_text(encoding="utf-8")
     for claim, line in zip_longest(claims(text), outcome(text, tmp_path), fillvalue=""):
-        assert holds(claim, line), f"{page.name} says {claim!r}, and {line!r} came"
+        assert holds(claim, line), f"{page.name} says {claim!r}, not {line!r}"
 
 
-def test_a_page_that_says_something_false_is_found_out(tmp_path):
+def test_a_false_claim_of_a_page_is_found(tmp_path):
     page = (
         "A page.\n\n```python\nprint(1 + 1)  # 3\nprint(2)  # 2\n```\n"
         "```python\nint('x')\n# ValueError: invalid literal ...\n```\n"
@@ -93,7 +93,7 @@ def test_a_page_that_says_something_false_is_found_out(tmp_path):
     assert [holds(claim, line) for claim, line in both] == [False, True, True, False]
 
 
-def test_an_error_in_a_page_is_told_with_the_line_of_the_page(tmp_path):
+def test_an_error_in_a_page_shows_the_line_of_the_page(tmp_path):
     with pytest.raises(AssertionError, match="line 5"):
         outcome("A page.\n\n```python\nx = 1\nx.y\n```\n", tmp_path)
 
@@ -105,7 +105,17 @@ def test_the_first_steps_are_the_opening_of_the_readme():
     assert example.endswith(f'"""\n\n{opening[1]}')
 
 
+def anchors(page: Path) -> set[str]:
+    """What a link to a heading of a page may say after the #."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_link_to_a_file_leads_somewhere(page):
-    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
-        assert (page.parent / target).exists(), target
+def test_every_link_leads_to_a_file_and_a_heading(page):
+    prose = re.sub(r"^    .*$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    for target in re.findall(r"\]\(([^):]+)\)", prose):
+        file, _, anchor = target.partition("#")
+        aim = page.parent / file if file else page
+        assert aim.exists(), target
+        assert not anchor or anchor in anchors(aim), target

@@ -1,4 +1,4 @@
-"""The package as it is built: its version, its extras, and a README that is read elsewhere."""
+"""The package as it is built: its version, its extras, and a README that works on other sites."""
 
 import ast
 import re
@@ -37,7 +37,7 @@ def test_the_version_has_one_source():
     ).read_text(encoding="utf-8")
 
 
-def test_the_installed_version_is_that_of_the_package():
+def test_the_installed_version_is_the_version_of_the_package():
     try:
         installed = metadata.version("genparams")
     except metadata.PackageNotFoundError:
@@ -54,23 +54,23 @@ def test_the_other_extras_are_for_tests():
     assert EXTRAS.keys() - {"numba", "examples"} == {"dev", "oracles"}
 
 
-def test_the_readme_names_the_extras_that_there_are():
+def test_the_readme_names_every_extra_for_users():
     assert set(re.findall(r"genparams\[(\w+)\]", README)) == EXTRAS.keys() - {"oracles"}
 
 
-def test_the_readme_has_no_link_that_breaks_outside_of_the_repository():
+def test_the_links_of_the_readme_work_outside_of_the_repository():
     targets = re.findall(r"\]\(([^)]*)\)", README)
     assert all(target.startswith(("https://", "#")) for target in targets)
 
 
-def test_the_paths_in_the_readme_are_there():
+def test_the_paths_in_the_readme_exist():
     named = re.findall(r"`((?:docs/|examples/)[\w./]*|LICENSE|\w+\.py)`", README)
     assert len(named) > 10
     for name in named:
         assert (ROOT / name).exists() or (ROOT / "examples" / name).exists(), name
 
 
-def test_the_oldest_versions_are_the_ones_that_the_oldest_target_installs():
+def test_the_oldest_target_installs_the_oldest_versions():
     target = (ROOT / "Makefile").read_text(encoding="utf-8")
     for bound in PROJECT["project"]["dependencies"]:
         assert re.search(re.escape(bound.replace(">=", "==")), target), bound

@@ -1,4 +1,4 @@
-"""Small tables of real data, with the places where they are printed."""
+"""Small tables of real data, with their sources."""
 
 from genparams.datasets.tables import coal, faithful, mtcars, oring
 

@@ -1,7 +1,7 @@
 """Tables as dictionaries of columns.
 
-Each table is a file of comma-separated values beside this one. The lines that begin with `#` name
-its source, the first line after them its columns.
+Each table is a file of comma-separated values in this folder. The lines that begin with `#` name
+its source, and the next line names its columns.
 """
 
 import csv
@@ -34,11 +34,11 @@ def oring() -> Table:
     """Distress of O-rings on the 23 space shuttle flights before Challenger's last, in order.
 
     Columns: `temp` degrees Fahrenheit at the joint, `distress` 1 if any of the six primary O-rings
-    in the field joints had erosion or blow-by and else 0, `n_fail` how many of them had.
+    in the field joints had erosion or blow-by and 0 if not, `n_fail` how many of them had.
 
-    Of the codings in print this is the one that counts erosion or blow-by. One that counts erosion
-    alone has no failure at 75 degrees; one that counts damage of every kind has 5 at 53 degrees
-    and 1 at 75.
+    Printed tables differ in what they count. This one counts erosion and blow-by. A table that
+    counts erosion alone has no failure at 75 degrees; a table that counts damage of every kind has
+    5 at 53 degrees and 1 at 75.
 
     Source: Dalal, Fowlkes and Hoadley, 1989, Journal of the American Statistical Association 84,
     945-957.
