@@ -10,10 +10,13 @@ import subprocess
 import sys
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
+from common import parameters_in_memory
 
+import genparams
 from genparams import (
     ADAM,
     ParamStore,
@@ -42,7 +45,7 @@ from genparams import (
     uniform,
     unit_interval,
 )
-from genparams.dsl import comparison, interpreter
+from genparams.autodiff import Box
 from genparams.errors import (
     DeepRecursion,
     GradientShapeError,
@@ -621,10 +624,9 @@ def test_one_impossible_trace_of_several_adds_nothing():
     assert not f.params["high"].accumulated
 
 
-@pytest.mark.parametrize("bad", [np.inf, np.nan])
-def test_a_log_probability_that_is_infinite_or_no_number_does_not_train(bad):
-    odd = custom_random(None, lambda x, p: 0.0, lambda x, p: (0.0, 0.0), name="odd")
-    odd._number = lambda log_prob: bad
+@pytest.mark.parametrize("bad", [np.inf, -np.inf])
+def test_a_log_probability_that_is_infinite_does_not_train(bad):
+    odd = custom_random(None, lambda x, p: bad, lambda x, p: (0.0, 0.0), name="odd")
     f = gen(lambda: odd(param("p", 1.0)) @ "y")
     trace, _ = f.generate((), {"y": 1.0})
     with pytest.raises(ImpossibleTrace, match="'y'"):
@@ -669,6 +671,9 @@ def standing(*functions):
     ]
 
 
+LIBRARY = str(Path(genparams.__file__).parent)
+
+
 class Fault(BaseException):
     """What is raised at a line, as Ctrl-C may be."""
 
@@ -686,7 +691,7 @@ def with_a_fault(work, at):
     def trace(frame, event, arg):
         nonlocal count
         file = frame.f_code.co_filename
-        if "genparams" not in file or "/tests/" in file:
+        if not file.startswith(LIBRARY):
             return None
         if event == "line":
             here = frame, frame.f_lineno
@@ -722,6 +727,11 @@ def test_a_fault_at_any_line_leaves_accumulating_done_or_not_begun(earlier):
         outer.params.discard("probs")  # declared anew by the replays
         return outer, inner, traces
 
+    @gen
+    def fails(outer):
+        outer(np.zeros((1, 2))) @ "outer"
+        raise ZeroDivisionError
+
     outer, inner, traces = made()
     before = standing(outer, inner)
     accumulate_param_gradients(traces, [1.0, 0.5])
@@ -735,7 +745,9 @@ def test_a_fault_at_any_line_leaves_accumulating_done_or_not_begun(earlier):
         )
         found = standing(outer, inner)
         assert found in (before, after), fault
-        assert not interpreter._undecided, fault
+        with pytest.raises(ZeroDivisionError):
+            fails.simulate((outer,))
+        assert standing(outer, inner) == found, fault
         outcomes.add(found == after)
         if fault is None:
             break
@@ -779,15 +791,12 @@ def test_a_gradient_of_a_wrong_shape_leaves_all_accumulators_alone():
             assert not p.accumulated
 
 
-def test_a_rule_that_gives_another_shape_is_found_before_anything_is_added(monkeypatch):
-    f = line(lambda: [normal(param(n), 1.0) @ n for n in "aw"])
+def test_a_rule_that_gives_another_shape_is_found_before_anything_is_added():
+    def total(w):
+        return w.tape.record(w.value.sum(), [(w, np.ones(7))]) if type(w) is Box else w.sum()
+
+    f = line(lambda: [normal(param("a"), 1.0) @ "a", normal(total(param("w")), 1.0) @ "w"])
     trace = f.simulate()
-    real_gradients = comparison.Tape.gradients
-    monkeypatch.setattr(
-        comparison.Tape,
-        "gradients",
-        lambda tape, seeds, sources: [*real_gradients(tape, seeds, sources)[:-1], np.ones(7)],
-    )
     with pytest.raises(GradientShapeError, match=r"parameter 'w' of .* has shape \(7,\)"):
         trace.accumulate_param_gradients()
     assert not f.params["a"].accumulated
@@ -874,7 +883,7 @@ def test_the_last_failing_run_takes_away_what_none_has_kept():
     with pytest.raises(ZeroDivisionError):
         f.simulate((2,))
     assert len(f.params) == 0
-    assert not interpreter._undecided
+    assert parameters_in_memory(f.params) == []
 
 
 # --- Traces of another process
