@@ -7,5 +7,5 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 from hypothesis import settings  # noqa: E402
 
-settings.register_profile("laws", derandomize=True, deadline=None, max_examples=60)
+settings.register_profile("laws", derandomize=True, deadline=None)
 settings.load_profile("laws")

@@ -9,6 +9,7 @@ from threading import Barrier
 import autograd.numpy as anp
 import numpy as np
 import pytest
+from common import slope
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays, mutually_broadcastable_shapes
@@ -20,14 +21,7 @@ from genparams.errors import GenParamsError, TracedValueError
 from genparams.numeric import arrays as on_arrays
 from genparams.numeric import scalars
 
-STEP = 1e-3
-deterministic = settings(derandomize=True, deadline=None, max_examples=60)
-
-
-def slope(f):
-    """The derivative of f at 0 by central differences, to order STEP^4."""
-    near, far = f(STEP) - f(-STEP), f(2.0 * STEP) - f(-2.0 * STEP)
-    return (8.0 * near - far) / (12.0 * STEP)
+deterministic = settings(max_examples=60)
 
 
 def check(f, x, order=2):
