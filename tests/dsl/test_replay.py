@@ -12,6 +12,7 @@ import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -801,7 +802,7 @@ def test_a_gradient_of_a_wrong_shape_leaves_all_accumulators_alone():
 
 
 def test_a_rule_that_gives_another_shape_is_found_before_anything_is_added():
-    def total(w):
+    def total(w) -> Any:
         return w.tape.record(w.value.sum(), [(w, np.ones(7))]) if type(w) is Box else w.sum()
 
     f = line(lambda: [normal(param("a"), 1.0) @ "a", normal(total(param("w")), 1.0) @ "w"])
