@@ -29,6 +29,32 @@ def adam(theta: np.ndarray, rate: float = 0.01) -> Callable[[np.ndarray], None]:
     return apply
 
 
+def adam_in_place(size: int) -> Callable[[], None]:
+    """A step of ADAM along one gradient, by thirteen passes over the memory."""
+    g = np.random.default_rng(0).standard_normal(size)
+    p, m, v, a = np.zeros(size), np.zeros(size), np.zeros(size), np.empty(size)
+    beta1, beta2, rate, epsilon, t = 0.9, 0.999, 0.001, 1e-8, 0
+
+    def step() -> None:
+        nonlocal t
+        t += 1
+        np.multiply(m, beta1, out=m)
+        np.multiply(g, 1.0 - beta1, out=a)
+        np.add(m, a, out=m)
+        np.multiply(v, beta2, out=v)
+        np.multiply(g, g, out=a)
+        np.multiply(a, 1.0 - beta2, out=a)
+        np.add(v, a, out=v)
+        np.divide(v, 1.0 - beta2**t, out=a)
+        np.sqrt(a, out=a)
+        np.add(a, epsilon, out=a)
+        np.divide(m, a, out=a)
+        np.multiply(a, rate / (1.0 - beta1**t), out=a)
+        np.add(p, a, out=p)
+
+    return step
+
+
 def line_log_prob(xs: np.ndarray, ys: np.ndarray, theta: np.ndarray) -> float:
     z = (ys - theta[0] * xs - theta[1]) / np.exp(theta[2])
     return -0.5 * (z @ z) - len(xs) * (theta[2] + HALF_LOG_TWO_PI)

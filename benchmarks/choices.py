@@ -2,14 +2,14 @@
 
     python benchmarks/choices.py
 
-Each figure is the median ratio of runs taken in turns.
+Each figure is a ratio of times.
 """
 
 from functools import partial
 from typing import Any
 
+import bench
 import numpy as np
-from step import ratio
 
 from genparams import Call, exponential, gen, laplace, logistic, normal, truncated, weibull
 
@@ -39,11 +39,11 @@ def drawn(call: Call) -> partial:
 def main() -> None:
     trace = walk.simulate((1000,), rng=0)
     given = partial(walk.generate, (1000,), trace.choices)
-    figure = ratio(partial(walk.simulate, (1000,)), given, 30)
+    figure = bench.ratio(partial(walk.simulate, (1000,)), given, 30)
     print(f"1000 scalar choices, simulate / generate with all given  {figure:8.2f}   target 2")
 
     one = partial(walk.generate, (1,), {0: 0.5})
-    figure = ratio(partial(walk.generate, (1,), {0: 0.5}, rng=0), one, 30)
+    figure = bench.ratio(partial(walk.generate, (1,), {0: 0.5}, rng=0), one, 30)
     print(f"one choice given, with a seed / without                  {figure:8.2f}   above 1")
 
     print(f"\n{'truncated / not':30}{'generate':>10}{'simulate':>10}   target 4 of generate")
@@ -57,8 +57,8 @@ def main() -> None:
     ]
     for name, base, (low, high), x in rows:
         call = truncated(base, low, high)
-        generate = ratio(scored(call, x), scored(base, x), 30)
-        simulate = ratio(drawn(call), drawn(base), 30)
+        generate = bench.ratio(scored(call, x), scored(base, x), 30)
+        simulate = bench.ratio(drawn(call), drawn(base), 30)
         print(f"{name:30}{generate:10.2f}{simulate:10.2f}")
 
 

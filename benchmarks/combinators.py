@@ -2,14 +2,14 @@
 
     python benchmarks/combinators.py
 
-Each figure is the median ratio of runs taken in turns: drawing a trace, and one training step.
+Each figure is a ratio of times: drawing a trace, and one training step.
 """
 
 from functools import partial
 from typing import Any
 
+import bench
 import numpy as np
-from step import ratio
 
 from genparams import ADAM, ParamUpdate, gen, init_param, map_, normal, param, unfold
 
@@ -67,8 +67,8 @@ def main() -> None:
                 update.apply()
 
             steps.append(train)
-        drawn = ratio(partial(combined.simulate, args), partial(loop.simulate, args), 30)
-        print(f"{name:24}{drawn:12.2f}{ratio(steps[0], steps[1], 30):12.2f}")
+        drawn = bench.ratio(partial(combined.simulate, args), partial(loop.simulate, args), 30)
+        print(f"{name:24}{drawn:12.2f}{bench.ratio(steps[0], steps[1], 30):12.2f}")
 
 
 if __name__ == "__main__":

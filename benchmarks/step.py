@@ -1,32 +1,24 @@
-"""One training step, and one `generate`, against the same written by hand in numpy; one run, one
-thread.
+"""One training step, and one `generate`, against the same written by hand in numpy.
 
-    python benchmarks/step.py [--peers]
+    python benchmarks/step.py [--peers] [workload ...]
 
-A time alone says nothing on a shared machine, so each figure is a ratio: the two are run in turns,
-and the median of the pairwise ratios is printed. The step is `accumulate_param_gradients` and
-`ADAM`'s `apply`. With `--peers`, Pyro and NumPyro join where they are installed. Each row first
-checks that both ways give the same log likelihood.
+The step is `accumulate_param_gradients` and `ADAM`'s `apply`. Each row first checks that both ways
+give the same log likelihood. With `--peers`, Pyro and NumPyro join where they are installed.
 """
 
-import os
+import argparse
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[_name] = "1"
+import bench
+import by_hand
+import numpy as np
+import peers
 
-import argparse  # noqa: E402  # the number of threads is read when numpy is loaded
-import subprocess  # noqa: E402
-import sys  # noqa: E402
-import time  # noqa: E402
-from collections.abc import Callable  # noqa: E402
-from dataclasses import dataclass  # noqa: E402
-from statistics import median  # noqa: E402
-from typing import Any  # noqa: E402
-
-import by_hand  # noqa: E402
-import numpy as np  # noqa: E402
-
-from genparams import (  # noqa: E402
+from genparams import (
     ADAM,
     ParamUpdate,
     Trace,
@@ -54,7 +46,10 @@ class Workload:
     constraints: dict
     step: by_hand.Step
     log_prob: Callable[[], float]
-    repeats: int
+    rounds: int
+
+    def generate(self) -> tuple[Trace, float]:
+        return self.model.generate(self.args, self.constraints)
 
 
 def line_array() -> Workload:
@@ -100,7 +95,7 @@ def line_loop() -> Workload:
         {("ys", i): y for i, y in enumerate(ys)},
         by_hand.line_step(xs, ys),
         lambda: by_hand.line_log_prob(xs, ys, np.zeros(3)),
-        15,
+        40,
     )
 
 
@@ -163,36 +158,32 @@ def mixture_of_normals() -> Workload:
 WORKLOADS = [line_array, line_loop, logistic, mixture_of_normals]
 
 
-def ratio(ours: Callable[[], Any], hand: Callable[[], Any], repeats: int) -> float:
-    """The median over pairs of runs, taken in turns, of one time over the other."""
-
-    def seconds(f: Callable[[], Any], times: int) -> float:
-        start = time.perf_counter()
-        for _ in range(times):
-            f()
-        return (time.perf_counter() - start) / times
-
-    seconds(ours, 2)
-    mine, theirs = (max(1, int(0.002 / seconds(f, 2))) for f in (ours, hand))  # beyond the grain
-    return median(seconds(ours, mine) / seconds(hand, theirs) for _ in range(repeats))
+def import_seconds() -> float:
+    """How long `import genparams` takes in a fresh interpreter, numpy and scipy included."""
+    code = "import time; t = time.perf_counter(); import genparams; print(time.perf_counter() - t)"
+    run = [sys.executable, "-c", code]
+    return min(float(subprocess.run(run, capture_output=True, check=True).stdout) for _ in range(5))
 
 
-def import_seconds() -> tuple[float, bool]:
-    """How long `import genparams` takes in a fresh interpreter, numpy and scipy included; whether
-    scipy.stats came.
-    """
-    code = (
-        "import sys, time; t = time.perf_counter(); import genparams; "
-        "print(time.perf_counter() - t, 'scipy.stats' in sys.modules)"
-    )
-    runs = []
-    for _ in range(5):
-        out = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        )
-        seconds, stats = out.stdout.split()
-        runs.append((float(seconds), stats == "True"))
-    return min(runs)
+def figures(name: str, work: Workload, with_peers: bool) -> list[str]:
+    """The ratios of one workload."""
+    trace, log_prob = work.generate()
+    assert abs(log_prob / work.log_prob() - 1.0) < 1e-9, "both ways must agree"
+    update = ParamUpdate(ADAM(0.01), work.model)
+
+    def step() -> None:
+        trace.accumulate_param_gradients()
+        update.apply()
+
+    stepped = bench.ratio(step, work.step, work.rounds)
+    generated = bench.ratio(work.generate, work.log_prob, work.rounds)
+    others = peers.steps(name, work) if with_peers else ()
+    return [
+        f"{stepped:.2f}",
+        f"<= {work.target}",
+        f"{generated:.2f}",
+        *(f"{peer} {bench.ratio(other, work.step, 5):.1f}" for peer, other in others),
+    ]
 
 
 def main() -> None:
@@ -203,36 +194,12 @@ def main() -> None:
     columns = ["step / by hand", "target", "generate / log density by hand"]
     print(f"{'workload':46}" + "".join(f"{c:>32}" for c in columns))
     for make in WORKLOADS:
-        if arguments.only and make.__name__ not in arguments.only:
-            continue
-        work = make()
-        trace, _ = work.model.generate(work.args, work.constraints)
-        assert abs(trace.log_prob / work.log_prob() - 1.0) < 1e-9, "both ways must agree"
-        update = ParamUpdate(ADAM(0.01), work.model)
-
-        def step(trace: Trace = trace, update: ParamUpdate = update) -> float:
-            log_prob, _ = trace.accumulate_param_gradients()
-            update.apply()
-            return log_prob
-
-        stepped = ratio(step, work.step, work.repeats)
-        generated = ratio(
-            lambda work=work: work.model.generate(work.args, work.constraints),
-            work.log_prob,
-            work.repeats,
-        )
-        cells = [f"{stepped:.2f}", f"<= {work.target}", f"{generated:.2f}"]
-        if arguments.peers:
-            import peers
-
-            cells += [
-                f"{name} {ratio(f, work.step, 5):.1f}"
-                for name, f in peers.steps(make.__name__, work)
-            ]
-        print(f"{work.name:46}" + "".join(f"{c:>32}" for c in cells))
+        if not arguments.only or make.__name__ in arguments.only:
+            work = make()
+            cells = figures(make.__name__, work, arguments.peers)
+            print(f"{work.name:46}" + "".join(f"{c:>32}" for c in cells), flush=True)
     if not arguments.only:
-        seconds, stats = import_seconds()
-        print(f"import genparams: {seconds:.2f} s (target 0.35), scipy.stats loaded: {stats}")
+        print(f"import genparams: {import_seconds():.2f} s (target 0.35)")
 
 
 if __name__ == "__main__":

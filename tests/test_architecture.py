@@ -4,6 +4,7 @@ import ast
 import inspect
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -40,9 +41,20 @@ FILES = sorted(path for path in ROOT.rglob("*.py"))
 each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 
 
+@cache
+def tree(path):
+    """The syntax tree of a file."""
+    return ast.parse(path.read_text())
+
+
+@cache
 def imports(path):
-    """Every import of a file, wherever it stands: the module, the name, and what it is called."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    """Every import of a file: the module, the name, and the name that it has in the file."""
+    return list(_imports(path))
+
+
+def _imports(path):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             yield from ((alias.name, None, alias.asname or alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -119,7 +131,7 @@ def test_no_file_has_numpy_from_two_places(path):
 
 @each_file
 def test_every_module_says_what_it_is(path):
-    assert path.name == "__init__.py" or ast.get_docstring(ast.parse(path.read_text()))
+    assert path.name == "__init__.py" or ast.get_docstring(tree(path))
 
 
 @pytest.mark.parametrize("module", ["scipy.stats", "scipy.optimize", "matplotlib", "autograd"])
@@ -146,3 +158,103 @@ def test_every_distribution_has_words_of_its_own():
     for name, d in found.items():
         assert d.__doc__, name
         assert d.__doc__ != genparams.Distribution.__doc__, name
+
+
+# --- Tests, benchmarks and examples use what users have
+
+USERS = sorted(
+    path
+    for folder in ("tests", "benchmarks", "examples")
+    for path in (ROOT.parent / folder).rglob("*.py")
+)
+each_user = pytest.mark.parametrize(
+    "path", USERS, ids=lambda path: str(path.relative_to(ROOT.parent))
+)
+
+
+NOT_PRIVATE = {"_fields"}  # Python's own name for the fields of a named tuple
+
+
+def is_private(name):
+    """Whether a name is for the inside of a module or class; `_repr_html_` is a protocol."""
+    return name.startswith("_") and not name.endswith("_") and name not in NOT_PRIVATE
+
+
+def root(node):
+    """The name that a chain of attributes begins with."""
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else None
+
+
+def ours(code):
+    """The names that code gives to parts of the library."""
+    for node in ast.walk(code):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("genparams"):
+            yield from (alias.asname or alias.name for alias in node.names)
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.startswith("genparams"):
+                    yield alias.asname or "genparams"
+
+
+def private_access(code):
+    """Each use of a private name, and each change of an attribute of an imported part of ours.
+
+    A class may use the private names of its own `self`.
+    """
+    names = set(ours(code))
+    for node in ast.walk(code):
+        if isinstance(node, ast.ImportFrom):
+            yield from (node for alias in node.names if is_private(alias.name))
+        elif isinstance(node, ast.Attribute):
+            changes = not isinstance(node.ctx, ast.Load) and root(node) in names
+            if changes or (is_private(node.attr) and root(node) != "self"):
+                yield node
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("attr"):
+            function, target = ast.unparse(node.func), node.args[0]
+            texts = [str(a.value) for a in node.args if isinstance(a, ast.Constant)]
+            inside = root(target) in names or any(t.startswith("genparams.") for t in texts)
+            changes = function.endswith(("setattr", "delattr")) and inside
+            if changes or any(map(is_private, texts)):
+                yield node
+
+
+@each_user
+def test_no_test_benchmark_or_example_uses_a_private_name(path):
+    found = [f"line {n.lineno}: {ast.unparse(n)}" for n in private_access(tree(path))]
+    assert not found
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from genparams.update.runs import _has_numba",
+        "p._grad",
+        "p._at[0]",
+        "p.store._version = 2",
+        "getattr(p, '_grad')",
+        "from genparams.update import runs\nruns.CACHE = 8",
+        "from genparams.update import runs\nmonkeypatch.setattr(runs, 'CACHE', 8)",
+        "from genparams.autodiff import Tape\nmonkeypatch.setattr(Tape, 'gradients', None)",
+        "import genparams.update\ngenparams.update.runs.CACHE += 1",
+        "import genparams as gp\ndel gp.update.runs.CACHE",
+        "monkeypatch.setattr('genparams.update.runs.CACHE', 8)",
+    ],
+)
+def test_private_access_is_found(code):
+    assert list(private_access(ast.parse(code)))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "theta._repr_html_()",
+        "self._kept = f.__name__",
+        "update.learning_rate = 0.5",
+        "import os\nmonkeypatch.setattr(os, 'replace', None)",
+        "import genparams\ngetattr(genparams, name)",
+    ],
+)
+def test_what_users_do_is_no_private_access(code):
+    assert not list(private_access(ast.parse(code)))

@@ -6,6 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
+from common import slope
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
@@ -35,9 +36,7 @@ from genparams import (
 from genparams.autodiff import Tape, gradient, hessian, raw
 from genparams.errors import ConstraintError, NonFiniteGradient, UpdateError
 
-deterministic = settings(derandomize=True, deadline=None, max_examples=60)
-STEP = 1e-3
-
+deterministic = settings(max_examples=60)
 # name: the constraint, the shape of its coordinates, the shape of its values
 SHAPES = {
     "real": (real, (3,), (3,)),
@@ -62,12 +61,6 @@ every = pytest.mark.parametrize(
 
 def theta_of(shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape)
-
-
-def slope(f):
-    """The derivative of f at 0 by central differences, to order STEP^4."""
-    near, far = f(STEP) - f(-STEP), f(2.0 * STEP) - f(-2.0 * STEP)
-    return (8.0 * near - far) / (12.0 * STEP)
 
 
 @every
@@ -386,7 +379,7 @@ def moved_by(p, direction):
 
 @bounded
 @precisions
-@settings(derandomize=True, deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_a_step_however_far_ends_strictly_inside_and_what_is_read_can_be_set(
     constraint, shape, dtype, data
@@ -417,7 +410,7 @@ RULES = [ADAM(1.0), ADAM(100.0), SGD(50.0), RMSProp(10.0), FixedStepGradientDesc
 
 @bounded
 @precisions
-@settings(derandomize=True, deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(rule=st.sampled_from(RULES), seed=st.integers(0, 1000), data=st.data())
 def test_random_steps_by_random_rules_stay_strictly_inside(
     constraint, shape, dtype, rule, seed, data
@@ -436,7 +429,7 @@ def test_random_steps_by_random_rules_stay_strictly_inside(
 
 @bounded
 @precisions
-@settings(derandomize=True, deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_a_traced_value_is_the_plain_one_and_has_the_derivative_of_the_formula(
     constraint, shape, dtype, data

@@ -24,7 +24,7 @@ from genparams import (
 from genparams.errors import NonFiniteGradient, ShapeError, UnusedConstraint
 from genparams.trace.selection import as_selection, everything, nothing
 
-law = settings(derandomize=True, deadline=None, max_examples=40)
+law = settings(max_examples=40)
 seeds = st.integers(0, 2**32 - 1)
 numbers = st.floats(-3.0, 3.0)
 scales = st.floats(-1e3, 1e3)

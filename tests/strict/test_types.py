@@ -19,11 +19,13 @@ import pytest
 
 import genparams
 from genparams import Call, Distribution, distribution, gen, map_, mixture, normal
+from genparams.errors import GenParamsError
 from genparams.types import Numbers, Size
 
 HERE = Path(__file__).parent
 STRICT = {"typeCheckingMode": "strict", "pythonVersion": "3.11", "reportUnusedExpression": False}
 PUBLIC = {n: d for n in genparams.__all__ if isinstance(d := getattr(genparams, n), Distribution)}
+ALL = {n for d in PUBLIC.values() for n in inspect.signature(d).parameters}
 each_distribution = pytest.mark.parametrize("name", PUBLIC)
 
 
@@ -79,21 +81,31 @@ def test_most_of_the_types_of_the_package_are_declared(user):
     assert count["completenessScore"] > 0.79
 
 
+def takes(d, *args, **named):
+    try:
+        d(*args, **named)
+    except GenParamsError:
+        return False
+    return True
+
+
 @each_distribution
-def test_a_distribution_has_the_signature_that_is_declared(name):
-    d = PUBLIC[name]
-    declared = inspect.signature(d)
-    *places, size = declared.parameters.values()
-    assert [p.name for p in places if p.name in d.arguments] == list(d.arguments)
-    assert {p.name for p in places} - set(d.arguments) == set(d.declared.forms)
-    by_place = [p.name for p in places if p.kind is p.POSITIONAL_OR_KEYWORD]
-    assert by_place == list(d.arguments)[: len(d.arguments) - d.declared.keyword_only]
-    assert size.name == "size"
-    assert size.kind is size.KEYWORD_ONLY
-    optional = {p.name for p in places if p.default is not p.empty}
-    assert optional == (
-        {*d.declared.forms} | {list(d.arguments)[-1]} if d.declared.forms else set()
-    )
+def test_a_distribution_takes_the_arguments_that_its_signature_declares(name):
+    d, names = PUBLIC[name], list(PUBLIC[name].arguments)
+    declared = inspect.signature(d).parameters
+    assert [n for n in declared if n in names] == names
+    every, but_last = dict.fromkeys(names, 1), dict.fromkeys(names[:-1], 1)
+    for name, given in ((n, {n: ["one"] if n == "labels" else 1}) for n in ALL):
+        taken = takes(d, **{**every, **given}) or takes(d, **{**but_last, **given})
+        assert taken == (name in declared), name
+    by_place = [p.name for p in declared.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    assert by_place == names[: len(by_place)]
+    for k in range(len(names) + 1):
+        assert takes(d, *[1] * k, **dict.fromkeys(names[k:], 1)) == (k <= len(by_place))
+    others = {*declared} - {*names, "size"}
+    optional = {n for n, p in declared.items() if p.default is not p.empty}
+    assert optional == {"size", *others, *(names[-1:] if others else ())}
+    assert declared["size"].kind is inspect.Parameter.KEYWORD_ONLY
 
 
 @each_distribution

@@ -297,7 +297,7 @@ maps = st.recursive(
     lambda inner: st.dictionaries(keys, values | inner, max_size=4),
     max_leaves=10,
 )
-law = settings(derandomize=True, deadline=None, max_examples=60)
+law = settings(max_examples=60)
 
 
 @law

@@ -4,7 +4,7 @@ import pickle
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from genparams import ChoiceMap, Selection, everything, nothing, select
@@ -184,7 +184,6 @@ selections = st.recursive(
 )
 
 
-@settings(derandomize=True, deadline=None)
 @given(selections, selections, paths)
 def test_selections_obey_the_laws_of_sets(s: Selection, t: Selection, address):
     assert (address in ~~s) == (address in s) != (address in ~s)
@@ -193,7 +192,6 @@ def test_selections_obey_the_laws_of_sets(s: Selection, t: Selection, address):
     assert (address in s & everything) == (address in s | nothing) == (address in s)
 
 
-@settings(derandomize=True, deadline=None)
 @given(st.lists(paths, max_size=3), paths, paths)
 def test_what_is_below_a_selected_address_is_selected(given, address, rest):
     assert address not in select(*given) or address + rest in select(*given)

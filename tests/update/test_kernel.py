@@ -65,7 +65,7 @@ numbers = st.floats(-3.0, 3.0).map(lambda x: round(x, 3))
 
 @pytest.mark.parametrize("minimize", [False, True])
 @pytest.mark.parametrize("name", FORMULAS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(rows=st.lists(st.tuples(*[numbers] * 5), min_size=1, max_size=4))
 def test_the_code_does_what_the_formula_says(name, minimize, rows):
     formula, names = FORMULAS[name]

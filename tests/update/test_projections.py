@@ -18,7 +18,7 @@ from genparams.update.projections import (
     project_simplex,
 )
 
-deterministic = settings(derandomize=True, deadline=None, max_examples=60)
+deterministic = settings(max_examples=60)
 LOW, HIGH = np.array([-1.0, 0.0, 0.5, 2.0, -np.inf]), np.array([1.0, 0.0, 3.0, np.inf, -1.0])
 CENTER = np.array([1.0, 0.0, 0.0, -2.0, 0.5])
 RISING = np.array([-1.0, 0.5, 0.5, 2.0, 3.0])

@@ -22,7 +22,7 @@ from genparams.update.schedules import (
     polynomial_decay,
 )
 
-deterministic = settings(derandomize=True, deadline=None, max_examples=60)
+deterministic = settings(max_examples=60)
 ROOT_HALF = math.sqrt(0.5)
 WARM = polynomial_decay(0.0, 1.0, 1, 4)
 

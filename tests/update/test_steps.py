@@ -60,7 +60,7 @@ def rule(request):
     return RULES[request.param]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     which=st.lists(
         st.sets(st.sampled_from(sorted(START)), min_size=1).map(sorted), min_size=1, max_size=5

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 FAILURE_RATE = 1e-4
 """How often a right sampler would fail one goodness-of-fit test, were its seed not fixed."""
 
@@ -17,3 +19,8 @@ def traced(x, call) -> Any:
 
 def sample(call, rng: Any = 0) -> Any:
     return call.fn.sample(*call.args, size=call.options, rng=rng)
+
+
+def ends(low, high) -> tuple[Any, Any]:
+    """Two limits, where None is no limit."""
+    return (-np.inf if low is None else low), (np.inf if high is None else high)

@@ -12,7 +12,7 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
-from calls import FAILURE_RATE, log_prob, sample, traced
+from calls import FAILURE_RATE, ends, log_prob, sample, traced
 from scipy import special, stats
 
 from genparams import (
@@ -395,10 +395,6 @@ every_base = pytest.mark.parametrize(
     ("base", "family"), [pytest.param(*pair, id=name) for name, pair in BASES.items()]
 )
 every_limit = pytest.mark.parametrize(("low", "high"), LIMITS)
-
-
-def ends(low, high):
-    return (-np.inf if low is None else low), (np.inf if high is None else high)
 
 
 @every_base

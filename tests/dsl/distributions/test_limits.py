@@ -9,7 +9,7 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
-from calls import FAILURE_RATE, log_prob, sample, traced
+from calls import FAILURE_RATE, ends, log_prob, sample, traced
 from scipy import special, stats
 
 from genparams import (
@@ -48,11 +48,6 @@ from genparams import (
 )
 from genparams.autodiff import gradient, hessian
 from genparams.errors import ArgumentError, DistributionError
-
-
-def ends(low, high):
-    return (-np.inf if low is None else low), (np.inf if high is None else high)
-
 
 # --- One row per base
 

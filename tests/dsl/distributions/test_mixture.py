@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from calls import log_prob, sample
 from scipy import special, stats
 
 from genparams import (
@@ -34,14 +35,6 @@ from genparams.errors import ArgumentError, DistributionError, ShapeError
 W = np.array([0.2, 0.3, 0.5])
 MU = np.array([-1.0, 0.5, 3.0])
 STD = np.array([0.5, 1.0, 2.0])
-
-
-def log_prob(x, call) -> Any:
-    return call.fn.log_prob(x, *call.args, size=call.options)
-
-
-def sample(call, rng=0):
-    return call.fn.sample(*call.args, size=call.options, rng=rng)
 
 
 # --- Densities

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from calls import FAILURE_RATE
+from common import slope
 from scipy import special, stats
 
 from genparams import (
@@ -718,15 +719,6 @@ def test_the_log_density_leaves_what_it_was_given_alone(row):
 
 
 # --- Gradients
-
-
-STEP = 1e-3
-
-
-def slope(f: Callable[[float], Any]) -> Any:
-    """The derivative of f at 0 by central differences, to order STEP^4."""
-    near, far = f(STEP) - f(-STEP), f(2.0 * STEP) - f(-2.0 * STEP)
-    return (8.0 * near - far) / (12.0 * STEP)
 
 
 def same_slope(found: Any, wanted: float) -> None:

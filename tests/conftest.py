@@ -1,0 +1,11 @@
+"""One thread for linear algebra, and the settings of Hypothesis, for every test."""
+
+import os
+
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")  # read when numpy is imported: each test process is busy
+
+from hypothesis import settings  # noqa: E402
+
+settings.register_profile("laws", derandomize=True, deadline=None)
+settings.load_profile("laws")
