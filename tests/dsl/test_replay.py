@@ -624,7 +624,7 @@ def test_one_impossible_trace_of_several_adds_nothing():
 @pytest.mark.parametrize("bad", [np.inf, np.nan])
 def test_a_log_probability_that_is_infinite_or_no_number_does_not_train(bad):
     odd = custom_random(None, lambda x, p: 0.0, lambda x, p: (0.0, 0.0), name="odd")
-    odd._number = lambda log_prob: bad
+    odd._number = lambda *values: bad
     f = gen(lambda: odd(param("p", 1.0)) @ "y")
     trace, _ = f.generate((), {"y": 1.0})
     with pytest.raises(ImpossibleTrace, match="'y'"):
