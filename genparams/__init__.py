@@ -16,12 +16,8 @@ from genparams.dsl.check import GradientCheck, check_gradients
 from genparams.dsl.combinators import map_, mask, recurse, switch, unfold
 from genparams.dsl.custom import custom_gradient, custom_random
 from genparams.dsl.distributions.base import Distribution
-from genparams.dsl.distributions.bounded import (
-    beta_uniform,
-    piecewise_uniform,
-    von_mises,
-)
 from genparams.dsl.distributions.categorical import categorical
+from genparams.dsl.distributions.circular import von_mises
 from genparams.dsl.distributions.composite import product
 from genparams.dsl.distributions.continuous import (
     beta,
@@ -50,10 +46,11 @@ from genparams.dsl.distributions.discrete import (
 )
 from genparams.dsl.distributions.limits.censored import censored
 from genparams.dsl.distributions.limits.truncated import truncated, truncated_normal
-from genparams.dsl.distributions.mixture import mixture
+from genparams.dsl.distributions.mixture import beta_uniform, mixture
 from genparams.dsl.distributions.multivariate import dirichlet, multinomial
 from genparams.dsl.distributions.mvnormal import mvnormal
 from genparams.dsl.distributions.own import distribution, from_scipy
+from genparams.dsl.distributions.piecewise import piecewise_uniform
 from genparams.dsl.distributions.transformed import affine, transformed
 from genparams.dsl.distributions.zero_inflated import zero_inflated
 from genparams.dsl.function import GenerativeFunction

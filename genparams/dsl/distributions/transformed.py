@@ -1,11 +1,12 @@
 """Distributions of a smooth function of a draw, by the change of variables."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
 from genparams.autodiff import Box, Tape, np, raw, shape_of, sum_to
+from genparams.dsl.call import Call
 from genparams.dsl.distributions.base import Distribution
 from genparams.dsl.distributions.declaration import Declaration
 from genparams.dsl.distributions.domains import (
@@ -19,7 +20,6 @@ from genparams.dsl.distributions.domains import (
 )
 from genparams.dsl.distributions.parts import base_of
 from genparams.dsl.distributions.pullbacks import Terms, is_one, once
-from genparams.dsl.interpreter import Call
 from genparams.dsl.made import made_of_parts
 from genparams.errors import ArgumentError, ShapeError
 from genparams.mistakes import explained
@@ -36,7 +36,7 @@ class Bijection(Protocol):
     """
 
     rank: ClassVar[int]
-    """The axes of a value: 0 if every entry moves alone."""
+    """The axes of a value: 0 if the bijection applies to every entry alone."""
     coordinate_rank: ClassVar[int]
 
     @property
@@ -82,8 +82,8 @@ def affine(loc: Any, scale: Any) -> Affine:
 
 
 @dataclass(frozen=True, slots=True)
-class _Affine:
-    """`Affine`, with loc and scale as arguments."""
+class _AffineRule:
+    """The rule of `Affine`, which is given loc and scale with each call."""
 
     name: str = "affine"
     rank: ClassVar[int] = 0
@@ -108,7 +108,7 @@ class _Affine:
         return np.zeros(shape)
 
 
-AFFINE = _Affine()
+AFFINE = _AffineRule()
 not_zero = Domain("finite and not 0", lambda v: (v != 0.0) & (abs(v) < math.inf))
 
 
@@ -131,35 +131,12 @@ def transformed(base: Call, bijection: Bijection | Affine, size: Size = None) ->
         size: The shape of the batch, as for any distribution.
 
     Raises:
-        ArgumentError: the base is discrete, or its entries cannot move each alone.
+        ArgumentError: the base is discrete, or its entries are jointly constrained.
         ShapeError: a bijection of vectors was given coordinates that are single numbers.
     """
     fn = base_of("transformed", base, "transformed(base, bijection)")
-    if not fn.kind.continuous or not fn.kind.free:
-        why = "discrete" if not fn.kind.continuous else "over entries that cannot move each alone"
-        raise ArgumentError(
-            "transformed takes a continuous distribution over numbers or vectors such as "
-            f"normal(mu, std); {fn.__name__} is {why}"
-        )
-    extra: tuple[Any, ...] = ()
-    rule: Any = bijection
-    if isinstance(bijection, Affine):
-        extra, rule = (bijection.loc, bijection.scale), AFFINE
-        extra = tuple(
-            as_operand("affine", n, v) for n, v in zip(("loc", "scale"), extra, strict=True)
-        )
-    elif not hasattr(bijection, "log_det_jacobian"):
-        raise ArgumentError(
-            "transformed takes positive, unit_interval, interval(low, high), simplex, ordered, "
-            f"lower_cholesky or affine(loc, scale) as its bijection, got {brief(bijection)}"
-        )
-    try:
-        hash(rule)
-    except TypeError:
-        raise ArgumentError(
-            f"transformed keeps what it makes by its bijection, and {rule!r} is not hashable; "
-            "write @dataclass(frozen=True), with eq=False where it holds arrays"
-        ) from None
+    _check_base(fn)
+    rule, extra = _rule_of(bijection)
     args = fn.operands(base.args)
     if rule.coordinate_rank > fn.kind.rank:
         ranks = [domain.rank for domain in fn.arguments.values()]
@@ -169,13 +146,42 @@ def transformed(base: Call, bijection: Bijection | Affine, size: Size = None) ->
                 "run over them on their last axis"
             )
         fn, args = _in_vectors(fn), _with_axes(args, [rank + 1 for rank in ranks])
-    extra = tuple(_with_axes(extra, [fn.kind.rank] * len(extra)))
+    extra = _with_axes(extra, [fn.kind.rank] * len(extra))
     return Call(_transformed(fn, rule), (*args, *extra), size)
+
+
+def _check_base(fn: Distribution) -> None:
+    if not fn.kind.continuous or not fn.kind.free:
+        why = "discrete" if not fn.kind.continuous else "over entries that are jointly constrained"
+        raise ArgumentError(
+            "transformed takes a continuous distribution over numbers or vectors such as "
+            f"normal(mu, std); {fn.__name__} is {why}"
+        )
+
+
+def _rule_of(bijection: Any) -> tuple[Any, Sequence[Any]]:
+    """A bijection that is the same for all calls, and its arguments in this one."""
+    if isinstance(bijection, Affine):
+        loc, scale = bijection.loc, bijection.scale
+        return AFFINE, (as_operand("affine", "loc", loc), as_operand("affine", "scale", scale))
+    if not hasattr(bijection, "log_det_jacobian"):
+        raise ArgumentError(
+            "transformed takes positive, unit_interval, interval(low, high), simplex, ordered, "
+            f"lower_cholesky or affine(loc, scale) as its bijection, got {brief(bijection)}"
+        )
+    try:
+        hash(bijection)
+    except TypeError:
+        raise ArgumentError(
+            f"transformed keeps one distribution for each bijection, and {bijection!r} is not "
+            "hashable; write @dataclass(frozen=True), with eq=False where it holds arrays"
+        ) from None
+    return bijection, ()
 
 
 @made_of_parts
 def _in_vectors(base: Distribution) -> Distribution:
-    """Independent draws along the last axis of the batch, taken as one vector."""
+    """The base with its last batch axis as the axis of a vector."""
     arguments = {name: replace(d, rank=d.rank + 1) for name, d in base.arguments.items()}
     places = [-1 - domain.rank for domain in base.arguments.values()]
 
@@ -210,7 +216,7 @@ def _in_vectors(base: Distribution) -> Distribution:
 def _kind(base: Distribution, bijection: Bijection) -> ValueKind:
     if not bijection.rank:
         return base.kind
-    # A bijection that keeps the number of entries leaves each free to move.
+    # A bijection that keeps the number of entries leaves them free of each other.
     keeps = bijection.rank == 1 and bijection.value_shape((2,)) == (2,)
     return real_vector if keeps else (bound_vector, bound_matrix)[bijection.rank - 1]
 
@@ -229,15 +235,36 @@ def _transformed(base: Distribution, bijection: Any) -> Distribution:
             while label in arguments:
                 label += " of affine"
             arguments[label] = domain.within(rank)
-    events = tuple(range(-kind.rank, 0)) if not bijection.rank else ()
 
-    def inside(x: Any) -> Any:
-        """Whether each member of the batch has coordinates."""
-        return np.all(bijection.contains(raw(x)), axis=events)
+    def draw(rng: Any, *args: Any, size: Shape) -> Any:
+        y = base.draw(rng, args[:count], size or None)
+        return np.array(bijection.natural(y, *args[count:]))
+
+    return Distribution(
+        Declaration(
+            name=name,
+            arguments=arguments,
+            kind=kind,
+            draw=draw,
+            terms=_terms(base, bijection, kind),
+            fit=lambda *args: base.declared.check_fit(args[:count]),
+            block_width=base.declared.block_width,
+            event=lambda args: bijection.value_shape(base.declared.event_shape(args[:count])),
+            support=f"the values of {bijection.name} at which {base.__name__} has a density",
+            doc=transformed.__doc__,
+        )
+    )
+
+
+def _terms(base: Distribution, bijection: Any, kind: ValueKind) -> Callable[..., Terms]:
+    """The terms of the value, the arguments of the base, and the arguments of the bijection."""
+    count = len(base.arguments)
+    # The axes of a value, where the bijection applies to every entry alone.
+    events = tuple(range(-kind.rank, 0)) if not bijection.rank else ()
 
     def terms(x: Any, *args: Any) -> Terms:
         own, extra = args[:count], args[count:]
-        there = np.asarray(inside(x))
+        there = np.asarray(np.all(bijection.contains(raw(x)), axis=events))
         everywhere = bool(np.all(there))
         if not everywhere:
             each = np.reshape(there, (*there.shape, *(1,) * kind.rank))
@@ -252,44 +279,24 @@ def _transformed(base: Distribution, bijection: Any) -> Distribution:
         log_p = log_f - (log_det.value if boxed else log_det)
         batch = shape_of(log_p)
 
-        def kept(g: Any) -> Any:
-            """A cotangent, where there is a density."""
+        def masked(g: Any) -> Any:
+            """A gradient by the log densities, 0 where the value is not one of the bijection."""
             return g if everywhere else g * np.where(there, 1.0, 0.0)
-
-        def to_base(pull: Any) -> Any:
-            return lambda g: pull(kept(g))
 
         @once
         def back(g: Any) -> list[Any]:
-            g = np.broadcast_to(kept(g), batch) if batch else kept(g)
+            g = np.broadcast_to(masked(g), batch) if batch else masked(g)
             seeds = [(y, pulls[0](g))]  # type: ignore[misc]
             if boxed:
                 seeds.append((log_det, sum_to(-g, shape_of(log_det))))
             return tape.gradients(seeds, leaves)
 
+        by_x, *by_extra = [lambda g, i=i: back(g)[i] for i in range(len(leaves))]
+        by_own = [pull and (lambda g, pull=pull: pull(masked(g))) for pull in pulls[1:]]
         log_p = log_p if everywhere else np.where(there, log_p, -np.inf)
-        by = [lambda g, i=i: back(g)[i] for i in range(len(leaves))]
-        mine = [None if pull is None else to_base(pull) for pull in pulls[1:]]
-        return log_p, [by[0], *mine, *by[1:]]
+        return log_p, [by_x, *by_own, *by_extra]
 
-    def draw(rng: Any, *args: Any, size: Shape) -> Any:
-        y = base.draw(rng, args[:count], size or None)
-        return np.array(bijection.natural(y, *args[count:]))
-
-    return Distribution(
-        Declaration(
-            name=name,
-            arguments=arguments,
-            kind=kind,
-            draw=draw,
-            terms=terms,
-            fit=lambda *args: base.declared.check_fit(args[:count]),
-            block_width=base.declared.block_width,
-            event=lambda args: bijection.value_shape(base.declared.event_shape(args[:count])),
-            support=f"the values of {bijection.name} at which {base.__name__} has a density",
-            doc=transformed.__doc__,
-        )
-    )
+    return terms
 
 
 def _with_axes(args: Sequence[Any], ranks: Sequence[int]) -> list[Any]:

@@ -732,11 +732,11 @@ REFUSED = {
     "transformed-discrete": (lambda: transformed(poisson(2.0), positive), "poisson is discrete"),
     "transformed-simplex": (
         lambda: transformed(dirichlet([1.0, 1.0]), positive),
-        "cannot move each alone",
+        "are jointly constrained",
     ),
     "transformed-twice": (
         lambda: transformed(transformed(normal([0.0, 1.0], 1.0), simplex), positive),
-        "cannot move each alone",
+        "are jointly constrained",
     ),
     "transformed-unknown": (
         lambda: transformed(normal(0.0, 1.0), math.exp),  # type: ignore[arg-type]

@@ -40,6 +40,7 @@ from genparams import (
     product,
     student_t,
     truncated,
+    truncated_normal,
     uniform,
     uniform_discrete,
     von_mises,
@@ -336,6 +337,25 @@ def test_two_limits_that_are_close_cost_no_digits(row, width):
     np.testing.assert_allclose(got, wanted, atol=2e-12 + 2e-16 / width + width**3)
 
 
+def test_two_limits_that_are_close_only_in_probability_cost_no_digits():
+    """The limits are a power of ten apart, and a tail changes by less than a quarter."""
+    with mpmath.workdps(40):
+        wanted = float(mpmath.log(mpmath.exp(-1) - mpmath.exp(-(10 ** mpmath.mpf(0.1)))))
+    base = weibull(0.1, 1.0)
+    call = truncated(base, 1.0, 10.0)
+    for log_p in (call.log_prob(2.0), call.log_probs([2.0])[0]):
+        np.testing.assert_allclose(base.log_prob(2.0) - log_p, wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize("limits", [(-1.0, 2.0), (31.0, 32.0), (-np.inf, 1.0), (0.0, np.inf)])
+def test_truncated_normal_is_a_name_for_a_truncated_normal(limits):
+    x = max(limits[0], -5.0) + 0.25
+    named, general = truncated_normal(0.1, 1.5, *limits), truncated(normal(0.1, 1.5), *limits)
+    assert named.log_prob(x) == general.log_prob(x)
+    assert named.sample(rng=0) == general.sample(rng=0)
+    assert repr(general.fn) == "truncated_normal(mu, std, low, high)"
+
+
 # --- Far out, by mpmath
 
 
@@ -575,6 +595,13 @@ def test_censored_draws_lie_at_a_limit_as_often_as_beyond(row):
     mass = row.family(*row.args).cdf(low)
     found = int(np.sum(drawn == low))
     assert stats.binomtest(found, 4000, min(mass, 1.0)).pvalue > FAILURE_RATE
+
+
+@pytest.mark.parametrize("family", [normal, laplace, logistic, cauchy])
+def test_arguments_of_a_batch_are_drawn_between_limits_that_they_share(family):
+    drawn = sample(truncated(family(np.array([-3.0, 0.0, 40.0]), 1.5), -1.0, 2.0))
+    assert drawn.shape == (3,)
+    assert np.all((drawn >= -1.0) & (drawn <= 2.0))
 
 
 def test_a_draw_has_the_shape_of_its_arguments_and_obeys_each_limit():

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from genparams.autodiff import np, raw, scatter, shape_of
+from genparams.dsl.call import Call
 from genparams.dsl.distributions.base import AbstractDistribution, Distribution
 from genparams.dsl.distributions.declaration import Declaration, Formula
 from genparams.dsl.distributions.domains import Domain, check_order
@@ -17,7 +18,6 @@ from genparams.dsl.distributions.limits.categories import CATEGORICAL
 from genparams.dsl.distributions.limits.families import FAMILIES
 from genparams.dsl.distributions.limits.tails import Slope
 from genparams.dsl.distributions.parts import base_of
-from genparams.dsl.interpreter import Call
 from genparams.errors import ArgumentError
 from genparams.numeric import arrays, scalars
 from genparams.types import Size
@@ -120,9 +120,18 @@ class LimitedDensity(NamedTuple):
     by_high: Slope | None
 
 
-Case = tuple[Callable[..., Any], Callable[..., LimitedDensity]]
-"""`test(x, own, low, high)`, and the `formula(m, x, own, low, high)` for where it is the first test
-that holds; `own` are the arguments of the base."""
+class Point(NamedTuple):
+    """A value, the arguments of the base and the limits; `m` as in `Formula`."""
+
+    m: Any
+    x: Any
+    own: Sequence[Any]
+    low: Any
+    high: Any
+
+
+Case = tuple[Callable[[Point], Any], Callable[[Point], LimitedDensity]]
+"""A test, and the formula for where it is the first test that holds."""
 
 
 def zero() -> float:
@@ -130,44 +139,58 @@ def zero() -> float:
     return 0.0
 
 
-def constant(value: float) -> Callable[..., LimitedDensity]:
+def constant(value: float) -> Callable[[Point], LimitedDensity]:
     """The formula of a log density that is the same everywhere."""
 
-    def formula(m: Any, x: Any, own: Sequence[Any], low: Any, high: Any) -> LimitedDensity:
-        batch = np.broadcast_shapes(*map(shape_of, (x, *own, low, high)))
+    def formula(at: Point) -> LimitedDensity:
+        batch = np.broadcast_shapes(*map(shape_of, (at.x, *at.own, at.low, at.high)))
         level = np.full(batch, value) if batch else value
-        return LimitedDensity(level, zero, [zero] * len(own), zero, zero)
+        return LimitedDensity(level, zero, [zero] * len(at.own), zero, zero)
 
     return formula
+
+
+def by_base(base: Distribution, at: Point) -> LimitedDensity:
+    """The log density of a base, with limits that do not matter."""
+    formula: Any = base.declared.formula
+    value, (by_x, *by_own) = formula(at.m, at.x, *at.own)
+    still = zero if base.kind.continuous else None
+    return LimitedDensity(value, by_x, by_own, still, still)
 
 
 def by_cases(cases: Sequence[Case]) -> Formula:
     """The formula of a density that has several; the test of the last case holds everywhere."""
 
-    def formula(m: Any, x: Any, *args: Any) -> tuple[Any, Sequence[Slope | None]]:
-        if m is scalars:
-            *own, low, high = args
-            value, by_x, by_own, by_low, by_high = next(
-                case(m, x, own, low, high) for test, case in cases if test(x, own, low, high)
-            )
-            return value, (by_x, *by_own, by_low, by_high)
-        return _of_arrays(cases, (x, *args))
+    def formula(m: Any, *values: Any) -> tuple[Any, Sequence[Slope | None]]:
+        if m is not scalars:
+            return _of_arrays(cases, values)
+        at = _point(m, values)
+        return _flat(next(case(at) for test, case in cases if test(at)))
 
     return formula
 
 
+def _point(m: Any, values: Sequence[Any]) -> Point:
+    x, *own, low, high = values
+    return Point(m, x, own, low, high)
+
+
+def _flat(found: LimitedDensity) -> tuple[Any, Sequence[Slope | None]]:
+    return found.value, (found.by_x, *found.by_own, found.by_low, found.by_high)
+
+
 def _of_arrays(cases: Sequence[Case], values: Sequence[Any]) -> tuple[Any, Sequence[Slope | None]]:
-    x, *own, low, high = map(raw, values)
-    batch = np.broadcast_shapes(*map(np.shape, (x, *own, low, high)))
+    plain = [raw(v) for v in values]
+    batch = np.broadcast_shapes(*map(np.shape, plain))
     left = np.ones(batch, dtype=bool)
     parts = []
     for test, case in cases:
-        here = left & test(x, own, low, high)
+        here = left & test(_point(arrays, plain))
         if here.all():
-            return _apply(case, values)
+            return _flat(case(_point(arrays, values)))
         if here.any():
             some = [np.broadcast_to(v, batch)[here] if shape_of(v) else v for v in values]
-            parts.append((here, *_apply(case, some)))
+            parts.append((here, *_flat(case(_point(arrays, some)))))
         left = left & ~here
 
     def slope(place: int) -> Slope | None:
@@ -178,12 +201,6 @@ def _of_arrays(cases: Sequence[Case], values: Sequence[Any]) -> tuple[Any, Seque
 
     value = sum(_scattered(value, here, batch) for here, value, _ in parts)
     return value, [slope(place) for place in range(len(values))]
-
-
-def _apply(case: Any, values: Sequence[Any]) -> tuple[Any, Sequence[Slope | None]]:
-    x, *own, low, high = values
-    value, by_x, by_own, by_low, by_high = case(arrays, x, own, low, high)
-    return value, (by_x, *by_own, by_low, by_high)
 
 
 def _scattered(values: Any, here: Any, batch: tuple[int, ...]) -> Any:

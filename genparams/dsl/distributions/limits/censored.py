@@ -1,17 +1,20 @@
 """Distributions that are recorded at a limit beyond it."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from genparams.autodiff import np
+from genparams.dsl.call import Call
 from genparams.dsl.distributions.base import Distribution
 from genparams.dsl.distributions.declaration import Formula
 from genparams.dsl.distributions.elementwise import terms_of
 from genparams.dsl.distributions.limits.builder import (
     BLOCK_WIDTH,
     LimitedDensity,
+    Point,
+    by_base,
     by_cases,
     constant,
     limited,
@@ -22,7 +25,6 @@ from genparams.dsl.distributions.limits.categories import CATEGORICAL, censored_
 from genparams.dsl.distributions.limits.families import FAMILIES
 from genparams.dsl.distributions.limits.family import Family
 from genparams.dsl.distributions.limits.masses import log_tail
-from genparams.dsl.interpreter import Call
 from genparams.dsl.made import made_of_parts
 from genparams.mistakes import explained
 from genparams.types import Numbers, R, Size
@@ -98,51 +100,38 @@ def _by_tails(family: Family) -> Formula:
     inside = family.base.declared.inside
     nothing, certain = constant(-math.inf), constant(0.0)
 
-    def lowest(own: Sequence[Any]) -> Any:
-        return family.edges(*own)[0]
+    def lowest(at: Point) -> Any:
+        return family.edges(*at.own)[0]
 
-    def highest(own: Sequence[Any]) -> Any:
-        return family.edges(*own)[1]
+    def highest(at: Point) -> Any:
+        return family.edges(*at.own)[1]
 
-    def supported(x: Any, own: Sequence[Any], low: Any, high: Any) -> Any:
-        return np.isfinite(x) if inside is None else inside(x, *own)
+    def supported(at: Point) -> Any:
+        return np.isfinite(at.x) if inside is None else inside(at.x, *at.own)
 
-    # A limit of a discrete family is itself in the tail: it has mass one step further out.
+    # A limit of a discrete family is itself in the tail: the tail has mass one step further out.
     return by_cases(
         [
-            (lambda x, own, low, high: np.isinf(x), nothing),
-            (lambda x, own, low, high: (x <= low) & (low <= lowest(own) - family.step), nothing),
-            (lambda x, own, low, high: (x <= low) & (low >= highest(own)), certain),
-            (lambda x, own, low, high: x <= low, partial(_at_low, family)),
-            (lambda x, own, low, high: (x >= high) & (high >= highest(own) + family.step), nothing),
-            (lambda x, own, low, high: (x >= high) & (high <= lowest(own)), certain),
-            (lambda x, own, low, high: x >= high, partial(_at_high, family)),
-            (supported, partial(_inside, family)),
-            (lambda x, own, low, high: True, nothing),
+            (lambda at: np.isinf(at.x), nothing),
+            (lambda at: (at.x <= at.low) & (at.low <= lowest(at) - family.step), nothing),
+            (lambda at: (at.x <= at.low) & (at.low >= highest(at)), certain),
+            (lambda at: at.x <= at.low, partial(_at_low, family)),
+            (lambda at: (at.x >= at.high) & (at.high >= highest(at) + family.step), nothing),
+            (lambda at: (at.x >= at.high) & (at.high <= lowest(at)), certain),
+            (lambda at: at.x >= at.high, partial(_at_high, family)),
+            (supported, partial(by_base, family.base)),
+            (lambda at: True, nothing),
         ]
     )
 
 
-def _at_low(
-    family: Family, m: Any, x: Any, own: Sequence[Any], low: Any, high: Any
-) -> LimitedDensity:
-    value, (by_low, *by_own) = log_tail(family, m, False, low, own)
+def _at_low(family: Family, at: Point) -> LimitedDensity:
+    value, (by_low, *by_own) = log_tail(family, at.m, False, at.low, at.own)
     still = zero if family.base.kind.continuous else None
-    return LimitedDensity(value + 0.0 * x, still, by_own, by_low, still)
+    return LimitedDensity(value + 0.0 * at.x, still, by_own, by_low, still)
 
 
-def _at_high(
-    family: Family, m: Any, x: Any, own: Sequence[Any], low: Any, high: Any
-) -> LimitedDensity:
-    value, (by_high, *by_own) = log_tail(family, m, True, high, own)
+def _at_high(family: Family, at: Point) -> LimitedDensity:
+    value, (by_high, *by_own) = log_tail(family, at.m, True, at.high, at.own)
     still = zero if family.base.kind.continuous else None
-    return LimitedDensity(value + 0.0 * x, still, by_own, still, by_high)
-
-
-def _inside(
-    family: Family, m: Any, x: Any, own: Sequence[Any], low: Any, high: Any
-) -> LimitedDensity:
-    formula: Any = family.base.declared.formula
-    log_f, (by_x, *by_own) = formula(m, x, *own)
-    still = zero if family.base.kind.continuous else None
-    return LimitedDensity(log_f, by_x, by_own, still, still)
+    return LimitedDensity(value + 0.0 * at.x, still, by_own, still, by_high)

@@ -11,7 +11,7 @@ from typing import Any
 
 from genparams.autodiff import np, raw, special
 from genparams.dsl.distributions.base import Distribution
-from genparams.dsl.distributions.bounded import von_mises
+from genparams.dsl.distributions.circular import von_mises
 from genparams.dsl.distributions.continuous import (
     beta,
     cauchy,
@@ -65,7 +65,7 @@ def _by_density(
     return along
 
 
-# --- LogDensity a line
+# --- Along a line
 
 
 def _line(
@@ -96,7 +96,7 @@ def _sinh(
     along: Callable[..., LogDensity] | None = None,
     **more: Any,
 ) -> Family:
-    """x = loc + scale sinh y: log p(y) falls in a line where p(x) falls as a power."""
+    """x = loc + scale sinh y: where p(x) falls as a power, log p(y) falls linearly."""
 
     def to(x: Any, *args: Any) -> Any:
         loc, scale = frame(*args)
@@ -128,7 +128,7 @@ def _student_frame(df: Any, loc: Any, scale: Any) -> tuple[Any, Any]:
 
 
 def _student_along(y: Any, df: Any, loc: Any, scale: Any) -> LogDensity:
-    """log p(y) = log p(0) - df log cosh y, at any y: where x is no float any more, if df is small.
+    """log p(y) = log p(0) - df log cosh y, also where x overflows, for small df.
 
     x = loc + scale sqrt(df) sinh y
     """
@@ -152,7 +152,7 @@ def _angles(mu: Any, kappa: Any) -> Sequence[Any]:
     return np.minimum(*found), np.maximum(*found)
 
 
-# --- LogDensity a logarithm
+# --- Along a logarithm
 
 
 def _lognormal() -> Family:
@@ -172,6 +172,20 @@ def _lognormal() -> Family:
         _zero,
         lambda width, low, mu, sigma: np.log1p(width / low) / sigma,
         CLOSED[lognormal],
+    )
+
+
+def _log_ratio(base: Distribution, unit: Callable, power: Callable, along: Callable) -> Family:
+    """x = unit(*args) exp(y / power(*args)), for x > 0."""
+    return Family(
+        base,
+        lambda x, *args: power(*args) * np.log(x / unit(*args)),
+        lambda y, *args: unit(*args) * np.exp(y / power(*args)),
+        along,
+        _above_zero,
+        _zero,
+        lambda width, low, *args: power(*args) * np.log1p(width / low),
+        CLOSED.get(base),
     )
 
 
@@ -202,18 +216,10 @@ def _gamma(base: Distribution, unit: Callable[..., Any], sign: float, growth: fl
             ),
         )
 
-    return Family(
-        base,
-        lambda x, *args: np.log(x / unit(*args)),
-        lambda y, *args: unit(*args) * np.exp(y),
-        along,
-        _above_zero,
-        _zero,
-        lambda width, low, *args: np.log1p(width / low),
-    )
+    return _log_ratio(base, unit, lambda *args: 1.0, along)
 
 
-# --- LogDensity log odds
+# --- Along log odds
 
 
 def _log_gain(y: Any, rest: Any) -> Any:
@@ -311,16 +317,7 @@ FAMILIES: dict[Distribution, Family] = {
         _sinh(half_cauchy, lambda scale: (0.0, scale), edges=_above_zero),
         _sinh(student_t, _student_frame, along=_student_along, turns=_zero),
         _lognormal(),
-        Family(
-            weibull,
-            lambda x, shape, scale: shape * np.log(x / scale),
-            lambda y, shape, scale: scale * np.exp(y / shape),
-            _weibull_along,
-            _above_zero,
-            _zero,
-            lambda width, low, shape, scale: shape * np.log1p(width / low),
-            CLOSED[weibull],
-        ),
+        _log_ratio(weibull, lambda shape, scale: scale, lambda shape, scale: shape, _weibull_along),
         _gamma(gamma, lambda shape, scale: shape * scale, sign=1.0, growth=1.0),
         _gamma(_gamma_by_rate, lambda shape, rate: shape / rate, sign=1.0, growth=-1.0),
         _gamma(inv_gamma, lambda shape, scale: scale / shape, sign=-1.0, growth=-1.0),

@@ -16,7 +16,7 @@ _DISTANT = 1e150
 
 
 def _gauss(count):
-    """Gauss and Legendre's rule on [-1, 1]."""
+    """The nodes and weights of Gauss-Legendre quadrature on [-1, 1]."""
     nodes, weights = np.polynomial.legendre.leggauss(count)
     return list(zip(nodes.tolist(), weights.tolist(), strict=True))
 
@@ -24,57 +24,82 @@ def _gauss(count):
 _NODES, _MANY_NODES = _gauss(8), _gauss(32)
 
 
-class _Mass:
-    """The mass of a standard normal from a to b = a + width, over exp(-peak^2 / 2), where the peak
-    is the point between a and b that is nearest to 0.
+class _Interval:
+    """A standard normal restricted to [a, b], with b = a + width.
 
-    Far from zero, by the scaled complement erfcx of the error function, which does not underflow;
-    over a short stretch, where that would cancel, by quadrature from one of its ends, the origin.
+    `mass` is divided by exp(-peak^2 / 2), for the peak, the point of [a, b] nearest to 0. It is
+
+        a difference of erf      if 0 is between a and b,
+        a difference of erfcx    on one side of 0: erfcx does not underflow,
+        by quadrature            if the interval is short, where a difference would cancel.
+
+    Quadrature runs over the distance u from one end, `start`. It is also used for means far from 0.
     """
 
     def __init__(self, m, a, b, width):
-        self.m = m
-        upper, lower = a > 0.0, b < 0.0
-        aside = upper | lower
+        self.m, self.a, self.b, self.width = m, a, b, width
+        upper, self.lower = a > 0.0, b < 0.0
+        lower = self.lower
+        one_sided = upper | lower
         near = m.where(upper, a, m.where(lower, -b, 0.0))
         far = m.where(upper, b, m.where(lower, -a, 1.0))
-        self.short = short = width * (near + 1.0) < 1.0
+        short = width * (near + 1.0) < 1.0
+        self.peak_at_low = upper | (short & m.negate(lower))
+        self.peak = m.where(self.peak_at_low, a, m.where(lower, b, 0.0))
         self.sign = m.where(lower, -1.0, 1.0)
         self.small = small = short | (near > 8.0)
         self.start = m.where(small, m.where(lower, -b, a), 0.0)
-        reach = 38.0 / (near + 1.0)  # beyond it is nothing that counts
+        reach = 38.0 / (near + 1.0)  # the density beyond it is negligible
         self.length = m.where(small, m.where(width < reach, width, reach), 0.0)
-        self.moments = None
+        self._moments = None
+        self.mass = m.choose(
+            short,
+            self._by_quadrature,
+            lambda: m.choose(
+                one_sided,
+                lambda: self._by_erfcx(one_sided, near, far),
+                lambda: self._by_erf(one_sided | short),
+            ),
+        )
 
-        def across():
-            beside = aside | short
-            left, right = m.where(beside, -1.0, a), m.where(beside, 1.0, b)
-            return 0.5 * (m.erf(right / _ROOT_TWO) - m.erf(left / _ROOT_TWO))
+    def _by_erf(self, elsewhere):
+        left, right = self.m.where(elsewhere, -1.0, self.a), self.m.where(elsewhere, 1.0, self.b)
+        return 0.5 * (self.m.erf(right / _ROOT_TWO) - self.m.erf(left / _ROOT_TWO))
 
-        def tail():
-            fall = m.exp(-0.5 * m.where(aside, width, 1.0) * (near + far))
-            return 0.5 * (m.erfcx(near / _ROOT_TWO) - m.erfcx(far / _ROOT_TWO) * fall)
+    def _by_erfcx(self, here, near, far):
+        fall = self.m.exp(-0.5 * self.m.where(here, self.width, 1.0) * (near + far))
+        return 0.5 * (self.m.erfcx(near / _ROOT_TWO) - self.m.erfcx(far / _ROOT_TWO) * fall)
 
-        def stretch():
-            return 0.5 * self.length / _ROOT_TWO_PI * sum(e for _, e in self.steps(_NODES))
+    def _by_quadrature(self):
+        return 0.5 * self.length / _ROOT_TWO_PI * sum(e for _, e in self._steps(_NODES))
 
-        self.mass = m.choose(short, stretch, lambda: m.choose(aside, tail, across))
-        self.peak = m.where(upper | (short & m.negate(lower)), a, m.where(lower, b, 0.0))
-
-    def steps(self, nodes):
-        """Distances u from the origin, and the density there over the density at the origin."""
+    def _steps(self, nodes):
+        """Distances u from the start, and weights times the density there over the one at start."""
         half = 0.5 * self.length
         us = [(half * (1.0 + t), w) for t, w in nodes]
         return [(u, w * self.m.exp(-(self.start + 0.5 * u) * u)) for u, w in us]
 
     def mean(self, f):
-        """The mean of f(u), for u the distance from the origin; of a short stretch or a far one."""
-        if self.moments is None:
-            self.moments = self.steps(_MANY_NODES)
-        return sum(e * f(u) for u, e in self.moments) / sum(e for _, e in self.moments)
+        """The mean of f(u), for u the distance from the start, where `small` holds."""
+        if self._moments is None:
+            self._moments = self._steps(_MANY_NODES)
+        return sum(e * f(u) for u, e in self._moments) / sum(e for _, e in self._moments)
+
+    def density_at_low(self):
+        """The density at a, given that the normal is in the interval."""
+        away = self.m.where(self.lower, -self.width, self.a)
+        return self._density(self.a, self.m.where(self.peak_at_low, 0.0, away))
+
+    def density_at_high(self):
+        """The density at b, given that the normal is in the interval."""
+        away = self.m.where(self.peak_at_low, self.width, self.b)
+        return self._density(self.b, self.m.where(self.lower, 0.0, away))
+
+    def _density(self, limit, from_peak):
+        return self.m.exp(-0.5 * from_peak * (limit + self.peak)) / (_ROOT_TWO_PI * self.mass)
 
 
-def _near(m, z):
+def _clipped(m, z):
     return m.where(z > _DISTANT, _DISTANT, m.where(z < -_DISTANT, -_DISTANT, z))
 
 
@@ -85,49 +110,47 @@ def normal_between(m, x, mu, std, low, high):
 
     log p(x) = -z^2 / 2 - log std - log(2 pi) / 2 - log(Phi(b) - Phi(a))
     """
-    from_low, to_high = low > -math.inf, high < math.inf
-    start, end = m.where(from_low, low, x), m.where(to_high, high, x)
-    z = _near(m, (x - mu) / std)
-    a = _near(m, m.where(from_low, (start - mu) / std, -_DISTANT))
-    b = _near(m, m.where(to_high, (end - mu) / std, _DISTANT))
-    width = m.where(from_low & to_high, (end - start) / std, _DISTANT)
-    whole = _Mass(m, a, b, width)
-    mass, peak, short = whole.mass, whole.peak, whole.short
-    lower = b < 0.0
-    first = (a > 0.0) | (short & m.negate(lower))  # the peak is at the lower limit
-    off = m.where(first, x - start, m.where(lower, x - end, x - mu)) / std  # z - peak
-    small = whole.small
-    step = m.where(small, whole.sign * off, 0.0)
-
-    def by_mu():
-        """z - E[z] over std."""
-        return m.choose(
-            small,
-            lambda: whole.sign * whole.mean(lambda u: step - u) / std,
-            lambda: (z + at(b) - at(a)) / std,
-        )
-
-    def by_std():
-        """z^2 - E[z^2] over std."""
-        return m.choose(
-            small,
-            lambda: whole.mean(lambda u: (step - u) * (2.0 * whole.start + step + u)) / std,
-            lambda: (z * z + at(b) * b - at(a) * a - 1.0) / std,
-        )
-
-    def at(bound):
-        """The density at a bound over the mass inside."""
-        away = m.where(first, width, b) if bound is b else m.where(lower, -width, a)
-        away = m.where(lower if bound is b else first, 0.0, away)  # bound - peak
-        return m.exp(-0.5 * away * (bound + peak)) / (_ROOT_TWO_PI * mass)
-
+    has_low, has_high = low > -math.inf, high < math.inf
+    start, end = m.where(has_low, low, x), m.where(has_high, high, x)
+    z = _clipped(m, (x - mu) / std)
+    a = _clipped(m, m.where(has_low, (start - mu) / std, -_DISTANT))
+    b = _clipped(m, m.where(has_high, (end - mu) / std, _DISTANT))
+    width = m.where(has_low & has_high, (end - start) / std, _DISTANT)
+    inside = _Interval(m, a, b, width)
+    from_end = m.where(inside.lower, x - end, x - mu)
+    from_peak = m.where(inside.peak_at_low, x - start, from_end) / std
     return (
-        -0.5 * off * (z + peak) - m.log(std) - HALF_LOG_TWO_PI - m.log(mass),
+        -0.5 * from_peak * (z + inside.peak) - m.log(std) - HALF_LOG_TWO_PI - m.log(inside.mass),
         (
             lambda: -z / std,
-            by_mu,
-            by_std,
-            lambda: at(a) / std,
-            lambda: -at(b) / std,
+            lambda: _less_mean(inside, z, from_peak) / std,
+            lambda: _square_less_mean(inside, z, from_peak) / std,
+            lambda: inside.density_at_low() / std,
+            lambda: -inside.density_at_high() / std,
         ),
+    )
+
+
+def _less_mean(inside, z, from_peak):
+    """z - E[z]."""
+    step = inside.m.where(inside.small, inside.sign * from_peak, 0.0)
+    return inside.m.choose(
+        inside.small,
+        lambda: inside.sign * inside.mean(lambda u: step - u),
+        lambda: z + inside.density_at_high() - inside.density_at_low(),
+    )
+
+
+def _square_less_mean(inside, z, from_peak):
+    """z^2 - E[z^2]."""
+    step = inside.m.where(inside.small, inside.sign * from_peak, 0.0)
+
+    def by_densities():
+        at_low, at_high = inside.density_at_low(), inside.density_at_high()
+        return z * z + at_high * inside.b - at_low * inside.a - 1.0
+
+    return inside.m.choose(
+        inside.small,
+        lambda: inside.mean(lambda u: (step - u) * (2.0 * inside.start + step + u)),
+        by_densities,
     )

@@ -79,7 +79,7 @@ _OFFSETS = {0.0: 4.0 ** np.arange(-30.0, 31.0), 1.0: 2.0 ** np.arange(0.0, 53.0)
 
 
 def _composite() -> tuple[Any, Any]:
-    """Nodes and weights on [0, 1] of Gauss and Legendre's rule in panels that double from 0 on."""
+    """Nodes and weights of Gauss-Legendre quadrature on [0, 1], in panels that double from 0."""
     t, w = np.polynomial.legendre.leggauss(NODES)
     ends = np.concatenate([[0.0], 2.0 ** np.arange(1.0 - PANELS, 1.0)])
     half = 0.5 * np.diff(ends)[:, None]
@@ -93,9 +93,9 @@ PANEL_NODES, PANEL_WEIGHTS = _composite()
 def _gauss_sum(count: int) -> tuple[Any, Any]:
     """Nodes and weights in 0, 1, ..., count - 1 for the sum of a polynomial of degree < 2 NODES.
 
-    Gauss's rule whose orthogonal polynomials are Gram's (discrete Chebyshev): the nodes and the
-    squares of the first entries of the vectors equal the ones of the eigenvectors of the matrix of
-    their recurrence (Golub and Welsch, 1969). For large counts it is Legendre's.
+    This is Gauss quadrature for a sum. Its nodes are the eigenvalues of the matrix of the
+    recurrence of the discrete Chebyshev polynomials, and its weights are squares of the first
+    entries of the eigenvectors (Golub and Welsch, 1969).
     """
     if count <= NODES:
         return np.arange(float(count)), np.ones(count)
@@ -114,11 +114,9 @@ def _nodes_of_count(count: int) -> tuple[Any, Any]:
     while 4 * ends[-1] <= count:
         ends.append(2 * ends[-1])
     bounds = [*ends, *(count - e for e in reversed(ends))]
-    parts = [
-        (start + t, w) for start, end in pairwise(bounds) for t, w in [_gauss_sum(end - start)]
-    ]
-    nodes, weights = zip(*parts, strict=True)
-    return np.concatenate(nodes), np.concatenate(weights)
+    rules = [_gauss_sum(end - start) for start, end in pairwise(bounds)]
+    nodes = [start + t for start, (t, _) in zip(bounds, rules, strict=False)]
+    return np.concatenate(nodes), np.concatenate([w for _, w in rules])
 
 
 def nodes_of_counts(counts: Any) -> tuple[Any, Any]:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from genparams.autodiff import np, raw
+from genparams.dsl.call import Call
 from genparams.dsl.distributions import signatures
 from genparams.dsl.distributions.base import Distribution
 from genparams.dsl.distributions.continuous import normal
@@ -15,10 +16,11 @@ from genparams.dsl.distributions.elementwise import terms_of
 from genparams.dsl.distributions.limits.builder import (
     BLOCK_WIDTH,
     LimitedDensity,
+    Point,
+    by_base,
     by_cases,
     limited,
     limited_call,
-    zero,
 )
 from genparams.dsl.distributions.limits.categories import (
     CATEGORICAL,
@@ -32,7 +34,6 @@ from genparams.dsl.distributions.limits.family import Family, everywhere
 from genparams.dsl.distributions.limits.masses import log_mass, log_tail
 from genparams.dsl.distributions.limits.tails import Slope
 from genparams.dsl.distributions.signatures import called_as
-from genparams.dsl.interpreter import Call
 from genparams.dsl.made import made_of_parts
 from genparams.errors import DistributionError
 from genparams.mistakes import explained
@@ -109,7 +110,7 @@ def _truncated_categories(base: Distribution, name: str, **more: Any) -> Distrib
 def _truncated_numbers(base: Distribution, name: str, **more: Any) -> Distribution:
     family = FAMILIES[base]
     inside = _inside(base)
-    formula = family.between or _by_mass(family, name)
+    formula = family.between or _by_mass(family)
 
     def fit(own: Sequence[Any], low: Any, high: Any) -> None:
         bottom, top = family.edges(*own)
@@ -150,90 +151,61 @@ def _inside(base: Distribution) -> Callable[..., Any]:
     return inside
 
 
-def _by_mass(family: Family, name: str) -> Formula:
+def _by_mass(family: Family) -> Formula:
     """The log density as a difference from the log mass between the limits."""
 
-    def from_bottom(x: Any, own: Sequence[Any], low: Any, high: Any) -> Any:
-        return low <= family.edges(*own)[0]
+    def from_bottom(at: Point) -> Any:
+        return at.low <= family.edges(*at.own)[0]
 
-    def to_top(x: Any, own: Sequence[Any], low: Any, high: Any) -> Any:
-        return high >= family.edges(*own)[1]
+    def to_top(at: Point) -> Any:
+        return at.high >= family.edges(*at.own)[1]
 
     return by_cases(
         [
-            (lambda *at: from_bottom(*at) & to_top(*at), partial(_without_limit, family)),
-            (from_bottom, partial(_below_high, family, name)),
-            (to_top, partial(_above_low, family, name)),
-            (lambda *at: True, partial(_between, family, name)),
+            (lambda at: from_bottom(at) & to_top(at), partial(by_base, family.base)),
+            (from_bottom, partial(_below_high, family)),
+            (to_top, partial(_above_low, family)),
+            (lambda at: True, partial(_between, family)),
         ]
     )
 
 
-def _limit_slope(family: Family) -> Slope | None:
-    """The derivative by a limit that does not matter; a discrete family has none."""
-    return zero if family.base.kind.continuous else None
+def _below_high(family: Family, at: Point) -> LimitedDensity:
+    mass, (fall, *by_own) = log_tail(family, at.m, False, at.high, at.own)
+    found = _over_mass(family, at, mass, by_own)
+    return found._replace(by_high=fall and (lambda: -fall()))
 
 
-def _without_limit(
-    family: Family, m: Any, x: Any, own: Sequence[Any], low: Any, high: Any
-) -> LimitedDensity:
-    formula: Any = family.base.declared.formula
-    log_f, (by_x, *by_own) = formula(m, x, *own)
-    still = _limit_slope(family)
-    return LimitedDensity(log_f, by_x, by_own, still, still)
+def _above_low(family: Family, at: Point) -> LimitedDensity:
+    mass, (fall, *by_own) = log_tail(family, at.m, True, at.low, at.own)
+    found = _over_mass(family, at, mass, by_own)
+    return found._replace(by_low=fall and (lambda: -fall()))
 
 
-def _below_high(
-    family: Family, name: str, m: Any, x: Any, own: Sequence[Any], low: Any, high: Any
-) -> LimitedDensity:
-    mass, (by_limit, *by_mass) = log_tail(family, m, False, high, own)
-    value, by_x, by_own = _over_mass(family, name, m, x, own, mass, by_mass)
-    by_high = by_limit and (lambda: -by_limit())
-    return LimitedDensity(value, by_x, by_own, _limit_slope(family), by_high)
-
-
-def _above_low(
-    family: Family, name: str, m: Any, x: Any, own: Sequence[Any], low: Any, high: Any
-) -> LimitedDensity:
-    mass, (by_limit, *by_mass) = log_tail(family, m, True, low, own)
-    value, by_x, by_own = _over_mass(family, name, m, x, own, mass, by_mass)
-    by_low = by_limit and (lambda: -by_limit())
-    return LimitedDensity(value, by_x, by_own, by_low, _limit_slope(family))
-
-
-def _between(
-    family: Family, name: str, m: Any, x: Any, own: Sequence[Any], low: Any, high: Any
-) -> LimitedDensity:
-    mass, by_mass = log_mass(family, m, low, high, own)
-    value, by_x, by_own = _over_mass(family, name, m, x, own, mass, by_mass)
+def _between(family: Family, at: Point) -> LimitedDensity:
+    mass, by_own = log_mass(family, at.m, at.low, at.high, at.own)
+    found = _over_mass(family, at, mass, by_own)
     if not family.base.kind.continuous:
-        return LimitedDensity(value, by_x, by_own, None, None)
+        return found
     formula: Any = family.base.declared.formula
 
     def density(limit: Any) -> Any:
-        return m.exp(formula(m, limit, *own)[0] - mass)
+        return at.m.exp(formula(at.m, limit, *at.own)[0] - mass)
 
-    return LimitedDensity(value, by_x, by_own, lambda: density(low), lambda: -density(high))
+    return found._replace(by_low=lambda: density(at.low), by_high=lambda: -density(at.high))
 
 
 def _over_mass(
-    family: Family,
-    name: str,
-    m: Any,
-    x: Any,
-    own: Sequence[Any],
-    mass: Any,
-    by_mass: Sequence[Slope | None],
-) -> tuple[Any, Slope, list[Slope | None]]:
-    """log f - log mass, and its derivatives by x and by the arguments of the base."""
-    formula: Any = family.base.declared.formula
-    log_f, (by_x, *by_own) = formula(m, x, *own)
-    _check_mass_is_large_enough(name, raw(mass))
-    slopes = [
+    family: Family, at: Point, mass: Any, by_mass: Sequence[Slope | None]
+) -> LimitedDensity:
+    """log f - log mass, given the derivatives of the log mass by the arguments of the base."""
+    found = by_base(family.base, at)
+    _check_mass_is_large_enough(family, raw(mass))
+    by_own = [
         d and fall and (lambda d=d, fall=fall: d() - fall())
-        for d, fall in zip(by_own, by_mass, strict=True)
+        for d, fall in zip(found.by_own, by_mass, strict=True)
     ]
-    return log_f - mass, by_x, slopes
+    return found._replace(value=found.value - mass, by_own=by_own)
 
 
 # --- Refusals
@@ -251,15 +223,15 @@ def _check_some_mass(base: Distribution, some: Any, low: Any, high: Any) -> None
     )
 
 
-def _check_mass_is_large_enough(name: str, log_mass: Any) -> None:
+def _check_mass_is_large_enough(family: Family, log_mass: Any) -> None:
     """Raise where the log density, a difference from the log mass, would lose its digits."""
     some = log_mass > SMALLEST
     if some is True or np.all(some):
         return
     found = np.min(np.where(np.isnan(log_mass), -np.inf, log_mass))
     raise DistributionError(
-        f"{name} has too little mass between its limits: the log of the mass is {float(found)}; "
-        "move the limits or the distribution"
+        f"truncated {family.base.__name__} has too little mass between its limits: the log of the "
+        f"mass is {float(found)}; move the limits or the distribution"
     )
 
 
