@@ -309,9 +309,7 @@ def test_a_sampler_of_another_shape_is_refused():
 
 def test_gradients_of_the_wrong_number_or_shape_are_refused():
     two = distribution(draw_gumbel, log_gumbel, lambda x, a, b: (1.0, 2.0), name="bad")
-    with pytest.raises(
-        ArgumentError, match="must be a tuple of 3, one for each of the value, loc, scale"
-    ):
+    with pytest.raises(ArgumentError, match="a tuple of 3, one for each of the value, loc, scale"):
         gradient(lambda a: two.log_prob(0.3, a, 1.0), 0.0)
     long = distribution(draw_gumbel, log_gumbel, lambda x, a, b: (x, np.ones(2), x), name="bad")
     with pytest.raises(ShapeError, match=r"gradient of bad by loc has shape \(2,\) for a batch"):
