@@ -322,7 +322,7 @@ def test_a_value_that_is_kept_after_its_gradient_is_an_error_when_it_is_used(cod
     trace = generated(f)
     kept.clear()
     trace.param_gradients()  # keeps what it computes
-    with pytest.raises(TracedValueError, match="Compute what depends on a parameter .*in each run"):
+    with pytest.raises(TracedValueError, match="again in each run"):
         later(f, trace)
 
 
@@ -333,7 +333,7 @@ def test_a_value_that_a_failed_gradient_leaves_behind_is_an_error_when_it_is_use
     kept.clear()
     with pytest.raises(TracedValueError, match="key"):
         trace.param_gradients()
-    with pytest.raises(TracedValueError, match="Compute what depends on a parameter .*in each run"):
+    with pytest.raises(TracedValueError, match="again in each run"):
         f.simulate(())
 
 
