@@ -148,8 +148,7 @@ class ParamStore:
                 and all(_equal(p, other[name]) for name, p in self._parameters.items())
             )
 
-    def __hash__(self) -> int:
-        return id(self)  # it changes: as a key it is itself, whatever it holds
+    __hash__ = object.__hash__  # it changes: as a key it is itself, whatever it holds
 
     def __getstate__(self) -> dict[str, Any]:
         with lock:  # parameters of the same moment

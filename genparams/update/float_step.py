@@ -54,7 +54,8 @@ class FloatStep:
         Raises:
             UpdateError: the step leads to a value that is not finite.
         """
-        thetas, grads, places = now.theta, now.grad, self._places
+        thetas, _, grads, _, _ = now
+        places = self._places
         if places is not None:
             thetas, grads = [thetas[i] for i in places], [grads[i] for i in places]
         if given is not None:

@@ -132,7 +132,7 @@ class Stepper:
         after: Fields = []
         for part in self._floats:
             memory = part.memory
-            now = changes.get(memory) or memory.now
+            now = changes[memory] if memory in changes else memory.now
             constants = part.group.constants(taken, state)
             found = part.step(now, given, fields[len(after)], constants)
             if found is None:
