@@ -38,9 +38,9 @@ class Group:
 
     __slots__ = ("_constants", "code", "counts", "fields", "parts")
 
-    def __init__(self, parts: Parts, counts: Sequence[int], minimize: bool):
+    def __init__(self, parts: Parts, counts: Sequence[int]):
         self.parts, self.counts = parts, counts
-        self.code = kernel(tuple([formula for _, formula in parts]), minimize)
+        self.code = kernel(tuple([formula for _, formula in parts]))
         self.fields = [(path, name) for path, formula in parts for name in formula.fields]
         self._constants = [
             (formula.constants, count if formula.counts else None, _getter(path))

@@ -22,12 +22,11 @@ class Kernel:
 
     Args:
         formulas: Each takes the direction that the formula before it gives.
-        minimize: Whether the gradient is of a loss: its sign is changed first.
     """
 
-    def __init__(self, formulas: tuple[Elementwise, ...], minimize: bool):
+    def __init__(self, formulas: tuple[Elementwise, ...]):
         g, theta = Symbol("g"), Symbol("theta")
-        direction: Any = -g if minimize else g
+        direction: Any = g
         constants, fields, results = [], [], []
         for formula in formulas:
             count = len(formula.constants_at(1, formula.shared or {}))
@@ -133,9 +132,9 @@ class Kernel:
 
 
 @lru_cache(maxsize=256)
-def kernel(formulas: tuple[Elementwise, ...], minimize: bool) -> Kernel:
+def kernel(formulas: tuple[Elementwise, ...]) -> Kernel:
     """The code of formulas that run one after the other."""
-    return Kernel(formulas, minimize)
+    return Kernel(formulas)
 
 
 def overflow(parameter: Parameter) -> UpdateError:

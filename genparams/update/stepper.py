@@ -59,7 +59,6 @@ class Stepper:
         pieces: Callable[[Any], Pieces],
         state: Mapping[str, Any],
         parameters: tuple[Parameter, ...],
-        minimize: bool,
     ):
         self.parameters = parameters
         for store in {p.store: None for p in parameters}:
@@ -69,7 +68,7 @@ class Stepper:
         self._advances = [
             (path, formula.advance) for path, formula in pieces(None) if formula.advance is not None
         ]
-        group_of = _grouped(pieces, state, parameters, minimize)
+        group_of = _grouped(pieces, state, parameters)
         floats: dict[Any, list[Parameter]] = {}
         for p in parameters:
             if not p.shape:
@@ -132,7 +131,7 @@ class Stepper:
         after: Fields = []
         for part in self._floats:
             memory = part.memory
-            now = changes[memory] if memory in changes else memory.now
+            now = changes.get(memory, memory.now)
             constants = part.group.constants(taken, state)
             found = part.step(now, given, fields[len(after)], constants)
             if found is None:
@@ -193,7 +192,6 @@ def _grouped(
     pieces: Callable[[Any], Pieces],
     state: Mapping[str, Any],
     parameters: Iterable[Parameter],
-    minimize: bool,
 ) -> dict[Parameter, Group]:
     """Parameters that go through the same formulas, as many times so far, have one group."""
     groups: dict[Any, Group] = {}
@@ -203,7 +201,7 @@ def _grouped(
         counts = [at_path(state, at)["t"][p] if one.counts else 0 for at, one in parts]
         key = tuple(zip(parts, counts, strict=True))
         if key not in groups:
-            groups[key] = Group(parts, counts, minimize)
+            groups[key] = Group(parts, counts)
         found[p] = groups[key]
     return found
 

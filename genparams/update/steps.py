@@ -1,6 +1,6 @@
 """How a rule steps parameters: from its state and gradients to what changes, nothing touched."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,10 @@ from genparams.params import (
     is_finite,
     moved,
 )
+from genparams.update.formula import Elementwise
 from genparams.update.group import Given
 from genparams.update.kernel import overflow
-from genparams.update.rule import Rule, chain, split
+from genparams.update.rule import Pieces, Rule, chain, split
 from genparams.update.state import joined, with_fixed, without
 from genparams.update.stepper import Progress, Stepper
 
@@ -37,8 +38,9 @@ class Steps:
     """
 
     def __init__(self, rule: Rule, minimize: bool):
-        self.rule, self._minimize = rule, minimize
+        self.rule = rule
         self.chain = rule if rule.parts else chain(rule)
+        self._minimize = minimize
         self._head, self._pieces = split(self.chain)
 
     def beginning(self) -> Progress:
@@ -89,10 +91,13 @@ class Steps:
         stepper = progress.stepper
         if stepper is not None and stepper.parameters == moving:
             return progress, stepper
-        assert self._pieces is not None
+        pieces = self._pieces
+        assert pieces is not None
+        if self._minimize and not self._head:
+            pieces = _after_negation(pieces)
         progress = self.covering(progress, moving)
         state = progress.whole_state()
-        stepper = Stepper(self._pieces, state, moving, self._minimize and not self._head)
+        stepper = Stepper(pieces, state, moving)
         state, fields = stepper.laid_out(state)
         return progress._replace(state=state, stepper=stepper, taken=0, fields=fields), stepper
 
@@ -137,6 +142,14 @@ class Steps:
                 f"{p.shape}"
             )
         return direction if p.shape else float(direction)
+
+
+_NEGATIVE = Elementwise(lambda g, theta: -g)
+
+
+def _after_negation(pieces: Callable[[Any], Pieces]) -> Callable[[Any], Pieces]:
+    """The formulas of a rule, for gradients of a loss."""
+    return lambda parameter: [((), _NEGATIVE), *pieces(parameter)]
 
 
 def _refuse_other_keys(part: Rule, directions: Any) -> None:

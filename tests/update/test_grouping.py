@@ -229,7 +229,7 @@ def test_the_formulas_of_a_parameter_do_what_apply_does(name, key):
         at: Any = functools.reduce(lambda at, place: at[place], path, state)
         constants += piece.constants_at(1, at)
         fields += [np.ravel(at[f][key]).copy() for f in piece.fields]
-    code = kernel(tuple(piece for _, piece in pieces), False)
+    code = kernel(tuple(piece for _, piece in pieces))
     f, scratch = code.over_arrays
     start = np.ravel(THETA[key]).astype(float)
     new = [np.empty_like(start) for _ in [start, *fields]]

@@ -17,14 +17,18 @@ def pieces(rule):
     return tuple(piece for _, piece in rule.pieces(None))
 
 
+def negated(formulas):
+    return (Elementwise(lambda g, theta: -g), *formulas)
+
+
 def over_floats(formulas, g, theta, fields, constants=(), minimize=False):
-    code = kernel(formulas, minimize)
+    code = kernel(negated(formulas) if minimize else formulas)
     (moved,), (after,) = code.over_floats([theta], [g], [fields], constants)
     return moved, after
 
 
 def over_arrays(formulas, g, theta, fields, constants=(), minimize=False):
-    code = kernel(formulas, minimize)
+    code = kernel(negated(formulas) if minimize else formulas)
     f, scratch = code.over_arrays
     inputs = [theta, g, *fields]
     before = [a.copy() for a in inputs]
@@ -90,20 +94,20 @@ def test_the_code_does_what_the_formula_says(name, minimize, rows):
 
 
 def test_a_chain_is_one_piece_of_code_without_scratch():
-    code = kernel(pieces(ADAM(0.1)), False)
+    code = kernel(pieces(ADAM(0.1)))
     assert len(code.program.steps) == 10
     assert code.over_arrays[1] == 0
 
 
 def test_factors_that_follow_each_other_become_one():
-    code = kernel(pieces(chain(scale(2.0), scale(3.0), scale(0.5))), False)
+    code = kernel(pieces(chain(scale(2.0), scale(3.0), scale(0.5))))
     assert len(code.program.steps) == 2
     assert over_floats(pieces(chain(scale(2.0), scale(3.0))), 1.5, 1.0, ())[0] == 10.0
 
 
 def test_what_depends_on_constants_alone_is_computed_once():
     rule = elementwise(lambda g, theta, t: g / (1.0 - 0.5**t), constants=lambda t: (float(t),))
-    code = kernel(pieces(rule), False)
+    code = kernel(pieces(rule))
     assert len(code.program.steps) == 2
     assert code.folded(2.0)[-1] == 0.75
 
@@ -119,7 +123,7 @@ def test_numba_takes_the_same_steps():
     v = rng.random(100)
     (adam,) = pieces(scale_by_adam())
     constants = adam.constants_at(3, {})
-    code = kernel((adam,), False)
+    code = kernel((adam,))
     expected, fields = over_arrays((adam,), g, theta, [m, v], constants)
     new = [np.empty(100) for _ in range(3)]
     assert code.fused(theta, g, m, v, *new, *code.folded(*constants)) == 0
@@ -147,4 +151,4 @@ def branches(g, theta):
 )
 def test_a_formula_that_is_not_elementwise_is_refused(rule, message):
     with pytest.raises(UpdateError, match=message):
-        kernel(pieces(rule), False)
+        kernel(pieces(rule))
