@@ -36,6 +36,13 @@ def test_a_store_stands_alone_with_its_parameters_by_name():
     assert theta["W"].value.tolist() == [[1.0, 1.0]] * 3
 
 
+def test_a_store_is_a_mapping_for_python_too():
+    theta = ParamStore(W=np.ones(2), b=0.5)
+    assert dict(theta) == {"W": theta["W"], "b": theta["b"]}
+    assert {**theta} == dict(theta.items())
+    assert [*theta.keys()] == [*theta]
+
+
 def test_a_store_of_its_own_is_trained_by_gradients_given_by_hand():
     theta = ParamStore(W=[1.0, 2.0], b=0.5)
     update = ParamUpdate(FixedStepGradientDescent(0.1), theta)

@@ -20,7 +20,7 @@ from genparams.dsl.explanations import (
     visited_under,
 )
 from genparams.errors import AddressError, ArgumentError, InvalidValue, TracedValueError
-from genparams.params import Parameter, ParamStore, lock, lookup, restructured, swap
+from genparams.params import Parameter, ParamStore, is_current, lock, lookup, restructured, swap
 from genparams.trace.address import path
 from genparams.types import Address, Constraint, show
 
@@ -102,23 +102,22 @@ class Run:
             if keep and self.held:
                 with lock:
                     keep_declared([self], {})
-        except RecursionError as error:
+        except BaseException as error:
             self.forget()
-            raise too_deep(error, Run.nested.__code__) from None
-        except BaseException:
-            self.forget()
+            if isinstance(error, RecursionError):
+                raise too_deep(error, Run.nested.__code__) from None
             raise
         finally:
             current.set(outer)
         return retval
 
     def _note_reads(self, seen: dict[tuple[ParamStore, str], None]) -> None:
-        """Add what was read to what the runs of the function at the root have read."""
+        """Add the parameters of this run to those that runs of the root function have read."""
         new = [(f.params, p.name) for p, f in self.reads.items() if (f.params, p.name) not in seen]
         if new:
-            seen.update(dict.fromkeys(new))
             with lock:
                 swap(restructured())  # an update with `callees=True` may have more parameters now
+                seen.update(dict.fromkeys(new))
 
     def forget(self) -> None:
         """Remove the parameters that this run declared, unless another run holds them."""
@@ -174,9 +173,10 @@ class Run:
 
     def parameter(self, function: Owner, name: str) -> Any:
         """The value of a parameter of a function."""
-        parameter = lookup(function.params, name)
-        if undecided.now and not hold(self, parameter):
-            parameter = lookup(function.params, name)  # the run that declared it has failed
+        store = function.params
+        parameter = lookup(store, name)
+        while not (hold(self, parameter) if undecided.now else is_current(parameter)):
+            parameter = lookup(store, name)  # the run that declared it has failed
         self.reads[parameter] = function
         return self.read(parameter)
 

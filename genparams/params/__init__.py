@@ -1,7 +1,7 @@
 """Parameters and stores of them: values that are trained, with the accumulators of gradients."""
 
 from genparams.params.changes import added, edited, emptied
-from genparams.params.conversions import edit_to, edit_to_saved, gradient_of, moved
+from genparams.params.conversions import coordinates_and_value, edit_to, edit_to_saved, gradient_of
 from genparams.params.declaring import (
     add,
     declare,
@@ -32,6 +32,7 @@ __all__ = [
     "Parameter",
     "add",
     "added",
+    "coordinates_and_value",
     "declare",
     "declared_by_run",
     "edit_to",
@@ -48,7 +49,6 @@ __all__ = [
     "lay_together",
     "lock",
     "lookup",
-    "moved",
     "place_of",
     "read",
     "refuse_other_shape",

@@ -30,8 +30,8 @@ def natural(p: "Parameter", theta: Any) -> Any:
     return value if type(value) is float else float_or_array(np.asarray(value, p.dtype))
 
 
-def moved(p: "Parameter", theta: Any) -> tuple[Any, Any]:
-    """Coordinates in the parameter's type, and the value there; either may be not finite."""
+def coordinates_and_value(p: "Parameter", theta: Any) -> tuple[Any, Any]:
+    """Coordinates rounded to the parameter's type, and the value there; neither need be finite."""
     if type(theta) is not float or p.dtype is not DOUBLE:
         theta = float_or_array(np.asarray(theta, p.dtype))
     return theta, natural(p, theta)
@@ -134,11 +134,11 @@ def gradient_of(p: "Parameter", grad: Any) -> Any:
 # --- Constraints from outside
 
 
-def refuse_no_constraint(name: str, constraint: Any) -> None:
-    """Refuse what has no `natural` and `coordinates`.
+def refuse_other_than_constraints(name: str, constraint: Any) -> None:
+    """Refuse what is not a constraint.
 
     Raises:
-        ConstraintError: it has not.
+        ConstraintError: it lacks `natural` or `coordinates`, or is a class.
     """
     has_both = all(callable(getattr(constraint, f, None)) for f in ("natural", "coordinates"))
     if not has_both or isinstance(constraint, type):
@@ -152,7 +152,7 @@ def refuse_unsound(name: str, constraint: Constraint, value: np.ndarray, theta: 
     """Refuse a user's constraint that does not lead from a value to coordinates and back.
 
     Raises:
-        ConstraintError: it does not.
+        ConstraintError: `natural` and `coordinates` are not inverse to each other.
     """
 
     def shown(a: np.ndarray) -> str:

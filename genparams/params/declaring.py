@@ -1,4 +1,4 @@
-"""Parameters that come and go in a store: what running models and checkpoints do with it.
+"""How models and checkpoints find, add and declare the parameters of a store.
 
 A user initialises a parameter by `store.init`. A model declares one in its body; the declaration
 never replaces a value, and never a constraint that `init` was given.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def add(store: "ParamStore", parameter: Parameter) -> Parameter:
     """Put a parameter into its store, in place of one of its name."""
     with lock:
-        swap(restructured())  # first, so that whoever looks meanwhile looks again
+        swap(restructured())  # first: an interrupt after it leaves no plan of the old
         store._parameters[parameter.name] = parameter
     return parameter
 
@@ -64,7 +64,7 @@ def declare(store: "ParamStore", name: str, value: Any, constraint: Constraint |
     known = store._parameters.get(name)
     if known is None:
         return add(store, Parameter(name, value, constraint or real, store))
-    if constraint in (None, known.constraint) or known._source == CONSTRAINED:
+    if constraint in (None, known.constraint) or known._origin == CONSTRAINED:
         return known
     of = store.owner or "theta"
     if repr(constraint) == repr(known.constraint):
@@ -93,8 +93,8 @@ def refuse_other_shape(store: "ParamStore", name: str, shape: tuple[int, ...]) -
     Raises:
         ShapeError: it differs.
     """
-    known = store._parameters[name]
-    if known._source == DECLARED and known.value_shape != shape:
+    known = store._parameters.get(name)
+    if known is not None and known._origin == DECLARED and known.value_shape != shape:
         of = store.owner or "theta"
         raise ShapeError(
             f"parameter {name!r} of {of} has shape {known.value_shape} since its first run, "

@@ -9,7 +9,7 @@ from genparams.params.records import restructured, swap
 from genparams.params.store import ParamStore
 
 LARGE = 1 << 15
-"""An array of so many numbers has a memory of its own, so that to set another does not copy it."""
+"""Arrays of at least this size have a memory of their own: to set another does not copy them."""
 
 
 def lay_together(store: ParamStore) -> None:
@@ -28,7 +28,7 @@ def _lay_together(parameters: list[Parameter]) -> None:
         return
     entries = [memory.entry(i) for memory, i in (p._at for p in parameters)]
     together = (Floats if not parameters[0].shape else Arrays)(entries)
-    swap(restructured())  # first, so that whoever looks meanwhile looks again
+    swap(restructured())  # first: an interrupt after it leaves no plan of the old
     for i, p in enumerate(parameters):
         p._at = together, i
 

@@ -149,7 +149,7 @@ class Arrays(Cell):
         dtype = entries[0]["theta"].dtype
         self.shapes = [entry["theta"].shape for entry in entries]
         ends = np.cumsum([0, *map(math.prod, self.shapes)]).tolist()
-        self.places = [slice(*ends) for ends in pairwise(ends)]
+        self.places = [slice(begin, end) for begin, end in pairwise(ends)]
         self.count, self.size = len(entries), ends[-1]
         theta, slope = np.empty(self.size, dtype), np.empty(self.size, dtype)
         for place, entry in zip(self.places, entries, strict=True):
@@ -233,7 +233,7 @@ class Arrays(Cell):
                 self.part(vector.numbers, i)[...] = theta
         if grads := given("grad"):
             slope = now.slope
-            if any(g is not None and now.grad[i] for i, g in grads.items()):
+            if any(g is not None and (now.grad[i] or self.now.grad[i]) for i, g in grads.items()):
                 slope = columns["slope"] = slope.copy()
             columns["grad"] = list(now.grad)
             for i, g in grads.items():

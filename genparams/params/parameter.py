@@ -20,7 +20,7 @@ from genparams.params.changes import added, edited
 from genparams.params.conversions import (
     edit_to_value,
     gradient_of,
-    refuse_no_constraint,
+    refuse_other_than_constraints,
     refuse_unsound,
 )
 from genparams.params.memory import EMPTY, Arrays, Edit, Floats
@@ -41,7 +41,7 @@ class Parameter:
 
     __slots__ = (
         "_at",
-        "_source",
+        "_origin",
         "constraint",
         "dtype",
         "name",
@@ -63,9 +63,9 @@ class Parameter:
     ):
         if not isinstance(name, str):
             raise InvalidValue(f"a parameter's name is a string and comes first, got {brief(name)}")
-        refuse_no_constraint(name, constraint)
+        refuse_other_than_constraints(name, constraint)
         self.name, self.store, self.constraint = name, store, constraint
-        self._source = source
+        self._origin = source
         numbers = as_floats(value, f"parameter {name!r}")
         self.dtype, self.value_shape = numbers.dtype, numbers.shape
         edit = edit_to_value(self, numbers)
@@ -80,7 +80,7 @@ class Parameter:
         self._at: tuple[Floats | Arrays, int] = kind([entry]), 0
 
     def __reduce__(self) -> Any:
-        """One of a store is pickled with its store, so that all are of the same moment."""
+        """Pickled with the whole store, if it is in its store: all values are of one moment."""
         with lock:
             if is_current(self):
                 return getitem, (self.store, self.name)
@@ -209,7 +209,7 @@ class Parameter:
 
 def is_current(p: Parameter) -> bool:
     """Whether its store still has it: it was not initialised again or forgotten."""
-    return p.name in p.store and p.store[p.name] is p
+    return p.store._parameters.get(p.name) is p
 
 
 def read(p: Parameter) -> tuple[Any, Any, bool]:

@@ -54,8 +54,9 @@ new_tuple = tuple.__new__
 
 
 structure = Cell(object())
-"""Gets another record whenever parameters, in any store, were initialised, forgotten, frozen,
-thawed or moved to other memory: who has looked for parameters before looks again."""
+"""Gets another record whenever an update may have other parameters than before, or in other memory:
+parameters of any store were initialised, forgotten, frozen, thawed or laid out again, a run read a
+parameter for the first time, or a function was defined again."""
 
 
 def restructured() -> Changes:

@@ -1,6 +1,6 @@
 """Stores: parameters by name. Every generative function owns one, and a store works alone too."""
 
-from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from typing import Any, Protocol
 
 import numpy as np
@@ -49,7 +49,8 @@ class ParamStore:
         theta = ParamStore(W=np.zeros((3, 2)), b=0.0)
         theta["W"].value
 
-    Its keys are names. It changes only by `init` and through its parameters.
+    Its keys are names. It changes by `init`, by `discard`, through its parameters, and when a run
+    declares a parameter.
     """
 
     owner: str
@@ -84,7 +85,7 @@ class ParamStore:
             known = self._parameters.get(name) if isinstance(name, str) else None
             source = CONSTRAINED if constraint is not None else INITIALISED
             if constraint is None and known is not None:
-                constraint, source = known.constraint, known._source
+                constraint, source = known.constraint, known._origin
             elif constraint is None and self.source is not None:
                 constraint = self.source.constraint(name)
             source = CONSTRAINED if source == CONSTRAINED else INITIALISED
@@ -94,7 +95,7 @@ class ParamStore:
         """Forget a parameter, if it is there."""
         with lock:
             if name in self._parameters:
-                swap(restructured())  # first, so that whoever looks meanwhile looks again
+                swap(restructured())  # first: an interrupt after it leaves no plan of the old
                 del self._parameters[name]
 
     # --- Reading
@@ -130,6 +131,10 @@ class ParamStore:
     def __len__(self) -> int:
         return len(self._parameters)
 
+    def keys(self) -> KeysView[str]:
+        """Names now, in the order in which they were initialised."""
+        return self._parameters.copy().keys()
+
     def items(self) -> ItemsView[str, Parameter]:
         """Names and parameters now, in the order in which they were initialised."""
         return self._parameters.copy().items()
@@ -139,7 +144,7 @@ class ParamStore:
         return self._parameters.copy().values()
 
     def __eq__(self, other: object) -> bool:
-        """Whether both hold the same parameters with the same values; gradients do not count."""
+        """Whether both hold equal parameters; gradients are not compared."""
         if not isinstance(other, ParamStore):
             return NotImplemented
         with lock:
@@ -180,7 +185,7 @@ def _waiting(p: Parameter) -> str:
 
 
 def _equal(a: Parameter, b: Parameter) -> bool:
-    """Whether two parameters have the same constraint, value and freedom."""
+    """Whether two parameters have the same constraint and value, and both or none is frozen."""
     same_kind = (a.constraint, a.frozen, a.shape) == (b.constraint, b.frozen, b.shape)
     return same_kind and bool(np.all(a.coordinates == b.coordinates))
 

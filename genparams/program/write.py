@@ -1,7 +1,8 @@
 """Programs written as Python text: over single numbers, and over arrays.
 
 One table holds the text of each operation. `number_lines` computes with Python floats, as does a
-loop that numba compiles; `array_lines` calls numpy with `out=`, so that no array is allocated.
+loop that numba compiles; `array_lines` calls numpy with `out=`, so that only comparisons and
+`np.where` allocate arrays.
 """
 
 import math

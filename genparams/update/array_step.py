@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from genparams.params import Parameter, is_finite, moved, place_of
+from genparams.params import Parameter, coordinates_and_value, is_finite, place_of
 from genparams.params.memory import ArrayRecord, Arrays
 from genparams.types import Real
 from genparams.update.group import Given, Group, at_path
@@ -89,11 +89,11 @@ class ArrayStep:
         return flat
 
     def entries(self, fields: Fields) -> list[dict[Parameter, Any]]:
-        """The fields by parameter, as views."""
-        return [dict(self.split(flat)) for flat in fields]
+        """The fields by parameter, copied: a view would keep the whole array alive."""
+        return [{p: part.copy() for p, part in self.split(flat)} for flat in fields]
 
     def gradient(self, now: ArrayRecord, given: Given) -> np.ndarray:
-        """The gradients side by side."""
+        """The gradients side by side; a view of the record, whose empty parts are set to 0."""
         if given is not None:
             parts = [np.asarray(given[p], now.slope.dtype).ravel() for p in self.parameters]
             return parts[0] if len(parts) == 1 else np.concatenate(parts)
@@ -142,7 +142,7 @@ class ArrayStep:
     def _natural(self, theta: np.ndarray) -> list[tuple[int, np.ndarray]]:
         """The values of constrained parameters at new coordinates, by place."""
         parts = dict(self.split(theta))
-        values = [(i, p, moved(p, parts[p])[1]) for i, p in self._constrained]
+        values = [(i, p, coordinates_and_value(p, parts[p])[1]) for i, p in self._constrained]
         for _, p, value in values:
             if not is_finite(value):
                 raise overflow(p)

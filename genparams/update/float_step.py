@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from genparams.numeric import quiet
-from genparams.params import DOUBLE, Parameter, is_finite, moved, place_of
+from genparams.params import DOUBLE, Parameter, coordinates_and_value, is_finite, place_of
 from genparams.params.memory import FloatRecord, Floats
 from genparams.types import Real
 from genparams.update.group import Given, Group, at_path
@@ -76,7 +76,7 @@ class FloatStep:
         """The values at new coordinates, which are rounded in place to their parameters' types."""
         values = theta[:]
         for i, p in self._constrained:
-            theta[i], values[i] = moved(p, theta[i])
+            theta[i], values[i] = coordinates_and_value(p, theta[i])
             if not is_finite(values[i]) or not is_finite(theta[i]):
                 raise overflow(p)
         return values

@@ -45,7 +45,7 @@ class Kernel:
     def over_floats(self) -> Callable[..., Any]:
         """`f(thetas, gradients, fields, constants)` steps floats; a gradient of None is 0.
 
-        Returns the new coordinates and fields; or None if one of them would not be finite, or if a
+        Returns the new coordinates and fields; or None if a coordinate would not be finite, or if a
         gradient is not finite or is too large to be squared.
         """
         theta, *fields = self.program.results

@@ -66,13 +66,13 @@ class ParamUpdate:
             lists of names.
         callees: Whether functions given whole mean what their runs read, nested calls
             included.
-        minimize: Whether the gradients are of a loss: their sign is turned once, before the rule
+        minimize: Whether the gradients are of a loss: their sign is changed once, before the rule
             sees them.
         on_nonfinite: What a gradient with a NaN or an infinity does: "raise" an error; "skip" the
             step, which is counted in `skipped`; "zero" the whole gradient of that parameter
-            (GoMLX's clip_nan); or "keep" the value and state of such entries as they are while
-            the others move. The accumulators are emptied unless it raises.
-        tracer: Writes down what each step did.
+            (GoMLX's clip_nan); or "keep" the values and states of such entries while the others
+            move. The accumulators are emptied unless it raises.
+        tracer: Records what each step did.
         by_name: Lists of parameter names, by the name of a live function.
 
     A copied update (`copy.copy`) moves the same parameters, from a state of its own. A pickled one
@@ -183,9 +183,9 @@ class ParamUpdate:
             UpdateError: the rule gives a direction of another shape, or an infinite one.
 
         Warns:
-            UntrainedParameter: gradients wait at parameters that the runs of functions given whole
-                read, that are not frozen, and that no update moves. Given once, and looked for at
-                steps 1, 2, 4, 8, ...
+            UntrainedParameter: a parameter that the runs of a whole function read has a waiting
+                gradient, is not frozen, and is moved by no update. Given once; looked for at steps
+                1, 2, 4, 8, ...
             UnreadParameter: no run has read a parameter of a function, and its runs read one with
                 a similar name. Likewise.
             ReplacedFunction: a function was defined again since the update was made.
@@ -218,13 +218,16 @@ class ParamUpdate:
                     self._step(progress, moving, given)
 
     def _make_plan(self) -> "_Plan":
-        """Look for the parameters that move; a stepper whose parameters left its memory goes."""
+        """Look up the parameters that move; drop a stepper if one has moved to other memory."""
         now, known = structure.now, self._targets.parameters()
         self._refuse_misspelt(known)
         moving = tuple([p for p in known if not p.frozen])
         progress: Progress = self._progress.now
-        if progress.stepper is not None and not progress.stepper.is_current():
+        stepper = progress.stepper
+        if stepper is not None and not stepper.is_current():
             swap({self._progress: progress._replace(state=progress.whole_state(), stepper=None)})
+        elif stepper is not None and stepper.parameters == moving:
+            moving = stepper.parameters  # which are then known by identity
         self._plan = _Plan(now, moving)
         return self._plan
 
@@ -252,7 +255,7 @@ class ParamUpdate:
         bad = {p: ~np.isfinite(d) for p, d in g.items() if not is_finite(d)}
         if self.on_nonfinite == "raise":
             p = next(iter(bad))
-            function, name = names_of([*moving, p])[p]
+            function, name = names_of(moving)[p]
             fault = p.fault if given is None else None
             raise NonFiniteGradient(function, name, progress.steps + 1, fault)
         used, fixed = g, {}
@@ -299,7 +302,7 @@ class ParamUpdate:
     def learning_rates(self) -> dict[str, float]:
         """The factors that may be set while training, by the place of each in the rule."""
         with lock:
-            return rates_of(self._whole_progress().whole_state())
+            return rates_of(self._whole_progress().state)
 
     @property
     def learning_rate(self) -> float:

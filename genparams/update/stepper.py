@@ -1,8 +1,7 @@
 """The stepper: steps of an elementwise rule on certain parameters.
 
-A stepper knows where the numbers of the parameters and of the rule's state are in memory. It
-changes nothing: from the current records it computes the next ones, and the update makes them
-current.
+A stepper knows where the numbers of the parameters and of the rule's state are in memory. From the
+current records it computes the next ones, and the update makes them current.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping

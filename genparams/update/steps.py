@@ -1,4 +1,7 @@
-"""How a rule steps parameters: from its state and gradients to what changes, nothing touched."""
+"""How a rule steps parameters: from its state and gradients to the changes of one step.
+
+No value of a parameter or of the state is changed here.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -9,12 +12,12 @@ from genparams.errors import UpdateError
 from genparams.params import (
     Changes,
     Parameter,
+    coordinates_and_value,
     edit_to,
     edited,
     emptied,
     is_current,
     is_finite,
-    moved,
 )
 from genparams.update.formula import Elementwise
 from genparams.update.group import Given
@@ -48,7 +51,7 @@ class Steps:
         return Progress(0, 0, frozenset(), {}, None, 0, [])
 
     def covering(self, progress: Progress, parameters: Iterable[Parameter]) -> Progress:
-        """The progress with a first state for parameters that it does not know."""
+        """The progress with a first state for new parameters, and without those that are gone."""
         fresh = {p: p.coordinates for p in parameters if p not in progress.known}
         if not fresh and (progress.known or progress.state):
             return progress
@@ -80,7 +83,7 @@ class Steps:
         if given is not None:
             moving = tuple([p for p in moving if p in given])
         elif stepper is not None and stepper.parameters is moving:
-            return stepper.step(progress, given, fixed)  # nearly always
+            return stepper.step(progress, given, fixed)
         progress, stepper = self._with_stepper(progress, moving)
         return stepper.step(progress, given, fixed)
 
@@ -114,8 +117,9 @@ class Steps:
         states = {}
         for place, part in self._head.items():
             before = progress.state[place]
-            g, after = part.apply(g, before, theta)
-            _refuse_other_keys(part, g)
+            directions, after = part.apply(g, before, theta)
+            _refuse_other_keys(part, directions, theta)
+            g = directions
             for p, entries in fixed.items():
                 after = with_fixed(after, before, p, entries)
             states[place] = after
@@ -152,8 +156,8 @@ def _after_negation(pieces: Callable[[Any], Pieces]) -> Callable[[Any], Pieces]:
     return lambda parameter: [((), _NEGATIVE), *pieces(parameter)]
 
 
-def _refuse_other_keys(part: Rule, directions: Any) -> None:
-    """Refuse directions that are no dictionary by the parameters that were given."""
+def _refuse_other_keys(part: Rule, directions: Any, moving: Mapping[Parameter, Any]) -> None:
+    """Refuse directions that are not a dictionary by some of the parameters that move."""
     if not isinstance(directions, Mapping):
         raise UpdateError(
             f"{part!r} gave {directions!r}; directions are a dictionary by parameter, with the "
@@ -165,6 +169,11 @@ def _refuse_other_keys(part: Rule, directions: Any) -> None:
                 f"{part!r} gave a direction for {key!r}; directions have the keys that were "
                 "given, which are parameters: their names are key.name"
             )
+        if key not in moving:
+            raise UpdateError(
+                f"{part!r} gave a direction for parameter {key.name!r}, which is frozen or does "
+                "not belong to this update; give directions for the keys of theta"
+            )
 
 
 def _edit_by(p: Parameter, direction: Any, fixed: Any) -> Any:
@@ -172,7 +181,9 @@ def _edit_by(p: Parameter, direction: Any, fixed: Any) -> Any:
     before = p.coordinates
     with np.errstate(all="ignore"):  # numbers that are not finite are looked for
         theta = before + direction
-        theta, value = moved(p, theta if fixed is None else np.where(fixed, before, theta))
+        theta, value = coordinates_and_value(
+            p, theta if fixed is None else np.where(fixed, before, theta)
+        )
         if not is_finite(theta) or not is_finite(value):
             raise overflow(p)
     return edit_to(p, theta, value)

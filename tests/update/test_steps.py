@@ -1,6 +1,7 @@
 """The engine: flat memory, and the same steps as the rule that it carries out."""
 
 import copy
+import gc
 import pickle
 import tracemalloc
 
@@ -450,6 +451,34 @@ def test_a_rule_may_keep_the_coordinates_that_it_is_given():
     update.apply(grads={"w": np.array([1.0, np.nan, 1.0]), "a": 1.0})
     assert theta["w"].value.tolist() == [2.0, 1.0, 2.0]
     assert update.state_dict()["0 keeps/last/theta/w"].tolist() == [1.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize("whose", ["a frozen one", "one of another store"])
+def test_a_rule_cannot_move_other_parameters(whose):
+    theta, other = ParamStore(a=0.0, b=1.0), ParamStore(c=2.0)
+    theta["b"].freeze()
+    foreign = theta["b"] if whose == "a frozen one" else other["c"]
+    update = ParamUpdate(stateless(lambda g, theta: {**g, foreign: 1.0}), theta)
+    with pytest.raises(UpdateError, match="is frozen or does not belong to this update"):
+        update.apply(grads={"a": 1.0})
+    assert (theta["a"].value, theta["b"].value, other["c"].value) == (0.0, 1.0, 2.0)
+
+
+def test_a_state_does_not_keep_the_arrays_of_parameters_that_were_frozen():
+    size = 100_000
+    theta = ParamStore(**{f"p{i}": np.zeros(size) for i in range(6)})
+    update, ones = ParamUpdate(ADAM(0.1), theta), np.ones(size)
+    tracemalloc.start()
+    try:
+        for i in range(5):
+            update.apply(grads=dict.fromkeys(list(theta)[i:], ones))
+            theta[f"p{i}"].freeze()
+        update.apply(grads={"p5": ones})
+        gc.collect()
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert held < 4.5 * 6 * 8 * size  # two vectors of coordinates, and two fields
 
 
 @pytest.mark.parametrize(
