@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from genparams.params import Parameter, coordinates_and_value, is_finite, place_of
-from genparams.params.memory import ArrayRecord, Arrays
+from genparams.params.memory import ArrayRecord, Arrays, Vector
 from genparams.types import Real
 from genparams.update.group import Given, Group, at_path
 from genparams.update.kernel import overflow
@@ -28,6 +28,7 @@ class ArrayStep:
 
     __slots__ = (
         "_block",
+        "_buffers",
         "_constrained",
         "_dtype",
         "_is_mixed",
@@ -41,8 +42,14 @@ class ArrayStep:
         "places",
     )
 
-    def __init__(self, group: Group, parameters: list[Parameter]):
-        self.group, self.parameters = group, parameters
+    def __init__(
+        self,
+        group: Group,
+        parameters: list[Parameter],
+        state: Mapping[str, Any],
+        buffers: "Buffers",
+    ):
+        self.group, self.parameters, self._buffers = group, parameters, buffers
         memory = place_of(parameters[0])[0]
         assert isinstance(memory, Arrays)
         self.memory = memory
@@ -59,6 +66,14 @@ class ArrayStep:
             for i, p in zip(self.places, parameters, strict=True)
             if type(p.constraint) is not Real
         ]
+        own, first = memory.now.slope.dtype, parameters[0]
+        chosen = (formula.dtype for _, formula in group.parts)
+        self._dtype = next((d for d in chosen if d is not None), own)
+        kept = [at_path(state, path)[name][first].dtype for path, name in group.fields]
+        dtypes = {own, self._dtype, *kept}
+        self._is_mixed, self._widest = len(dtypes) > 1, np.result_type(*dtypes)
+        width = self._widest.itemsize * (3 + 2 * len(kept))
+        self._block = max(1024, BLOCK_BYTES // width // 1024 * 1024)
         self._pool: list[Fields] = []
 
     @property
@@ -72,13 +87,6 @@ class ArrayStep:
     def begin(self, state: Mapping[str, Any]) -> Fields:
         """The fields, taken from the rule's state."""
         fields = [self._joined(at_path(state, p)[name]) for p, name in self.group.fields]
-        own = self.memory.now.slope.dtype
-        chosen = (formula.dtype for _, formula in self.group.parts)
-        self._dtype = next((d for d in chosen if d is not None), own)
-        dtypes = {own, self._dtype, *(f.dtype for f in fields)}
-        self._is_mixed, self._widest = len(dtypes) > 1, np.result_type(*dtypes)
-        width = self._widest.itemsize * (3 + 2 * len(fields))
-        self._block = max(1024, BLOCK_BYTES // width // 1024 * 1024)
         self._pool = [fields]
         return fields
 
@@ -92,49 +100,47 @@ class ArrayStep:
         """The fields by parameter, copied: a view would keep the whole array alive."""
         return [{p: part.copy() for p, part in self.split(flat)} for flat in fields]
 
-    def gradient(self, now: ArrayRecord, given: Given) -> np.ndarray:
-        """The gradients side by side; a view of the record, whose empty parts are set to 0."""
+    def slope(self, given: Given) -> "Slope":
+        """The gradients; a view of the record, whose empty parts are set to 0, if none is given."""
+        now = self.memory.now
         if given is not None:
             parts = [np.asarray(given[p], now.slope.dtype).ravel() for p in self.parameters]
-            return parts[0] if len(parts) == 1 else np.concatenate(parts)
+            return Slope(parts[0] if len(parts) == 1 else np.concatenate(parts))
         if None in now.grad:
             for i in self.places:
                 if not now.grad[i]:
                     now.slope[self.memory.places[i]] = 0.0
-        return now.slope[self.place]
+        return Slope(now.slope[self.place])
 
     def step(
         self,
-        theta: np.ndarray,
-        g: np.ndarray,
-        square_is_finite: bool,
+        now: ArrayRecord,
+        new: Vector,
+        slope: "Slope",
         fields: Fields,
         constants: list[float],
         fixed: Mapping[Parameter, Any],
-        into: np.ndarray,
-        buffers: "Buffers",
     ) -> tuple[Fields, list[tuple[int, np.ndarray]]]:
-        """Write the next coordinates to `into`; return the next fields and the constrained values.
+        """Write the next coordinates to `new`; return the next fields and the constrained values.
 
         Args:
-            theta: The coordinates.
-            square_is_finite: Whether the square of the gradient's norm is finite.
             fixed: Masks of entries that do not move and whose fields stay.
 
         Raises:
             UpdateError: the step leads to a value that is not finite.
         """
         folded = self.group.folded(constants, self.parameters[0])
+        theta, into = now.theta.numbers[self.place], new.numbers[self.place]
         after = self._spare(fields)
-        is_fine = self._move([theta, g, *fields], [into, *after], folded, buffers)
+        is_fine = self._move([theta, slope.g, *fields], [into, *after], folded)
         # where the square overflows, a field may have too
-        doubtful = ([] if is_fine else [into]) + ([] if square_is_finite else after)
-        for new in doubtful:
-            if not is_finite(new):
-                raise overflow(next(p for p, part in self.split(new) if not is_finite(part)))
+        doubtful = ([] if is_fine else [into]) + ([] if slope.square_is_finite else after)
+        for found in doubtful:
+            if not is_finite(found):
+                raise overflow(next(p for p, part in self.split(found) if not is_finite(part)))
         if fixed:
-            for old, new in zip((theta, *fields), (into, *after), strict=True):
-                for (p, kept), (_, part) in zip(self.split(old), self.split(new), strict=True):
+            for old, found in zip((theta, *fields), (into, *after), strict=True):
+                for (p, kept), (_, part) in zip(self.split(old), self.split(found), strict=True):
                     if p in fixed:
                         np.copyto(part, kept, where=fixed[p])
         return after, self._natural(into) if self._constrained else []
@@ -157,9 +163,7 @@ class ArrayStep:
         self._pool = [fields, spare]
         return spare
 
-    def _move(
-        self, inputs: Fields, outputs: Fields, folded: tuple[float, ...], buffers: "Buffers"
-    ) -> bool:
+    def _move(self, inputs: Fields, outputs: Fields, folded: tuple[float, ...]) -> bool:
         """Step all numbers; False if a new coordinate may be not finite."""
         code, size, block = self.group.code, self.size, self._block
         if size >= FUSED_SIZE and not self._is_mixed and _has_numba():
@@ -173,7 +177,7 @@ class ArrayStep:
             if size > block:
                 end = start + block
                 here, to = ([a[start:end] for a in arrays] for arrays in (inputs, outputs))
-            space = buffers.of(count, len(to[0]), self._widest)
+            space = self._buffers.of(count, len(to[0]), self._widest)
             if self._is_mixed:
                 theta, g = here[0].astype(self._widest), here[1].astype(self._dtype)
                 new = np.empty_like(theta)
@@ -194,6 +198,16 @@ def _has_numba() -> bool:
 def has_finite_square(v: np.ndarray) -> bool:
     """Whether the square of a vector's norm is finite: one pass at the speed of the memory."""
     return math.isfinite(np.dot(v, v))
+
+
+class Slope:
+    """The gradients of parameters, side by side."""
+
+    __slots__ = ("g", "square_is_finite")
+
+    def __init__(self, g: np.ndarray):
+        self.g = g
+        self.square_is_finite = has_finite_square(g)
 
 
 class Buffers:

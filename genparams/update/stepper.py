@@ -11,16 +11,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from genparams.params import Changes, Parameter, is_finite, lay_together, place_of
-from genparams.params.memory import ArrayRecord
+from genparams.params.memory import Arrays
 from genparams.params.records import new_tuple
-from genparams.update.array_step import ArrayStep, Buffers, has_finite_square
+from genparams.update.array_step import ArrayStep, Buffers
 from genparams.update.float_step import FloatStep
 from genparams.update.group import Given, Group, Parts, at_path
 from genparams.update.rule import Pieces
 from genparams.update.state import entered, replaced
 
-Fields = list[Any]
-"""The fields of each `FloatStep` and each `ArrayStep`, in order."""
+Fields = dict[FloatStep | ArrayStep, Any]
+"""What the rule keeps for the parameters of each part of a stepper."""
 
 
 class Progress(NamedTuple):
@@ -63,7 +63,7 @@ class Stepper:
         for store in {p.store: None for p in parameters}:
             lay_together(store)
         self._places = [place_of(p) for p in parameters]
-        self._buffers = Buffers()
+        buffers = Buffers()
         self._advances = [
             (path, formula.advance) for path, formula in pieces(None) if formula.advance is not None
         ]
@@ -74,13 +74,14 @@ class Stepper:
                 floats.setdefault((place_of(p)[0], group_of[p]), []).append(p)
         self._floats = [FloatStep(group, found) for (_, group), found in floats.items()]
         self._arrays = [
-            ArrayStep(group_of[together[0]], together)
+            ArrayStep(group_of[together[0]], together, state, buffers)
             for together in _neighbours([p for p in parameters if p.shape], group_of)
         ]
-        self._memories = [
-            (memory, list(mine)) for memory, mine in groupby(self._arrays, key=lambda a: a.memory)
-        ]
-        self._gaps = [list(_gaps([a.place for a in mine], m.size)) for m, mine in self._memories]
+        self._parts = [*self._floats, *self._arrays]
+        self._memories: dict[Arrays, tuple[list[ArrayStep], list[slice]]] = {}
+        for memory, found in groupby(self._arrays, key=lambda part: part.memory):
+            mine = list(found)
+            self._memories[memory] = mine, list(_gaps([a.place for a in mine], memory.size))
 
     def is_current(self) -> bool:
         """Whether every parameter is still where it was when the stepper was made."""
@@ -90,9 +91,8 @@ class Stepper:
 
     def laid_out(self, state: dict[str, Any]) -> tuple[dict[str, Any], Fields]:
         """A state with None for the entries that become fields; and the fields."""
-        each = [*self._floats, *self._arrays]
-        fields: Fields = [part.begin(state) for part in each]
-        for part in each:
+        fields: Fields = {part: part.begin(state) for part in self._parts}
+        for part in self._parts:
             nothing = dict.fromkeys(part.parameters)
             for path, name in part.group.fields:
                 state = entered(state, path, {name: nothing})
@@ -100,8 +100,9 @@ class Stepper:
 
     def whole_state(self, state: dict[str, Any], taken: int, fields: Fields) -> dict[str, Any]:
         """The state with the entries that the fields hold, for reading."""
-        for part, mine in zip([*self._floats, *self._arrays], fields, strict=True):
-            for (path, name), entries in zip(part.group.fields, part.entries(mine), strict=True):
+        for part in self._parts:
+            each = part.entries(fields[part])
+            for (path, name), entries in zip(part.group.fields, each, strict=True):
                 state = entered(state, path, {name: entries})
             for (path, formula), count in zip(part.group.parts, part.group.counts, strict=True):
                 if formula.counts:
@@ -127,64 +128,37 @@ class Stepper:
         """
         steps, skipped, known, state, _, taken, fields = progress
         changes: Changes = {}
-        after: Fields = []
+        after: Fields = {}
         for part in self._floats:
-            memory = part.memory
-            now = changes.get(memory, memory.now)
+            now = changes.get(part.memory, part.memory.now)
             constants = part.group.constants(taken, state)
-            found = part.step(now, given, fields[len(after)], constants)
+            found = part.step(now, given, fields[part], constants)
             if found is None:
                 return None
-            changes[memory], new = found
-            after.append(new)
+            changes[part.memory], after[part] = found
         if self._arrays:
             with np.errstate(all="ignore"):  # numbers that are not finite are looked for
-                gradients = [part.gradient(part.memory.now, given) for part in self._arrays]
-                finite = [has_finite_square(g) for g in gradients]
-                if not all(finite) and not all(map(is_finite, gradients)):
+                slopes = {part: part.slope(given) for part in self._arrays}
+                if not all(s.square_is_finite or is_finite(s.g) for s in slopes.values()):
                     return None
-                rows = zip(gradients, finite, fields[len(after) :], strict=True)
-                after += self._step_arrays(rows, state, taken, given is None, fixed, changes)
+                for memory, (parts, gaps) in self._memories.items():
+                    now, new = memory.now, memory.spare()
+                    for gap in gaps:
+                        new.numbers[gap] = now.theta.numbers[gap]
+                    values = []
+                    for part in parts:
+                        constants = part.group.constants(taken, state)
+                        after[part], natural = part.step(
+                            now, new, slopes[part], fields[part], constants, fixed
+                        )
+                        values += natural
+                    used = [i for part in parts for i in part.places] if given is None else []
+                    changes[memory] = memory.stepped(now, new, values, used)
         for path, advance in self._advances:
             at = at_path(state, path)
             state = replaced(state, path, {**at, **advance(at)})
         done = steps + 1, skipped, known, state, self, taken + 1, after
         return changes, new_tuple(Progress, done)
-
-    def _step_arrays(
-        self,
-        rows: Iterator[tuple[np.ndarray, bool, list[np.ndarray]]],
-        state: dict[str, Any],
-        taken: int,
-        empties: bool,
-        fixed: Mapping[Parameter, Any],
-        changes: Changes,
-    ) -> Fields:
-        """Add what changes in arrays to `changes`, and return the next fields.
-
-        Args:
-            rows: For each `ArrayStep` the gradient, whether its square is finite, and the fields.
-        """
-        after: Fields = []
-        for (memory, parts), gaps in zip(self._memories, self._gaps, strict=True):
-            now: ArrayRecord = memory.now
-            new = memory.spare()
-            old, into = now.theta.numbers, new.numbers
-            for gap in gaps:
-                into[gap] = old[gap]
-            values: list[tuple[int, np.ndarray]] = []
-            for part in parts:
-                g, has_square, mine = next(rows)
-                constants = part.group.constants(taken, state)
-                here, to = old[part.place], into[part.place]
-                fields, natural = part.step(
-                    here, g, has_square, mine, constants, fixed, to, self._buffers
-                )
-                after.append(fields)
-                values += natural
-            used = [i for part in parts for i in part.places] if empties else []
-            changes[memory] = memory.stepped(now, new, values, used)
-        return after
 
 
 def _grouped(

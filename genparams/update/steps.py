@@ -48,7 +48,7 @@ class Steps:
 
     def beginning(self) -> Progress:
         """The progress before the first step."""
-        return Progress(0, 0, frozenset(), {}, None, 0, [])
+        return Progress(0, 0, frozenset(), {}, None, 0, {})
 
     def covering(self, progress: Progress, parameters: Iterable[Parameter]) -> Progress:
         """The progress with a first state for new parameters, and without those that are gone."""
