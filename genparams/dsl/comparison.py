@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from genparams.autodiff import Box, Tape, operand, raw
+from genparams.dsl.execution import fingerprint
 from genparams.dsl.interpreter import Run
 from genparams.dsl.replay import (
     NOT_A_FUNCTION,
@@ -32,7 +33,6 @@ from genparams.errors import (
 )
 from genparams.structure import map_leaves, paths
 from genparams.text import brief
-from genparams.trace.fingerprint import fingerprint
 from genparams.trace.trace import Trace, count_gradient
 from genparams.types import Address, show
 

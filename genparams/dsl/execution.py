@@ -13,7 +13,6 @@ from genparams.params import Parameter
 from genparams.structure import ATOMS, leaves
 from genparams.text import brief
 from genparams.trace.choices import unchecked
-from genparams.trace.fingerprint import fingerprint
 from genparams.trace.trace import Trace
 from genparams.types import Address
 
@@ -110,6 +109,28 @@ def refuse_masked(names: Sequence[str], args: Iterable[Any]) -> None:
                 f"argument {name} is a masked array, whose hidden entries would be read; write "
                 f"{name}.compressed() for the entries that are not hidden, or {name}.filled(value)"
             )
+
+
+_FEW = 4096
+"""An array of at most so many numbers is compared whole, a larger one at about 2000 places."""
+
+
+def fingerprint(value: Any) -> Any:
+    """The numbers in an argument, or some of them, by which a change in place is found.
+
+    None for what is not compared.
+    """
+    if type(value) is np.ndarray:
+        if value.dtype == object:
+            return None
+        if value.size <= _FEW:
+            return value.tobytes()
+        return value.flat[:: value.size // (_FEW // 2)].tobytes()
+    if type(value) in (list, tuple):
+        return [fingerprint(v) for v in value[:: 1 + len(value) // _FEW]]
+    if type(value) is dict:
+        return {k: fingerprint(v) for k, v in value.items()}
+    return value if type(value) in (float, int, str, bool) else None
 
 
 def _is_traced(retval: Any) -> bool:

@@ -14,14 +14,7 @@ import numpy as np
 
 from genparams.autodiff import refusal, user_line
 from genparams.dsl.interpreter import Run
-from genparams.dsl.other_process import foreign_parameter
-from genparams.errors import (
-    ArgumentError,
-    GenParamsError,
-    InvalidValue,
-    TracedValueError,
-    UninitializedParameter,
-)
+from genparams.errors import ArgumentError, GenParamsError, InvalidValue, TracedValueError
 from genparams.structure import indexed, paths
 from genparams.trace.trace import Trace
 from genparams.types import show
@@ -36,8 +29,6 @@ def explained_error(
         fails_plainly: Whether the same replay without derivatives fails too; then the error is not
             about traced values.
     """
-    if isinstance(error, UninitializedParameter):
-        return foreign_parameter(trace, ended=True) or error
     cause = _cause(error)
     if cause is None:
         return error

@@ -1,6 +1,6 @@
 """Traces: the record of one execution of a generative function."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -9,43 +9,11 @@ from genparams.mistakes import answering, closed, explained
 from genparams.text import brief, html_tree, text_tree
 from genparams.trace.address import path
 from genparams.trace.choices import ChoiceMap, same
-from genparams.trace.origin import Origin, origin_here
+from genparams.trace.origin import Origin, origin_here, this_process
 from genparams.trace.selection import nothing, selection_of
 from genparams.types import Address, show
 
 ArgGrads = tuple[Any, ...]
-Args = tuple[Any, ...]
-Choices = Mapping[Any, Any]
-
-
-class Gradients(Protocol):
-    """The gradients of a trace; `Trace` documents each."""
-
-    def accumulate(
-        self, traces: Sequence["Trace"], retval_grads: Sequence[Any], scales: Sequence[float]
-    ) -> list[tuple[float, ArgGrads]]: ...
-
-    def param_gradients(self, trace: "Trace", retval_grad: Any) -> dict[str, dict[str, Any]]: ...
-
-    def choice_gradients(
-        self, trace: "Trace", selection: Any, retval_grad: Any
-    ) -> tuple[ArgGrads, ChoiceMap, ChoiceMap]: ...
-
-
-class Edits(Protocol):
-    """Other traces made from a trace; `Trace` documents each."""
-
-    def update(
-        self, trace: "Trace", constraints: Choices | None, args: Args | None, rng: Any
-    ) -> tuple["Trace", float, ChoiceMap]: ...
-
-    def regenerate(
-        self, trace: "Trace", selection: Any, args: Args | None, rng: Any
-    ) -> tuple["Trace", float]: ...
-
-    def rescored(self, trace: "Trace") -> "Trace": ...
-
-    def restore_parameters(self, trace: "Trace") -> None: ...
 
 
 class Executable(Protocol):
@@ -54,8 +22,10 @@ class Executable(Protocol):
     __name__: str
     grad_places: list[int]
     argument_names: list[str]
-    trace_gradients: Gradients
-    trace_edits: Edits
+    trace_gradients: Any
+    """The gradients of a trace: the functions that methods of `Trace` call."""
+    trace_edits: Any
+    """Other traces made from a trace, in the same way."""
 
 
 def _advice(trace: "Trace", name: str) -> str:
@@ -114,7 +84,7 @@ class Trace:
     """The `fingerprint` of each argument as the run began."""
     _gradients: int = field(default=0, init=False)
     """How many gradients were taken."""
-    _origin: "Origin | None" = field(default=None, init=False)
+    _origin: Origin | None = field(default=None, init=False)
     """The origin of a trace of another process that was not yet used in this one."""
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -339,19 +309,9 @@ _RECORD = ("gen_fn", "args", "retval", "choices", "log_probs", "calls", "paramet
 def _unpickled(origin: Origin, *record: Any) -> Trace:
     """A trace that was pickled; a trace of another process keeps its origin."""
     trace = Trace(*record)
-    if not origin.is_here():
+    if origin.process != this_process():
         object.__setattr__(trace, "_origin", origin)
     return trace
-
-
-def origin_of(trace: Trace) -> Origin | None:
-    """The origin of a trace that another process made and that was not yet used here."""
-    return trace._origin
-
-
-def settle(trace: Trace) -> None:
-    """Note that the parameters of a trace of another process are the same here."""
-    object.__setattr__(trace, "_origin", None)
 
 
 def count_gradient(trace: Trace) -> int:
