@@ -138,11 +138,7 @@ def _compare_at_run(trace: Trace, with_retval: bool) -> None:
 
 
 def _compare(trace: Trace, done: TracedReplay, with_retval: bool) -> None:
-    """Compare a replay at the parameter values of the run with its trace, choice by choice.
-
-    Raises:
-        ReplayDiffers: naming the first choice that differs.
-    """
+    """Compare a replay at the parameter values of the run with its trace, choice by choice."""
     differences = list(_differences(trace, done.run, done.retval, with_retval))
     if not differences:
         return

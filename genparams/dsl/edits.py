@@ -79,14 +79,7 @@ def restore_parameters(trace: Trace) -> None:
 def _restored(
     function: Any, name: str, value: Any, constraint: Constraint | None
 ) -> Parameter | None:
-    """A parameter with the value that it had in a run; None if it has this value already.
-
-    Args:
-        constraint: The constraint in the run, if it is known.
-
-    Raises:
-        ShapeError, ConstraintError: the parameter has another shape or constraint here.
-    """
+    """A parameter with the value that it had in a run; None if it has this value already."""
     store = function.params
     if name not in store:
         return Parameter(name, value, constraint or real, store)
@@ -110,9 +103,7 @@ def _restored(
 def _continued(
     trace: Trace, args: tuple[Any, ...] | None, choose: Choose, check: Callable[[Run], None]
 ) -> Trace:
-    """The trace of a run of the same calls, at the parameters that the trace's run had if another
-    process made the trace.
-    """
+    """The trace of a run of the same calls, which is refused where the trace is foreign."""
 
     def both(run: Run) -> None:
         refuse_foreign(trace, ended=True)

@@ -197,11 +197,7 @@ def _backward(done: TracedReplay, retval_grad: Any) -> list[Any]:
 
 
 def _seeds_of_retval(done: TracedReplay, retval_grad: Any) -> list[tuple[Box, Any]]:
-    """The boxes in the return value, each with the gradient by it.
-
-    Raises:
-        ShapeError: the structures or the shapes differ.
-    """
+    """The boxes in the return value, each with the gradient by it."""
     found: list[tuple[Box, Any]] = []
     for name, part, g in pairs(done.retval, retval_grad, "the return value", "retval_grad"):
         try:
@@ -226,11 +222,7 @@ def _dense(g: Any, leaf: Box) -> Any:
 
 
 def _refuse_other_shape(parameter: Parameter, g: Any) -> None:
-    """Refuse a gradient that is not of real numbers in the shape of the coordinates.
-
-    Raises:
-        GradientShapeError: a derivative rule, of the library or of the user, gave it.
-    """
+    """Refuse a gradient that is not of real numbers in the shape of the coordinates."""
     shape, kind = np.shape(g), np.asarray(g).dtype.kind
     if shape != parameter.shape or kind not in "fiub":
         raise GradientShapeError(
@@ -241,10 +233,7 @@ def _refuse_other_shape(parameter: Parameter, g: Any) -> None:
 
 
 def _fault(done: TracedReplay, leaf: Box) -> str | None:
-    """The first address whose log probability makes the gradient by `leaf` not finite.
-
-    Found by bisection; None if the gradient of the return value made it.
-    """
+    """The first address that makes the gradient by `leaf` not finite; None for the return value."""
     sites = [(a, lp) for a, lp in done.run.log_probs.items() if type(lp) is Box]
 
     def bad(count: int) -> bool:

@@ -82,10 +82,7 @@ def replay_aside(
 def distribution_at(
     trace: Trace, address: Address, values: dict[Parameter, Any]
 ) -> tuple[Any, Operands] | None:
-    """The distribution of a choice and its arguments without boxes, at some parameter values.
-
-    None if the function does not visit the choice at these values.
-    """
+    """The distribution of a choice and its arguments, at these values; None if not visited."""
     found: list[tuple[Any, Operands]] = []
 
     def choose(at: Address, distribution: Any, operands: Operands, size: Any) -> Any:

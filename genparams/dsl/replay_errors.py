@@ -25,9 +25,7 @@ def explained_error(
 ) -> Exception:
     """The error to raise for an error of a replay: the same one, or one that explains it.
 
-    Args:
-        fails_plainly: Whether the same replay without derivatives fails too; then the error is not
-            about traced values.
+    It is not about traced values if the replay fails plainly too, without derivatives.
     """
     cause = _cause(error)
     if cause is None:
@@ -76,10 +74,9 @@ def _about_traced_values(trace: Trace, error: Exception, cause: BaseException) -
 
 
 def _foreign_arguments(trace: Trace, error: Exception) -> list[tuple[str, str]]:
-    """The arguments of other packages than numpy that an error is about.
+    """The arguments that an error is about: how to make an array of each, and its package.
 
-    For each, how to make an array of it, and its package. The error is about them if it was raised
-    inside their package, or if it speaks of a traced value.
+    It was raised inside their package, or speaks of a traced value.
     """
     names = trace.gen_fn.argument_names
     names = names + names[-1:] * (len(trace.args) - len(names))

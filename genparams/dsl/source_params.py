@@ -73,11 +73,7 @@ class SourceParams:
         return self._constant(given["constraint"]) if "constraint" in given else None
 
     def _constant(self, node: ast.expr) -> Any:
-        """The value of an expression that is the same in every run.
-
-        Raises:
-            _DependsOnRun: it may differ: it has names of other things than constraints, say.
-        """
+        """The value of an expression that is the same in every run."""
         if isinstance(node, ast.Name | ast.Attribute):
             value = value_of(node, self._body)
             if hasattr(value, "coordinates") and not isinstance(value, type):

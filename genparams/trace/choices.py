@@ -293,11 +293,7 @@ def unchecked(values: dict[Address, Any]) -> ChoiceMap:
 
 
 def choice_values(choices: Mapping[Any, Any] | None) -> dict[Address, Any]:
-    """The values by path of a choice map, or of a dictionary by address.
-
-    Raises:
-        InvalidValue: it is neither.
-    """
+    """The values by path of a choice map, or of a dictionary by address."""
     if choices is not None and not isinstance(choices, Mapping):
         swapped = (
             "; arguments come first in generate(args, constraints) and assess(args, choices), and "
@@ -384,10 +380,7 @@ def _vector(value: Any, address: Address | None) -> np.ndarray:
 
 
 def _reader(numbers: np.ndarray) -> Callable[[Any], Any]:
-    """A function that gives the next of `numbers` in the shape of a leaf.
-
-    They get the type of the leaf too, if it has their values.
-    """
+    """A function that gives the next of `numbers` in the shape and, if it can, type of a leaf."""
     start = 0
 
     def like(leaf: Any) -> Any:

@@ -28,11 +28,11 @@ class Executable(Protocol):
     """Other traces made from a trace, in the same way."""
 
 
-def _advice(trace: "Trace", name: str) -> str:
-    return "a trace does not change: write trace.update({address: value}), which gives another"
-
-
-@closed(advice=_advice)
+@closed(
+    advice=lambda trace, name: (
+        "a trace does not change: write trace.update({address: value}), which gives another"
+    )
+)
 @answering(
     score="write trace.log_prob",
     logp="write trace.log_prob",
@@ -266,15 +266,9 @@ class Trace:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Trace):
             return NotImplemented
-        return self.gen_fn is other.gen_fn and all(
-            same(mine, theirs)
-            for mine, theirs in [
-                (self.args, other.args),
-                (self.retval, other.retval),
-                (self.choices, other.choices),
-                (self.log_probs, other.log_probs),
-            ]
-        )
+        compared = ("args", "retval", "choices", "log_probs")
+        equal = (same(getattr(self, name), getattr(other, name)) for name in compared)
+        return self.gen_fn is other.gen_fn and all(equal)
 
     __hash__ = None  # type: ignore[assignment]
 
