@@ -98,13 +98,22 @@ class _NamedConstraint:
         return self.name
 
 
+class _EntrywiseConstraint(_NamedConstraint):
+    """A constraint on each entry alone."""
+
+    __slots__ = ()
+    rank: ClassVar[int] = 0
+    coordinate_rank: ClassVar[int] = 0
+
+    def value_shape(self, shape: Shape) -> Shape:
+        return shape
+
+
 @dataclass(frozen=True, slots=True, repr=False)
-class Positive(_NamedConstraint):
+class Positive(_EntrywiseConstraint):
     """Every entry above 0; theta = log x."""
 
     name: str = "positive"
-    rank: ClassVar[int] = 0
-    coordinate_rank: ClassVar[int] = 0
 
     def natural(self, theta: Any) -> Any:
         return _above_0(np.exp(theta))
@@ -122,21 +131,16 @@ class Positive(_NamedConstraint):
     def log_det_jacobian(self, theta: Any) -> Any:
         return theta
 
-    def value_shape(self, shape: Shape) -> Shape:
-        return shape
-
     def interior(self, shape: Shape) -> Any:
         return np.ones(shape)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Interval(_NamedConstraint):
+class Interval(_EntrywiseConstraint):
     """Every entry strictly between `low` and `high`; theta = logit((x - low) / (high - low))."""
 
     low: float
     high: float
-    rank: ClassVar[int] = 0
-    coordinate_rank: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
@@ -148,11 +152,8 @@ class Interval(_NamedConstraint):
 
     @property
     def name(self) -> str:
-        return (
-            "unit_interval"
-            if (self.low, self.high) == (0.0, 1.0)
-            else f"interval({self.low}, {self.high})"
-        )
+        is_unit = (self.low, self.high) == (0.0, 1.0)
+        return "unit_interval" if is_unit else f"interval({self.low}, {self.high})"
 
     def _is_wide(self, at: Any) -> bool:
         """Whether the distance of the bounds overflows."""
@@ -185,12 +186,8 @@ class Interval(_NamedConstraint):
             raise ConstraintError(
                 f"the bounds of {self.name} are beyond single precision; give values in double"
             )
-        _check(
-            self.contains(value),
-            value,
-            self.name,
-            f"every entry must lie strictly between {self.low} and {self.high}",
-        )
+        rule = f"every entry must lie strictly between {self.low} and {self.high}"
+        _check(self.contains(value), value, self.name, rule)
         return self.inverse(value)
 
     def inverse(self, value: Any) -> Any:
@@ -205,16 +202,12 @@ class Interval(_NamedConstraint):
 
     def log_det_jacobian(self, theta: Any) -> Any:
         """log(high - low) + log expit(theta) + log expit(-theta)."""
-        half = 0.5 * self.high - 0.5 * self.low
-        width = (
-            math.log(half) + math.log(2.0)
-            if self._is_wide(half)
-            else math.log(self.high - self.low)
-        )
-        return width + special.log_expit(theta) + special.log_expit(-theta)
-
-    def value_shape(self, shape: Shape) -> Shape:
-        return shape
+        width = self.high - self.low
+        if math.isinf(width):
+            log_width = math.log(0.5 * self.high - 0.5 * self.low) + math.log(2.0)
+        else:
+            log_width = math.log(width)
+        return log_width + special.log_expit(theta) + special.log_expit(-theta)
 
     def interior(self, shape: Shape) -> Any:
         return np.full(shape, 0.5 * self.low + 0.5 * self.high)
@@ -238,12 +231,8 @@ class Simplex(_NamedConstraint):
         enough = np.ndim(value) > 0 and np.shape(value)[-1] > 1
         _check(enough, value, self.name, "it needs an array of at least two entries")
         _check(value > 0, value, self.name, "every entry must be above 0")
-        _check(
-            self.contains(value),
-            value,
-            self.name,
-            "every entry must be above 0 and the last axis must sum to 1",
-        )
+        rule = "every entry must be above 0 and the last axis must sum to 1"
+        _check(self.contains(value), value, self.name, rule)
         return self.inverse(value)
 
     def inverse(self, value: Any) -> Any:
@@ -398,10 +387,8 @@ def interval(low: float, high: float) -> Interval:
         ConstraintError: the bounds are not two finite numbers, low < high.
     """
     try:
-        return Interval(float(low), float(high))
-    except (TypeError, ValueError) as error:
-        if isinstance(error, ConstraintError):
-            raise
-        raise ConstraintError(
-            f"interval takes two numbers, got {brief(low)} and {brief(high)}"
-        ) from None
+        bounds = float(low), float(high)
+    except (TypeError, ValueError):
+        found = f"{brief(low)} and {brief(high)}"
+        raise ConstraintError(f"interval takes two numbers, got {found}") from None
+    return Interval(*bounds)
