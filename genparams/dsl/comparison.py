@@ -181,15 +181,11 @@ def _differences(trace: Trace, run: Run, retval: Any, with_retval: bool) -> Iter
 def _differences_of_retval(then: Any, now: Any) -> Iterator[_Difference]:
     """Where the numbers in two return values differ; or that their structures differ."""
     before, after = list(paths(then)), list(paths(now))
-    if _shape_of_structure(before) != _shape_of_structure(after):
+    if [(at, x is None) for at, x in before] != [(at, x is None) for at, x in after]:
         yield _Difference(None, brief(then), brief(map_leaves(raw, now)), np.inf)
         return
     for (_, a), (_, b) in zip(before, after, strict=True):
         yield from _differences_of_leaf(a, b)
-
-
-def _shape_of_structure(leaves: list[tuple[Any, Any]]) -> list[tuple[Any, bool]]:
-    return [(path, leaf is None) for path, leaf in leaves]
 
 
 def _differences_of_leaf(then: Any, now: Any) -> Iterator[_Difference]:

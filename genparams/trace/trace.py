@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from genparams.errors import ArgumentError, ImmutableError, UnknownAddress
 from genparams.mistakes import answering, closed, explained
@@ -14,18 +14,6 @@ from genparams.trace.selection import nothing, selection_of
 from genparams.types import Address, show
 
 ArgGrads = tuple[Any, ...]
-
-
-class Executable(Protocol):
-    """What a trace asks of the function that made it."""
-
-    __name__: str
-    grad_places: list[int]
-    argument_names: list[str]
-    trace_gradients: Any
-    """The gradients of a trace: the functions that methods of `Trace` call."""
-    trace_edits: Any
-    """Other traces made from a trace, in the same way."""
 
 
 @closed(
@@ -68,7 +56,9 @@ class Trace:
     `trace.rescored()` is a trace at the values there.
     """
 
-    gen_fn: Executable
+    gen_fn: Any
+    """The generative function that ran; its `trace_gradients` and `trace_edits` are the functions
+    that the methods call."""
     args: tuple[Any, ...]
     """The arguments, completed with defaults; kept as they were given, not copied. A gradient is
     refused once the numbers in one of them have changed."""
