@@ -64,13 +64,13 @@ class Trace:
     refused once the numbers in one of them have changed."""
     retval: Any
     choices: ChoiceMap
-    log_probs: dict[Address, float] = field()
+    log_probs: dict[Address, float]
     """log p of each choice given those before it, by address."""
-    calls: dict[Address, tuple[Any, Any]] = field()
+    calls: dict[Address, tuple[Any, Any]]
     """The generative function called at an address, and what it returned."""
-    parameters: dict[tuple[Any, str], Any] = field()
+    parameters: dict[tuple[Any, str], Any]
     """The values of the parameters as the run read them, by function and name."""
-    _prints: tuple[Any, ...] = field(default=())
+    _prints: tuple[Any, ...] = ()
     """The `fingerprint` of each argument as the run began."""
     _gradients: int = field(default=0, init=False)
     """How many gradients were taken."""
