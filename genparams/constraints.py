@@ -37,11 +37,6 @@ from genparams.types import Constraint
 Shape = tuple[int, ...]
 
 
-def _check(inside: Any, value: Any, name: str, rule: str) -> None:
-    if not np.all(inside):
-        raise ConstraintError(f"{offence(value, inside)} is not {name}: {rule}")
-
-
 def _dtype(at: Any) -> Any:
     """The precision of a value: single for an array of single precision, else double."""
     return np.float32 if getattr(at, "dtype", None) == np.float32 else np.float64
@@ -97,6 +92,11 @@ class _NamedConstraint:
     def __repr__(self: Constraint) -> str:
         return self.name
 
+    def _check(self: Constraint, value: Any, inside: Any, rule: str) -> None:
+        """Refuse a value unless all of `inside` is true: its entries, or its vectors, or itself."""
+        if not np.all(inside):
+            raise ConstraintError(f"{offence(value, inside)} is not {self.name}: {rule}")
+
 
 class _EntrywiseConstraint(_NamedConstraint):
     """A constraint on each entry alone."""
@@ -119,7 +119,7 @@ class Positive(_EntrywiseConstraint):
         return _above_0(np.exp(theta))
 
     def coordinates(self, value: Any) -> Any:
-        _check(self.contains(value), value, self.name, "every entry must be above 0 and finite")
+        self._check(value, self.contains(value), "every entry must be above 0 and finite")
         return _below_overflow(self.inverse(value))
 
     def inverse(self, value: Any) -> Any:
@@ -187,7 +187,7 @@ class Interval(_EntrywiseConstraint):
                 f"the bounds of {self.name} are beyond single precision; give values in double"
             )
         rule = f"every entry must lie strictly between {self.low} and {self.high}"
-        _check(self.contains(value), value, self.name, rule)
+        self._check(value, self.contains(value), rule)
         return self.inverse(value)
 
     def inverse(self, value: Any) -> Any:
@@ -229,10 +229,10 @@ class Simplex(_NamedConstraint):
 
     def coordinates(self, value: Any) -> Any:
         enough = np.ndim(value) > 0 and np.shape(value)[-1] > 1
-        _check(enough, value, self.name, "it needs an array of at least two entries")
-        _check(value > 0, value, self.name, "every entry must be above 0")
+        self._check(value, enough, "it needs an array of at least two entries")
+        self._check(value, value > 0, "every entry must be above 0")
         rule = "every entry must be above 0 and the last axis must sum to 1"
-        _check(self.contains(value), value, self.name, rule)
+        self._check(value, self.contains(value), rule)
         return self.inverse(value)
 
     def inverse(self, value: Any) -> Any:
@@ -278,15 +278,15 @@ class Ordered(_NamedConstraint):
 
     def coordinates(self, value: Any) -> Any:
         needs = "it needs an array of finite numbers"
-        _check(np.ndim(value) > 0, value, self.name, needs)
-        _check(np.isfinite(value), value, self.name, needs)
+        self._check(value, np.ndim(value) > 0, needs)
+        self._check(value, np.isfinite(value), needs)
         with np.errstate(over="ignore"):
             steps = np.diff(value, axis=-1)
         first = np.ones((*np.shape(value)[:-1], 1), bool)
         above = np.concatenate([first, steps > 0], axis=-1)
-        _check(above, value, self.name, "each entry must be above the one before it")
+        self._check(value, above, "each entry must be above the one before it")
         near = np.concatenate([first, np.isfinite(steps)], axis=-1)
-        _check(near, value, self.name, "the distance of two neighbours overflows")
+        self._check(value, near, "the distance of two neighbours overflows")
         theta = self.inverse(value)
         theta[..., 1:] = _below_overflow(theta[..., 1:])
         return theta
@@ -336,10 +336,10 @@ class LowerCholesky(_NamedConstraint):
 
     def coordinates(self, value: Any) -> Any:
         square = np.ndim(value) >= 2 and np.shape(value)[-1] == np.shape(value)[-2]
-        _check(square, value, self.name, "it must be a square matrix")
+        self._check(value, square, "it must be a square matrix")
         positive = (value > 0) | ~np.eye(np.shape(value)[-1], dtype=bool)
         inside = (np.tril(value) == value) & np.isfinite(value) & positive
-        _check(inside, value, self.name, "it must be lower triangular with a positive diagonal")
+        self._check(value, inside, "it must be lower triangular with a positive diagonal")
         theta = self.inverse(value)
         rows, columns = np.tril_indices(np.shape(value)[-1])
         return np.where(rows == columns, _below_overflow(theta), theta)
