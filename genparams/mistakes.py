@@ -10,7 +10,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar, overload
 
 from genparams.errors import (
     ArgumentError,
@@ -23,18 +23,23 @@ from genparams.errors import (
 from genparams.text import brief
 from genparams.vocabulary import ELSEWHERE, NAMES, OURS
 
+P = ParamSpec("P")
+R = TypeVar("R")
 Class = TypeVar("Class", bound=type)
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 # --- Arguments
 
 
-def explained(f: Function) -> Function:
+@overload
+def explained(f: Class) -> Class: ...
+@overload
+def explained(f: Callable[P, R]) -> Callable[P, R]: ...
+def explained(f: Any) -> Any:
     """A decorator of a function or a class: wrong arguments are errors that say what to write."""
     if isinstance(f, type):
-        f.__init__ = explained(f.__init__)  # type: ignore[method-assign]
-        return f  # type: ignore[return-value]
+        f.__init__ = explained(f.__init__)
+        return f
 
     flags = _flags(f)
 
@@ -53,7 +58,7 @@ def explained(f: Function) -> Function:
                 raise
             raise ArgumentError(message) from None
 
-    return called  # type: ignore[return-value]
+    return called
 
 
 def _flags(f: Any) -> list[tuple[str, int]]:
