@@ -164,164 +164,48 @@ def __getattr__(name: str) -> Any:
     raise unknown_name(name, __all__)
 
 
-__all__ = [
-    "ADAM",
-    "LAMB",
-    "LARS",
-    "SGD",
-    "AMSGrad",
-    "AdaBelief",
-    "AdaDelta",
-    "AdaGrad",
-    "AdamW",
-    "Adamax",
-    "Call",
-    "ChoiceMap",
-    "Constraint",
-    "Distribution",
-    "FixedStepGradientDescent",
-    "GenFunction",
-    "GenParamsError",
-    "GenParamsWarning",
-    "GenerativeFunction",
-    "GradientCheck",
-    "GradientDescent",
-    "GradientTracer",
-    "GradientsWaiting",
-    "Lion",
-    "Momentum",
-    "NAdam",
-    "Nesterov",
-    "ParamStore",
-    "ParamUpdate",
-    "Parameter",
-    "RAdam",
-    "RMSProp",
-    "ReduceOnPlateau",
-    "ReplacedFunction",
-    "Rule",
-    "Selection",
-    "Trace",
-    "UnreadParameter",
-    "UntrainedParameter",
-    "Yogi",
-    "accumulate",
-    "accumulate_param_gradients",
-    "add_decayed_weights",
-    "add_noise",
-    "affine",
-    "bernoulli",
-    "beta",
-    "beta_binomial",
-    "beta_uniform",
-    "binomial",
-    "by_name",
-    "categorical",
-    "cauchy",
-    "censored",
-    "centralize",
-    "chain",
-    "check_gradients",
-    "checkpoint_metadata",
-    "clip",
-    "clip_by_global_norm",
-    "clip_by_norm",
-    "constant_schedule",
-    "cosine_decay",
-    "custom_gradient",
-    "custom_random",
-    "dirichlet",
-    "distribution",
-    "elementwise",
-    "everything",
-    "exponential",
-    "exponential_decay",
-    "from_hyperparameters",
-    "from_scipy",
-    "gamma",
-    "gen",
-    "geometric",
-    "get_param",
-    "get_param_grad",
-    "half_cauchy",
-    "half_normal",
-    "identity",
-    "increment_param_grad",
-    "init_param",
-    "interval",
-    "inv_gamma",
-    "inverse_time_decay",
-    "join_schedules",
-    "known_rules",
-    "laplace",
-    "load_checkpoint",
-    "logistic",
-    "lognormal",
-    "lower_cholesky",
-    "map_",
-    "mask",
-    "mixture",
-    "momentum_trace",
-    "multinomial",
-    "mvnormal",
-    "neg_binomial",
-    "normal",
-    "nothing",
-    "one_over_sqrt",
-    "only",
-    "ordered",
-    "param",
-    "partition",
-    "piecewise_constant",
-    "piecewise_uniform",
-    "poisson",
-    "polynomial_decay",
-    "positive",
-    "product",
-    "project",
-    "project_ball",
-    "project_box",
-    "project_monotonic",
-    "project_monotonic_approximately",
-    "project_simplex",
-    "real",
-    "recurse",
-    "save_checkpoint",
-    "scale",
-    "scale_by_adadelta",
-    "scale_by_adam",
-    "scale_by_adamax",
-    "scale_by_amsgrad",
-    "scale_by_belief",
-    "scale_by_inverse_time",
-    "scale_by_lion",
-    "scale_by_nadam",
-    "scale_by_radam",
-    "scale_by_rms",
-    "scale_by_rss",
-    "scale_by_schedule",
-    "scale_by_state",
-    "scale_by_stddev",
-    "scale_by_trust_ratio",
-    "scale_by_yogi",
-    "select",
-    "set_param",
-    "set_param_grad",
-    "simplex",
-    "stateful",
-    "stateless",
-    "student_t",
-    "switch",
-    "transformed",
-    "truncated",
-    "truncated_normal",
-    "unfold",
-    "uniform",
-    "uniform_discrete",
-    "unit_interval",
-    "von_mises",
-    "weibull",
-    "with_schedule",
-    "zero_inflated",
-    "zero_param_grad",
-]
+# models
+__all__ = ["Call", "GenFunction", "GenerativeFunction", "custom_gradient", "custom_random", "gen"]
+__all__ += ["param"]
+# combinators
+__all__ += ["map_", "mask", "recurse", "switch", "unfold"]
+# gradients, traces
+__all__ += ["ChoiceMap", "GradientCheck", "Selection", "Trace", "accumulate_param_gradients"]
+__all__ += ["check_gradients", "everything", "nothing", "select"]
+# distributions
+__all__ += ["Distribution", "affine", "bernoulli", "beta", "beta_binomial", "beta_uniform"]
+__all__ += ["binomial", "categorical", "cauchy", "censored", "dirichlet", "distribution"]
+__all__ += ["exponential", "from_scipy", "gamma", "geometric", "half_cauchy", "half_normal"]
+__all__ += ["inv_gamma", "laplace", "logistic", "lognormal", "mixture", "multinomial", "mvnormal"]
+__all__ += ["neg_binomial", "normal", "piecewise_uniform", "poisson", "product", "student_t"]
+__all__ += ["transformed", "truncated", "truncated_normal", "uniform", "uniform_discrete"]
+__all__ += ["von_mises", "weibull", "zero_inflated"]
+# parameters
+__all__ += ["Constraint", "ParamStore", "Parameter", "get_param", "get_param_grad"]
+__all__ += ["increment_param_grad", "init_param", "interval", "lower_cholesky", "ordered"]
+__all__ += ["positive", "real", "set_param", "set_param_grad", "simplex", "unit_interval"]
+__all__ += ["zero_param_grad"]
+# updates
+__all__ += ["GradientTracer", "ParamUpdate", "ReduceOnPlateau", "by_name", "checkpoint_metadata"]
+__all__ += ["from_hyperparameters", "known_rules", "load_checkpoint", "save_checkpoint"]
+# rules
+__all__ += ["ADAM", "LAMB", "LARS", "SGD", "AMSGrad", "AdaBelief", "AdaDelta", "AdaGrad", "AdamW"]
+__all__ += ["Adamax", "FixedStepGradientDescent", "GradientDescent", "Lion", "Momentum", "NAdam"]
+__all__ += ["Nesterov", "RAdam", "RMSProp", "Yogi"]
+# parts of rules
+__all__ += ["Rule", "accumulate", "add_decayed_weights", "add_noise", "centralize", "chain", "clip"]
+__all__ += ["clip_by_global_norm", "clip_by_norm", "elementwise", "identity", "momentum_trace"]
+__all__ += ["only", "partition", "project", "scale", "scale_by_adadelta", "scale_by_adam"]
+__all__ += ["scale_by_adamax", "scale_by_amsgrad", "scale_by_belief", "scale_by_inverse_time"]
+__all__ += ["scale_by_lion", "scale_by_nadam", "scale_by_radam", "scale_by_rms", "scale_by_rss"]
+__all__ += ["scale_by_schedule", "scale_by_state", "scale_by_stddev", "scale_by_trust_ratio"]
+__all__ += ["scale_by_yogi", "stateful", "stateless", "with_schedule"]
+# schedules
+__all__ += ["constant_schedule", "cosine_decay", "exponential_decay", "inverse_time_decay"]
+__all__ += ["join_schedules", "one_over_sqrt", "piecewise_constant", "polynomial_decay"]
+# projections
+__all__ += ["project_ball", "project_box", "project_monotonic", "project_monotonic_approximately"]
+__all__ += ["project_simplex"]
+# errors
+__all__ += ["GenParamsError", "GenParamsWarning", "GradientsWaiting", "ReplacedFunction"]
+__all__ += ["UnreadParameter", "UntrainedParameter"]

@@ -37,11 +37,6 @@ from genparams.types import Constraint
 Shape = tuple[int, ...]
 
 
-def _check(inside: Any, value: Any, name: str, rule: str) -> None:
-    if not np.all(inside):
-        raise ConstraintError(f"{offence(value, inside)} is not {name}: {rule}")
-
-
 def _dtype(at: Any) -> Any:
     """The precision of a value: single for an array of single precision, else double."""
     return np.float32 if getattr(at, "dtype", None) == np.float32 else np.float64
@@ -97,20 +92,34 @@ class _NamedConstraint:
     def __repr__(self: Constraint) -> str:
         return self.name
 
+    def _check(self: Constraint, value: Any, inside: Any, rule: str) -> None:
+        """Refuse a value unless all of `inside` is true: its entries, or its vectors, or itself."""
+        if not np.all(inside):
+            raise ConstraintError(f"{offence(value, inside)} is not {self.name}: {rule}")
+
+
+class _EntrywiseConstraint(_NamedConstraint):
+    """A constraint on each entry alone."""
+
+    __slots__ = ()
+    rank: ClassVar[int] = 0
+    coordinate_rank: ClassVar[int] = 0
+
+    def value_shape(self, shape: Shape) -> Shape:
+        return shape
+
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Positive(_NamedConstraint):
+class Positive(_EntrywiseConstraint):
     """Every entry above 0; theta = log x."""
 
     name: str = "positive"
-    rank: ClassVar[int] = 0
-    coordinate_rank: ClassVar[int] = 0
 
     def natural(self, theta: Any) -> Any:
         return _above_0(np.exp(theta))
 
     def coordinates(self, value: Any) -> Any:
-        _check(self.contains(value), value, self.name, "every entry must be above 0 and finite")
+        self._check(value, self.contains(value), "every entry must be above 0 and finite")
         return _below_overflow(self.inverse(value))
 
     def inverse(self, value: Any) -> Any:
@@ -122,21 +131,16 @@ class Positive(_NamedConstraint):
     def log_det_jacobian(self, theta: Any) -> Any:
         return theta
 
-    def value_shape(self, shape: Shape) -> Shape:
-        return shape
-
     def interior(self, shape: Shape) -> Any:
         return np.ones(shape)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Interval(_NamedConstraint):
+class Interval(_EntrywiseConstraint):
     """Every entry strictly between `low` and `high`; theta = logit((x - low) / (high - low))."""
 
     low: float
     high: float
-    rank: ClassVar[int] = 0
-    coordinate_rank: ClassVar[int] = 0
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
@@ -148,11 +152,8 @@ class Interval(_NamedConstraint):
 
     @property
     def name(self) -> str:
-        return (
-            "unit_interval"
-            if (self.low, self.high) == (0.0, 1.0)
-            else f"interval({self.low}, {self.high})"
-        )
+        is_unit = (self.low, self.high) == (0.0, 1.0)
+        return "unit_interval" if is_unit else f"interval({self.low}, {self.high})"
 
     def _is_wide(self, at: Any) -> bool:
         """Whether the distance of the bounds overflows."""
@@ -185,12 +186,8 @@ class Interval(_NamedConstraint):
             raise ConstraintError(
                 f"the bounds of {self.name} are beyond single precision; give values in double"
             )
-        _check(
-            self.contains(value),
-            value,
-            self.name,
-            f"every entry must lie strictly between {self.low} and {self.high}",
-        )
+        rule = f"every entry must lie strictly between {self.low} and {self.high}"
+        self._check(value, self.contains(value), rule)
         return self.inverse(value)
 
     def inverse(self, value: Any) -> Any:
@@ -205,16 +202,12 @@ class Interval(_NamedConstraint):
 
     def log_det_jacobian(self, theta: Any) -> Any:
         """log(high - low) + log expit(theta) + log expit(-theta)."""
-        half = 0.5 * self.high - 0.5 * self.low
-        width = (
-            math.log(half) + math.log(2.0)
-            if self._is_wide(half)
-            else math.log(self.high - self.low)
-        )
-        return width + special.log_expit(theta) + special.log_expit(-theta)
-
-    def value_shape(self, shape: Shape) -> Shape:
-        return shape
+        width = self.high - self.low
+        if math.isinf(width):
+            log_width = math.log(0.5 * self.high - 0.5 * self.low) + math.log(2.0)
+        else:
+            log_width = math.log(width)
+        return log_width + special.log_expit(theta) + special.log_expit(-theta)
 
     def interior(self, shape: Shape) -> Any:
         return np.full(shape, 0.5 * self.low + 0.5 * self.high)
@@ -236,14 +229,10 @@ class Simplex(_NamedConstraint):
 
     def coordinates(self, value: Any) -> Any:
         enough = np.ndim(value) > 0 and np.shape(value)[-1] > 1
-        _check(enough, value, self.name, "it needs an array of at least two entries")
-        _check(value > 0, value, self.name, "every entry must be above 0")
-        _check(
-            self.contains(value),
-            value,
-            self.name,
-            "every entry must be above 0 and the last axis must sum to 1",
-        )
+        self._check(value, enough, "it needs an array of at least two entries")
+        self._check(value, value > 0, "every entry must be above 0")
+        rule = "every entry must be above 0 and the last axis must sum to 1"
+        self._check(value, self.contains(value), rule)
         return self.inverse(value)
 
     def inverse(self, value: Any) -> Any:
@@ -289,15 +278,15 @@ class Ordered(_NamedConstraint):
 
     def coordinates(self, value: Any) -> Any:
         needs = "it needs an array of finite numbers"
-        _check(np.ndim(value) > 0, value, self.name, needs)
-        _check(np.isfinite(value), value, self.name, needs)
+        self._check(value, np.ndim(value) > 0, needs)
+        self._check(value, np.isfinite(value), needs)
         with np.errstate(over="ignore"):
             steps = np.diff(value, axis=-1)
         first = np.ones((*np.shape(value)[:-1], 1), bool)
         above = np.concatenate([first, steps > 0], axis=-1)
-        _check(above, value, self.name, "each entry must be above the one before it")
+        self._check(value, above, "each entry must be above the one before it")
         near = np.concatenate([first, np.isfinite(steps)], axis=-1)
-        _check(near, value, self.name, "the distance of two neighbours overflows")
+        self._check(value, near, "the distance of two neighbours overflows")
         theta = self.inverse(value)
         theta[..., 1:] = _below_overflow(theta[..., 1:])
         return theta
@@ -347,10 +336,10 @@ class LowerCholesky(_NamedConstraint):
 
     def coordinates(self, value: Any) -> Any:
         square = np.ndim(value) >= 2 and np.shape(value)[-1] == np.shape(value)[-2]
-        _check(square, value, self.name, "it must be a square matrix")
+        self._check(value, square, "it must be a square matrix")
         positive = (value > 0) | ~np.eye(np.shape(value)[-1], dtype=bool)
         inside = (np.tril(value) == value) & np.isfinite(value) & positive
-        _check(inside, value, self.name, "it must be lower triangular with a positive diagonal")
+        self._check(value, inside, "it must be lower triangular with a positive diagonal")
         theta = self.inverse(value)
         rows, columns = np.tril_indices(np.shape(value)[-1])
         return np.where(rows == columns, _below_overflow(theta), theta)
@@ -398,10 +387,8 @@ def interval(low: float, high: float) -> Interval:
         ConstraintError: the bounds are not two finite numbers, low < high.
     """
     try:
-        return Interval(float(low), float(high))
-    except (TypeError, ValueError) as error:
-        if isinstance(error, ConstraintError):
-            raise
-        raise ConstraintError(
-            f"interval takes two numbers, got {brief(low)} and {brief(high)}"
-        ) from None
+        bounds = float(low), float(high)
+    except (TypeError, ValueError):
+        found = f"{brief(low)} and {brief(high)}"
+        raise ConstraintError(f"interval takes two numbers, got {found}") from None
+    return Interval(*bounds)

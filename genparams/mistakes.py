@@ -36,9 +36,7 @@ def explained(f: Class) -> Class: ...
 @overload
 def explained(f: Callable[P, R]) -> Callable[P, R]: ...
 def explained(f: Any) -> Any:
-    """A decorator: wrong arguments of a function, or of a class, raise an `ArgumentError` that says
-    what to write.
-    """
+    """A decorator of a function or a class: wrong arguments are errors that say what to write."""
     if isinstance(f, type):
         f.__init__ = explained(f.__init__)
         return f

@@ -146,282 +146,6 @@ def a_generator():
     return gen(f)
 
 
-RUNS = {
-    "one number for the arguments": (
-        lambda: line.simulate(5),
-        ArgumentError,
-        r"got int; write \(xs,\)",
-    ),
-    "a list for the arguments": (lambda: line.simulate([XS]), ArgumentError, r"write \(xs,\)"),
-    "arguments by name": (
-        lambda: line.simulate(xs=XS),
-        ArgumentError,
-        "no argument 'xs'; known: args",
-    ),
-    "no arguments for a function without": (
-        lambda: gen(lambda: 1.0).simulate(5),
-        ArgumentError,
-        r"got int; write \(\)",
-    ),
-    "two arguments that are no tuple": (
-        lambda: gen(lambda a, b: 1.0).simulate(5),
-        ArgumentError,
-        r"write \(a, b\)",
-    ),
-    "arguments and constraints swapped": (
-        lambda: line.generate({"ys": XS}, (XS,)),
-        InvalidValue,
-        r"arguments come first in generate\(args, constraints\)",
-    ),
-    "constraints alone": (
-        lambda: line.generate({"ys": XS}),
-        ArgumentError,
-        r"got dict.*choices come after them in generate\(args, constraints\)",
-    ),
-    "update swapped": (
-        lambda: a_trace().update((XS,), {"ys": XS}),
-        InvalidValue,
-        r"after the choices in trace.update\(constraints, args\)",
-    ),
-    "constraints as a list": (
-        lambda: line.generate((XS,), [1.0]),
-        InvalidValue,
-        "dictionary by address",
-    ),
-    "seed": (lambda: line.simulate((XS,), seed=1), ArgumentError, "'seed'; write rng"),
-    "random_state": (lambda: line.propose((XS,), random_state=1), ArgumentError, "write rng"),
-    "observations": (lambda: line.generate((XS,), obs={}), ArgumentError, "write constraints"),
-    "a seed that is no number": (
-        lambda: line.simulate((XS,), rng="a"),
-        InvalidValue,
-        "seed, or None",
-    ),
-    "a negative seed": (lambda: line.generate((XS,), {}, rng=-1), InvalidValue, "at least 0"),
-    "generate not unpacked": (
-        lambda: line.generate((XS,), {}).accumulate_param_gradients(),
-        UnknownAttribute,
-        r"write trace, weight = generate\(",
-    ),
-    "generate not unpacked, an address": (
-        lambda: line.generate((XS,), {})["ys"],
-        ArgumentError,
-        r"write trace, weight = generate\(",
-    ),
-    "update not unpacked": (
-        lambda: a_trace().update({}).log_prob,
-        UnknownAttribute,
-        r"write trace, weight, discard = update\(",
-    ),
-    "regenerate not unpacked": (
-        lambda: a_trace().regenerate("ys").choices,
-        UnknownAttribute,
-        r"write trace, weight = regenerate\(",
-    ),
-    "propose not unpacked": (
-        lambda: line.propose((XS,)).choices,
-        UnknownAttribute,
-        r"write choices, weight, retval = propose\(",
-    ),
-    "assess not unpacked": (
-        lambda: line.assess((XS,), {"ys": XS}).log_prob,
-        UnknownAttribute,
-        r"write log_prob, retval = assess\(",
-    ),
-    "simulate unpacked": (
-        lambda: [*line.simulate((XS,))],
-        ArgumentError,
-        "no parts to unpack",
-    ),
-    "a value at a call, not strict": (
-        lambda: outer.generate((0.0,), {"part": 1.0}, strict=False),
-        UnusedConstraint,
-        "'part' is a call",
-    ),
-    "a value above choices, not strict": (
-        lambda: gen(lambda: normal(0.0, 1.0) @ ("a", 0)).generate((), {"a": 1.0}, strict=False),
-        UnusedConstraint,
-        "are nested under it",
-    ),
-    "a map below a choice, not strict": (
-        lambda: line.generate((XS,), {"ys": {0: 1.0}}, strict=False),
-        UnusedConstraint,
-        "'ys' is a choice and has one value",
-    ),
-    "an array for a map": (
-        lambda: several.generate((XS,), {"g": XS}),
-        UnusedConstraint,
-        r"write \{'g': ChoiceMap.rows\(\{'x': array\}\)\}",
-    ),
-    "an array below a map": (
-        lambda: several.generate((XS,), {("g", "x"): XS}),
-        UnusedConstraint,
-        r"write \{'g': ChoiceMap.rows\(\{'x': array\}\)\}",
-    ),
-    "an array for a map at the top": (
-        lambda: map_(inner).generate((XS,), {"x": XS}),
-        UnusedConstraint,
-        r"write ChoiceMap.rows\(\{'x': array\}\)",
-    ),
-}
-
-RECORDS = {
-    "a choice assigned": (
-        lambda: a_trace().__setitem__("ys", 1.0),
-        ImmutableError,
-        r"trace.update\(",
-    ),
-    "an attribute assigned": (
-        lambda: setattr(a_trace(), "retval", 1.0),
-        UnknownAttribute,
-        "does not change",
-    ),
-    "score": (lambda: a_trace().score, UnknownAttribute, "write trace.log_prob"),
-    "get_retval": (lambda: a_trace().get_retval(), UnknownAttribute, "write trace.retval"),
-    "backward": (lambda: a_trace().backward(), UnknownAttribute, "accumulate_param_gradients"),
-    "weight=": (
-        lambda: a_trace().accumulate_param_gradients(weight=2.0),
-        ArgumentError,
-        "'weight'; write scale",
-    ),
-    "a choice below a choice": (
-        lambda: a_trace().choices["ys", 0],
-        UnknownAddress,
-        "'ys' is a choice",
-    ),
-    "a view of a choice": (
-        lambda: a_trace().choices.view("ys"),
-        UnknownAddress,
-        "'ys' is a choice",
-    ),
-    "a view below a choice": (
-        lambda: ChoiceMap({"a": 1.0}).view(("a", 0)),
-        UnknownAddress,
-        "'a' is a choice",
-    ),
-    "an unhashable key": (lambda: ChoiceMap({"a": 1.0})[["a"]], AddressError, "hashable"),
-    "an unhashable key asked for": (
-        lambda: ["a"] in ChoiceMap({"a": 1.0}),
-        AddressError,
-        "hashable",
-    ),
-    "a choice map assigned": (lambda: ChoiceMap().__setitem__("a", 1.0), ImmutableError, "merge"),
-    "a choice deleted": (lambda: ChoiceMap({"a": 1.0}).__delitem__("a"), ImmutableError, "without"),
-    "pop": (lambda: ChoiceMap({"a": 1.0}).pop("a"), UnknownAttribute, "without"),
-    "update": (lambda: ChoiceMap({"a": 1.0}).update({"b": 1.0}), UnknownAttribute, "merge"),
-    "a choice map of a list": (lambda: ChoiceMap([1.0]), InvalidValue, "dictionary by address"),
-    "a choice map by names": (lambda: ChoiceMap(a=1.0), ArgumentError, "no argument 'a'"),
-    "NaN as a key": (lambda: ChoiceMap({math.nan: 1.0}), AddressError, "NaN"),
-    "one key twice": (
-        lambda: ChoiceMap({("a", 1): 1.0, "a": {True: 2.0}}),
-        GenParamsError,
-        "given twice",
-    ),
-    "rows of a number": (lambda: ChoiceMap.rows({"x": 1.0}), ShapeError, "one entry for each call"),
-    "rows of several lengths": (
-        lambda: ChoiceMap.rows({"x": [1.0], "y": [1.0, 2.0]}),
-        ShapeError,
-        "2 for 'y' and 1 for 'x'",
-    ),
-    "rows of nothing": (lambda: ChoiceMap.rows({}), ShapeError, "rows takes one array or several"),
-}
-
-MODELS = {
-    "a float before @": (a_run(lambda: 1.0 @ "x"), ArgumentError, "is before @ must be a call"),
-    "a function before @": (a_run(lambda: normal @ "x"), UnaddressedChoice, r"normal\(mu, std\) @"),
-    "a function in arithmetic": (a_run(lambda: 1.0 + inner), UnaddressedChoice, r"inner\(x\) @"),
-    "a call as an address": (
-        a_run(lambda: normal(0.0, 1.0) @ inner(0.0)),
-        AddressError,
-        "hashable",
-    ),
-    "NaN as an address": (a_run(lambda: normal(0.0, 1.0) @ math.nan), AddressError, "NaN"),
-    "an attribute of a call": (
-        a_run(lambda: normal(0.0, 1.0).sum()),
-        UnaddressedChoice,
-        r'@ "name"\).sum',
-    ),
-    "a call in a returned dictionary": (
-        a_run(lambda: {"a": [normal(0.0, 1.0)]}),
-        UnaddressedChoice,
-        "returned normal",
-    ),
-    "a constraint without a value": (
-        a_run(lambda: param("s", constraint=positive)),
-        ArgumentError,
-        r"write param\('s', value, constraint=positive\)",
-    ),
-    "a keyword of param": (
-        a_run(lambda: param("s", value=1.0)),
-        ArgumentError,
-        r'param\("name", value',
-    ),
-    "a constraint as text": (
-        a_run(lambda: param("s", 1.0, constraint="positive")),
-        ConstraintError,
-        "one such as positive",
-    ),
-    "a parameter as a count": (
-        a_run(lambda: list(range(param("n", 3)))),
-        ArgumentError,
-        "take a count or an index from an argument",
-    ),
-    "a list times a parameter": (
-        a_run(lambda: param("a", 2.0) * [1.0]),
-        ArgumentError,
-        r"np.array",
-    ),
-    "a condition of an array": (
-        a_run(lambda: 1 if param("w", [1.0, 2.0]) > 0 else 2),
-        InvalidValue,
-        "np.where",
-    ),
-    "a parameter changed in place": (
-        a_run(lambda: param("w", [1.0, 2.0]).__setitem__(0, 1.0)),
-        InvalidValue,
-        "are not changed",
-    ),
-    "twice generative": (lambda: gen(inner), ArgumentError, "generative already"),
-    "a class": (lambda: gen(Exception), ArgumentError, "def or lambda"),
-    "a builtin function": (lambda: gen(math.exp), ArgumentError, "write a function around it"),
-    "a partial function": (lambda: gen(functools.partial(max, 1)), ArgumentError, "def or lambda"),
-    "a method": (a_method, ArgumentError, "step as a function outside the class"),
-    "a class method": (
-        lambda: gen(classmethod(lambda cls: 1)),
-        ArgumentError,
-        "@staticmethod above",
-    ),
-    "asynchronous": (an_asynchronous_function, ArgumentError, "def without async"),
-    "a generator": (a_generator, ArgumentError, r"return \[\.\.\.\]"),
-    "fit": (lambda: line.fit(XS), UnknownAttribute, r"ParamUpdate\(ADAM"),
-    "log_prob of a function": (lambda: line.log_prob(XS), UnknownAttribute, "assess"),
-    "sample of a function": (lambda: line.sample(XS), UnknownAttribute, "simulate"),
-    "pdf": (lambda: normal.pdf(0.0), UnknownAttribute, "log_prob"),
-    "rvs": (lambda: normal.rvs(0.0, 1.0), UnknownAttribute, r"sample\("),
-    "a count for arg_grads": (
-        lambda: unfold(normal, 3),
-        ArgumentError,
-        "arg_grads is a tuple of names",
-    ),
-    "a switch of nothing": (lambda: switch(), ArgumentError, r"such as switch\(f, g\)"),
-    "numbers for functions": (lambda: custom_gradient(1.0, 2.0), ArgumentError, "two functions"),
-    "a check of no model": (
-        lambda: check_gradients(len),
-        ArgumentError,
-        r"check_gradients\(f, args",
-    ),
-    "a function for a trace": (
-        lambda: accumulate_param_gradients(line),
-        ArgumentError,
-        "f.generate",
-    ),
-    "an unpacked keyword of a mixture": (
-        lambda: mixture(weights=[1.0], comps=[normal(0.0, 1.0)]),
-        ArgumentError,
-        "did you mean components",
-    ),
-}
-
-
 def gen_with(**values):
     @gen
     def f():
@@ -430,63 +154,6 @@ def gen_with(**values):
     for name, value in values.items():
         init_param(f, name, value)
     return f
-
-
-PARAMETERS = {
-    "the name first": (lambda: init_param("slope", line, 1.0), UnknownFunction, "before the name"),
-    "init=": (lambda: init_param(gen_with(), "a", init=1.0), ArgumentError, "'init'; write value"),
-    "no value": (lambda: init_param(gen_with(), "a"), ArgumentError, "'value'"),
-    "a pair for a constraint": (
-        lambda: init_param(gen_with(), "a", 0.5, constraint=(0, 1)),
-        ConstraintError,
-        r"interval\(0, 1\)",
-    ),
-    "bounds=": (
-        lambda: init_param(gen_with(), "a", 0.5, bounds=(0, 1)),
-        ArgumentError,
-        "write constraint",
-    ),
-    "text for an interval": (lambda: interval("a", "b"), ConstraintError, "two numbers"),
-    "assigned to the store": (
-        lambda: gen_with().params.__setitem__("a", 1.0),
-        ImmutableError,
-        r"init_param\(f, 'a', value\)",
-    ),
-    "one that there is not yet": (
-        lambda: get_param(gen_with(), "a"),
-        UnknownParameter,
-        r"init_param\(f, 'a', value\)",
-    ),
-    "a dictionary for a store": (
-        lambda: line.with_params({"slope": 1.0}),
-        InvalidValue,
-        r"ParamStore\(name=value",
-    ),
-    "read before it has a value": (
-        a_run(lambda: param("a")),
-        UninitializedParameter,
-        r"param\('a', value\) in the model",
-    ),
-}
-
-UPDATES = {
-    "lr": (lambda: ADAM(lr=0.1), ArgumentError, "'lr'; write learning_rate"),
-    "lr of a fixed step": (
-        lambda: FixedStepGradientDescent(lr=0.1),
-        ArgumentError,
-        "write step_size",
-    ),
-    "betas": (lambda: ADAM(betas=(0.9, 0.99)), ArgumentError, "write beta1 and beta2"),
-    "eps": (lambda: ADAM(eps=1e-8), ArgumentError, "write epsilon"),
-    "momentum": (lambda: SGD(momentum=0.9), ArgumentError, "the rule Momentum has it"),
-    "step": (lambda: ParamUpdate(ADAM(), line).step(), UnknownAttribute, r"update.apply\(\)"),
-    "a rule and a function swapped": (
-        lambda: ParamUpdate(line, ADAM()),
-        UpdateError,
-        "takes a rule",
-    ),
-    "select of a list": (lambda: select(["a", "b"]), AddressError, "hashable"),
-}
 
 
 @gen
@@ -503,263 +170,322 @@ def a_step(rule):
     return lambda: ParamUpdate(rule(), ParamStore(a=1.0)).apply({"a": 1.0})
 
 
-FUNCTIONS = {
-    "a schedule without a count": (
-        lambda: ADAM(lambda: 0.1),
-        InvalidValue,
-        r"a schedule is a function of \(count\), and <lambda>\(\) is not",
-    ),
-    "a schedule that is not made": (lambda: ADAM(cosine_decay), InvalidValue, "'steps'"),
-    "a schedule that gives nothing": (
-        a_step(lambda: ADAM(lambda count: None)),
-        InvalidValue,
-        "got None at count 0",
-    ),
-    "a negative rate": (a_step(lambda: ADAM(lambda count: -0.1)), InvalidValue, "at least 0"),
-    "a schedule that fails": (
-        a_step(lambda: SGD(lambda count: 1.0 / count)),
-        InvalidValue,
-        r"fails at count 0 \(the first is 0\): ZeroDivisionError",
-    ),
-    "a number for a rule": (lambda: stateless(0.5), UpdateError, r"\(directions, theta\), got 0.5"),
-    "a rule of one argument": (
-        lambda: stateless(lambda g: g),
-        UpdateError,
-        r"\(directions, theta\), and <lambda>\(g\) is not",
-    ),
-    "a rule with a state, of two": (
-        lambda: stateful(lambda theta: {}, lambda g, state: (g, state)),
-        UpdateError,
-        r"apply of stateful is a function of \(directions, state, theta\)",
-    ),
-    "a formula of one argument": (
-        lambda: elementwise(lambda g: g),
-        UpdateError,
-        r"formula of elementwise is a function of \(g, theta\), and <lambda>\(g\) is not",
-    ),
-    "a formula without its fields": (
-        lambda: elementwise(lambda g, theta: g, fields={"v": 0.0}),
-        UpdateError,
-        r"is a function of \(g, theta, v\)",
-    ),
-    "a formula in words": (lambda: elementwise("g"), UpdateError, "got 'g'"),
-    "half a rule": (lambda: Rule(ADAM), ArgumentError, "argument: 'apply'"),
-    "a projection that gives nothing": (
-        a_step(lambda: project(SGD(0.1), lambda x: None)),
-        UpdateError,
-        "must give numbers, got None",
-    ),
-    "a projection of two": (
-        lambda: project(SGD(0.1), lambda x, y: x),
-        UpdateError,
-        r"of \(array\), and <lambda>\(x, y\) is not",
-    ),
-    "a gradient of one argument": (
-        lambda: custom_gradient(lambda x: x, lambda x: 2.0),
-        ArgumentError,
-        r"of \(inputs, r, g\), and <lambda>\(x\) is not",
-    ),
-    "gradients of a random function": (
-        lambda: custom_random(None, lambda x, rate: 0.0, lambda x: (1.0,), params=["rate"]),
-        ArgumentError,
-        r"gradients of custom_random is a function of \(x, rate\)",
-    ),
-    "@distribution alone": (
-        lambda: distribution(lambda x, m: -((x - m) ** 2)),
-        ArgumentError,
-        r"sample of @distribution\(sample=...\) is a function of \(rng, size\)",
-    ),
-    "a sampler without size": (
-        lambda: distribution(lambda rng, m: m, lambda x, m: x - m),
-        ArgumentError,
-        "unexpected keyword argument 'size'",
-    ),
-    "a sampler of fewer arguments": (
-        lambda: distribution(lambda rng, m, size: m, lambda x, m, s: x - m),
-        ArgumentError,
-        r"of \(rng, m, s, size\), and <lambda>\(rng, m, size\) is not",
-    ),
-    "a kernel without a step": (
-        lambda: unfold(inner),
-        ArgumentError,
-        r"the kernel of unfold is a function of \(step, state\), and inner\(x\) is not",
-    ),
-    "an aggregate without results": (
-        lambda: recurse(inner, inner),
-        ArgumentError,
-        r"aggregate of recurse is a function of \(value, results\)",
-    ),
+MISTAKES = {
+    AddressError: [
+        (lambda: ChoiceMap({"a": 1.0})[["a"]], "hashable"),
+        (lambda: ["a"] in ChoiceMap({"a": 1.0}), "hashable"),
+        (lambda: ChoiceMap({math.nan: 1.0}), "NaN"),
+        (a_run(lambda: normal(0.0, 1.0) @ inner(0.0)), "hashable"),
+        (a_run(lambda: normal(0.0, 1.0) @ math.nan), "NaN"),
+        (lambda: select(["a", "b"]), "hashable"),
+    ],
+    ArgumentError: [
+        (lambda: line.simulate(5), r"got int; write \(xs,\)"),
+        (lambda: line.simulate([XS]), r"write \(xs,\)"),
+        (lambda: line.simulate(xs=XS), "no argument 'xs'; known: args"),
+        (lambda: gen(lambda: 1.0).simulate(5), r"got int; write \(\)"),
+        (lambda: gen(lambda a, b: 1.0).simulate(5), r"write \(a, b\)"),
+        (
+            lambda: line.generate({"ys": XS}),
+            r"got dict.*choices come after them in generate\(args, constraints\)",
+        ),
+        (lambda: line.simulate((XS,), seed=1), "'seed'; write rng"),
+        (lambda: line.propose((XS,), random_state=1), "write rng"),
+        (lambda: line.generate((XS,), obs={}), "write constraints"),
+        (lambda: line.generate((XS,), {})["ys"], r"write trace, weight = generate\("),
+        (lambda: [*line.simulate((XS,))], "no parts to unpack"),
+        (lambda: a_trace().accumulate_param_gradients(weight=2.0), "'weight'; write scale"),
+        (lambda: ChoiceMap(a=1.0), "no argument 'a'"),
+        (a_run(lambda: 1.0 @ "x"), "is before @ must be a call"),
+        (
+            a_run(lambda: param("s", constraint=positive)),
+            r"write param\('s', value, constraint=positive\)",
+        ),
+        (a_run(lambda: param("s", value=1.0)), r'param\("name", value'),
+        (a_run(lambda: list(range(param("n", 3)))), "take a count or an index from an argument"),
+        (a_run(lambda: param("a", 2.0) * [1.0]), r"np.array"),
+        (lambda: gen(inner), "generative already"),
+        (lambda: gen(Exception), "def or lambda"),
+        (lambda: gen(math.exp), "write a function around it"),
+        (lambda: gen(functools.partial(max, 1)), "def or lambda"),
+        (a_method, "step as a function outside the class"),
+        (lambda: gen(classmethod(lambda cls: 1)), "@staticmethod above"),
+        (an_asynchronous_function, "def without async"),
+        (a_generator, r"return \[\.\.\.\]"),
+        (lambda: unfold(normal, 3), "arg_grads is a tuple of names"),
+        (lambda: switch(), r"such as switch\(f, g\)"),
+        (lambda: custom_gradient(1.0, 2.0), "two functions"),
+        (lambda: check_gradients(len), r"check_gradients\(f, args"),
+        (lambda: accumulate_param_gradients(line), "f.generate"),
+        (lambda: mixture(weights=[1.0], comps=[normal(0.0, 1.0)]), "did you mean components"),
+        (lambda: init_param(gen_with(), "a", init=1.0), "'init'; write value"),
+        (lambda: init_param(gen_with(), "a"), "'value'"),
+        (lambda: init_param(gen_with(), "a", 0.5, bounds=(0, 1)), "write constraint"),
+        (lambda: ADAM(lr=0.1), "'lr'; write learning_rate"),
+        (lambda: FixedStepGradientDescent(lr=0.1), "write step_size"),
+        (lambda: ADAM(betas=(0.9, 0.99)), "write beta1 and beta2"),
+        (lambda: ADAM(eps=1e-8), "write epsilon"),
+        (lambda: SGD(momentum=0.9), "the rule Momentum has it"),
+        (lambda: Rule(ADAM), "argument: 'apply'"),
+        (
+            lambda: custom_gradient(lambda x: x, lambda x: 2.0),
+            r"of \(inputs, r, g\), and <lambda>\(x\) is not",
+        ),
+        (
+            lambda: custom_random(None, lambda x, rate: 0.0, lambda x: (1.0,), params=["rate"]),
+            r"gradients of custom_random is a function of \(x, rate\)",
+        ),
+        (
+            lambda: distribution(lambda x, m: -((x - m) ** 2)),
+            r"sample of @distribution\(sample=...\) is a function of \(rng, size\)",
+        ),
+        (
+            lambda: distribution(lambda rng, m: m, lambda x, m: x - m),
+            "unexpected keyword argument 'size'",
+        ),
+        (
+            lambda: distribution(lambda rng, m, size: m, lambda x, m, s: x - m),
+            r"of \(rng, m, s, size\), and <lambda>\(rng, m, size\) is not",
+        ),
+        (
+            lambda: unfold(inner),
+            r"the kernel of unfold is a function of \(step, state\), and inner\(x\) is not",
+        ),
+        (
+            lambda: recurse(inner, inner),
+            r"aggregate of recurse is a function of \(value, results\)",
+        ),
+        (lambda: normal(loc=0.0, scale=1.0), "'loc'; write mu$"),
+        (lambda: normal(mu=0.0, sigma=1.0), "'sigma'; write std$"),
+        (lambda: binomial(10, p=0.3), "'p'; write probs$"),
+        (lambda: poisson(lam=3.0), "'lam'; write rate$"),
+        (lambda: exponential(scale=2.0), "rate, which is 1 / sc"),
+        (lambda: student_t(nu=3.0, loc=0.0, scale=1.0), "'nu'; write df$"),
+        (lambda: beta(a=1.0, b=2.0), "'a'; write alpha$"),
+        (
+            lambda: gamma(concentration=2.0, rate=1.0),
+            r"gamma\(shape, scale=...\) or gamma\(shape, rate=...\) has no .*; write shape$",
+        ),
+        (lambda: normal(0.0, 1.0, shape=3), "write size$"),
+        (
+            lambda: bernoulli(0.5, logits=0.0),
+            r"write bernoulli\(probs\) or bernoulli\(logits=...\); got 1 by position and logits",
+        ),
+        (lambda: categorical(["a", "b"], [0.5, 0.5]), r"categorical\(probs, labels=...\)"),
+        (lambda: normal("x", 0.0, 1.0), "the address comes after @"),
+        (
+            a_run(lambda: normal(None, 1.0) @ "x"),
+            "at 'x': mu of normal must be a number or an array of numbers, got None",
+        ),
+        (
+            lambda: mixture([normal(0.0, 1.0), normal(1.0, 1.0)], [0.5, 0.5]),
+            r"got 0.5 .*; write mixture\(weights, components\)",
+        ),
+        (
+            lambda: mixture([0.5, 0.5], normal(0.0, 1.0), normal(1.0, 1.0)),
+            "the components of a mixture are one list",
+        ),
+        (lambda: calls_in_a_mixture.simulate(), "a call inside another takes no @"),
+        (
+            lambda: truncated(normal, 0.0, 1.0),
+            r"got normal without its arguments; write truncated\(base, low, high\)",
+        ),
+        (lambda: transformed(positive, normal(0.0, 1.0)), r"write transformed\(base, bijection\)"),
+        (lambda: mask(inner).simulate((0.0, True)), "is True or False, got 0.0"),
+        (lambda: switch([inner, inner]), "one after the other"),
+        (lambda: positive(), "write constraint=positive$"),
+        (lambda: cosine_decay(0.1, T_max=10), "'T_max'; write steps$"),
+        (lambda: RMSProp(alpha=0.9), "learning_rate or rho$"),
+        (lambda: ReduceOnPlateau(an_update()).step(), "value"),
+        (lambda: ParamStore(1.0, 2.0), "too many positional"),
+        (lambda: normal.sample(0.0, 1.0, seed=1), r"sample\(..., rng=seed\)"),
+    ],
+    ConstraintError: [
+        (a_run(lambda: param("s", 1.0, constraint="positive")), "one such as positive"),
+        (lambda: init_param(gen_with(), "a", 0.5, constraint=(0, 1)), r"interval\(0, 1\)"),
+        (lambda: interval("a", "b"), "two numbers"),
+    ],
+    GenParamsError: [
+        (lambda: ChoiceMap({("a", 1): 1.0, "a": {True: 2.0}}), "given twice"),
+    ],
+    ImmutableError: [
+        (lambda: a_trace().__setitem__("ys", 1.0), r"trace.update\("),
+        (lambda: ChoiceMap().__setitem__("a", 1.0), "merge"),
+        (lambda: ChoiceMap({"a": 1.0}).__delitem__("a"), "without"),
+        (lambda: gen_with().params.__setitem__("a", 1.0), r"init_param\(f, 'a', value\)"),
+    ],
+    InvalidValue: [
+        (
+            lambda: line.generate({"ys": XS}, (XS,)),
+            r"arguments come first in generate\(args, constraints\)",
+        ),
+        (
+            lambda: a_trace().update((XS,), {"ys": XS}),
+            r"after the choices in trace.update\(constraints, args\)",
+        ),
+        (lambda: line.generate((XS,), [1.0]), "dictionary by address"),
+        (lambda: line.simulate((XS,), rng="a"), "seed, or None"),
+        (lambda: line.generate((XS,), {}, rng=-1), "at least 0"),
+        (lambda: ChoiceMap([1.0]), "dictionary by address"),
+        (a_run(lambda: 1 if param("w", [1.0, 2.0]) > 0 else 2), "np.where"),
+        (a_run(lambda: param("w", [1.0, 2.0]).__setitem__(0, 1.0)), "are not changed"),
+        (lambda: line.with_params({"slope": 1.0}), r"ParamStore\(name=value"),
+        (
+            lambda: ADAM(lambda: 0.1),
+            r"a schedule is a function of \(count\), and <lambda>\(\) is not",
+        ),
+        (lambda: ADAM(cosine_decay), "'steps'"),
+        (a_step(lambda: ADAM(lambda count: None)), "got None at count 0"),
+        (a_step(lambda: ADAM(lambda count: -0.1)), "at least 0"),
+        (
+            a_step(lambda: SGD(lambda count: 1.0 / count)),
+            r"fails at count 0 \(the first is 0\): ZeroDivisionError",
+        ),
+        (
+            lambda: a_trace().accumulate_param_gradients(scale=math.nan),
+            "scale must be a finite number, got nan",
+        ),
+        (lambda: by_name("adam", lr=0.1), "'lr'; write learning_rate$"),
+        (
+            lambda: genparams.GradientTracer().global_norm(3),
+            "no record is of step 3: the records are empty",
+        ),
+        (
+            lambda: increment_param_grad(line, "noise", 1.0, scale="x"),
+            "scale must be a finite number, got 'x'",
+        ),
+        (
+            lambda: save_checkpoint(line, model=line),
+            "the path of a checkpoint comes first, such as 'run.npz', got <generative",
+        ),
+        (lambda: load_checkpoint(None, model=line), "got None"),
+    ],
+    ShapeError: [
+        (lambda: ChoiceMap.rows({"x": 1.0}), "one entry for each call"),
+        (lambda: ChoiceMap.rows({"x": [1.0], "y": [1.0, 2.0]}), "2 for 'y' and 1 for 'x'"),
+        (lambda: ChoiceMap.rows({}), "rows takes one array or several"),
+        (
+            a_run(lambda: normal(0.0, 1.0, size=2.5) @ "x"),
+            "at 'x': size of normal is a whole number, at least 0, or a tuple .*got 2.5",
+        ),
+        (lambda: normal.sample(0.0, 1.0, size=-1), "got -1$"),
+    ],
+    UnaddressedChoice: [
+        (a_run(lambda: normal @ "x"), r"normal\(mu, std\) @"),
+        (a_run(lambda: 1.0 + inner), r"inner\(x\) @"),
+        (a_run(lambda: normal(0.0, 1.0).sum()), r'@ "name"\).sum'),
+        (a_run(lambda: {"a": [normal(0.0, 1.0)]}), "returned normal"),
+    ],
+    UninitializedParameter: [
+        (a_run(lambda: param("a")), r"param\('a', value\) in the model"),
+    ],
+    UnknownAddress: [
+        (lambda: a_trace().choices["ys", 0], "'ys' is a choice"),
+        (lambda: a_trace().choices.view("ys"), "'ys' is a choice"),
+        (lambda: ChoiceMap({"a": 1.0}).view(("a", 0)), "'a' is a choice"),
+    ],
+    UnknownAttribute: [
+        (
+            lambda: line.generate((XS,), {}).accumulate_param_gradients(),
+            r"write trace, weight = generate\(",
+        ),
+        (lambda: a_trace().update({}).log_prob, r"write trace, weight, discard = update\("),
+        (lambda: a_trace().regenerate("ys").choices, r"write trace, weight = regenerate\("),
+        (lambda: line.propose((XS,)).choices, r"write choices, weight, retval = propose\("),
+        (lambda: line.assess((XS,), {"ys": XS}).log_prob, r"write log_prob, retval = assess\("),
+        (lambda: setattr(a_trace(), "retval", 1.0), "does not change"),
+        (lambda: a_trace().score, "write trace.log_prob"),
+        (lambda: a_trace().get_retval(), "write trace.retval"),
+        (lambda: a_trace().backward(), "accumulate_param_gradients"),
+        (lambda: ChoiceMap({"a": 1.0}).pop("a"), "without"),
+        (lambda: ChoiceMap({"a": 1.0}).update({"b": 1.0}), "merge"),
+        (lambda: line.fit(XS), r"ParamUpdate\(ADAM"),
+        (lambda: line.log_prob(XS), "assess"),
+        (lambda: line.sample(XS), "simulate"),
+        (lambda: normal.pdf(0.0), "log_prob"),
+        (lambda: normal.rvs(0.0, 1.0), r"sample\("),
+        (lambda: ParamUpdate(ADAM(), line).step(), r"update.apply\(\)"),
+        (lambda: line(XS).simulate(), r"write f.simulate\(args\)"),
+        (lambda: setattr(an_update(), "steps", 3), "it counts the steps"),
+        (lambda: setattr(an_update(), "learning_rates", 0.1), "the rate is update.learning_rate"),
+        (lambda: line.freeze(), r"f.params\[name\].freeze"),
+    ],
+    UnknownFunction: [
+        (lambda: init_param("slope", line, 1.0), "before the name"),
+        (lambda: ParamUpdate(ADAM(), [line]), r"write ParamUpdate\(rule, f\)"),
+    ],
+    UnknownParameter: [
+        (lambda: get_param(gen_with(), "a"), r"init_param\(f, 'a', value\)"),
+    ],
+    UnusedConstraint: [
+        (lambda: outer.generate((0.0,), {"part": 1.0}, strict=False), "'part' is a call"),
+        (
+            lambda: gen(lambda: normal(0.0, 1.0) @ ("a", 0)).generate((), {"a": 1.0}, strict=False),
+            "are nested under it",
+        ),
+        (
+            lambda: line.generate((XS,), {"ys": {0: 1.0}}, strict=False),
+            "'ys' is a choice and has one value",
+        ),
+        (
+            lambda: several.generate((XS,), {"g": XS}),
+            r"write \{'g': ChoiceMap.rows\(\{'x': array\}\)\}",
+        ),
+        (
+            lambda: several.generate((XS,), {("g", "x"): XS}),
+            r"write \{'g': ChoiceMap.rows\(\{'x': array\}\)\}",
+        ),
+        (lambda: map_(inner).generate((XS,), {"x": XS}), r"write ChoiceMap.rows\(\{'x': array\}\)"),
+    ],
+    UpdateError: [
+        (lambda: ParamUpdate(line, ADAM()), "takes a rule"),
+        (lambda: stateless(0.5), r"\(directions, theta\), got 0.5"),
+        (lambda: stateless(lambda g: g), r"\(directions, theta\), and <lambda>\(g\) is not"),
+        (
+            lambda: stateful(lambda theta: {}, lambda g, state: (g, state)),
+            r"apply of stateful is a function of \(directions, state, theta\)",
+        ),
+        (
+            lambda: elementwise(lambda g: g),
+            r"formula of elementwise is a function of \(g, theta\), and <lambda>\(g\) is not",
+        ),
+        (
+            lambda: elementwise(lambda g, theta: g, fields={"v": 0.0}),
+            r"is a function of \(g, theta, v\)",
+        ),
+        (lambda: elementwise("g"), "got 'g'"),
+        (a_step(lambda: project(SGD(0.1), lambda x: None)), "must give numbers, got None"),
+        (lambda: project(SGD(0.1), lambda x, y: x), r"of \(array\), and <lambda>\(x, y\) is not"),
+        (
+            lambda: ParamUpdate(ADAM(), line, lr=0.1),
+            r"'lr'; the learning rate belongs to the rule, as in ADAM\(0.01\)",
+        ),
+        (lambda: ParamUpdate(ADAM(), line, maximize=True), "every rule climbs"),
+        (lambda: ParamUpdate(ADAM, line), "the function ADAM$"),
+        (
+            lambda: an_update().set_learning_rates(0.1),
+            "rates are a dictionary by name, got 0.1; the names are '1 scale_by_state'",
+        ),
+    ],
 }
 
 FLAGS = {
-    name: (wrong, InvalidValue, f"{name} is True or False, got")
-    for name, wrong in {
-        "strict": lambda: line.generate((XS,), {}, strict="no"),
-        "minimize": lambda: ParamUpdate(ADAM(0.1), line, minimize="yes"),
-        "callees": lambda: ParamUpdate(ADAM(0.1), line, callees=["a"]),
-        "mean": lambda: accumulate(ADAM(0.1), 2, "sum"),
-        "decay_by_root": lambda: SGD(0.1, decay_by_root=None),
-        "discrete": lambda: distribution(lambda rng, size: 0.0, lambda x: x, discrete=2),
-        "maximize": lambda: ReduceOnPlateau(an_update(), maximize="max"),
-        "partial": lambda: load_checkpoint("none.npz", partial="model"),
-    }.items()
+    "strict": lambda: line.generate((XS,), {}, strict="no"),
+    "minimize": lambda: ParamUpdate(ADAM(0.1), line, minimize="yes"),
+    "callees": lambda: ParamUpdate(ADAM(0.1), line, callees=["a"]),
+    "mean": lambda: accumulate(ADAM(0.1), 2, "sum"),
+    "decay_by_root": lambda: SGD(0.1, decay_by_root=None),
+    "discrete": lambda: distribution(lambda rng, size: 0.0, lambda x: x, discrete=2),
+    "maximize": lambda: ReduceOnPlateau(an_update(), maximize="max"),
+    "partial": lambda: load_checkpoint("none.npz", partial="model"),
 }
-
-CALLS = {
-    "loc": (lambda: normal(loc=0.0, scale=1.0), ArgumentError, "'loc'; write mu$"),
-    "sigma": (lambda: normal(mu=0.0, sigma=1.0), ArgumentError, "'sigma'; write std$"),
-    "p": (lambda: binomial(10, p=0.3), ArgumentError, "'p'; write probs$"),
-    "lam": (lambda: poisson(lam=3.0), ArgumentError, "'lam'; write rate$"),
-    "the scale of a rate": (lambda: exponential(scale=2.0), ArgumentError, "rate, which is 1 / sc"),
-    "nu": (lambda: student_t(nu=3.0, loc=0.0, scale=1.0), ArgumentError, "'nu'; write df$"),
-    "a": (lambda: beta(a=1.0, b=2.0), ArgumentError, "'a'; write alpha$"),
-    "concentration": (
-        lambda: gamma(concentration=2.0, rate=1.0),
-        ArgumentError,
-        r"gamma\(shape, scale=...\) or gamma\(shape, rate=...\) has no .*; write shape$",
-    ),
-    "shape for size": (lambda: normal(0.0, 1.0, shape=3), ArgumentError, "write size$"),
-    "both of two forms": (
-        lambda: bernoulli(0.5, logits=0.0),
-        ArgumentError,
-        r"write bernoulli\(probs\) or bernoulli\(logits=...\); got 1 by position and logits",
-    ),
-    "labels for probabilities": (
-        lambda: categorical(["a", "b"], [0.5, 0.5]),
-        ArgumentError,
-        r"categorical\(probs, labels=...\)",
-    ),
-    "the address as an argument": (
-        lambda: normal("x", 0.0, 1.0),
-        ArgumentError,
-        "the address comes after @",
-    ),
-    "a size that is no count": (
-        a_run(lambda: normal(0.0, 1.0, size=2.5) @ "x"),
-        ShapeError,
-        "at 'x': size of normal is a whole number, at least 0, or a tuple .*got 2.5",
-    ),
-    "a negative size": (lambda: normal.sample(0.0, 1.0, size=-1), ShapeError, "got -1$"),
-    "None as an argument": (
-        a_run(lambda: normal(None, 1.0) @ "x"),
-        ArgumentError,
-        "at 'x': mu of normal must be a number or an array of numbers, got None",
-    ),
-    "a mixture swapped": (
-        lambda: mixture([normal(0.0, 1.0), normal(1.0, 1.0)], [0.5, 0.5]),
-        ArgumentError,
-        r"got 0.5 .*; write mixture\(weights, components\)",
-    ),
-    "a mixture without a list": (
-        lambda: mixture([0.5, 0.5], normal(0.0, 1.0), normal(1.0, 1.0)),
-        ArgumentError,
-        "the components of a mixture are one list",
-    ),
-    "calls that were run, in a mixture": (
-        lambda: calls_in_a_mixture.simulate(),
-        ArgumentError,
-        "a call inside another takes no @",
-    ),
-    "a distribution that is not called": (
-        lambda: truncated(normal, 0.0, 1.0),
-        ArgumentError,
-        r"got normal without its arguments; write truncated\(base, low, high\)",
-    ),
-    "transformed swapped": (
-        lambda: transformed(positive, normal(0.0, 1.0)),
-        ArgumentError,
-        r"write transformed\(base, bijection\)",
-    ),
-    "a flag that is no flag": (
-        lambda: mask(inner).simulate((0.0, True)),
-        ArgumentError,
-        "is True or False, got 0.0",
-    ),
-    "branches as a list": (lambda: switch([inner, inner]), ArgumentError, "one after the other"),
-    "a call is run": (lambda: line(XS).simulate(), UnknownAttribute, r"write f.simulate\(args\)"),
-    "a constraint called": (lambda: positive(), ArgumentError, "write constraint=positive$"),
-    "a scale that is NaN": (
-        lambda: a_trace().accumulate_param_gradients(scale=math.nan),
-        InvalidValue,
-        "scale must be a finite number, got nan",
-    ),
-    "T_max": (lambda: cosine_decay(0.1, T_max=10), ArgumentError, "'T_max'; write steps$"),
-    "alpha of RMSProp": (lambda: RMSProp(alpha=0.9), ArgumentError, "learning_rate or rho$"),
-    "lr by name": (lambda: by_name("adam", lr=0.1), InvalidValue, "'lr'; write learning_rate$"),
-    "lr of an update": (
-        lambda: ParamUpdate(ADAM(), line, lr=0.1),
-        UpdateError,
-        r"'lr'; the learning rate belongs to the rule, as in ADAM\(0.01\)",
-    ),
-    "maximize": (
-        lambda: ParamUpdate(ADAM(), line, maximize=True),
-        UpdateError,
-        "every rule climbs",
-    ),
-    "a rule that is not made": (lambda: ParamUpdate(ADAM, line), UpdateError, "the function ADAM$"),
-    "functions as a list": (
-        lambda: ParamUpdate(ADAM(), [line]),
-        UnknownFunction,
-        r"write ParamUpdate\(rule, f\)",
-    ),
-    "one rate for all": (
-        lambda: an_update().set_learning_rates(0.1),
-        UpdateError,
-        "rates are a dictionary by name, got 0.1; the names are '1 scale_by_state'",
-    ),
-    "no value for a plateau": (lambda: ReduceOnPlateau(an_update()).step(), ArgumentError, "value"),
-    "two values for a store": (lambda: ParamStore(1.0, 2.0), ArgumentError, "too many positional"),
-    "the norm of a step that was not recorded": (
-        lambda: genparams.GradientTracer().global_norm(3),
-        InvalidValue,
-        "no record is of step 3: the records are empty",
-    ),
-    "steps by assignment": (
-        lambda: setattr(an_update(), "steps", 3),
-        UnknownAttribute,
-        "it counts the steps",
-    ),
-    "a scale of a gradient that is no number": (
-        lambda: increment_param_grad(line, "noise", 1.0, scale="x"),
-        InvalidValue,
-        "scale must be a finite number, got 'x'",
-    ),
-    "a model for the path": (
-        lambda: save_checkpoint(line, model=line),
-        InvalidValue,
-        "the path of a checkpoint comes first, such as 'run.npz', got <generative",
-    ),
-    "no path to load": (lambda: load_checkpoint(None, model=line), InvalidValue, "got None"),
-    "a seed of a distribution": (
-        lambda: normal.sample(0.0, 1.0, seed=1),
-        ArgumentError,
-        r"sample\(..., rng=seed\)",
-    ),
-    "rates by assignment": (
-        lambda: setattr(an_update(), "learning_rates", 0.1),
-        UnknownAttribute,
-        "the rate is update.learning_rate",
-    ),
-    "freezing a function": (lambda: line.freeze(), UnknownAttribute, r"f.params\[name\].freeze"),
-}
-
-MISTAKES = [
-    pytest.param(wrong, error, message, id=f"{part}: {name}")
-    for part, table in (
-        ("runs", RUNS),
-        ("records", RECORDS),
-        ("models", MODELS),
-        ("parameters", PARAMETERS),
-        ("updates", UPDATES),
-        ("functions", FUNCTIONS),
-        ("flags", FLAGS),
-        ("calls", CALLS),
-    )
-    for name, (wrong, error, message) in table.items()
+ROWS = [
+    *((wrong, error, told) for error, rows in MISTAKES.items() for wrong, told in rows),
+    *((wrong, InvalidValue, f"{flag} is True or False, got") for flag, wrong in FLAGS.items()),
 ]
 
 
-@pytest.mark.parametrize(("wrong", "error", "message"), MISTAKES)
+@pytest.mark.parametrize(("wrong", "error", "message"), ROWS)
 def test_a_mistake_is_answered_by_what_to_write(wrong, error, message):
     with pytest.raises(error, match=message) as raised:
         wrong()

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from genparams.dsl.differences import objective
-from genparams.dsl.differentiate import differentiate
 from genparams.dsl.execution import Rng, natural, seeded
-from genparams.dsl.gradients import choice_gradients
+from genparams.dsl.gradients import choice_gradients, differentiate
 from genparams.dsl.replay import replay
 from genparams.errors import ArgumentError, WrongGradient
 from genparams.mistakes import closed, explained

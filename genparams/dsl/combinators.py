@@ -38,10 +38,8 @@ def _combinator(make: Callable[P, R]) -> Callable[P, R]:
             p for part in given for p in (part.values() if isinstance(part, Mapping) else [part])
         ]
         owner = next((p for p in inner if isinstance(p, GenerativeFunction)), None)
-        if owner is None:
-            return explaining(*parts, **named)
         key = (make.__name__, tuple(map(_key, given)), tuple(named))
-        known = vars(owner).setdefault("combined", {})
+        known = {} if owner is None else vars(owner).setdefault("combined", {})
         try:
             found = known.get(key)
         except TypeError:  # a part of a wrong type, for which it raises its own error

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from genparams.autodiff import Box, Tape, operand, raw
+from genparams.dsl.execution import fingerprint
 from genparams.dsl.interpreter import Run
 from genparams.dsl.replay import (
     NOT_A_FUNCTION,
@@ -32,7 +33,6 @@ from genparams.errors import (
 )
 from genparams.structure import map_leaves, paths
 from genparams.text import brief
-from genparams.trace.fingerprint import fingerprint
 from genparams.trace.trace import Trace, count_gradient
 from genparams.types import Address, show
 
@@ -138,11 +138,7 @@ def _compare_at_run(trace: Trace, with_retval: bool) -> None:
 
 
 def _compare(trace: Trace, done: TracedReplay, with_retval: bool) -> None:
-    """Compare a replay at the parameter values of the run with its trace, choice by choice.
-
-    Raises:
-        ReplayDiffers: naming the first choice that differs.
-    """
+    """Compare a replay at the parameter values of the run with its trace, choice by choice."""
     differences = list(_differences(trace, done.run, done.retval, with_retval))
     if not differences:
         return
@@ -185,15 +181,11 @@ def _differences(trace: Trace, run: Run, retval: Any, with_retval: bool) -> Iter
 def _differences_of_retval(then: Any, now: Any) -> Iterator[_Difference]:
     """Where the numbers in two return values differ; or that their structures differ."""
     before, after = list(paths(then)), list(paths(now))
-    if _shape_of_structure(before) != _shape_of_structure(after):
+    if [(at, x is None) for at, x in before] != [(at, x is None) for at, x in after]:
         yield _Difference(None, brief(then), brief(map_leaves(raw, now)), np.inf)
         return
     for (_, a), (_, b) in zip(before, after, strict=True):
         yield from _differences_of_leaf(a, b)
-
-
-def _shape_of_structure(leaves: list[tuple[Any, Any]]) -> list[tuple[Any, bool]]:
-    return [(path, leaf is None) for path, leaf in leaves]
 
 
 def _differences_of_leaf(then: Any, now: Any) -> Iterator[_Difference]:

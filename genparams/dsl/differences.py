@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from genparams.autodiff import raw, shape_of
-from genparams.dsl.interpreter import Operands, Run
+from genparams.dsl.interpreter import Operands
 from genparams.dsl.replay import held, replay_aside
 from genparams.dsl.traced_replay import TracedReplay
 from genparams.errors import ReplayDiffers
@@ -56,12 +56,8 @@ def objective(
     given = tuple([args.get(i, a) for i, a in enumerate(trace.args)])
     run, retval = replay_aside(trace, read, given, choose)
     paired = pairs(retval, retval_grad, "the return value", "retval_grad")
-    return log_prob_of_run(run) + sum(float(np.sum(np.asarray(r) * g)) for _, r, g in paired)
-
-
-def log_prob_of_run(run: Run) -> float:
-    """log p(t; x), without its derivative."""
-    return float(sum([lp if type(lp) is float else raw(lp) for lp in run.log_probs.values()]))
+    log_prob = float(sum(map(raw, run.log_probs.values())))
+    return log_prob + sum(float(np.sum(np.asarray(r) * g)) for _, r, g in paired)
 
 
 def confirm_by_difference(

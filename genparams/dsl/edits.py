@@ -4,14 +4,13 @@ Each edit runs the function again at the present parameters, on some choices of 
 documents what each returns.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from genparams.dsl.execution import Rng, answers, drawn, execute, visits
 from genparams.dsl.interpreter import Choose, Run
-from genparams.dsl.other_process import refuse_foreign
 from genparams.dsl.replay import held
 from genparams.errors import (
     AddressConflict,
@@ -21,14 +20,15 @@ from genparams.errors import (
 )
 from genparams.params import Parameter, lock
 from genparams.trace.choices import ChoiceMap, choice_values, same, unchecked
+from genparams.trace.origin import refuse_foreign, settle
 from genparams.trace.results import Regenerated, Updated
 from genparams.trace.selection import selection_of
-from genparams.trace.trace import Args, Choices, Trace, origin_of, settle
+from genparams.trace.trace import Trace
 from genparams.types import Constraint, real, show
 
 
 def update(
-    trace: Trace, constraints: Choices | None, args: Args | None, rng: Rng
+    trace: Trace, constraints: Mapping[Any, Any] | None, args: tuple[Any, ...] | None, rng: Rng
 ) -> tuple[Trace, float, ChoiceMap]:
     """Run with the constraints; else with the choices of the trace; else draw."""
     draw = drawn(rng)
@@ -41,7 +41,9 @@ def update(
     return Updated((new, weight, unchecked(gone)))  # type: ignore[return-value]
 
 
-def regenerate(trace: Trace, selection: Any, args: Args | None, rng: Rng) -> tuple[Trace, float]:
+def regenerate(
+    trace: Trace, selection: Any, args: tuple[Any, ...] | None, rng: Rng
+) -> tuple[Trace, float]:
     """Run with the choices of the trace that are not selected; else draw."""
     draw = drawn(rng)
     selection = selection_of(selection, trace.choices._values)
@@ -59,8 +61,7 @@ def rescored(trace: Trace) -> Trace:
 
 def restore_parameters(trace: Trace) -> None:
     """Check every parameter, then set or initialise those that differ."""
-    origin = origin_of(trace)
-    constraints = origin.constraints if origin else {}
+    constraints = trace._origin.constraints if trace._origin else {}
     with lock:
         changed = [
             new
@@ -78,14 +79,7 @@ def restore_parameters(trace: Trace) -> None:
 def _restored(
     function: Any, name: str, value: Any, constraint: Constraint | None
 ) -> Parameter | None:
-    """A parameter with the value that it had in a run; None if it has this value already.
-
-    Args:
-        constraint: The constraint in the run, if it is known.
-
-    Raises:
-        ShapeError, ConstraintError: the parameter has another shape or constraint here.
-    """
+    """A parameter with the value that it had in a run; None if it has this value already."""
     store = function.params
     if name not in store:
         return Parameter(name, value, constraint or real, store)
@@ -107,11 +101,9 @@ def _restored(
 
 
 def _continued(
-    trace: Trace, args: Args | None, choose: Choose, check: Callable[[Run], None]
+    trace: Trace, args: tuple[Any, ...] | None, choose: Choose, check: Callable[[Run], None]
 ) -> Trace:
-    """The trace of a run of the same calls, at the parameters that the trace's run had if another
-    process made the trace.
-    """
+    """The trace of a run of the same calls, which is refused where the trace is foreign."""
 
     def both(run: Run) -> None:
         refuse_foreign(trace, ended=True)

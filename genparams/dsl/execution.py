@@ -13,7 +13,6 @@ from genparams.params import Parameter
 from genparams.structure import ATOMS, leaves
 from genparams.text import brief
 from genparams.trace.choices import unchecked
-from genparams.trace.fingerprint import fingerprint
 from genparams.trace.trace import Trace
 from genparams.types import Address
 
@@ -21,11 +20,7 @@ Rng = np.random.Generator | int | None
 
 
 def seeded(rng: Rng) -> np.random.Generator:
-    """The generator of `rng`, which may be a seed.
-
-    Raises:
-        InvalidValue: it is not a generator, a seed or None.
-    """
+    """The generator of `rng`, which may be a seed."""
     try:
         return np.random.default_rng(rng)
     except (TypeError, ValueError):
@@ -63,11 +58,7 @@ def answers(given: Mapping[Address, Any], otherwise: Choose) -> Choose:
 
 
 def visits(given: Iterable[Address], strict: bool = True) -> Callable[[Run], None]:
-    """A check that a run visited the given addresses.
-
-    Args:
-        strict: Whether each must be visited; else only that a choice can be at each.
-    """
+    """A check that a run visited the given addresses or, if not strict, might have."""
 
     def check(run: Run) -> None:
         for address in given:
@@ -96,11 +87,7 @@ def recorder() -> tuple[Read, dict[Parameter, Any]]:
 
 
 def refuse_masked(names: Sequence[str], args: Iterable[Any]) -> None:
-    """Refuse masked arrays among arguments: a model would read the hidden entries.
-
-    Raises:
-        InvalidValue: naming the argument.
-    """
+    """Refuse masked arrays among arguments: a model would read the hidden entries."""
     for i, a in enumerate(args):
         if type(a) in ATOMS:
             continue
@@ -110,6 +97,25 @@ def refuse_masked(names: Sequence[str], args: Iterable[Any]) -> None:
                 f"argument {name} is a masked array, whose hidden entries would be read; write "
                 f"{name}.compressed() for the entries that are not hidden, or {name}.filled(value)"
             )
+
+
+_FEW = 4096
+"""An array of at most so many numbers is compared whole, a larger one at about 2000 places."""
+
+
+def fingerprint(value: Any) -> Any:
+    """The numbers in an argument, or some of them; None for what is not compared."""
+    if type(value) is np.ndarray:
+        if value.dtype == object:
+            return None
+        if value.size <= _FEW:
+            return value.tobytes()
+        return value.flat[:: value.size // (_FEW // 2)].tobytes()
+    if type(value) in (list, tuple):
+        return [fingerprint(v) for v in value[:: 1 + len(value) // _FEW]]
+    if type(value) is dict:
+        return {k: fingerprint(v) for k, v in value.items()}
+    return value if type(value) in (float, int, str, bool) else None
 
 
 def _is_traced(retval: Any) -> bool:
@@ -130,12 +136,7 @@ def execute(
     choose: Choose,
     check: Callable[[Run], None] | None = None,
 ) -> Trace:
-    """Run a generative function at the root.
-
-    Args:
-        choose: The answer to what a choice is.
-        check: Called with the run when it has ended; if it raises, the run has failed.
-    """
+    """Run a generative function at the root; if `check` raises, the run has failed."""
     if not isinstance(args, tuple):
         raise ArgumentError(_not_a_tuple(function, args))
     call = function.complete(args)

@@ -154,11 +154,7 @@ def refuse_calls(function: Any, retval: Any) -> None:
 
 
 def too_deep(error: RecursionError, nested: CodeType) -> RecursionError:
-    """The error of a generative function that calls itself too deeply, or `error` itself.
-
-    Args:
-        nested: The code that runs the body of a generative function.
-    """
+    """The error of bodies, run by the code `nested`, that call themselves; or `error` itself."""
     frames, names, trail = 0, [], error.__traceback__
     while trail is not None:
         frames += 1

@@ -12,7 +12,7 @@ from genparams.errors import MissingChoice, UnaddressedChoice, nearest
 from genparams.mistakes import answering, explained, there
 from genparams.trace.choices import ChoiceMap, choice_values
 from genparams.trace.results import Assessed, Generated, Proposed
-from genparams.trace.trace import Edits, Gradients, Trace
+from genparams.trace.trace import Trace
 from genparams.types import Address, P, R, show
 
 SHOWN = frozenset(
@@ -56,8 +56,8 @@ class GenerativeFunction(ABC, Generic[P, R]):
     """
 
     __name__: str
-    trace_edits: Edits = edits
-    trace_gradients: Gradients = gradients
+    trace_edits: Any = edits
+    trace_gradients: Any = gradients
     grad_places: list[int]
     """The places of the arguments whose gradients are wanted when it is at the top."""
     argument_names: list[str]

@@ -187,11 +187,7 @@ def gen_function(function: Callable[P, R], arg_grads: Iterable[str]) -> GenFunct
 
 
 def _refuse_other_than_functions(function: Any) -> None:
-    """Refuse what `gen` cannot make generative.
-
-    Raises:
-        ArgumentError: with what to write instead.
-    """
+    """Refuse what `gen` cannot make generative, and say what to write instead."""
     if isinstance(function, GenerativeFunction):
         raise ArgumentError(f"{function!r} is generative already; write @gen once")
     if isinstance(function, staticmethod | classmethod):
@@ -223,11 +219,7 @@ def _refuse_other_than_functions(function: Any) -> None:
 
 
 def tuple_of_names(what: str, given: Any) -> tuple[str, ...]:
-    """Several names, given as a tuple or another iterable.
-
-    Raises:
-        ArgumentError: it is one name, or is not made of names.
-    """
+    """Several names, given as a tuple or another iterable."""
     if isinstance(given, str) or not isinstance(given, Iterable):
         hint = f"; write ({given!r},)" if isinstance(given, str) else ""
         raise ArgumentError(f"{what} is a tuple of names, got {brief(given)}{hint}")

@@ -1,21 +1,30 @@
-"""The gradients of traces: returned, or added to accumulators, all of them or none.
+"""The gradients of traces: a gradient is the derivative of a replay.
 
-`Trace` documents what each returns.
+A trace is run again with every choice held fixed and the present parameters on a tape, one tape
+across all nested calls, so that old and new values never mix. Gradients are returned, or added to
+accumulators, all of them or none. `Trace` documents what each function returns.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from genparams.dsl.differentiate import differentiate
-from genparams.errors import ArgumentError, ShapeError
+from genparams.autodiff import Box, Tape, last_refusal, operand, shape_of
+from genparams.dsl.comparison import confirm
+from genparams.dsl.differences import confirm_by_difference
+from genparams.dsl.interpreter import Run, keep_declared
+from genparams.dsl.traced_replay import TracedReplay, traced_replay
+from genparams.errors import ArgumentError, GradientShapeError, ShapeError, TracedValueError
 from genparams.mistakes import explained
-from genparams.params import finite_scale, labels
+from genparams.params import Parameter, added, finite_scale, has_moved, is_finite, labels, lock
+from genparams.structure import pairs
 from genparams.text import brief
 from genparams.trace.choices import ChoiceMap, frozen, unchecked
-from genparams.trace.selection import selection_of
+from genparams.trace.selection import Selection, selection_of
 from genparams.trace.trace import ArgGrads, Trace
+from genparams.types import Address, show
 
 
 def accumulate(
@@ -80,3 +89,161 @@ def choice_gradients(
     chosen = {a: values[a] for a in done.choice_grads}
     grads = {a: frozen(g) for a, g in done.choice_grads.items()}
     return done.arg_grads, unchecked(chosen), unchecked(grads)
+
+
+# --- The derivative of a replay
+
+
+@dataclass(slots=True)
+class Gradient:
+    """The gradient of log p(t; x) + <retval_grad, r>, and log p(t; x)."""
+
+    log_prob: float
+    grads: dict[Parameter, Any]
+    """By the coordinates of parameters."""
+    arg_grads: ArgGrads
+    """By arguments; None for those by which no gradient is wanted."""
+    choice_grads: dict[Address, Any]
+    faults: dict[Parameter, str | None]
+    """For gradients that are not finite, the address that made them, if one did."""
+    has_moved: bool
+    """Whether another thread moved a parameter while the gradient was computed."""
+
+
+def differentiate(
+    traces: Sequence[Trace],
+    retval_grads: Sequence[Any],
+    selection: Selection | None = None,
+    scales: Sequence[float] = (),
+) -> list[Gradient]:
+    """Differentiate each trace by its arguments, and by parameters or selected choices.
+
+    The replays may declare parameters. These are kept and, if there are scales, the gradients by
+    parameters times the scales are added to the accumulators: all of it, or nothing after an error.
+
+    Args:
+        selection: The choices to differentiate by; None means by every parameter that is read.
+    """
+    runs: list[Run] = []
+    try:
+        pairs = zip(traces, retval_grads, strict=True)
+        found = [_differentiate(trace, g, runs, selection) for trace, g in pairs]
+        scaled = [
+            (parameter, g if scale == 1.0 else scale * g, one.faults.get(parameter))
+            for one, scale in zip(found, scales, strict=False)
+            for parameter, g in one.grads.items()
+        ]
+        with lock:
+            keep_declared(runs, added(scaled))
+    except BaseException:
+        for run in runs:
+            run.forget()
+        raise
+    return found
+
+
+def _differentiate(
+    trace: Trace, retval_grad: Any, runs: list[Run], selection: Selection | None
+) -> Gradient:
+    found = _differentiate_once(trace, retval_grad, runs, selection)
+    if found.has_moved:
+        with lock:
+            return _differentiate_once(trace, retval_grad, runs, selection)
+    return found
+
+
+def _differentiate_once(
+    trace: Trace, retval_grad: Any, runs: list[Run], selection: Selection | None
+) -> Gradient:
+    with Tape() as tape:
+        before = last_refusal()
+        done = traced_replay(trace, tape, runs, selection)
+        log_prob = confirm(trace, done, retval_grad is not None)
+        found = _backward(done, retval_grad)
+        if last_refusal() is not before:  # and the body caught the error
+            confirm_by_difference(trace, retval_grad, done, found)
+        faults, moved = {}, False
+        for (parameter, leaf), g in zip(done.inputs.theta.items(), found, strict=False):
+            moved = moved or has_moved(parameter, leaf.value)
+            if type(g) is float and type(leaf.value) is float and g - g == 0.0:
+                continue
+            _refuse_other_shape(parameter, g)
+            if not is_finite(g):
+                faults[parameter] = _fault(done, leaf)
+    return Gradient(log_prob, *done.inputs.with_leaves(found), faults, moved)
+
+
+# --- The way back
+
+
+def _backward(done: TracedReplay, retval_grad: Any) -> list[Any]:
+    """The gradients of log p(t; x) + <retval_grad, r> by the leaves of the tape."""
+    tape, log_probs = done.tape, done.run.log_probs
+    boxes = [lp for lp in log_probs.values() if type(lp) is Box]
+    # Every log probability is summed at once: each is seeded with 1 on the way back.
+    seeds = [(lp, 1.0) for lp in boxes if lp.tape is tape]
+    if len(seeds) < len(boxes):
+        strange = next(a for a, lp in log_probs.items() if type(lp) is Box and lp.tape is not tape)
+        raise TracedValueError(
+            f"the log probability at {show(strange)} is made of values of another gradient, which "
+            "is computed at the same time or around this one; compute what depends on a parameter "
+            "again in each run"
+        )
+    if retval_grad is not None:
+        seeds += _seeds_of_retval(done, retval_grad)
+    found = tape.gradients(seeds, done.leaves)
+    pairs = zip(found, done.leaves, strict=True)
+    return [g if type(g) is float else _dense(g, leaf) for g, leaf in pairs]
+
+
+def _seeds_of_retval(done: TracedReplay, retval_grad: Any) -> list[tuple[Box, Any]]:
+    """The boxes in the return value, each with the gradient by it."""
+    found: list[tuple[Box, Any]] = []
+    for name, part, g in pairs(done.retval, retval_grad, "the return value", "retval_grad"):
+        try:
+            value, grad = operand(part), operand(g)
+        except TypeError:
+            raise ShapeError(f"{name} is {brief(part)}; retval_grad gives {brief(g)}") from None
+        if shape_of(grad) != shape_of(value):
+            raise ShapeError(
+                f"{name} has shape {shape_of(value)}; retval_grad has shape {shape_of(grad)}"
+            )
+        if type(value) is Box and value.tape is done.tape:
+            found.append((value, grad))
+    return found
+
+
+def _dense(g: Any, leaf: Box) -> Any:
+    """A gradient in the shape of what it is by; zeros where there is none."""
+    shape = shape_of(leaf.value)
+    if g is None:
+        return np.zeros(shape) if shape else 0.0
+    return g if shape else float(g)
+
+
+def _refuse_other_shape(parameter: Parameter, g: Any) -> None:
+    """Refuse a gradient that is not of real numbers in the shape of the coordinates."""
+    shape, kind = np.shape(g), np.asarray(g).dtype.kind
+    if shape != parameter.shape or kind not in "fiub":
+        raise GradientShapeError(
+            f"the gradient by parameter {parameter.name!r} of {parameter.store.owner or 'theta'} "
+            f"has shape {shape} and dtype {np.asarray(g).dtype}, where its coordinates have shape "
+            f"{parameter.shape}; check the gradients given by hand in this model"
+        )
+
+
+def _fault(done: TracedReplay, leaf: Box) -> str | None:
+    """The first address that makes the gradient by `leaf` not finite; None for the return value."""
+    sites = [(a, lp) for a, lp in done.run.log_probs.items() if type(lp) is Box]
+
+    def bad(count: int) -> bool:
+        g = done.tape.gradients([(lp, 1.0) for _, lp in sites[:count]], [leaf])[0]
+        return g is not None and not is_finite(g)
+
+    if not bad(len(sites)):
+        return None
+    low, high = 0, len(sites)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if bad(middle) else (middle, high)
+    return show(sites[high - 1][0])

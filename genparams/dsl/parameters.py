@@ -71,7 +71,8 @@ def get_param(f: HasParams | ParamStore, name: str) -> Any:
             f"that it depends on the parameter; write param({name!r}) in the body of the function "
             f"that owns it, or freeze it to use it as a constant ({user_line()})"
         )
-    return _copied(parameter.value)
+    value = parameter.value
+    return value.copy() if isinstance(value, np.ndarray) else value
 
 
 @explained
@@ -124,7 +125,3 @@ def increment_param_grad(
         UnknownParameter, ShapeError: nothing is changed.
     """
     _store(f)[name].increment_grad(grad, scale)
-
-
-def _copied(value: Any) -> Any:
-    return value.copy() if isinstance(value, np.ndarray) else value

@@ -7,16 +7,17 @@ from typing import Any
 from genparams.autodiff import raw
 from genparams.dsl.call import Call
 from genparams.dsl.interpreter import Choose, Operands, Read, Run
-from genparams.dsl.other_process import refuse_foreign
 from genparams.dsl.replay_errors import explained_error
 from genparams.errors import (
     GenParamsError,
     MissingChoice,
     ReplayDiffers,
+    UninitializedParameter,
     UnusedConstraint,
 )
 from genparams.params import Parameter, ParamStore
 from genparams.structure import map_leaves
+from genparams.trace.origin import refuse_foreign
 from genparams.trace.trace import Trace
 from genparams.types import Address, show
 
@@ -56,6 +57,9 @@ def replay(
     call, check = Call(trace.gen_fn, args, None), all_held(trace, at_run)
     try:
         return run, run.execute(call, check, keep=runs is None)
+    except UninitializedParameter:
+        refuse_foreign(trace, ended=True)
+        raise
     except Exception as error:
         explained = explained_error(trace, error, run, lambda: _fails_plainly(run, call, check))
         if explained is error:
@@ -78,10 +82,7 @@ def replay_aside(
 def distribution_at(
     trace: Trace, address: Address, values: dict[Parameter, Any]
 ) -> tuple[Any, Operands] | None:
-    """The distribution of a choice and its arguments without boxes, at some parameter values.
-
-    None if the function does not visit the choice at these values.
-    """
+    """The distribution of a choice and its arguments, at these values; None if not visited."""
     found: list[tuple[Any, Operands]] = []
 
     def choose(at: Address, distribution: Any, operands: Operands, size: Any) -> Any:

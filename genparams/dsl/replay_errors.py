@@ -14,14 +14,7 @@ import numpy as np
 
 from genparams.autodiff import refusal, user_line
 from genparams.dsl.interpreter import Run
-from genparams.dsl.other_process import foreign_parameter
-from genparams.errors import (
-    ArgumentError,
-    GenParamsError,
-    InvalidValue,
-    TracedValueError,
-    UninitializedParameter,
-)
+from genparams.errors import ArgumentError, GenParamsError, InvalidValue, TracedValueError
 from genparams.structure import indexed, paths
 from genparams.trace.trace import Trace
 from genparams.types import show
@@ -32,12 +25,8 @@ def explained_error(
 ) -> Exception:
     """The error to raise for an error of a replay: the same one, or one that explains it.
 
-    Args:
-        fails_plainly: Whether the same replay without derivatives fails too; then the error is not
-            about traced values.
+    It is not about traced values if the replay fails plainly too, without derivatives.
     """
-    if isinstance(error, UninitializedParameter):
-        return foreign_parameter(trace, ended=True) or error
     cause = _cause(error)
     if cause is None:
         return error
@@ -85,10 +74,9 @@ def _about_traced_values(trace: Trace, error: Exception, cause: BaseException) -
 
 
 def _foreign_arguments(trace: Trace, error: Exception) -> list[tuple[str, str]]:
-    """The arguments of other packages than numpy that an error is about.
+    """The arguments that an error is about: how to make an array of each, and its package.
 
-    For each, how to make an array of it, and its package. The error is about them if it was raised
-    inside their package, or if it speaks of a traced value.
+    It was raised inside their package, or speaks of a traced value.
     """
     names = trace.gen_fn.argument_names
     names = names + names[-1:] * (len(trace.args) - len(names))

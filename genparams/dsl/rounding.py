@@ -29,11 +29,9 @@ ROUNDING = 1e-6
 def reach_of_rounding(
     trace: Trace, done: TracedReplay, address: Address | None, box: Any, entry: tuple[int, ...]
 ) -> float:
-    """How far roundings may move one entry of a value of a replay.
+    """How far roundings may move one entry of the value `box` of a replay.
 
-    Args:
-        address: The choice whose log probability the value is; None for a return value.
-        box: The value; roundings do not move one that is not on the tape of the replay.
+    The value is the log probability at an address; of a return value the address is None.
     """
     if type(box) is not Box or box.tape is not done.tape:
         return 0.0

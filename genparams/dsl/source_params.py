@@ -5,7 +5,6 @@ the run, which finds a constraint that differs (`ParamStore.declare`).
 """
 
 import ast
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -29,18 +28,18 @@ class SourceParams:
 
     def reads(self, name: str) -> bool:
         """Whether the body reads a parameter of that name, in some of its runs or in all."""
-        return any(True for _ in self._calls_of_param(name))
+        return bool(self._calls_of_param(name))
 
     def declares(self, name: str) -> bool:
         """Whether the body declares a parameter of that name, whatever its value."""
-        return any("init" in given for given in self._calls_of_param(name))
+        return bool(self._declarations(name))
 
     def declaration(self, name: str) -> tuple[Any, Constraint | None] | None:
         """The first value and the constraint that the body gives a parameter.
 
         None if it declares none of that name, or if only a run can tell what it gives.
         """
-        declared = [given for given in self._calls_of_param(name) if "init" in given]
+        declared = self._declarations(name)
         try:
             found = [(self._constant(given["init"]), self._constraint(given)) for given in declared]
         except _DependsOnRun:
@@ -49,15 +48,20 @@ class SourceParams:
 
     def constraint(self, name: str) -> Constraint | None:
         """The constraint that the body declares for a parameter; None if it cannot be told."""
-        found: list[Constraint] = []
-        for given in self._calls_of_param(name):
+        found: list[Constraint | None] = []
+        for given in self._declarations(name):
             with suppress(_DependsOnRun):
-                found += [self._constraint(given)] if "init" in given else []
+                found.append(self._constraint(given))
         known = [c for c in found if c is not None]
         return known[0] if known and all(c == known[0] for c in known) else None
 
-    def _calls_of_param(self, name: str) -> Iterator[dict[str, ast.expr]]:
+    def _declarations(self, name: str) -> list[dict[str, ast.expr]]:
+        """The arguments of every `param(name, init, ...)` in the body."""
+        return [given for given in self._calls_of_param(name) if "init" in given]
+
+    def _calls_of_param(self, name: str) -> list[dict[str, ast.expr]]:
         """The arguments of every `param(name, ...)` in the body."""
+        found = []
         for call in calls_in(self._body):
             given: dict[str, ast.expr] = dict(zip(_ARGUMENTS, call.args, strict=False))
             given.update({k.arg: k.value for k in call.keywords if k.arg})
@@ -67,17 +71,14 @@ class SourceParams:
                 and called.value == name
                 and value_of(call.func, self._body) is param
             ):
-                yield given
+                found.append(given)
+        return found
 
     def _constraint(self, given: dict[str, ast.expr]) -> Any:
         return self._constant(given["constraint"]) if "constraint" in given else None
 
     def _constant(self, node: ast.expr) -> Any:
-        """The value of an expression that is the same in every run.
-
-        Raises:
-            _DependsOnRun: it may differ: it has names of other things than constraints, say.
-        """
+        """The value of an expression that is the same in every run."""
         if isinstance(node, ast.Name | ast.Attribute):
             value = value_of(node, self._body)
             if hasattr(value, "coordinates") and not isinstance(value, type):

@@ -22,7 +22,14 @@ from genparams.trace.address import path
 from genparams.trace.selection import as_selection, selection_of
 from genparams.types import Address, show
 
-_UNCHANGING = "it does not change; write choices.merge(other) or choices.without(address)"
+_UNCHANGING = (
+    "a choice map does not change; write choices.merge({address: value}), after "
+    "choices.without(address) to replace a value"
+)
+_SWAPPED = (
+    "; arguments come first in generate(args, constraints) and assess(args, choices), and after "
+    "the choices in trace.update(constraints, args)"
+)
 
 
 @explained
@@ -56,9 +63,10 @@ class ChoiceMap(Mapping[Address, Any]):
         self._values: dict[Address, Any] = {}
         if values is not None:
             if not isinstance(values, Mapping):
+                swapped = _SWAPPED if isinstance(values, tuple) else ""
                 raise InvalidValue(
-                    "a choice map is made of a dictionary by address, such as {'y': 1.0}, got "
-                    f"{brief(values)}"
+                    f"choices are a dictionary by address, such as {{'y': 1.0}}, got "
+                    f"{brief(values)}{swapped}"
                 )
             self._take((), values)
             self._refuse_overlap()
@@ -157,13 +165,10 @@ class ChoiceMap(Mapping[Address, Any]):
         return _path(address) in self._values
 
     def __setitem__(self, address: Any, value: Any) -> None:
-        raise ImmutableError(
-            "a choice map does not change; write choices.merge({address: value}), and "
-            "choices.without(address) before it to replace a value"
-        )
+        raise ImmutableError(_UNCHANGING)
 
     def __delitem__(self, address: Any) -> None:
-        raise ImmutableError("a choice map does not change; write choices.without(address)")
+        raise ImmutableError(_UNCHANGING)
 
     def __iter__(self) -> Iterator[Address]:
         return iter(self._values)
@@ -293,22 +298,7 @@ def unchecked(values: dict[Address, Any]) -> ChoiceMap:
 
 
 def choice_values(choices: Mapping[Any, Any] | None) -> dict[Address, Any]:
-    """The values by path of a choice map, or of a dictionary by address.
-
-    Raises:
-        InvalidValue: it is neither.
-    """
-    if choices is not None and not isinstance(choices, Mapping):
-        swapped = (
-            "; arguments come first in generate(args, constraints) and assess(args, choices), and "
-            "after the choices in trace.update(constraints, args)"
-            if isinstance(choices, tuple)
-            else ""
-        )
-        raise InvalidValue(
-            "choices are a dictionary by address or a ChoiceMap, such as {'y': 1.0}, got "
-            f"{brief(choices)}{swapped}"
-        )
+    """The values by path of a choice map, or of a dictionary by address."""
     return (choices if isinstance(choices, ChoiceMap) else ChoiceMap(choices))._values
 
 
@@ -384,10 +374,7 @@ def _vector(value: Any, address: Address | None) -> np.ndarray:
 
 
 def _reader(numbers: np.ndarray) -> Callable[[Any], Any]:
-    """A function that gives the next of `numbers` in the shape of a leaf.
-
-    They get the type of the leaf too, if it has their values.
-    """
+    """A function that gives the next of `numbers` in the shape and, if it can, type of a leaf."""
     start = 0
 
     def like(leaf: Any) -> Any:

@@ -1,68 +1,26 @@
 """Traces: the record of one execution of a generative function."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from genparams.errors import ArgumentError, ImmutableError, UnknownAddress
 from genparams.mistakes import answering, closed, explained
 from genparams.text import brief, html_tree, text_tree
 from genparams.trace.address import path
 from genparams.trace.choices import ChoiceMap, same
-from genparams.trace.origin import Origin, origin_here
+from genparams.trace.origin import Origin, origin_here, this_process
 from genparams.trace.selection import nothing, selection_of
 from genparams.types import Address, show
 
 ArgGrads = tuple[Any, ...]
-Args = tuple[Any, ...]
-Choices = Mapping[Any, Any]
 
 
-class Gradients(Protocol):
-    """The gradients of a trace; `Trace` documents each."""
-
-    def accumulate(
-        self, traces: Sequence["Trace"], retval_grads: Sequence[Any], scales: Sequence[float]
-    ) -> list[tuple[float, ArgGrads]]: ...
-
-    def param_gradients(self, trace: "Trace", retval_grad: Any) -> dict[str, dict[str, Any]]: ...
-
-    def choice_gradients(
-        self, trace: "Trace", selection: Any, retval_grad: Any
-    ) -> tuple[ArgGrads, ChoiceMap, ChoiceMap]: ...
-
-
-class Edits(Protocol):
-    """Other traces made from a trace; `Trace` documents each."""
-
-    def update(
-        self, trace: "Trace", constraints: Choices | None, args: Args | None, rng: Any
-    ) -> tuple["Trace", float, ChoiceMap]: ...
-
-    def regenerate(
-        self, trace: "Trace", selection: Any, args: Args | None, rng: Any
-    ) -> tuple["Trace", float]: ...
-
-    def rescored(self, trace: "Trace") -> "Trace": ...
-
-    def restore_parameters(self, trace: "Trace") -> None: ...
-
-
-class Executable(Protocol):
-    """What a trace asks of the function that made it."""
-
-    __name__: str
-    grad_places: list[int]
-    argument_names: list[str]
-    trace_gradients: Gradients
-    trace_edits: Edits
-
-
-def _advice(trace: "Trace", name: str) -> str:
-    return "a trace does not change: write trace.update({address: value}), which gives another"
-
-
-@closed(advice=_advice)
+@closed(
+    advice=lambda trace, name: (
+        "a trace does not change: write trace.update({address: value}), which gives another"
+    )
+)
 @answering(
     score="write trace.log_prob",
     logp="write trace.log_prob",
@@ -98,23 +56,25 @@ class Trace:
     `trace.rescored()` is a trace at the values there.
     """
 
-    gen_fn: Executable
+    gen_fn: Any
+    """The generative function that ran; its `trace_gradients` and `trace_edits` are the functions
+    that the methods call."""
     args: tuple[Any, ...]
     """The arguments, completed with defaults; kept as they were given, not copied. A gradient is
     refused once the numbers in one of them have changed."""
     retval: Any
     choices: ChoiceMap
-    log_probs: dict[Address, float] = field()
+    log_probs: dict[Address, float]
     """log p of each choice given those before it, by address."""
-    calls: dict[Address, tuple[Any, Any]] = field()
+    calls: dict[Address, tuple[Any, Any]]
     """The generative function called at an address, and what it returned."""
-    parameters: dict[tuple[Any, str], Any] = field()
+    parameters: dict[tuple[Any, str], Any]
     """The values of the parameters as the run read them, by function and name."""
-    _prints: tuple[Any, ...] = field(default=())
+    _prints: tuple[Any, ...] = ()
     """The `fingerprint` of each argument as the run began."""
     _gradients: int = field(default=0, init=False)
     """How many gradients were taken."""
-    _origin: "Origin | None" = field(default=None, init=False)
+    _origin: Origin | None = field(default=None, init=False)
     """The origin of a trace of another process that was not yet used in this one."""
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -296,15 +256,9 @@ class Trace:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Trace):
             return NotImplemented
-        return self.gen_fn is other.gen_fn and all(
-            same(mine, theirs)
-            for mine, theirs in [
-                (self.args, other.args),
-                (self.retval, other.retval),
-                (self.choices, other.choices),
-                (self.log_probs, other.log_probs),
-            ]
-        )
+        compared = ("args", "retval", "choices", "log_probs")
+        equal = (same(getattr(self, name), getattr(other, name)) for name in compared)
+        return self.gen_fn is other.gen_fn and all(equal)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -339,19 +293,9 @@ _RECORD = ("gen_fn", "args", "retval", "choices", "log_probs", "calls", "paramet
 def _unpickled(origin: Origin, *record: Any) -> Trace:
     """A trace that was pickled; a trace of another process keeps its origin."""
     trace = Trace(*record)
-    if not origin.is_here():
+    if origin.process != this_process():
         object.__setattr__(trace, "_origin", origin)
     return trace
-
-
-def origin_of(trace: Trace) -> Origin | None:
-    """The origin of a trace that another process made and that was not yet used here."""
-    return trace._origin
-
-
-def settle(trace: Trace) -> None:
-    """Note that the parameters of a trace of another process are the same here."""
-    object.__setattr__(trace, "_origin", None)
 
 
 def count_gradient(trace: Trace) -> int:

@@ -64,6 +64,12 @@ XS = np.linspace(-1.0, 1.0, 5)
 GLOBAL = {"scale": 1.0}
 
 
+@pytest.fixture(autouse=True)
+def global_scale():
+    yield
+    GLOBAL["scale"] = 1.0
+
+
 def line(body, **settings):
     f = gen(**settings)(body) if settings else gen(body)
     init_param(f, "a", 0.7)
@@ -205,11 +211,8 @@ def test_the_first_of_several_choices_is_named():
 
     trace = f.simulate()
     GLOBAL["scale"] = 3.0
-    try:
-        with pytest.raises(ReplayDiffers, match=r"\('x', 2\)"):
-            trace.param_gradients()
-    finally:
-        GLOBAL["scale"] = 1.0
+    with pytest.raises(ReplayDiffers, match=r"\('x', 2\)"):
+        trace.param_gradients()
 
 
 RETURNED = {
@@ -303,27 +306,21 @@ def test_a_first_gradient_of_a_stale_trace_is_compared_at_the_values_of_the_run(
     trace = f.simulate((XS,), rng=0)
     set_param(f, "a", 0.1)
     GLOBAL["scale"] = 1.5
-    try:
-        with pytest.raises(ReplayDiffers, match="a global that changed"):
-            trace.param_gradients()
-        assert f.params["a"].value == 0.1
-    finally:
-        GLOBAL["scale"] = 1.0
+    with pytest.raises(ReplayDiffers, match="a global that changed"):
+        trace.param_gradients()
+    assert f.params["a"].value == 0.1
 
 
 def test_a_model_that_changes_while_it_is_trained_is_found_in_a_few_steps():
     f = line(reads_a_global)
     trace = f.simulate((XS,), rng=0)
     update = ParamUpdate(ADAM(0.01), f)
-    try:
-        for steps in range(1, 16):
-            trace.accumulate_param_gradients()
-            update.apply()
-            GLOBAL["scale"] = 1.0 if steps < 6 else 1.2
-        with pytest.raises(ReplayDiffers):
-            trace.accumulate_param_gradients()
-    finally:
-        GLOBAL["scale"] = 1.0
+    for steps in range(1, 16):
+        trace.accumulate_param_gradients()
+        update.apply()
+        GLOBAL["scale"] = 1.0 if steps < 6 else 1.2
+    with pytest.raises(ReplayDiffers):
+        trace.accumulate_param_gradients()
 
 
 def test_a_trace_is_compared_again_when_its_parameters_have_come_back():
@@ -333,13 +330,10 @@ def test_a_trace_is_compared_again_when_its_parameters_have_come_back():
     set_param(f, "a", 2.0)
     trace.param_gradients()
     GLOBAL["scale"] = 1.2
-    try:
-        trace.param_gradients()  # at other values, where it is not compared each time
-        set_param(f, "a", 0.7)
-        with pytest.raises(ReplayDiffers):
-            trace.param_gradients()
-    finally:
-        GLOBAL["scale"] = 1.0
+    trace.param_gradients()  # at other values, where it is not compared each time
+    set_param(f, "a", 0.7)
+    with pytest.raises(ReplayDiffers):
+        trace.param_gradients()
 
 
 def test_a_gradient_that_cannot_be_taken_at_the_values_of_the_run_is_not_compared():
@@ -382,14 +376,11 @@ def test_the_traces_of_edits_are_compared_with_their_own_runs(edit):
     trace = f.simulate((XS,), rng=0)
     GLOBAL["scale"] = 2.0
     made = EDITS[edit](f.simulate((XS,), rng=0))
-    try:
+    made.param_gradients()
+    GLOBAL["scale"] = 1.0
+    trace.param_gradients()
+    with pytest.raises(ReplayDiffers):
         made.param_gradients()
-        GLOBAL["scale"] = 1.0
-        trace.param_gradients()
-        with pytest.raises(ReplayDiffers):
-            made.param_gradients()
-    finally:
-        GLOBAL["scale"] = 1.0
 
 
 # --- Combinators and functions of other kinds
@@ -451,11 +442,8 @@ def test_combinators_and_functions_of_other_kinds_are_compared_too(name):
     trace = f.simulate(args, rng=0)
     trace.param_gradients()
     GLOBAL["scale"] = 1.3
-    try:
-        with pytest.raises(ReplayDiffers):
-            trace.param_gradients()
-    finally:
-        GLOBAL["scale"] = 1.0
+    with pytest.raises(ReplayDiffers):
+        trace.param_gradients()
 
 
 def test_a_clone_made_anew_in_each_run_is_compared_with_the_store_that_it_shares():

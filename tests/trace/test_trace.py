@@ -1,12 +1,10 @@
 """Traces: the record of one execution."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 
 from genparams import gen, init_param, normal, param, set_param
-from genparams.errors import ImmutableError, UnknownAddress, UnknownAttribute
+from genparams.errors import UnknownAddress
 
 
 @gen
@@ -52,14 +50,6 @@ def test_log_prob_is_the_sum_over_every_choice():
     assert set(trace.log_probs) == set(trace.choices)
     assert trace.log_prob == sum(trace.log_probs.values())
     assert type(trace.log_prob) is float
-
-
-def test_a_trace_does_not_change():
-    trace: Any = model.simulate()
-    with pytest.raises(UnknownAttribute, match="a trace does not change"):
-        trace.retval = 1.0
-    with pytest.raises(ImmutableError, match="a trace does not change"):
-        trace["center"] = 1.0
 
 
 def test_a_trace_keeps_the_log_probability_of_its_day():
