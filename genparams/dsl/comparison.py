@@ -17,10 +17,9 @@ from genparams.dsl.execution import fingerprint
 from genparams.dsl.interpreter import Run
 from genparams.dsl.replay import (
     NOT_A_FUNCTION,
+    as_in_run,
     distribution_at,
-    reading,
     replay_aside,
-    values_in_run,
 )
 from genparams.dsl.rounding import reach_of_rounding
 from genparams.dsl.traced_replay import TracedReplay, traced_replay_at_run
@@ -162,7 +161,7 @@ def _error(trace: Trace, d: _Difference, cause: str) -> ReplayDiffers:
 def _agrees_without_derivatives(trace: Trace, with_retval: bool) -> bool:
     """Whether a replay without derivatives, at the parameter values of the run, is the run."""
     try:
-        run, retval = replay_aside(trace, reading(values_in_run(trace)))
+        run, retval = replay_aside(trace, as_in_run(trace))
     except (AddressError, ReplayDiffers):
         return False
     return not any(_differences(trace, run, retval, with_retval))

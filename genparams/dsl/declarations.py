@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genparams import params
-from genparams.params import Cell, Changes, Parameter, ParamStore, is_current, lock, swap
+from genparams.params import (
+    Cell,
+    Changes,
+    Parameter,
+    ParamStore,
+    is_current,
+    lock,
+    removal,
+    restructured,
+    swap,
+    swap_and_call,
+)
 from genparams.types import Constraint
 
 if TYPE_CHECKING:
@@ -41,7 +52,7 @@ def declare(
             return
         parameter = params.declared_by_run(store, name, init, constraint)
         run.held[parameter] = None
-        swap({undecided: {**undecided.now, parameter: {run}}})
+        swap({undecided: {**undecided.now, parameter: frozenset([run])}})
         params.add(store, parameter)
 
 
@@ -51,22 +62,23 @@ def hold(run: "Run", parameter: Parameter) -> bool:
         holders = undecided.now.get(parameter)
         if holders is not None:
             run.held[parameter] = None
-            holders.add(run)
+            swap({undecided: {**undecided.now, parameter: holders | {run}}})
         return is_current(parameter)
 
 
 def forget(run: "Run") -> None:
     """Remove the undecided parameters of a run that failed, unless another run holds them."""
     with lock:
+        left, gone = dict(undecided.now), []
         for parameter in run.held:
-            holders = undecided.now.get(parameter)
-            if holders is None:
-                continue
-            holders.discard(run)
-            if not holders:
-                if is_current(parameter):
-                    parameter.store.discard(parameter.name)
-                _decide([parameter], {})
+            others = left.pop(parameter, frozenset()) - {run}
+            if others:
+                left[parameter] = others
+            elif parameter in undecided.now and is_current(parameter):
+                gone.append(parameter)
+        if left != undecided.now:
+            changes = {undecided: left, **(restructured() if gone else {})}
+            swap_and_call(changes, map(removal, gone))
 
 
 def keep_declared(runs: Iterable["Run"], changes: Changes) -> None:

@@ -19,7 +19,7 @@ from genparams.dsl.traced_replay import TracedReplay, traced_replay
 from genparams.errors import ArgumentError, GradientShapeError, ShapeError, TracedValueError
 from genparams.mistakes import explained
 from genparams.params import Parameter, added, finite_scale, has_moved, is_finite, labels, lock
-from genparams.structure import pairs
+from genparams.structure import map_leaves, pairs
 from genparams.text import brief
 from genparams.trace.choices import ChoiceMap, frozen, unchecked
 from genparams.trace.selection import Selection, selection_of
@@ -32,7 +32,7 @@ def accumulate(
 ) -> list[tuple[float, ArgGrads]]:
     """Differentiate each trace, then add everything to the accumulators: all of it, or nothing."""
     found = differentiate(traces, retval_grads, scales=[finite_scale(scale) for scale in scales])
-    return [(one.log_prob, one.arg_grads) for one in found]
+    return [(one.log_prob, _own(one.arg_grads)) for one in found]
 
 
 @explained
@@ -77,7 +77,7 @@ def param_gradients(trace: Trace, retval_grad: Any) -> dict[str, dict[str, Any]]
     names = labels(parameter.store for parameter in done.grads)
     found: dict[str, dict[str, Any]] = {}
     for parameter, g in done.grads.items():
-        found.setdefault(names[parameter.store], {})[parameter.name] = g
+        found.setdefault(names[parameter.store], {})[parameter.name] = _own(g)
     return found
 
 
@@ -88,7 +88,12 @@ def choice_gradients(
     (done,) = differentiate([trace], [retval_grad], selection_of(selection, values))
     chosen = {a: values[a] for a in done.choice_grads}
     grads = {a: frozen(g) for a, g in done.choice_grads.items()}
-    return done.arg_grads, unchecked(chosen), unchecked(grads)
+    return _own(done.arg_grads), unchecked(chosen), unchecked(grads)
+
+
+def _own(grads: Any) -> Any:
+    """Gradients as their receiver may change them: two inputs of a sum have one array."""
+    return map_leaves(lambda g: g.copy() if isinstance(g, np.ndarray) else g, grads)
 
 
 # --- The derivative of a replay
@@ -106,8 +111,8 @@ class Gradient:
     choice_grads: dict[Address, Any]
     faults: dict[Parameter, str | None]
     """For gradients that are not finite, the address that made them, if one did."""
-    has_moved: bool
-    """Whether another thread moved a parameter while the gradient was computed."""
+    theta: dict[Parameter, Any]
+    """The coordinates at which it was taken."""
 
 
 def differentiate(
@@ -126,14 +131,17 @@ def differentiate(
     """
     runs: list[Run] = []
     try:
-        pairs = zip(traces, retval_grads, strict=True)
-        found = [_differentiate(trace, g, runs, selection) for trace, g in pairs]
-        scaled = [
-            (parameter, g if scale == 1.0 else scale * g, one.faults.get(parameter))
-            for one, scale in zip(found, scales, strict=False)
-            for parameter, g in one.grads.items()
-        ]
+        each = list(zip(traces, retval_grads, strict=True))
+        found = [_differentiate(trace, g, runs, selection) for trace, g in each]
         with lock:
+            if any(has_moved(p, at) for one in found for p, at in one.theta.items()):
+                # another thread moved a parameter: once more, while no thread can
+                found = [_differentiate(trace, g, runs, selection) for trace, g in each]
+            scaled = [
+                (parameter, g if scale == 1.0 else scale * g, one.faults.get(parameter))
+                for one, scale in zip(found, scales, strict=False)
+                for parameter, g in one.grads.items()
+            ]
             keep_declared(runs, added(scaled))
     except BaseException:
         for run in runs:
@@ -145,16 +153,6 @@ def differentiate(
 def _differentiate(
     trace: Trace, retval_grad: Any, runs: list[Run], selection: Selection | None
 ) -> Gradient:
-    found = _differentiate_once(trace, retval_grad, runs, selection)
-    if found.has_moved:
-        with lock:
-            return _differentiate_once(trace, retval_grad, runs, selection)
-    return found
-
-
-def _differentiate_once(
-    trace: Trace, retval_grad: Any, runs: list[Run], selection: Selection | None
-) -> Gradient:
     with Tape() as tape:
         before = last_refusal()
         done = traced_replay(trace, tape, runs, selection)
@@ -162,15 +160,15 @@ def _differentiate_once(
         found = _backward(done, retval_grad)
         if last_refusal() is not before:  # and the body caught the error
             confirm_by_difference(trace, retval_grad, done, found)
-        faults, moved = {}, False
+        theta, faults = {}, {}
         for (parameter, leaf), g in zip(done.inputs.theta.items(), found, strict=False):
-            moved = moved or has_moved(parameter, leaf.value)
+            theta[parameter] = leaf.value
             if type(g) is float and type(leaf.value) is float and g - g == 0.0:
                 continue
             _refuse_other_shape(parameter, g)
             if not is_finite(g):
                 faults[parameter] = _fault(done, leaf)
-    return Gradient(log_prob, *done.inputs.with_leaves(found), faults, moved)
+    return Gradient(log_prob, *done.inputs.with_leaves(found), faults, theta)
 
 
 # --- The way back

@@ -15,7 +15,7 @@ from genparams.errors import (
     UninitializedParameter,
     UnusedConstraint,
 )
-from genparams.params import Parameter, ParamStore
+from genparams.params import Parameter
 from genparams.structure import map_leaves
 from genparams.trace.origin import refuse_foreign
 from genparams.trace.trace import Trace
@@ -95,13 +95,9 @@ def distribution_at(
     return found[0] if found else None
 
 
-def values_in_run(trace: Trace) -> dict[tuple[ParamStore, str], Any]:
-    """The values of the parameters that the run of a trace read, by store and name."""
-    return {(f.params, name): value for (f, name), value in trace.parameters.items()}
-
-
-def reading(values: dict[tuple[ParamStore, str], Any]) -> Read:
-    """The answer to what a parameter is: one of these values, else the present one."""
+def as_in_run(trace: Trace) -> Read:
+    """A `Read` that gives the values that the run of a trace read, and else the present ones."""
+    values = {(f.params, name): value for (f, name), value in trace.parameters.items()}
 
     def read(parameter: Parameter) -> Any:
         return values.get((parameter.store, parameter.name), parameter.value)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from genparams.autodiff import Box, Tape, mark_shared, operand
 from genparams.dsl.execution import recorder
 from genparams.dsl.interpreter import Choose, Operands, Read, Run
-from genparams.dsl.replay import held, reading, replay, values_in_run
+from genparams.dsl.replay import as_in_run, held, replay
 from genparams.errors import DistributionError
 from genparams.params import Parameter, read
 from genparams.structure import leaves, map_leaves
@@ -80,7 +80,7 @@ def traced_replay(
 
 def traced_replay_at_run(trace: Trace, tape: Tape, runs: list[Run]) -> TracedReplay:
     """Run a trace's function again at the parameter values of its run, which are boxed."""
-    natural = reading(values_in_run(trace))
+    natural = as_in_run(trace)
     theta: dict[Parameter, Any] = {}
     values: dict[Parameter, Any] = {}
 

@@ -9,6 +9,7 @@ from genparams.params.declaring import (
     find,
     lookup,
     refuse_other_shape,
+    removal,
 )
 from genparams.params.layout import lay_together, place_of
 from genparams.params.numbers import DOUBLE, finite_scale, is_finite
@@ -52,6 +53,7 @@ __all__ = [
     "place_of",
     "read",
     "refuse_other_shape",
+    "removal",
     "restructured",
     "structure",
     "swap",

@@ -4,6 +4,7 @@ A user initialises a parameter by `store.init`. A model declares one in its body
 never replaces a value, and never a constraint that `init` was given.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from genparams.errors import ConstraintError, ShapeError, UninitializedParameter, nearest
@@ -21,6 +22,11 @@ def add(store: "ParamStore", parameter: Parameter) -> Parameter:
         swap(restructured())  # first: an interrupt after it leaves no plan of the old
         store._parameters[parameter.name] = parameter
     return parameter
+
+
+def removal(parameter: Parameter) -> partial[Any]:
+    """The call, of a function written in C, that removes a parameter from its store."""
+    return partial(parameter.store._parameters.pop, parameter.name, None)
 
 
 def lookup(store: "ParamStore", name: str) -> Parameter:

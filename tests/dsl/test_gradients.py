@@ -2,6 +2,7 @@
 """Gradients: the derivative of a replay, against central differences of the log probability."""
 
 import math
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from genparams import (
     binomial,
     categorical,
     gen,
+    get_param_grad,
     init_param,
     interval,
     lower_cholesky,
@@ -847,3 +849,42 @@ def test_an_infinite_derivative_of_a_number_is_one_as_it_is_of_an_array(f):
     with np.errstate(divide="ignore"):
         trace.accumulate_param_gradients(retval_grad=(None, 1.0))
     assert not np.isfinite(model.params["a"].grad)
+
+
+# --- Gradients belong to who asked for them
+
+
+def test_the_gradients_of_two_inputs_do_not_share_memory():
+    @gen(arg_grads=("x", "y"))
+    def total(x, y):
+        return param("a", np.ones(3)) + param("b", np.zeros(3)) + x + y
+
+    trace = total.simulate((np.ones(3), np.ones(3)))
+    seed = np.array([1.0, 2.0, 3.0])
+    grads = trace.param_gradients(seed)["total"]
+    _, (by_x, by_y) = trace.accumulate_param_gradients(seed)
+    for g in (grads["a"], by_x, seed):
+        g *= 2.0
+    for g in (grads["b"], by_y, total.params["a"].grad):
+        assert g.tolist() == [1.0, 2.0, 3.0]
+
+
+def test_gradients_of_several_traces_are_at_the_same_parameters_while_another_thread_moves_them():
+    hooks: list = []
+
+    @gen
+    def model():
+        if hooks:
+            hooks.pop()()
+        normal(param("mu", 0.0), 1.0) @ "x"
+
+    traces = [model.generate((), {"x": 1.0})[0] for _ in range(2)]
+
+    def move():
+        thread = threading.Thread(target=lambda: set_param(model, "mu", 3.0))
+        thread.start()
+        thread.join()
+
+    hooks += [move, lambda: None]  # mu moves once the first trace was differentiated
+    accumulate_param_gradients(traces)
+    assert get_param_grad(model, "mu") == 2.0 * (1.0 - 3.0)
