@@ -15,11 +15,11 @@ from genparams.autodiff import Box, Tape, last_refusal, operand, shape_of
 from genparams.dsl.comparison import confirm
 from genparams.dsl.differences import confirm_by_difference
 from genparams.dsl.interpreter import Run, keep_declared
-from genparams.dsl.traced_replay import TracedReplay, traced_replay
+from genparams.dsl.traced_replay import TracedReplay, own, traced_replay
 from genparams.errors import ArgumentError, GradientShapeError, ShapeError, TracedValueError
 from genparams.mistakes import explained
 from genparams.params import Parameter, added, finite_scale, has_moved, is_finite, labels, lock
-from genparams.structure import map_leaves, pairs
+from genparams.structure import pairs
 from genparams.text import brief
 from genparams.trace.choices import ChoiceMap, frozen, unchecked
 from genparams.trace.selection import Selection, selection_of
@@ -32,7 +32,7 @@ def accumulate(
 ) -> list[tuple[float, ArgGrads]]:
     """Differentiate each trace, then add everything to the accumulators: all of it, or nothing."""
     found = differentiate(traces, retval_grads, scales=[finite_scale(scale) for scale in scales])
-    return [(one.log_prob, _own(one.arg_grads)) for one in found]
+    return [(one.log_prob, one.arg_grads) for one in found]
 
 
 @explained
@@ -77,7 +77,7 @@ def param_gradients(trace: Trace, retval_grad: Any) -> dict[str, dict[str, Any]]
     names = labels(parameter.store for parameter in done.grads)
     found: dict[str, dict[str, Any]] = {}
     for parameter, g in done.grads.items():
-        found.setdefault(names[parameter.store], {})[parameter.name] = _own(g)
+        found.setdefault(names[parameter.store], {})[parameter.name] = own(g)
     return found
 
 
@@ -88,12 +88,7 @@ def choice_gradients(
     (done,) = differentiate([trace], [retval_grad], selection_of(selection, values))
     chosen = {a: values[a] for a in done.choice_grads}
     grads = {a: frozen(g) for a, g in done.choice_grads.items()}
-    return _own(done.arg_grads), unchecked(chosen), unchecked(grads)
-
-
-def _own(grads: Any) -> Any:
-    """Gradients as their receiver may change them: two inputs of a sum have one array."""
-    return map_leaves(lambda g: g.copy() if isinstance(g, np.ndarray) else g, grads)
+    return done.arg_grads, unchecked(chosen), unchecked(grads)
 
 
 # --- The derivative of a replay

@@ -20,7 +20,7 @@ from genparams.dsl.explanations import (
     visited_under,
 )
 from genparams.errors import AddressError, ArgumentError, InvalidValue, TracedValueError
-from genparams.params import Parameter, ParamStore, is_current, lock, lookup, restructured, swap
+from genparams.params import Parameter, ParamStore, lock, lookup, restructured, swap
 from genparams.trace.address import path
 from genparams.types import Address, Constraint, show
 
@@ -173,10 +173,11 @@ class Run:
 
     def parameter(self, function: Owner, name: str) -> Any:
         """The value of a parameter of a function."""
-        store = function.params
+        store, before = function.params, undecided.now
         parameter = lookup(store, name)
-        while not (hold(self, parameter) if undecided.now else is_current(parameter)):
-            parameter = lookup(store, name)  # the run that declared it has failed
+        if before or undecided.now is not before:  # else nobody is declaring parameters
+            while not hold(self, parameter):
+                parameter = lookup(store, name)  # the run that declared it has failed
         self.reads[parameter] = function
         return self.read(parameter)
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from genparams.autodiff import Box, Tape, mark_shared, operand
 from genparams.dsl.execution import recorder
 from genparams.dsl.interpreter import Choose, Operands, Read, Run
@@ -34,8 +36,13 @@ class Inputs(NamedTuple):
         theta = dict(zip(self.theta, values, strict=False))
         if len(values) == len(theta):
             return Inputs(theta, self.args, self.choices)
-        rest = iter(values[len(theta) :])
+        rest = map(own, values[len(theta) :])
         return Inputs(theta, _refilled(self.args, rest), _refilled(self.choices, rest))
+
+
+def own(g: Any) -> Any:
+    """A gradient that its receiver may change: the gradients of two inputs may be one array."""
+    return g.copy() if isinstance(g, np.ndarray) else g
 
 
 @dataclass(slots=True)
