@@ -35,7 +35,7 @@ def html_tree(title: str, nested: Nested, limit: int = 40) -> str:
 def brief(value: Any) -> str:
     """A value in one short line; an array as its shape and its first entries."""
     if isinstance(value, np.ndarray):
-        shown = [_entry(value.dtype, x) for x in value.flat[:ENTRIES]]
+        shown = [_entry(value.dtype, x) for x in np.asarray(value).flat[:ENTRIES]]
         more = ["..."] if value.size > ENTRIES else []
         return f"array {value.shape} [{', '.join(shown + more)}]"
     if type(value) in (list, tuple):

@@ -36,6 +36,26 @@ def test_a_store_stands_alone_with_its_parameters_by_name():
     assert theta["W"].value.tolist() == [[1.0, 1.0]] * 3
 
 
+@pytest.mark.parametrize("wrong", [[], (), {}, "", 0, 0.0, False, set(), np.array([1.0, 2.0])])
+def test_what_is_no_constraint_is_refused_also_if_it_is_false(wrong):
+    message = "the constraint of parameter 'a' is one such as positive"
+    store = ParamStore(b=1.0)
+    with pytest.raises(ConstraintError, match=message):
+        store.init("a", -1.0, wrong)
+    with pytest.raises(ConstraintError, match=message):
+        gen(lambda: param("a", -1.0, constraint=wrong)).simulate(())
+    assert "a" not in store
+
+
+def test_a_constraint_may_be_false():
+    class Empty(type(positive)):
+        def __len__(self):
+            return 0
+
+    empty = Empty()
+    assert ParamStore().init("a", 2.0, empty).constraint is empty
+
+
 def test_a_store_is_a_mapping_for_python_too():
     theta = ParamStore(W=np.ones(2), b=0.5)
     assert dict(theta) == {"W": theta["W"], "b": theta["b"]}

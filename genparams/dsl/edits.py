@@ -18,7 +18,15 @@ from genparams.errors import (
     ShapeError,
     UninitializedParameter,
 )
-from genparams.params import Parameter, lock
+from genparams.params import (
+    Parameter,
+    addition,
+    edit_to_value,
+    edited,
+    lock,
+    restructured,
+    swap_and_call,
+)
 from genparams.trace.choices import ChoiceMap, choice_values, same, unchecked
 from genparams.trace.origin import refuse_foreign, settle
 from genparams.trace.results import Regenerated, Updated
@@ -60,7 +68,7 @@ def rescored(trace: Trace) -> Trace:
 
 
 def restore_parameters(trace: Trace) -> None:
-    """Check every parameter, then set or initialise those that differ."""
+    """Check every parameter, then set or initialise those that differ, all at once."""
     constraints = trace._origin.constraints if trace._origin else {}
     with lock:
         changed = [
@@ -68,11 +76,14 @@ def restore_parameters(trace: Trace) -> None:
             for (function, name), value in trace.parameters.items()
             if (new := _restored(function, name, value, constraints.get((function, name))))
         ]
+        edits, missing = {}, []
         for new in changed:
             if new.name in new.store:
-                new.store[new.name].set(new.value)
+                here = new.store[new.name]
+                edits[here] = edit_to_value(here, np.asarray(new.value, here.dtype))
             else:
-                new.store.init(new.name, new.value, new.constraint)
+                missing.append(addition(new))
+        swap_and_call(edited(edits, restructured()), missing)
     settle(trace)
 
 
@@ -82,7 +93,7 @@ def _restored(
     """A parameter with the value that it had in a run; None if it has this value already."""
     store = function.params
     if name not in store:
-        return Parameter(name, value, constraint or real, store)
+        return Parameter(name, value, real if constraint is None else constraint, store)
     here = store[name]
     if constraint is not None and here.constraint != constraint:
         raise ConstraintError(

@@ -1,9 +1,16 @@
 """Parameters and stores of them: values that are trained, with the accumulators of gradients."""
 
 from genparams.params.changes import added, edited, emptied
-from genparams.params.conversions import coordinates_and_value, edit_to, edit_to_saved, gradient_of
+from genparams.params.conversions import (
+    coordinates_and_value,
+    edit_to,
+    edit_to_saved,
+    edit_to_value,
+    gradient_of,
+)
 from genparams.params.declaring import (
     add,
+    addition,
     declare,
     declared_by_run,
     find,
@@ -12,7 +19,7 @@ from genparams.params.declaring import (
     removal,
 )
 from genparams.params.layout import lay_together, place_of
-from genparams.params.numbers import DOUBLE, finite_scale, is_finite
+from genparams.params.numbers import DOUBLE, as_floats, finite_scale, is_finite
 from genparams.params.parameter import Parameter, has_moved, is_current, read
 from genparams.params.records import (
     Cell,
@@ -33,11 +40,14 @@ __all__ = [
     "Parameter",
     "add",
     "added",
+    "addition",
+    "as_floats",
     "coordinates_and_value",
     "declare",
     "declared_by_run",
     "edit_to",
     "edit_to_saved",
+    "edit_to_value",
     "edited",
     "emptied",
     "find",

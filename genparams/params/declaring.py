@@ -5,9 +5,11 @@ never replaces a value, and never a constraint that `init` was given.
 """
 
 from functools import partial
+from operator import setitem
 from typing import TYPE_CHECKING, Any
 
 from genparams.errors import ConstraintError, ShapeError, UninitializedParameter, nearest
+from genparams.params.conversions import refuse_other_than_constraints
 from genparams.params.parameter import CONSTRAINED, DECLARED, Parameter
 from genparams.params.records import lock, restructured, swap
 from genparams.types import Constraint, real
@@ -27,6 +29,11 @@ def add(store: "ParamStore", parameter: Parameter) -> Parameter:
 def removal(parameter: Parameter) -> partial[Any]:
     """The call, of a function written in C, that removes a parameter from its store."""
     return partial(parameter.store._parameters.pop, parameter.name, None)
+
+
+def addition(parameter: Parameter) -> partial[Any]:
+    """The call, of a function written in C, that puts a parameter into its store."""
+    return partial(setitem, parameter.store._parameters, parameter.name, parameter)
 
 
 def lookup(store: "ParamStore", name: str) -> Parameter:
@@ -69,8 +76,11 @@ def declare(store: "ParamStore", name: str, value: Any, constraint: Constraint |
     """
     known = store._parameters.get(name)
     if known is None:
-        return add(store, Parameter(name, value, constraint or real, store))
-    if constraint in (None, known.constraint) or known._origin == CONSTRAINED:
+        return add(store, Parameter(name, value, _or_real(constraint), store))
+    if constraint is None or known._origin == CONSTRAINED:
+        return known
+    refuse_other_than_constraints(name, constraint)
+    if constraint == known.constraint:
         return known
     of = store.owner or "theta"
     if repr(constraint) == repr(known.constraint):
@@ -90,7 +100,11 @@ def declared_by_run(
     store: "ParamStore", name: str, value: Any, constraint: Constraint | None
 ) -> Parameter:
     """A parameter with the first value that a run gives it, not yet in the store."""
-    return Parameter(name, value, constraint or real, store, DECLARED)
+    return Parameter(name, value, _or_real(constraint), store, DECLARED)
+
+
+def _or_real(constraint: Constraint | None) -> Constraint:
+    return real if constraint is None else constraint
 
 
 def refuse_other_shape(store: "ParamStore", name: str, shape: tuple[int, ...]) -> None:

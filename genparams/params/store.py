@@ -89,7 +89,8 @@ class ParamStore:
             elif constraint is None and self.source is not None:
                 constraint = self.source.constraint(name)
             source = CONSTRAINED if source == CONSTRAINED else INITIALISED
-            return add(self, Parameter(name, value, constraint or real, self, source))
+            constraint = real if constraint is None else constraint
+            return add(self, Parameter(name, value, constraint, self, source))
 
     def discard(self, name: str) -> None:
         """Forget a parameter, if it is there."""

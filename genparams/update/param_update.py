@@ -9,6 +9,7 @@ from genparams.errors import (
     InvalidValue,
     NonFiniteGradient,
     NothingAccumulated,
+    StateMismatch,
     UnknownParameter,
     UpdateError,
     likely,
@@ -290,7 +291,10 @@ class ParamUpdate:
                 message lists each difference, and nothing is changed.
         """
         with lock:
-            swap(self.saved_state().restored(saved))
+            state = self.saved_state()
+            if wrong := state.differences(saved):
+                raise StateMismatch(f"the saved state does not fit {self!r}: " + "; ".join(wrong))
+            swap(state.restored(saved))
 
     def saved_state(self) -> SavedState:
         """What a saved state looks like, and how it is loaded; for checkpoints."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from genparams.errors import StateMismatch, UpdateError
+from genparams.errors import UpdateError
 from genparams.params import Cell, Changes, Parameter
 from genparams.update.names import names_of
 from genparams.update.rule import State, out_of_range
@@ -52,15 +52,7 @@ class SavedState:
         return wrong or out_of_range(self._steps.chain.ranges, saved)
 
     def restored(self, saved: Mapping[str, Any]) -> Changes:
-        """Changes that load a state; hold the lock from here to the swap.
-
-        Raises:
-            StateMismatch: names, shapes or kinds differ, or a value is outside its range.
-        """
-        if wrong := self.differences(saved):
-            raise StateMismatch(
-                f"the saved state does not fit {self._steps.rule!r}: " + "; ".join(wrong)
-            )
+        """Changes that load a state that has no differences; hold the lock up to the swap."""
         progress = self._steps.beginning()._replace(
             steps=int(saved["steps"]),
             skipped=int(saved["skipped"]),

@@ -109,7 +109,8 @@ def checked(**requirements: Requirement) -> Callable[[Checked], Checked]:
 
 
 def _checking(f: Callable[..., Any], owner: str, requirements: dict[str, Requirement]) -> Any:
-    names = list(inspect.signature(f).parameters)
+    signature = inspect.signature(f)
+    names = list(signature.parameters)
     explaining = explained(f)
 
     def plain_number(name: str, value: Any) -> Any:
@@ -118,6 +119,10 @@ def _checking(f: Callable[..., Any], owner: str, requirements: dict[str, Require
 
     @wraps(f)
     def checking(*args: Any, **named: Any) -> Any:
+        try:
+            signature.bind(*args, **named)
+        except TypeError:
+            return explaining(*args, **named)  # which says what is wrong
         first = map(plain_number, names, args)
         named = {name: plain_number(name, value) for name, value in named.items()}
         return explaining(*first, *args[len(names) :], **named)

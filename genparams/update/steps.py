@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from genparams.errors import UpdateError
+from genparams.errors import InvalidValue, UpdateError
 from genparams.params import (
     Changes,
     Parameter,
+    as_floats,
     coordinates_and_value,
     edit_to,
     edited,
@@ -19,9 +20,9 @@ from genparams.params import (
     is_current,
     is_finite,
 )
+from genparams.text import brief
 from genparams.update.formula import Elementwise
 from genparams.update.group import Given
-from genparams.update.kernel import overflow
 from genparams.update.rule import Pieces, Rule, chain, split
 from genparams.update.state import joined, with_fixed, without
 from genparams.update.stepper import Progress, Stepper
@@ -125,7 +126,7 @@ class Steps:
             states[place] = after
         directions = {p: self._checked(p, d) for p, d in g.items()}
         if self._pieces is None:
-            edits = {p: _edit_by(p, d, fixed.get(p)) for p, d in directions.items()}
+            edits = {p: self._edit_by(p, d, fixed.get(p)) for p, d in directions.items()}
             changes, progress = edited(edits), progress._replace(steps=progress.steps + 1)
         else:
             progress, stepper = self._with_stepper(progress, tuple(directions))
@@ -138,7 +139,12 @@ class Steps:
         return changes, progress._replace(state={**progress.state, **states})
 
     def _checked(self, p: Parameter, direction: Any) -> Any:
-        """A direction of the shape of a parameter's coordinates."""
+        """A direction as a float or an array of the shape of a parameter's coordinates."""
+        if not (isinstance(direction, np.ndarray) and direction.dtype.kind == "f"):
+            try:
+                direction = as_floats(direction, f"its direction for parameter {p.name!r}")
+            except InvalidValue as error:
+                raise UpdateError(f"{self.rule!r} cannot be applied: {error}") from None
         if np.shape(direction) != p.shape:
             raise UpdateError(
                 f"{self.rule!r} cannot be applied: it gave a direction of shape "
@@ -146,6 +152,21 @@ class Steps:
                 f"{p.shape}"
             )
         return direction if p.shape else float(direction)
+
+    def _edit_by(self, p: Parameter, direction: Any, fixed: Any) -> Any:
+        """The edit that moves a parameter along a direction, except for fixed entries."""
+        before = p.coordinates
+        with np.errstate(all="ignore"):  # numbers that are not finite are looked for
+            after = before + direction
+            if fixed is not None:
+                after = np.where(fixed, before, after)
+            theta, value = coordinates_and_value(p, after)
+            if not is_finite(theta) or not is_finite(value):
+                raise UpdateError(
+                    f"{self.rule!r} cannot be applied: it takes parameter {p.name!r} from "
+                    f"{brief(p.value)} to {brief(value)}; lower the step size"
+                )
+        return edit_to(p, theta, value)
 
 
 _NEGATIVE = Elementwise(lambda g, theta: -g)
@@ -174,16 +195,3 @@ def _refuse_other_keys(part: Rule, directions: Any, moving: Mapping[Parameter, A
                 f"{part!r} gave a direction for parameter {key.name!r}, which is frozen or does "
                 "not belong to this update; give directions for the keys of theta"
             )
-
-
-def _edit_by(p: Parameter, direction: Any, fixed: Any) -> Any:
-    """The edit that moves a parameter along a direction, except for fixed entries."""
-    before = p.coordinates
-    with np.errstate(all="ignore"):  # numbers that are not finite are looked for
-        theta = before + direction
-        theta, value = coordinates_and_value(
-            p, theta if fixed is None else np.where(fixed, before, theta)
-        )
-        if not is_finite(theta) or not is_finite(value):
-            raise overflow(p)
-    return edit_to(p, theta, value)
