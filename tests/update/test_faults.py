@@ -1,6 +1,7 @@
 """Whatever line an exception hits, an operation has happened whole or not at all."""
 
 import contextlib
+import itertools
 import sys
 import threading
 from dataclasses import dataclass
@@ -17,10 +18,13 @@ from genparams import (
     accumulate,
     chain,
     clip_by_global_norm,
+    gen,
+    init_param,
     interval,
     lower_cholesky,
     only,
     ordered,
+    param,
     partition,
     positive,
     project,
@@ -28,6 +32,7 @@ from genparams import (
     scale,
     scale_by_adam,
     scale_by_schedule,
+    set_param,
     simplex,
     stateful,
 )
@@ -325,6 +330,31 @@ def test_a_fault_at_any_line_of_another_operation_leaves_all_of_it_or_nothing(na
         OPERATIONS[name](theta, update) if found == before else None
         count += 1
     assert count > 5
+
+
+def test_a_fault_at_any_line_restores_all_parameters_of_a_trace_or_none():
+    @gen
+    def model():
+        return param("a", 1.0) + param("s", 2.0, constraint=positive) + param("w", np.ones(2)).sum()
+
+    trace = model.simulate(())
+
+    def values():
+        return {name: np.array(p.value).tolist() for name, p in model.params.items()}
+
+    before, seen = values(), set()
+    for at in itertools.count(1):
+        for name, value in (("a", 5.0), ("s", 6.0), ("w", [7.0, 7.0])):
+            set_param(model, name, value)
+        model.params.discard("w")
+        came = fault_at(at, trace.restore_parameters)
+        seen.add(values() == before)
+        assert values() in (before, {"a": 5.0, "s": 6.0})
+        if "w" not in model.params:
+            init_param(model, "w", [1.0, 1.0])
+        if not came:
+            break
+    assert seen == {True, False}
 
 
 # --- What is restored

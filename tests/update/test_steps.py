@@ -487,7 +487,7 @@ def test_a_state_does_not_keep_the_arrays_of_parameters_that_were_frozen():
         (lambda g, theta: {"a": 1.0}, r"a direction for 'a'; .*their names are key\.name"),
         (lambda g, theta: None, "gave None; directions are a dictionary by parameter"),
         (lambda g, theta: dict.fromkeys(g, "up"), "cannot be applied: its direction .* a number"),
-        (lambda g, theta: dict.fromkeys(g, [[1.0], 2.0]), "cannot be applied: its direction"),
+        (lambda g, theta: {key: [[1.0], 2.0] for key in g}, "cannot be applied: its direction"),
         (lambda g, theta: dict.fromkeys(g, np.nan), r"parameter '.' from .* to nan; lower the"),
     ],
 )
