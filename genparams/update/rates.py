@@ -64,7 +64,8 @@ def with_rates(state: dict[Any, Any], rates: Mapping[str, float]) -> dict[Any, A
 
 def _parts_with_a_rate(state: Mapping[Any, Any], path: Path = ()) -> dict[Path, Mapping[str, Any]]:
     """The parts of a state that hold a factor, by path."""
-    found: dict[Path, Mapping[str, Any]] = {path: state} if "factor" in state else {}
+    is_one = isinstance(state.get("factor"), float)  # a field of that name is by parameter
+    found: dict[Path, Mapping[str, Any]] = {path: state} if is_one else {}
     for key, value in state.items():
         if isinstance(key, str) and isinstance(value, Mapping):
             found.update(_parts_with_a_rate(value, (*path, key)))

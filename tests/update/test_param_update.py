@@ -708,3 +708,18 @@ def test_a_traced_step_that_was_skipped_does_not_stay_in_the_norm():
     for _ in range(4):
         update.apply({"a": 1.0})
     assert [r.step for r in tracer.records] == [3, 4, 5]
+
+
+def test_a_field_named_factor_is_not_a_rate():
+    rule = stateful(
+        lambda theta: {"factor": dict.fromkeys(theta, 2.0)},
+        lambda g, state, theta: ({k: d * state["factor"][k] for k, d in g.items()}, state),
+    )
+    theta = ParamStore(a=0.0)
+    update = ParamUpdate(rule, theta)
+    update.apply({"a": 1.0})
+    assert update.learning_rates == {}
+    with pytest.raises(UpdateError, match="has no rate"):
+        update.learning_rate = 0.5
+    update.apply({"a": 1.0})
+    assert theta["a"].value == 4.0
