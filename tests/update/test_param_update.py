@@ -24,6 +24,7 @@ from genparams import (
     positive,
     scale,
     scale_by_schedule,
+    stateful,
     stateless,
 )
 from genparams.errors import (
