@@ -57,7 +57,7 @@ def main(epochs=100, seed=0):
 
 
 def minibatches(x, y, rng):
-    """The data in one fresh order after another, for ever."""
+    """The data in one fresh order after another, without stopping."""
     while True:
         for chosen in rng.permutation(len(y)).reshape(-1, BATCH):
             yield x[chosen], y[chosen]

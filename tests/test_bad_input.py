@@ -59,7 +59,7 @@ from genparams.errors import (
 
 
 class Watch:
-    """The models of a row: given parameters with gradients accumulated and an update under way."""
+    """The models of a row: given parameters with gradients accumulated and an update in progress."""
 
     def __init__(self):
         self.stores = []

@@ -720,7 +720,7 @@ def test_a_fault_at_any_line_leaves_accumulating_done_or_not_begun(earlier):
         traces = [outer.simulate((xs * (i + 1),), rng=i) for i in range(2)]
         if earlier:
             accumulate_param_gradients(traces)
-        outer.params.discard("probs")  # declared anew by the replays
+        outer.params.discard("probs")  # declared again by the replays
         return outer, inner, traces
 
     @gen

@@ -700,7 +700,7 @@ def test_distributions_of_closures_made_in_a_loop_do_not_pile_up():
     gone = []
 
     class Shift:
-        """A bijection of its own, anew in each step of a loop."""
+        """A bijection of its own, made again in each step of a loop."""
 
         name, rank, coordinate_rank = "shift", 0, 0
         natural = inverse = staticmethod(lambda value: value)

@@ -165,7 +165,7 @@ def test_the_gradient_by_a_weight_of_zero_is_its_density_over_the_mixture_s():
 
 
 def test_a_component_without_density_at_the_value_is_passed_over():
-    """A hurdle: half an exponential, half a normal that also lies below zero."""
+    """A hurdle: half an exponential, half a normal, which also has values below zero."""
 
     def f(t):
         return log_prob(-0.5, mixture([0.5, 0.5], [exponential(t[0]), normal(t[1], 1.0)]))
