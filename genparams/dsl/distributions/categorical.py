@@ -3,11 +3,10 @@
 from genparams.autodiff import np, raw, shape_of, special, sum_to
 from genparams.dsl.distributions import signatures
 from genparams.dsl.distributions.base import Distribution
-from genparams.dsl.distributions.declaration import Declaration
+from genparams.dsl.distributions.declaration import Declaration, with_axes
 from genparams.dsl.distributions.discrete import is_whole
 from genparams.dsl.distributions.domains import Domain, weights, whole
 from genparams.dsl.distributions.labels import with_labels
-from genparams.dsl.distributions.pullbacks import with_axes
 from genparams.dsl.distributions.signatures import called_as
 from genparams.numeric import scalars
 

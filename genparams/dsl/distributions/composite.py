@@ -9,8 +9,7 @@ from genparams.dsl.call import Call
 from genparams.dsl.distributions.base import AbstractDistribution
 from genparams.dsl.distributions.calling import wrong_arguments
 from genparams.dsl.distributions.domains import Domain, ValueKind
-from genparams.dsl.distributions.parts import base_of, with_arguments, without_boxes
-from genparams.dsl.made import made_of_parts
+from genparams.dsl.distributions.parts import base_of, made_of_parts, with_arguments, without_boxes
 from genparams.errors import ArgumentError, ShapeError
 from genparams.mistakes import explained
 from genparams.types import Size

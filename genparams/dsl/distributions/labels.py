@@ -13,8 +13,8 @@ from genparams.dsl.distributions.domains import (
     in_words,
     is_masked,
 )
-from genparams.dsl.distributions.impossible import why_impossible
-from genparams.dsl.made import made_of_parts
+from genparams.dsl.distributions.parts import made_of_parts
+from genparams.dsl.distributions.values import why_impossible
 from genparams.errors import ArgumentError, DistributionError, ShapeError, nearest
 from genparams.types import Size
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from genparams.autodiff import np, raw, shape_of, sum_to
 from genparams.dsl.distributions.base import Distribution
+from genparams.dsl.distributions.declaration import Pullback, Terms, is_one, once
 from genparams.dsl.distributions.parts import with_arguments
-from genparams.dsl.distributions.pullbacks import Pullback, Terms, is_one, once
 from genparams.numeric import arrays
 
 Row = tuple[Distribution, ...]

@@ -26,7 +26,6 @@ from genparams.dsl.distributions.domains import (
     weights,
 )
 from genparams.dsl.distributions.elementwise import elementwise
-from genparams.dsl.distributions.impossible import why_impossible
 from genparams.dsl.distributions.mixing import (
     Row,
     components_of,
@@ -34,9 +33,9 @@ from genparams.dsl.distributions.mixing import (
     mix,
     mixture_terms,
 )
-from genparams.dsl.distributions.parts import no_call, with_arguments, without_boxes
+from genparams.dsl.distributions.parts import made_of_parts, no_call, with_arguments, without_boxes
 from genparams.dsl.distributions.signatures import called_as
-from genparams.dsl.made import made_of_parts
+from genparams.dsl.distributions.values import why_impossible
 from genparams.errors import ArgumentError, ShapeError
 from genparams.mistakes import explained
 from genparams.types import Numbers, R, Size

@@ -6,7 +6,7 @@ from typing import Any
 from genparams.autodiff import np, raw, shape_of, special, sum_to
 from genparams.dsl.distributions import signatures
 from genparams.dsl.distributions.base import Distribution
-from genparams.dsl.distributions.declaration import Declaration
+from genparams.dsl.distributions.declaration import Declaration, Terms, with_axes
 from genparams.dsl.distributions.domains import (
     ValueKind,
     above_zero,
@@ -16,7 +16,6 @@ from genparams.dsl.distributions.domains import (
     whole,
 )
 from genparams.dsl.distributions.elementwise import per
-from genparams.dsl.distributions.pullbacks import Terms, with_axes
 from genparams.dsl.distributions.signatures import called_as
 from genparams.numeric import FEW, arrays, deviance, exact_product, psi_less_log, stirling
 

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 from genparams.autodiff import Box, Tape, np, operand, raw, shape_of, sum_to
-from genparams.dsl.by_hand import one_for_each, recorded
+from genparams.dsl.custom import one_for_each, recorded
 from genparams.dsl.distributions.base import Distribution
-from genparams.dsl.distributions.declaration import Declaration
+from genparams.dsl.distributions.declaration import Declaration, Pullback, Terms, once
 from genparams.dsl.distributions.domains import Domain, real_number, whole
-from genparams.dsl.distributions.pullbacks import Pullback, Terms, once
 from genparams.errors import ArgumentError, DistributionError, ShapeError, TracedValueError
 from genparams.mistakes import explained, refuse_other_functions
 from genparams.types import calling_module

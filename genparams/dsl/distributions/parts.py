@@ -1,8 +1,10 @@
 """What distributions that are made of other distributions share."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from numbers import Real
 from typing import Any
+from weakref import WeakValueDictionary
 
 from genparams.autodiff import Box, np, raw
 from genparams.dsl.call import Call
@@ -56,3 +58,23 @@ def no_call(given: Any) -> str:
 def without_boxes(x: Any) -> Any:
     """A value, or a tuple of values, without boxes."""
     return tuple(map(without_boxes, x)) if type(x) is tuple else raw(x)
+
+
+def made_of_parts(make: Callable[..., Any]) -> Callable[..., Any]:
+    """`make`, which returns the same thing for the same parts while that thing is alive.
+
+    The last 256 stay alive, so that a call in a loop makes a thing once. What is made keeps its
+    `recipe`, this function and the parts, by which it is pickled.
+    """
+    living: WeakValueDictionary[tuple, Any] = WeakValueDictionary()
+
+    @functools.lru_cache(maxsize=256)
+    @functools.wraps(make)
+    def made(*parts: Any) -> Any:
+        found = living.get(parts)
+        if found is None:
+            found = living[parts] = make(*parts)
+            found.recipe = made, parts
+        return found
+
+    return made

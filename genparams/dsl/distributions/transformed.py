@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol
 from genparams.autodiff import Box, Tape, np, raw, shape_of, sum_to
 from genparams.dsl.call import Call
 from genparams.dsl.distributions.base import Distribution
-from genparams.dsl.distributions.declaration import Declaration
+from genparams.dsl.distributions.declaration import Declaration, Terms, is_one, once
 from genparams.dsl.distributions.domains import (
     Domain,
     ValueKind,
@@ -18,9 +18,7 @@ from genparams.dsl.distributions.domains import (
     lazy_finite,
     real_vector,
 )
-from genparams.dsl.distributions.parts import base_of
-from genparams.dsl.distributions.pullbacks import Terms, is_one, once
-from genparams.dsl.made import made_of_parts
+from genparams.dsl.distributions.parts import base_of, made_of_parts
 from genparams.errors import ArgumentError, ShapeError
 from genparams.mistakes import explained
 from genparams.text import brief

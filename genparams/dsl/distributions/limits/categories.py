@@ -15,8 +15,7 @@ from typing import Any
 from genparams.autodiff import np, raw, shape_of, sum_to
 from genparams.dsl.distributions.base import Distribution
 from genparams.dsl.distributions.categorical import categorical
-from genparams.dsl.distributions.limits.tails import Slope
-from genparams.dsl.distributions.pullbacks import Terms
+from genparams.dsl.distributions.declaration import Slope, Terms
 
 LogSum = Callable[[Any, Any], tuple[Any, Slope]]
 """`log_sum(table, where)` along the last axis, and its derivative by the table."""

@@ -16,8 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from genparams.autodiff import np
-from genparams.dsl.distributions.limits.family import Family, column, limits_along
-from genparams.dsl.distributions.limits.panels import stretches
+from genparams.dsl.distributions.limits.family import Family, column, limits_along, stretches
 from genparams.numeric import arrays, scalars
 
 HALVINGS = 64

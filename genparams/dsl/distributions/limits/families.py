@@ -11,7 +11,6 @@ from typing import Any
 
 from genparams.autodiff import np, raw, special
 from genparams.dsl.distributions.base import Distribution
-from genparams.dsl.distributions.circular import von_mises
 from genparams.dsl.distributions.continuous import (
     beta,
     cauchy,
@@ -26,8 +25,10 @@ from genparams.dsl.distributions.continuous import (
     normal,
     student_t,
     uniform,
+    von_mises,
     weibull,
 )
+from genparams.dsl.distributions.declaration import LogDensity
 from genparams.dsl.distributions.discrete import (
     bernoulli,
     beta_binomial,
@@ -37,7 +38,7 @@ from genparams.dsl.distributions.discrete import (
     poisson,
     uniform_discrete,
 )
-from genparams.dsl.distributions.limits.family import Family, LogDensity
+from genparams.dsl.distributions.limits.family import Family
 from genparams.dsl.distributions.limits.normal import normal_between
 from genparams.dsl.distributions.limits.tails import CLOSED
 from genparams.numeric import arrays, psi_less_log, stirling

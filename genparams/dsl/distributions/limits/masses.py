@@ -12,22 +12,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from genparams.autodiff import np, raw, shape_of, special
-from genparams.dsl.distributions.limits.family import Family, column, gap_along, limits_along
-from genparams.dsl.distributions.limits.panels import (
+from genparams.dsl.distributions.declaration import LogDensity, Slope
+from genparams.dsl.distributions.limits.family import (
     PANEL_NODES,
     PANEL_WEIGHTS,
+    Family,
     Stretch,
+    column,
+    gap_along,
+    limits_along,
     nodes_of_counts,
     stretches,
 )
-from genparams.dsl.distributions.limits.tails import Slope
 from genparams.numeric import arrays, scalars
 
-LogMass = tuple[Any, Sequence[Slope | None]]
-"""A log mass, and its derivatives."""
 
-
-def log_mass(family: Family, m: Any, low: Any, high: Any, args: Sequence[Any]) -> LogMass:
+def log_mass(family: Family, m: Any, low: Any, high: Any, args: Sequence[Any]) -> LogDensity:
     """log P(low <= X <= high), and its derivatives by the args."""
     if m is not scalars:
         return _by_quadrature(family, low, high, args)
@@ -38,7 +38,7 @@ def log_mass(family: Family, m: Any, low: Any, high: Any, args: Sequence[Any]) -
     return found or _as_floats(_by_quadrature(family, low, high, args))
 
 
-def log_tail(family: Family, m: Any, upper: bool, limit: Any, args: Sequence[Any]) -> LogMass:
+def log_tail(family: Family, m: Any, upper: bool, limit: Any, args: Sequence[Any]) -> LogDensity:
     """log P(X >= limit) if `upper`, else log P(X <= limit); the derivatives by limit and args."""
     if family.tails is not None:
         return family.tails.log_tail(m, upper, limit, args)
@@ -55,12 +55,12 @@ def log_tail(family: Family, m: Any, upper: bool, limit: Any, args: Sequence[Any
     return value, [by_limit, *slopes]
 
 
-def _as_floats(found: LogMass) -> LogMass:
+def _as_floats(found: LogDensity) -> LogDensity:
     value, slopes = found
     return float(value), [d and (lambda d=d: float(d())) for d in slopes]
 
 
-def _tail_by_quadrature(family: Family, upper: bool, limit: Any, args: Sequence[Any]) -> LogMass:
+def _tail_by_quadrature(family: Family, upper: bool, limit: Any, args: Sequence[Any]) -> LogDensity:
     """log P = log expit(log P - log(1 - P)), so that P and 1 - P both keep their digits."""
     lowest, highest = family.edges(*args)
     above, below = (limit, limit - family.step) if upper else (limit + family.step, limit)
@@ -89,7 +89,7 @@ _FEW_NODES = [
 
 def _between_close_limits(
     family: Family, low: float, high: float, args: Sequence[float]
-) -> LogMass | None:
+) -> LogDensity | None:
     """`log_mass` by quadrature along x, of floats.
 
     None unless the limits are so close that the density is smooth and y is nearly linear in x.
@@ -120,7 +120,7 @@ def _between_close_limits(
 # --- Arrays
 
 
-def _by_quadrature(family: Family, low: Any, high: Any, args: Sequence[Any]) -> LogMass:
+def _by_quadrature(family: Family, low: Any, high: Any, args: Sequence[Any]) -> LogDensity:
     """`log_mass` of arrays and boxes."""
     with np.errstate(all="ignore"):
         y, log_weight, columns = _nodes(family, low, high, args)
