@@ -20,6 +20,7 @@ from genparams.dsl.distributions.categorical import categorical
 from genparams.dsl.distributions.composite import product
 from genparams.dsl.distributions.continuous import (
     beta,
+    beta_uniform,
     cauchy,
     exponential,
     gamma,
@@ -45,7 +46,7 @@ from genparams.dsl.distributions.discrete import (
     uniform_discrete,
 )
 from genparams.dsl.distributions.limits.limited import censored, truncated, truncated_normal
-from genparams.dsl.distributions.mixture import beta_uniform, mixture
+from genparams.dsl.distributions.mixture import mixture
 from genparams.dsl.distributions.multivariate import dirichlet, multinomial
 from genparams.dsl.distributions.mvnormal import mvnormal
 from genparams.dsl.distributions.own import distribution, from_scipy

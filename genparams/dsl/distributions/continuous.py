@@ -5,7 +5,13 @@ import sys
 
 from genparams.autodiff import np
 from genparams.dsl.distributions import signatures
-from genparams.dsl.distributions.domains import above_zero, at_least_zero, check_order, lazy_finite
+from genparams.dsl.distributions.domains import (
+    above_zero,
+    at_least_zero,
+    check_order,
+    lazy_finite,
+    probability,
+)
 from genparams.dsl.distributions.elementwise import elementwise, per
 from genparams.dsl.distributions.signatures import called_as
 from genparams.numeric import (
@@ -466,7 +472,7 @@ def weibull(m, x, shape, scale):
     )
 
 
-def log_beta_density(m, x, alpha, beta):
+def _log_beta_density(m, x, alpha, beta):
     """The formula of `beta`."""
     n, q = alpha + beta, 1.0 - x
     large = (n > FEW) & (x > _ZERO) & (q > 0.0)
@@ -510,7 +516,52 @@ def beta(m, x, alpha, beta):
 
     As `scipy.stats.beta(alpha, beta)`.
     """
-    return log_beta_density(m, x, alpha, beta)
+    return _log_beta_density(m, x, alpha, beta)
+
+
+@called_as(signatures.beta_uniform)
+@elementwise(
+    theta=probability,
+    alpha=above_zero,
+    beta=above_zero,
+    inside=lambda x, theta, alpha, beta: (x >= 0.0) & (x <= 1.0),
+    support="the numbers from 0 to 1",
+    draw=lambda rng, theta, alpha, beta, size: np.where(
+        rng.random(size) < theta, rng.beta(alpha, beta, size), rng.random(size)
+    ),
+)
+def beta_uniform(m, x, theta, alpha, beta):
+    """beta(alpha, beta) with probability `theta`, else uniform on [0, 1].
+
+    log p(x) = log(theta exp(log_beta(x)) + 1 - theta)
+
+    where log_beta is the log density of beta(alpha, beta).
+    """
+    log_beta, partials = _log_beta_density(m, x, alpha, beta)
+    some = theta > 0.0
+    log_first = m.where(some, m.log(m.where(some, theta, 1.0)) + log_beta, -math.inf)
+    log_p = m.logaddexp(log_first, m.log1p(-theta))
+    bounded = m.abs(log_p) < math.inf  # elsewhere the density is infinite, or 0
+    level = m.where(bounded, log_p, 0.0)
+
+    def through(partial):
+        """A derivative of the beta, times the share of the beta in the density."""
+        share = m.where(bounded, m.exp(m.where(bounded, log_first, 0.0) - level), 1.0)
+        some = share > 0.0
+        return m.where(some, share * m.where(some, partial(), 0.0), 0.0)
+
+    def by_theta():
+        rise = m.exp(m.where(bounded, log_beta, 0.0) - level) - m.exp(-level)
+        at_end = m.where(log_p > 0.0, m.ratio(1.0, m.where(bounded, 1.0, theta)), -math.inf)
+        return m.where(bounded, rise, at_end)
+
+    by_x, by_alpha, by_beta = partials
+    return log_p, (
+        lambda: through(by_x),
+        by_theta,
+        lambda: through(by_alpha),
+        lambda: through(by_beta),
+    )
 
 
 def _draw_von_mises(rng, mu, kappa, size):

@@ -5,7 +5,6 @@ gives a single row, whose arguments run over the components on their last batch 
 many parts as the value has entries: several for products, else one.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from functools import reduce
 from itertools import cycle
@@ -16,32 +15,8 @@ from genparams.autodiff import np, raw, shape_of, sum_to
 from genparams.dsl.distributions.base import Distribution
 from genparams.dsl.distributions.declaration import Pullback, Terms, is_one, once
 from genparams.dsl.distributions.parts import with_arguments
-from genparams.numeric import arrays
 
 Row = tuple[Distribution, ...]
-
-
-def _identity(v: Any) -> Any:
-    return v
-
-
-def mix(
-    m: Any,
-    joint: Sequence[Any],
-    largest: Callable[[Any], Any] = _identity,
-    total: Callable[[Any], Any] = _identity,
-) -> tuple[Any, Any]:
-    """log sum_k exp(joint[k]), and the same with 0 where it is infinite.
-
-    An entry of `joint` is log(weight_k) + log p_k(x). If an entry is a stack of several components,
-    `largest` and `total` are the maximum and the sum over the stack.
-    """
-    top = reduce(lambda a, b: m.where(a > b, a, b), [largest(raw(v)) for v in joint])
-    top = m.where(m.abs(top) < math.inf, top, 0.0)
-    mass = reduce(add, [total(m.exp(v - top)) for v in joint])
-    some = raw(mass) > 0.0
-    log_p = m.where(some, top + m.log(m.where(some, mass, 1.0)), -math.inf)
-    return log_p, m.where(m.abs(raw(log_p)) < math.inf, log_p, 0.0)
 
 
 # --- The log density
@@ -123,8 +98,12 @@ def _stack_mixed(w: Any, log_f: Any) -> tuple[Any, Pullback, Pullback]:
     to the stack, which weigh the gradient by the share of each component, and to the weights."""
     axes = len(shape_of(log_f))
     joint = log_f + np.log(_first(w, 0, axes))
-    log_p, level = mix(arrays, [joint], lambda v: np.max(v, axis=0), lambda v: np.sum(v, axis=0))
-
+    top = np.max(raw(joint), axis=0)
+    top = np.where(np.isfinite(top), top, 0.0)
+    mass = np.sum(np.exp(joint - top), axis=0)
+    some = raw(mass) > 0.0
+    log_p = np.where(some, top + np.log(np.where(some, mass, 1.0)), -np.inf)
+    level = np.where(np.isfinite(raw(log_p)), log_p, 0.0)
     share = np.exp(joint - level)
 
     @once
