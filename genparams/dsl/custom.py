@@ -284,11 +284,9 @@ class CustomRandom(SingleChoice[..., Any]):
         return global_name(self, self.__module__, self.__name__)
 
     def operands(self, args: Sequence[Any]) -> list[Any]:
-        """The arguments as they are."""
         return list(args)
 
     def draw(self, rng: Any, args: Sequence[Any], size: Any) -> Any:
-        """A read-only value."""
         if self._sample is None:
             raise DistributionError(
                 f"{self.__name__} has no sample and cannot be drawn; give its value, as in "
@@ -297,11 +295,9 @@ class CustomRandom(SingleChoice[..., Any]):
         return frozen(self._sample(rng, *map(raw, args)))
 
     def coerce(self, value: Any, args: Sequence[Any], size: Any) -> Any:
-        """A value from outside, as it is."""
         return frozen(value)
 
     def log_prob_of(self, x: Any, args: Sequence[Any]) -> Any:
-        """The user's log probability, as one node with the user's gradients."""
         return recorded(self.__name__, self._number, self._checked_gradients, (x, *args))
 
     def _number(self, *values: Any) -> float:
@@ -329,7 +325,6 @@ class CustomRandom(SingleChoice[..., Any]):
         return found
 
     def why_impossible(self, x: Any, args: Sequence[Any]) -> str:
-        """What the user's log probability says of a value."""
         return f"log_prob of {self.__name__} is {self.log_prob_of(x, args)} for {brief(x)}"
 
     def __repr__(self) -> str:

@@ -69,11 +69,6 @@ def tuple_kind(kinds: Sequence[ValueKind]) -> ValueKind:
     )
 
 
-def tuple_support(supports: Sequence[str]) -> str:
-    """The support of a tuple."""
-    return f"tuples of {'; '.join(supports)}"
-
-
 def tuple_entries(choice: TupleDistribution, value: Any, count: int) -> Sequence[Any]:
     """The entries of a value.
 
@@ -152,4 +147,4 @@ class Product(TupleDistribution):
 
     @property
     def support(self) -> str:
-        return tuple_support([part.support for part in self.parts])
+        return f"tuples of {'; '.join(part.support for part in self.parts)}"

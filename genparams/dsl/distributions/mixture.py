@@ -11,7 +11,6 @@ from genparams.dsl.distributions.composite import (
     TupleDistribution,
     tuple_entries,
     tuple_kind,
-    tuple_support,
 )
 from genparams.dsl.distributions.declaration import Declaration
 from genparams.dsl.distributions.domains import (
@@ -265,7 +264,8 @@ class MixtureOfProducts(TupleDistribution):
 
     @property
     def support(self) -> str:
-        return tuple_support([_support(column) for column in zip(*self._rows, strict=True)])
+        columns = zip(*self._rows, strict=True)
+        return f"tuples of {'; '.join(map(_support, columns))}"
 
 
 def _check_counts(rows: Sequence[Row], one_call: bool) -> Any:

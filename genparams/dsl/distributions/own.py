@@ -154,7 +154,8 @@ def from_scipy(
 
     def draw(rng: Any, *args: Any, size: tuple[int, ...]) -> Any:
         if discrete:  # some samplers take counts as integers only
-            args = tuple(np.int64(a) if _are_counts(a) else a for a in args)
+            counts = [np.all((a == np.floor(a)) & (np.abs(a) < 2.0**53)) for a in args]
+            args = tuple(np.int64(a) if c else a for a, c in zip(args, counts, strict=True))
         try:
             return np.asarray(family.rvs(*args, size=size, random_state=rng))
         except ValueError as error:
@@ -175,10 +176,6 @@ def from_scipy(
         defaults,
         "" if gradients else " with numerical gradients",
     )
-
-
-def _are_counts(a: Any) -> bool:
-    return bool(np.all((a == np.floor(a)) & (np.abs(a) < 2.0**53)))
 
 
 def _declare(

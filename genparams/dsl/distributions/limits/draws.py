@@ -1,7 +1,7 @@
 """Draws between two limits.
 
 Where the tails have closed forms one of them is inverted. Elsewhere, and where the limits are too
-close for that, a draw is made by rejection, from the panels of `panels.py`:
+close for that, a draw is made by rejection, from the panels of `family.py`:
 
     a panel, with a probability proportional to its length times the density at its upper end;
     a uniform value in the panel;

@@ -254,14 +254,6 @@ def _beta_along(y: Any, alpha: Any, beta: Any) -> LogDensity:
     )
 
 
-def _beta_to(x: Any, alpha: Any, beta: Any) -> Any:
-    return np.log(np.divide(x, 1.0 - x) * (beta / alpha))
-
-
-def _beta_back(y: Any, alpha: Any, beta: Any) -> Any:
-    return special.expit(y + np.log(alpha / beta))
-
-
 # --- Over whole numbers
 
 
@@ -273,10 +265,6 @@ def _whole(base: Distribution, **more: Any) -> Family:
 
 def _from_zero(n: Any, *args: Any) -> tuple[Any, Any]:
     return 0.0, n
-
-
-def _neg_binomial_turns(r: Any, probs: Any) -> Sequence[Any]:
-    return (np.floor(np.maximum(r - 1.0, 0.0) * (1.0 - probs) / probs),)
 
 
 def _beta_binomial_turns(n: Any, alpha: Any, beta: Any) -> Sequence[Any]:
@@ -324,8 +312,8 @@ FAMILIES: dict[Distribution, Family] = {
         _gamma(inv_gamma, lambda shape, scale: scale / shape, sign=-1.0, growth=-1.0),
         Family(
             beta,
-            _beta_to,
-            _beta_back,
+            lambda x, a, b: np.log(np.divide(x, 1.0 - x) * (b / a)),
+            lambda y, a, b: special.expit(y + np.log(a / b)),
             _beta_along,
             lambda a, b: (0.0, 1.0),
             _zero,
@@ -341,7 +329,11 @@ FAMILIES: dict[Distribution, Family] = {
         ),
         _whole(poisson, edges=_above_zero, turns=lambda rate: (np.floor(rate),)),
         _whole(geometric, edges=_above_zero),
-        _whole(neg_binomial, edges=_above_zero, turns=_neg_binomial_turns),
+        _whole(
+            neg_binomial,
+            edges=_above_zero,
+            turns=lambda r, p: (np.floor(np.maximum(r - 1.0, 0.0) * (1.0 - p) / p),),
+        ),
         _whole(beta_binomial, edges=_from_zero, turns=_beta_binomial_turns),
         _whole(uniform_discrete, edges=lambda low, high: (low, high)),
     )

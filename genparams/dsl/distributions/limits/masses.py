@@ -1,7 +1,7 @@
 """The probability between two limits, or beyond one, and its derivatives, for any family.
 
 Tails in closed form are used where they keep their digits. Elsewhere the density is summed over
-the nodes of `panels.py`. The derivative of a log mass by an argument a of the family is a mean over
+the nodes of `family.py`. The derivative of a log mass by an argument a of the family is a mean over
 the same nodes,
 
     d log P(low <= X <= high) / da = E[d log p(X) / da | low <= X <= high].

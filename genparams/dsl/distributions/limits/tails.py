@@ -249,18 +249,6 @@ def _exponential_log_cdf(m: Any, z: Any) -> tuple[Any, Slope]:
     return _log_part(m, -m.expm1(-z), m.exp(-z)), lambda: m.ratio(1.0, m.expm1(z))
 
 
-def _exponential_log_sf(m: Any, z: Any) -> tuple[Any, Slope]:
-    return -z, lambda: -1.0
-
-
-def _uniform_log_cdf(m: Any, z: Any) -> tuple[Any, Slope]:
-    return m.log(z), lambda: m.ratio(1.0, z)
-
-
-def _uniform_log_sf(m: Any, z: Any) -> tuple[Any, Slope]:
-    return m.log1p(-z), lambda: m.ratio(-1.0, 1.0 - z)
-
-
 # --- The inverses
 
 
@@ -279,7 +267,12 @@ def _on_line(z: Any, loc: Any, scale: Any) -> Any:
     return loc + scale * z
 
 
-_EXPONENTIAL = (_exponential_log_cdf, lambda p: -_log_rest(p), _exponential_log_sf, np.negative)
+_EXPONENTIAL = (
+    _exponential_log_cdf,
+    lambda log_p: -_log_rest(log_p),
+    lambda m, z: (-z, lambda: -1.0),
+    np.negative,
+)
 
 CLOSED: dict[Distribution, Tails] = {
     normal: Tails(_by_loc_and_scale, _on_line, _normal_log_cdf, special.ndtri_exp),
@@ -312,9 +305,9 @@ CLOSED: dict[Distribution, Tails] = {
     uniform: Tails(
         _by_ends,
         lambda z, low, high: low + (high - low) * z,
-        _uniform_log_cdf,
+        lambda m, z: (m.log(z), lambda: m.ratio(1.0, z)),
         np.exp,
-        _uniform_log_sf,
+        lambda m, z: (m.log1p(-z), lambda: m.ratio(-1.0, 1.0 - z)),
         lambda log_p: -np.expm1(log_p),
         median=0.5,
     ),
