@@ -66,12 +66,7 @@ def recorded(
 def one_for_each(
     given: Any, count: int, what: str, each: str, error: type[GenParamsError]
 ) -> Sequence[Any]:
-    """The gradients that the user gives, if they are a tuple of `count`.
-
-    Args:
-        what: What returned them, for the error.
-        each: What there is one for, for the error.
-    """
+    """The gradients that the user gives, if they are a tuple of `count`, one for `each`."""
     if isinstance(given, (tuple, list)) and len(given) == count:
         return given
     found = len(given) if isinstance(given, (tuple, list)) else brief(given)
@@ -252,7 +247,6 @@ class CustomRandom(SingleChoice[..., Any]):
         self.params: ParamStore = ParamStore()
         self.params.owner = name
         self.seen: dict[tuple[ParamStore, str], None] = {}
-        self.grad_places: list[int] = []
         self.signature, self.param_names = _inputs(log_prob, params, skip=1)
         self.argument_names = list(self.signature.parameters)
         self.arguments: dict[str, Any] = dict.fromkeys([*self.argument_names, *self.param_names])

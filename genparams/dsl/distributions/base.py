@@ -44,10 +44,11 @@ class SingleChoice(GenerativeFunction[P, R]):
 
     arguments: Any
     """A dictionary by name, of all arguments in order."""
+    grad_places: list[int] = []  # noqa: RUF012  # nothing changes it
 
     @abstractmethod
     def operands(self, args: Sequence[Any]) -> list[Any]:
-        """The arguments of a call in the types that the other methods take."""
+        """Arguments from outside as floats, arrays of floats and boxes."""
 
     @abstractmethod
     def draw(self, rng: Any, args: Sequence[Any], size: Any) -> Any:
@@ -153,12 +154,7 @@ class AbstractDistribution(SingleChoice[P, R]):
         return [as_operand(name, n, a) for n, a in zip(self.arguments, args, strict=True)]
 
     def draw_alone(self, call: Call[Any], operands: list[Any], size: Size, rng: Rng) -> Any:
-        """Draw a value of a call outside a model; one of `size` and the size of the call is None.
-
-        Raises:
-            ArgumentError: there are two sizes.
-            TracedValueError: an argument is being differentiated.
-        """
+        """Draw a value of a call outside a model, of `size` or of the size of the call."""
         if size is not None and call.options is not None:
             raise ArgumentError(f"{call!r} has size {call.options!r} already; give one of the two")
         if any(map(holds_box, operands)):
@@ -204,7 +200,6 @@ class Distribution(AbstractDistribution[P, R]):
         self.arguments = declared.arguments
         self.argument_names = list(declared.arguments)
         self.kind = declared.kind
-        self.grad_places: list[int] = []
         self._complete = -1 if declared.keyword_only else len(declared.arguments)
         self._main: Distribution = self  # of which this is another form, as bernoulli(logits=...)
         for form in declared.forms.values():

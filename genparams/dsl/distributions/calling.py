@@ -13,14 +13,7 @@ from genparams.mistakes import instead
 def arguments_in_order(
     declared: Declaration, main: Declaration, args: tuple[Any, ...], named: dict[str, Any]
 ) -> tuple[Any, ...]:
-    """All arguments of a call in order, from those by position, those by name and the defaults.
-
-    Args:
-        main: The declaration of the main form, for the error.
-
-    Raises:
-        ArgumentError: an argument is missing, is given twice or is not known.
-    """
+    """All arguments of a call in order; errors name the forms of `main`, the main form."""
     names = list(declared.arguments)
     for name in named:
         if name not in names:
@@ -64,11 +57,7 @@ def forms_of(declared: Declaration) -> str:
 
 
 def signature_of(declared: Declaration) -> inspect.Signature:
-    """The arguments by position and by name, and `size`.
-
-    Raises:
-        AttributeError: an argument has a name that cannot be written in Python.
-    """
+    """The arguments and `size`, if their names can be written in Python."""
     names = list(declared.arguments)
     if not all(map(str.isidentifier, names)):
         raise AttributeError("__signature__")

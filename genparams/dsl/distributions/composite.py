@@ -70,11 +70,7 @@ def tuple_kind(kinds: Sequence[ValueKind]) -> ValueKind:
 
 
 def tuple_entries(choice: TupleDistribution, value: Any, count: int) -> Sequence[Any]:
-    """The entries of a value.
-
-    Raises:
-        ShapeError: there are not `count` of them.
-    """
+    """The entries of a value."""
     if not isinstance(value, (tuple, list, np.ndarray)) or len(value) != count:
         raise ShapeError(
             f"a value of {choice.__name__} is a tuple of {count} entries, got {value!r}"
@@ -88,7 +84,6 @@ class Product(TupleDistribution):
 
     def __init__(self, parts: tuple[AbstractDistribution, ...]):
         self.parts = parts
-        self.grad_places: list[int] = []
         self.__name__ = f"product of {', '.join(part.__name__ for part in parts)}"
         self.arguments: dict[str, Domain] = {
             f"{name} of part {i}": domain

@@ -139,11 +139,7 @@ class Declaration:
         return self.event(args) if self.kind.rank else ()
 
     def batch_shape(self, args: Sequence[Any], size: Any) -> tuple[int, ...]:
-        """The shape of a draw, without the axes of one value.
-
-        Raises:
-            ShapeError: the arguments do not broadcast, or not to `size`; `size` is not a size.
-        """
+        """The shape of a draw, without the axes of one value."""
         shapes = []
         for a, (name, domain) in zip(args, self.arguments.items(), strict=True):
             shape = shape_of(a)

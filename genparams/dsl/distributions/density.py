@@ -173,11 +173,7 @@ def _check_batch(declared: Declaration, values: Sequence[Any], batch: tuple[int,
 
 
 def _derivative(declared: Declaration, derivatives: Sequence[Any], place: int) -> Any:
-    """The derivative or the pullback at a place among the value and the arguments.
-
-    Raises:
-        DistributionError: there is none.
-    """
+    """The derivative or the pullback at a place among the value and the arguments."""
     if derivatives[place] is None:
         name = ("the value", *declared.arguments)[place]
         raise DistributionError(

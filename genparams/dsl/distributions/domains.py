@@ -39,12 +39,7 @@ class Domain:
         return replace(self, rank=self.rank + rank, lazy=False)
 
     def check(self, distribution: str, name: str, value: Any) -> None:
-        """Raise unless the value is in the domain.
-
-        Raises:
-            ShapeError: it has too few axes.
-            DistributionError: it is not; the message has the first index and value.
-        """
+        """Raise unless the value is in the domain, with the first index and value that are not."""
         if self.rank and len(shape_of(value)) < self.rank:
             raise ShapeError(
                 f"{name} of {distribution} needs at least {self.rank} axes, got shape "
@@ -160,12 +155,7 @@ class ValueKind:
 
 
 def as_operand(distribution: str, name: str, value: Any) -> Any:
-    """An argument as a float, an array of floats or a box.
-
-    Raises:
-        DistributionError: it is, or holds, a masked array.
-        ArgumentError: it does not consist of numbers.
-    """
+    """An argument as a float, an array of floats or a box."""
     kind = type(value)
     if kind is float or kind is Box:
         return value

@@ -20,11 +20,7 @@ from genparams.types import Size
 
 
 def with_labels(call: Call, labels: Any) -> Call:
-    """A call of `categorical` whose values are labels.
-
-    Raises:
-        ArgumentError: the labels are not different strings.
-    """
+    """A call of `categorical` whose values are labels."""
     given = labels.tolist() if isinstance(labels, np.ndarray) else labels
     texts = () if isinstance(given, str) or not isinstance(given, Iterable) else tuple(given)
     if not texts or not all(isinstance(label, str) for label in texts):
@@ -46,7 +42,6 @@ class Labelled(AbstractDistribution):
 
     def __init__(self, base: Distribution, labels: tuple[str, ...]):
         self.base, self.labels = base, labels
-        self.grad_places: list[int] = []
         self.__name__ = base.__name__
         self.__doc__ = base.__doc__
         self.arguments = base.arguments
@@ -100,11 +95,7 @@ class Labelled(AbstractDistribution):
         return texts
 
     def _codes_of(self, value: Any) -> Any:
-        """The code of each label.
-
-        Raises:
-            DistributionError: a value is none of the labels.
-        """
+        """The code of each label."""
         if type(value) is str:
             return self._code_of(value, ())
         if is_masked(value):

@@ -170,7 +170,6 @@ class MixtureOfProducts(TupleDistribution):
         products = [f"product of {', '.join(part.__name__ for part in row)}" for row in rows]
         self.__name__ = f"mixture of {' and '.join(products)}"
         self.__doc__ = mixture.__doc__
-        self.grad_places: list[int] = []
         self.arguments = _arguments(rows, one_call)
         self.argument_names = list(self.arguments)
         self.kind = tuple_kind(kinds)

@@ -343,10 +343,7 @@ class _Density:
     # --- By differences
 
     def numerical_gradients(self, *values: Any) -> Sequence[Any]:
-        """Functions that compute central differences.
-
-        They are one-sided at the end of a support, and 0 outside.
-        """
+        """Central differences; one-sided at the end of a support, and 0 outside."""
         if any(type(v) is Box for v in values):
             raise DistributionError(
                 f"the gradients of {self.name} are numerical and have no derivatives; "

@@ -25,14 +25,7 @@ def with_arguments(
 
 
 def base_of(what: str, call: Any, form: str) -> Distribution:
-    """The distribution of a call that something is to be made of.
-
-    Args:
-        form: How that is written, such as "truncated(base, low, high)".
-
-    Raises:
-        ArgumentError: it is not one, or it has a size of its own.
-    """
+    """The distribution of a call that something is to be made of, written as in `form`."""
     if not isinstance(call, Call) or not isinstance(call.fn, Distribution):
         raise ArgumentError(
             f"{what} takes a call of a distribution such as normal(mu, std), got {no_call(call)}; "
@@ -63,8 +56,7 @@ def without_boxes(x: Any) -> Any:
 def made_of_parts(make: Callable[..., Any]) -> Callable[..., Any]:
     """`make`, which returns the same thing for the same parts while that thing is alive.
 
-    The last 256 stay alive, so that a call in a loop makes a thing once. What is made keeps its
-    `recipe`, this function and the parts, by which it is pickled.
+    The last 256 stay alive. A thing is pickled by its `recipe`: this function and the parts.
     """
     living: WeakValueDictionary[tuple, Any] = WeakValueDictionary()
 

@@ -11,11 +11,7 @@ from genparams.errors import DistributionError, InvalidValue, ShapeError
 
 
 def coerce_value(declared: Declaration, value: Any, args: Sequence[Any], size: Any) -> Any:
-    """A value in the type and the shape of a draw, read-only.
-
-    Raises:
-        ShapeError: it does not have the shape of a draw.
-    """
+    """A value in the type and the shape of a draw, read-only."""
     if type(value) is float and declared.kind is real_number and size is None:
         for a in args:
             if type(a) is not float and shape_of(a):
@@ -42,11 +38,7 @@ def coerce_value(declared: Declaration, value: Any, args: Sequence[Any], size: A
 
 
 def broadcast_value(declared: Declaration, x: Any, args: Sequence[Any], size: Any) -> Any:
-    """A value outside a model, broadcast with the arguments unless there is a size.
-
-    Raises:
-        ShapeError: they do not broadcast.
-    """
+    """A value outside a model, broadcast with the arguments unless there is a size."""
     if type(x) is not Box and (
         size is not None or (isinstance(x, (int, float)) and not any(map(shape_of, args)))
     ):
@@ -70,11 +62,7 @@ def broadcast_value(declared: Declaration, x: Any, args: Sequence[Any], size: An
 
 
 def draw_value(declared: Declaration, rng: Any, args: Sequence[Any], size: Any) -> Any:
-    """A draw for arguments in order.
-
-    Raises:
-        DistributionError: an argument is outside its domain, or the draw overflows.
-    """
+    """A draw for arguments in order."""
     if size is None and declared.draws_floats:
         for a in args:
             if type(a) is not float:

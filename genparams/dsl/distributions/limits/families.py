@@ -7,7 +7,8 @@ table, which `categories.py` sums.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from genparams.autodiff import np, raw, special
 from genparams.dsl.distributions.base import Distribution
@@ -66,66 +67,60 @@ def _by_density(
     return along
 
 
-# --- Along a line
+# --- Along a line, or along sinh
 
 
-def _line(
-    base: Distribution,
-    frame: Callable[..., tuple[Any, Any]] = lambda loc, scale: (loc, scale),
-    **more: Any,
-) -> Family:
-    """x = loc + scale y, where `frame(*args)` is loc and scale."""
+class _Curve(NamedTuple):
+    """(x - loc) / scale as a function of y."""
 
-    def to(x: Any, *args: Any) -> Any:
-        loc, scale = frame(*args)
-        return (x - loc) / scale
-
-    def back(y: Any, *args: Any) -> Any:
-        loc, scale = frame(*args)
-        return loc + scale * y
-
-    def gap(width: Any, low: Any, *args: Any) -> Any:
-        return width / frame(*args)[1]
-
-    along = _by_density(base, back, lambda y, *args: np.log(frame(*args)[1]))
-    return Family(base, to, back, along, tails=CLOSED.get(base), gap=gap, **more)
+    at: Callable[[Any], Any]
+    inverse: Callable[[Any], Any]
+    log_slope: Callable[[Any], Any]
+    gap: Callable[[Any, Any], Any]
+    """`gap(step, a)` is the distance in y from a to a + step."""
 
 
-def _sinh(
+def _sinh_gap(step: Any, a: Any) -> Any:
+    b = a + step
+    root_a, root_b = np.sqrt(1.0 + a * a), np.sqrt(1.0 + b * b)
+    same = raw(a) * raw(b) > 0.0
+    together = np.where(same, a * root_b + b * root_a, 1.0)
+    return np.arcsinh(np.where(same, step * (a + b) / together, b * root_a - a * root_b))
+
+
+def _along(
+    curve: _Curve,
     base: Distribution,
     frame: Callable[..., tuple[Any, Any]] = lambda loc, scale: (loc, scale),
     along: Callable[..., LogDensity] | None = None,
     **more: Any,
 ) -> Family:
-    """x = loc + scale sinh y: where p(x) falls as a power, log p(y) falls linearly."""
+    """x = loc + scale curve(y), where `frame(*args)` is loc and scale."""
 
     def to(x: Any, *args: Any) -> Any:
         loc, scale = frame(*args)
-        return np.arcsinh((x - loc) / scale)
+        return curve.inverse((x - loc) / scale)
 
     def back(y: Any, *args: Any) -> Any:
         loc, scale = frame(*args)
-        return loc + scale * np.sinh(y)
+        return loc + scale * curve.at(y)
 
     def log_slope(y: Any, *args: Any) -> Any:
-        return np.log(frame(*args)[1]) + np.logaddexp(y, -y) - math.log(2.0)
+        return np.log(frame(*args)[1]) + curve.log_slope(y)
 
     def gap(width: Any, low: Any, *args: Any) -> Any:
         loc, scale = frame(*args)
-        a, step = (low - loc) / scale, width / scale
-        b = a + step
-        root_a, root_b = np.sqrt(1.0 + a * a), np.sqrt(1.0 + b * b)
-        same = raw(a) * raw(b) > 0.0
-        together = np.where(same, a * root_b + b * root_a, 1.0)
-        sinh = np.where(same, step * (a + b) / together, b * root_a - a * root_b)
-        return np.arcsinh(sinh)
+        return curve.gap(width / scale, (low - loc) / scale)
 
     along = along or _by_density(base, back, log_slope)
     return Family(base, to, back, along, tails=CLOSED.get(base), gap=gap, **more)
 
 
-def _student_frame(df: Any, loc: Any, scale: Any) -> tuple[Any, Any]:
-    return loc, scale * np.sqrt(df)
+_line = partial(_along, _Curve(lambda y: y, lambda u: u, lambda y: 0.0, lambda step, a: step))
+_sinh = partial(  # where p(x) falls as a power, log p(y) falls linearly
+    _along,
+    _Curve(np.sinh, np.arcsinh, lambda y: np.logaddexp(y, -y) - math.log(2.0), _sinh_gap),
+)
 
 
 def _student_along(y: Any, df: Any, loc: Any, scale: Any) -> LogDensity:
@@ -304,7 +299,12 @@ FAMILIES: dict[Distribution, Family] = {
         ),
         _sinh(cauchy, turns=_zero),
         _sinh(half_cauchy, lambda scale: (0.0, scale), edges=_above_zero),
-        _sinh(student_t, _student_frame, along=_student_along, turns=_zero),
+        _sinh(
+            student_t,
+            lambda df, loc, scale: (loc, scale * np.sqrt(df)),
+            along=_student_along,
+            turns=_zero,
+        ),
         _lognormal(),
         _log_ratio(weibull, lambda shape, scale: scale, lambda shape, scale: shape, _weibull_along),
         _gamma(gamma, lambda shape, scale: shape * scale, sign=1.0, growth=1.0),

@@ -28,10 +28,10 @@ from genparams.dsl.distributions.limits.cases import (
     zero,
 )
 from genparams.dsl.distributions.limits.categories import CATEGORICAL
-from genparams.dsl.distributions.limits.draws import draw_between
 from genparams.dsl.distributions.limits.families import FAMILIES
 from genparams.dsl.distributions.limits.family import Family, everywhere
-from genparams.dsl.distributions.limits.masses import log_mass, log_tail
+from genparams.dsl.distributions.limits.masses import draw_between, log_mass, log_tail
+from genparams.dsl.distributions.limits.normal import normal_between
 from genparams.dsl.distributions.parts import base_of, made_of_parts
 from genparams.dsl.distributions.signatures import called_as
 from genparams.errors import ArgumentError, DistributionError
@@ -77,13 +77,8 @@ def _limited_call(
 def _limited(
     base: Distribution, name: str, fit: Callable[..., None] | None = None, **more: Any
 ) -> Distribution:
-    """A distribution with the arguments of a base and two limits.
-
-    Args:
-        fit: `fit(own, low, high)` raises unless the arguments of the base and the limits fit; None
-            if limits in order do.
-        more: The other entries of its `Declaration`.
-    """
+    """A distribution with the arguments of a base and two limits; `fit(own, low, high)` checks more
+    than their order."""
     own_arguments = {
         f"{n} of {base.__name__}" if n in ("low", "high") else n: d.within()
         for n, d in base.arguments.items()
@@ -142,20 +137,9 @@ def truncated(
 def _truncated(base: Distribution) -> Distribution:
     name, doc = f"truncated {base.__name__}", truncated.__doc__
     if base is normal:
-        name, doc = "truncated_normal", _NORMAL_DOC
+        name, doc = "truncated_normal", normal_between.__doc__
     make = _truncated_categories if base in CATEGORICAL else _truncated_numbers
     return make(base, name, doc=doc, support=f"{base.support}, from low to high")
-
-
-_NORMAL_DOC = """normal(mu, std) given that it is between `low` and `high`, either of which may be
-infinite.
-
-With z, a, b = (x - mu) / std, (low - mu) / std, (high - mu) / std,
-
-log p(x) = -z^2 / 2 - log std - log(2 pi) / 2 - log(Phi(b) - Phi(a))
-
-It is the distribution of `truncated(normal(mu, std), low, high)`.
-"""
 
 
 def _truncated_categories(base: Distribution, name: str, **more: Any) -> Distribution:

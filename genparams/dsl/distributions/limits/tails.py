@@ -187,19 +187,15 @@ def _by_ends(m: Any, x: Any, low: Any, high: Any) -> tuple[Any, Sequence[Slope]]
 
 
 def _normal_log_cdf(m: Any, z: Any) -> tuple[Any, Slope]:
-    value = float(special.log_ndtr(z)) if type(z) is float else special.log_ndtr(z)
+    value = m.log_ndtr(z)
     return value, lambda: m.exp(-0.5 * z * z - value) / ROOT_TWO_PI
-
-
-def _arctan(z: Any) -> Any:
-    return math.atan(z) if type(z) is float else np.arctan(z)
 
 
 def _cauchy_above(m: Any, z: Any) -> Any:
     """P(Z > z)."""
     far = z > 1.0
-    beyond = _arctan(1.0 / m.where(far, z, 1.0))
-    return m.where(far, beyond, 0.5 * math.pi - _arctan(m.where(far, 1.0, z))) / math.pi
+    beyond = m.arctan(1.0 / m.where(far, z, 1.0))
+    return m.where(far, beyond, 0.5 * math.pi - m.arctan(m.where(far, 1.0, z))) / math.pi
 
 
 def _cauchy_log_cdf(m: Any, z: Any) -> tuple[Any, Slope]:
@@ -322,7 +318,7 @@ CLOSED[half_normal] = _half(
 )
 CLOSED[half_cauchy] = _half(
     CLOSED[cauchy],
-    lambda m, z: _arctan(z) * 2.0 / math.pi,
+    lambda m, z: m.arctan(z) * 2.0 / math.pi,
     lambda log_p: np.tan(0.5 * math.pi * np.exp(log_p)),
     median=1.0,
 )
