@@ -1,4 +1,4 @@
-"""Distributions as a user meets them: generative functions with one choice, their value.
+"""Generative functions with one choice, their value: above all, distributions.
 
 A `Distribution` is declared as data, a `Declaration`; the modules beside this one check, draw,
 compute and explain by it. Products, mixtures of products and labels have classes of their own.

@@ -1,4 +1,4 @@
-"""How a distribution is called: by position, by name, with defaults and in other forms."""
+"""How a distribution is called, in every form; its signature and its docstring."""
 
 import inspect
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Values of a declared distribution that are given from outside: their types and their shapes."""
+"""Values of a declared distribution: given from outside, drawn, and why they have no density."""
 
 import math
 from collections.abc import Callable, Sequence
