@@ -59,8 +59,8 @@ def mixture_terms(rows: Sequence[Row], one_call: bool) -> Callable[..., Terms]:
         ]
         if one_call:
             by_args = [
-                pull and _through_first(pull, shape_of(a), rank)
-                for pull, a, rank in zip(by_args, args, ranks, strict=True)
+                pull and (lambda g, pull=pull, a=a, r=r: _last(pull(g), shape_of(a), r))
+                for pull, a, r in zip(by_args, args, ranks, strict=True)
             ]
         by_entries = [
             _sum_of([pullback(n, 0) for n in range(i, len(each), entries)]) for i in range(entries)
@@ -142,11 +142,6 @@ def _last(g: Any, shape: tuple[int, ...], rank: int) -> Any:
     moved = (shape[last], *shape[:last], *shape[last + 1 :])
     order = (*range(1, last + 1), 0, *range(last + 1, len(shape)))
     return np.transpose(np.reshape(g, moved), order)
-
-
-def _through_first(pull: Pullback, shape: tuple[int, ...], rank: int) -> Pullback:
-    """The pullback by `a`, of that shape, from the one by `_first(a, rank, axes)`."""
-    return lambda g: _last(pull(g), shape, rank)
 
 
 def _argument_ranks(row: Row) -> list[int]:

@@ -17,7 +17,7 @@ from genparams.dsl.distributions.domains import (
 )
 from genparams.dsl.distributions.elementwise import per
 from genparams.dsl.distributions.signatures import called_as
-from genparams.numeric import FEW, arrays, deviance, exact_product, psi_less_log, stirling
+from genparams.numeric import FEW, arrays, deviance, exact_product, log_near, psi_less_log, stirling
 
 _TINY = 1e-307
 """Entries of a probability vector below which floats have fewer digits."""
@@ -84,7 +84,9 @@ class _DirichletSaddle:
         a, _, mass, lost, mean, lost_mean, excess = self._parts()
         shared = psi_less_log(arrays, mass) + lost / mass
         return (
-            _log_ratio(mean, a, lost_mean - excess) + with_axes(shared, 1) - psi_less_log(arrays, a)
+            log_near(arrays, lost_mean - excess, a, lambda: np.log(mean) - np.log(a))
+            + with_axes(shared, 1)
+            - psi_less_log(arrays, a)
         )
 
 
@@ -96,13 +98,6 @@ def _exact_sum(a: Any) -> tuple[Any, Any]:
     added = sums - before
     lost = before - (sums - added) + (parts - added)
     return total, sums[..., -1] - raw(total) + np.sum(lost, axis=-1)
-
-
-def _log_ratio(x: Any, y: Any, difference: Any) -> Any:
-    """log(x / y), given difference = x - y."""
-    near = np.abs(raw(difference)) < 0.5 * raw(y)
-    close = np.log1p(np.where(near, difference, 0.0) / y)
-    return np.where(near, close, np.log(x) - np.log(y))
 
 
 def _draw_dirichlet(rng: Any, alpha: Any, size: tuple[int, ...]) -> Any:
