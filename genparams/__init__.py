@@ -17,10 +17,10 @@ from genparams.dsl.combinators import map_, mask, recurse, switch, unfold
 from genparams.dsl.custom import custom_gradient, custom_random
 from genparams.dsl.distributions.base import Distribution
 from genparams.dsl.distributions.categorical import categorical
-from genparams.dsl.distributions.circular import von_mises
 from genparams.dsl.distributions.composite import product
 from genparams.dsl.distributions.continuous import (
     beta,
+    beta_uniform,
     cauchy,
     exponential,
     gamma,
@@ -33,6 +33,7 @@ from genparams.dsl.distributions.continuous import (
     normal,
     student_t,
     uniform,
+    von_mises,
     weibull,
 )
 from genparams.dsl.distributions.discrete import (
@@ -44,9 +45,8 @@ from genparams.dsl.distributions.discrete import (
     poisson,
     uniform_discrete,
 )
-from genparams.dsl.distributions.limits.censored import censored
-from genparams.dsl.distributions.limits.truncated import truncated, truncated_normal
-from genparams.dsl.distributions.mixture import beta_uniform, mixture
+from genparams.dsl.distributions.limits.limited import censored, truncated, truncated_normal
+from genparams.dsl.distributions.mixture import mixture
 from genparams.dsl.distributions.multivariate import dirichlet, multinomial
 from genparams.dsl.distributions.mvnormal import mvnormal
 from genparams.dsl.distributions.own import distribution, from_scipy

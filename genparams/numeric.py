@@ -110,6 +110,8 @@ _FUNCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "sin": (lambda x: math.sin(x) if math.isfinite(x) else math.nan, np.sin),
     "cos": (lambda x: math.cos(x) if math.isfinite(x) else math.nan, np.cos),
     "tanh": (math.tanh, np.tanh),
+    "arctan": (math.atan, np.arctan),
+    "log_ndtr": (lambda x: float(special.log_ndtr(x)), special.log_ndtr),
     "erf": (math.erf, special.erf),
     "erfcx": (lambda x: float(special.erfcx(x)), special.erfcx),
     "i0e": (lambda x: float(special.i0e(x)), special.i0e),

@@ -11,21 +11,66 @@ import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, overload
 
-from genparams.autodiff import Box, holds_box, np, operand, raw, shape_of
-from genparams.dsl.by_hand import one_for_each, recorded
+from genparams.autodiff import Box, holds_box, np, operand, raw, shape_of, unbox
 from genparams.dsl.call import Call
-from genparams.dsl.choice import SingleChoice
+from genparams.dsl.distributions.base import SingleChoice
+from genparams.dsl.distributions.declaration import once
 from genparams.dsl.distributions.domains import ValueKind
-from genparams.dsl.distributions.pullbacks import once
 from genparams.dsl.gen import GenFunction, gen_function
 from genparams.dsl.interpreter import Run, param
-from genparams.errors import ArgumentError, DistributionError, GradientShapeError
+from genparams.errors import (
+    ArgumentError,
+    DistributionError,
+    GenParamsError,
+    GradientShapeError,
+    TracedValueError,
+)
 from genparams.mistakes import explained, refuse_other_functions
 from genparams.params import ParamStore
 from genparams.registry import register
 from genparams.text import brief
 from genparams.trace.choices import frozen
 from genparams.types import Address, P, R, calling_module, global_name
+
+
+def recorded(
+    name: str,
+    function: Callable[..., Any],
+    gradients: Callable[[Sequence[Any], Any, list[int]], Sequence[Any]],
+    inputs: Sequence[Any],
+) -> Any:
+    """`function(*inputs)`, recorded with gradients by hand on each tape of the inputs.
+
+    Args:
+        function: It is called with inputs that are on no tape.
+        gradients: `gradients(values, result, places)` returns a gradient, a pullback or None for
+            each input. `places` are the places of the inputs whose gradients are wanted.
+
+    Raises:
+        TracedValueError: the result depends on a traced value that is not an input.
+    """
+    tape, values = unbox(inputs)
+    if tape is None:
+        return function(*values)
+    result = recorded(name, function, gradients, values)
+    if type(result) is Box and result.tape is tape:
+        raise TracedValueError(
+            f"{name} uses a value that is being differentiated and is not one of its inputs, so "
+            "that no gradient is given by this value; give it as an argument"
+        )
+    places = [i for i, v in enumerate(inputs) if type(v) is Box and v.tape is tape]
+    each = gradients(values, result, places)
+    return tape.record(result, [(inputs[i], each[i]) for i in places if each[i] is not None])
+
+
+def one_for_each(
+    given: Any, count: int, what: str, each: str, error: type[GenParamsError]
+) -> Sequence[Any]:
+    """The gradients that the user gives, if they are a tuple of `count`, one for `each`."""
+    if isinstance(given, (tuple, list)) and len(given) == count:
+        return given
+    found = len(given) if isinstance(given, (tuple, list)) else brief(given)
+    raise error(f"{what} must be a tuple of {count}, one for {each}, got {found}")
 
 
 @overload
@@ -202,7 +247,6 @@ class CustomRandom(SingleChoice[..., Any]):
         self.params: ParamStore = ParamStore()
         self.params.owner = name
         self.seen: dict[tuple[ParamStore, str], None] = {}
-        self.grad_places: list[int] = []
         self.signature, self.param_names = _inputs(log_prob, params, skip=1)
         self.argument_names = list(self.signature.parameters)
         self.arguments: dict[str, Any] = dict.fromkeys([*self.argument_names, *self.param_names])
@@ -234,11 +278,9 @@ class CustomRandom(SingleChoice[..., Any]):
         return global_name(self, self.__module__, self.__name__)
 
     def operands(self, args: Sequence[Any]) -> list[Any]:
-        """The arguments as they are."""
         return list(args)
 
     def draw(self, rng: Any, args: Sequence[Any], size: Any) -> Any:
-        """A read-only value."""
         if self._sample is None:
             raise DistributionError(
                 f"{self.__name__} has no sample and cannot be drawn; give its value, as in "
@@ -247,11 +289,9 @@ class CustomRandom(SingleChoice[..., Any]):
         return frozen(self._sample(rng, *map(raw, args)))
 
     def coerce(self, value: Any, args: Sequence[Any], size: Any) -> Any:
-        """A value from outside, as it is."""
         return frozen(value)
 
     def log_prob_of(self, x: Any, args: Sequence[Any]) -> Any:
-        """The user's log probability, as one node with the user's gradients."""
         return recorded(self.__name__, self._number, self._checked_gradients, (x, *args))
 
     def _number(self, *values: Any) -> float:
@@ -279,7 +319,6 @@ class CustomRandom(SingleChoice[..., Any]):
         return found
 
     def why_impossible(self, x: Any, args: Sequence[Any]) -> str:
-        """What the user's log probability says of a value."""
         return f"log_prob of {self.__name__} is {self.log_prob_of(x, args)} for {brief(x)}"
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Distributions as a user meets them: generative functions with one choice, their value.
+"""Generative functions with one choice, their value: above all, distributions.
 
 A `Distribution` is declared as data, a `Declaration`; the modules beside this one check, draw,
 compute and explain by it. Products, mixtures of products and labels have classes of their own.
@@ -10,20 +10,66 @@ from typing import Any
 
 from genparams.autodiff import Box, holds_box, raw, refusal
 from genparams.dsl.call import Call
-from genparams.dsl.choice import SingleChoice
-from genparams.dsl.distributions.calling import arguments_in_order, forms_of, wrong_arguments
+from genparams.dsl.distributions.calling import (
+    arguments_in_order,
+    docstring_of,
+    forms_of,
+    signature_of,
+    wrong_arguments,
+)
 from genparams.dsl.distributions.declaration import Declaration
 from genparams.dsl.distributions.density import log_densities, log_density
-from genparams.dsl.distributions.documentation import docstring_of, signature_of
 from genparams.dsl.distributions.domains import Domain, ValueKind, as_operand
-from genparams.dsl.distributions.drawing import draw_value
-from genparams.dsl.distributions.impossible import entry_of, why_impossible
-from genparams.dsl.distributions.values import broadcast_value, coerce_value
+from genparams.dsl.distributions.values import (
+    broadcast_value,
+    coerce_value,
+    draw_value,
+    entry_of,
+    why_impossible,
+)
 from genparams.dsl.execution import Rng, seeded
+from genparams.dsl.function import GenerativeFunction
 from genparams.dsl.interpreter import Run
 from genparams.errors import ArgumentError
 from genparams.mistakes import answering
 from genparams.types import Address, P, R, Size, global_name
+
+
+class SingleChoice(GenerativeFunction[P, R]):
+    """A generative function with one choice: a distribution, or a random function by hand.
+
+    An execution makes `operands` of the arguments of a call and passes these, in order, as `args`.
+    `size` is the shape of the batch that the call asks for, or None.
+    """
+
+    arguments: Any
+    """A dictionary by name, of all arguments in order."""
+    grad_places: list[int] = []  # noqa: RUF012  # nothing changes it
+
+    @abstractmethod
+    def operands(self, args: Sequence[Any]) -> list[Any]:
+        """Arguments from outside as floats, arrays of floats and boxes."""
+
+    @abstractmethod
+    def draw(self, rng: Any, args: Sequence[Any], size: Any) -> Any:
+        """Draw a value, which is read-only."""
+
+    @abstractmethod
+    def coerce(self, value: Any, args: Sequence[Any], size: Any) -> Any:
+        """A value given from outside, in the type and the shape of a draw.
+
+        Raises:
+            ShapeError: it does not have the shape of a draw.
+        """
+
+    @abstractmethod
+    def log_prob_of(self, x: Any, args: Sequence[Any]) -> Any:
+        """log p(x), summed over the batch: a float, or one node on the tape of its boxes."""
+
+    @abstractmethod
+    def why_impossible(self, x: Any, args: Sequence[Any]) -> str:
+        """Why log p(x) is not finite, in words."""
+
 
 _OF_ARRAYS = "write log_prob(x, *args), its logarithm, or log_probs for one of each entry"
 
@@ -108,12 +154,7 @@ class AbstractDistribution(SingleChoice[P, R]):
         return [as_operand(name, n, a) for n, a in zip(self.arguments, args, strict=True)]
 
     def draw_alone(self, call: Call[Any], operands: list[Any], size: Size, rng: Rng) -> Any:
-        """Draw a value of a call outside a model; one of `size` and the size of the call is None.
-
-        Raises:
-            ArgumentError: there are two sizes.
-            TracedValueError: an argument is being differentiated.
-        """
+        """Draw a value of a call outside a model, of `size` or of the size of the call."""
         if size is not None and call.options is not None:
             raise ArgumentError(f"{call!r} has size {call.options!r} already; give one of the two")
         if any(map(holds_box, operands)):
@@ -159,7 +200,6 @@ class Distribution(AbstractDistribution[P, R]):
         self.arguments = declared.arguments
         self.argument_names = list(declared.arguments)
         self.kind = declared.kind
-        self.grad_places: list[int] = []
         self._complete = -1 if declared.keyword_only else len(declared.arguments)
         self._main: Distribution = self  # of which this is another form, as bernoulli(logits=...)
         for form in declared.forms.values():

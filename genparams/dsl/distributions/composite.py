@@ -9,8 +9,7 @@ from genparams.dsl.call import Call
 from genparams.dsl.distributions.base import AbstractDistribution
 from genparams.dsl.distributions.calling import wrong_arguments
 from genparams.dsl.distributions.domains import Domain, ValueKind
-from genparams.dsl.distributions.parts import base_of, with_arguments, without_boxes
-from genparams.dsl.made import made_of_parts
+from genparams.dsl.distributions.parts import base_of, made_of_parts, with_arguments, without_boxes
 from genparams.errors import ArgumentError, ShapeError
 from genparams.mistakes import explained
 from genparams.types import Size
@@ -70,17 +69,8 @@ def tuple_kind(kinds: Sequence[ValueKind]) -> ValueKind:
     )
 
 
-def tuple_support(supports: Sequence[str]) -> str:
-    """The support of a tuple."""
-    return f"tuples of {'; '.join(supports)}"
-
-
 def tuple_entries(choice: TupleDistribution, value: Any, count: int) -> Sequence[Any]:
-    """The entries of a value.
-
-    Raises:
-        ShapeError: there are not `count` of them.
-    """
+    """The entries of a value."""
     if not isinstance(value, (tuple, list, np.ndarray)) or len(value) != count:
         raise ShapeError(
             f"a value of {choice.__name__} is a tuple of {count} entries, got {value!r}"
@@ -94,7 +84,6 @@ class Product(TupleDistribution):
 
     def __init__(self, parts: tuple[AbstractDistribution, ...]):
         self.parts = parts
-        self.grad_places: list[int] = []
         self.__name__ = f"product of {', '.join(part.__name__ for part in parts)}"
         self.arguments: dict[str, Domain] = {
             f"{name} of part {i}": domain
@@ -153,4 +142,4 @@ class Product(TupleDistribution):
 
     @property
     def support(self) -> str:
-        return tuple_support([part.support for part in self.parts])
+        return f"tuples of {'; '.join(part.support for part in self.parts)}"

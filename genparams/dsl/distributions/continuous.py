@@ -5,7 +5,13 @@ import sys
 
 from genparams.autodiff import np
 from genparams.dsl.distributions import signatures
-from genparams.dsl.distributions.domains import above_zero, check_order, lazy_finite
+from genparams.dsl.distributions.domains import (
+    above_zero,
+    at_least_zero,
+    check_order,
+    lazy_finite,
+    probability,
+)
 from genparams.dsl.distributions.elementwise import elementwise, per
 from genparams.dsl.distributions.signatures import called_as
 from genparams.numeric import (
@@ -466,7 +472,7 @@ def weibull(m, x, shape, scale):
     )
 
 
-def log_beta_density(m, x, alpha, beta):
+def _log_beta_density(m, x, alpha, beta):
     """The formula of `beta`."""
     n, q = alpha + beta, 1.0 - x
     large = (n > FEW) & (x > _ZERO) & (q > 0.0)
@@ -510,4 +516,95 @@ def beta(m, x, alpha, beta):
 
     As `scipy.stats.beta(alpha, beta)`.
     """
-    return log_beta_density(m, x, alpha, beta)
+    return _log_beta_density(m, x, alpha, beta)
+
+
+@called_as(signatures.beta_uniform)
+@elementwise(
+    theta=probability,
+    alpha=above_zero,
+    beta=above_zero,
+    inside=lambda x, theta, alpha, beta: (x >= 0.0) & (x <= 1.0),
+    support="the numbers from 0 to 1",
+    draw=lambda rng, theta, alpha, beta, size: np.where(
+        rng.random(size) < theta, rng.beta(alpha, beta, size), rng.random(size)
+    ),
+)
+def beta_uniform(m, x, theta, alpha, beta):
+    """beta(alpha, beta) with probability `theta`, else uniform on [0, 1].
+
+    log p(x) = log(theta exp(log_beta(x)) + 1 - theta)
+
+    where log_beta is the log density of beta(alpha, beta).
+    """
+    log_beta, partials = _log_beta_density(m, x, alpha, beta)
+    some = theta > 0.0
+    log_first = m.where(some, m.log(m.where(some, theta, 1.0)) + log_beta, -math.inf)
+    log_p = m.logaddexp(log_first, m.log1p(-theta))
+    bounded = m.abs(log_p) < math.inf  # elsewhere the density is infinite, or 0
+    level = m.where(bounded, log_p, 0.0)
+
+    def through(partial):
+        """A derivative of the beta, times the share of the beta in the density."""
+        share = m.where(bounded, m.exp(m.where(bounded, log_first, 0.0) - level), 1.0)
+        some = share > 0.0
+        return m.where(some, share * m.where(some, partial(), 0.0), 0.0)
+
+    def by_theta():
+        rise = m.exp(m.where(bounded, log_beta, 0.0) - level) - m.exp(-level)
+        at_end = m.where(log_p > 0.0, m.ratio(1.0, m.where(bounded, 1.0, theta)), -math.inf)
+        return m.where(bounded, rise, at_end)
+
+    by_x, by_alpha, by_beta = partials
+    return log_p, (
+        lambda: through(by_x),
+        by_theta,
+        lambda: through(by_alpha),
+        lambda: through(by_beta),
+    )
+
+
+def _draw_von_mises(rng, mu, kappa, size):
+    angle = mu + rng.vonmises(0.0, kappa, size)
+    return np.mod(angle + math.pi, 2.0 * math.pi) - math.pi
+
+
+def _one_less_mean_cosine(m, kappa):
+    """1 - I1(kappa) / I0(kappa)."""
+    large = kappa > 500.0
+
+    def by_series():
+        b = 1.0 / m.where(large, kappa, 500.0)
+        rest = 1 / 8 + b * (25 / 128 + b * (13 / 32 + b * 1073 / 1024))
+        return b * (1 / 2 + b * (1 / 8 + b * rest))
+
+    def by_bessel():
+        k = m.where(large, 500.0, kappa)
+        return 1.0 - m.i1e(k) / m.i0e(k)
+
+    return m.choose(large, by_series, by_bessel)
+
+
+@called_as(signatures.von_mises)
+@elementwise(
+    mu=lazy_finite,
+    kappa=at_least_zero,
+    inside=lambda x, mu, kappa: (x >= -math.pi) & (x <= math.pi),
+    support="the angles from -pi to pi",
+    draw=_draw_von_mises,
+)
+def von_mises(m, x, mu, kappa):
+    """The von Mises distribution of an angle x in [-pi, pi] around `mu`, any angle.
+
+    log p(x) = kappa cos(x - mu) - log(2 pi I0(kappa))
+    """
+    off = x - mu
+    half = m.sin(0.5 * off)
+    return (
+        -2.0 * kappa * (half * half) - m.log(2.0 * math.pi * m.i0e(kappa)),
+        (
+            lambda: -kappa * m.sin(off),
+            lambda: kappa * m.sin(off),
+            lambda: _one_less_mean_cosine(m, kappa) - 2.0 * (half * half),
+        ),
+    )

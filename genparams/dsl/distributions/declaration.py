@@ -8,13 +8,47 @@ from typing import Any
 
 from genparams.autodiff import np, raw, shape_of
 from genparams.dsl.distributions.domains import Domain, ValueKind
-from genparams.dsl.distributions.pullbacks import Terms
 from genparams.errors import ShapeError
 from genparams.text import brief
 
-Partials = Sequence[Callable[[], Any] | None]
-Formula = Callable[..., tuple[Any, Partials]]
-"""`formula(m, x, *args)`: the log density, and functions that compute its derivatives.
+Pullback = Callable[[Any], Any]
+"""From a gradient by a batch of log densities to the gradient by one value, in its shape.
+
+The gradient by the batch has its shape, or is 1.0, which stands for ones.
+"""
+Terms = tuple[Any, Sequence[Pullback | None]]
+"""The log density of each member of a batch, and a pullback for the value and each argument; None
+where there is no derivative."""
+
+
+def once(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """`f`, with its last result kept: for what several pullbacks share."""
+    last: list[Any] = []
+
+    def remembered(g: Any) -> Any:
+        if not last or last[0] is not g:
+            last[:] = g, f(g)
+        return last[1]
+
+    return remembered
+
+
+def is_one(g: Any) -> bool:
+    """Whether a gradient is 1.0, which stands for ones."""
+    return type(g) is float and g == 1.0
+
+
+def with_axes(g: Any, axes: int) -> Any:
+    """A gradient by a batch, with so many trailing axes of length 1."""
+    return np.reshape(g, (*shape_of(g), *(1,) * axes)) if shape_of(g) else g
+
+
+Slope = Callable[[], Any]
+"""A derivative, computed when it is called."""
+LogDensity = tuple[Any, Sequence[Slope | None]]
+"""A log density or a log mass, and its derivatives; None by what has none."""
+Formula = Callable[..., LogDensity]
+"""`formula(m, x, *args)`: the log density, and its derivatives by the value and each argument.
 
 `m` holds the functions of single floats or of arrays: `numeric.scalars` or `numeric.arrays`.
 """
@@ -105,11 +139,7 @@ class Declaration:
         return self.event(args) if self.kind.rank else ()
 
     def batch_shape(self, args: Sequence[Any], size: Any) -> tuple[int, ...]:
-        """The shape of a draw, without the axes of one value.
-
-        Raises:
-            ShapeError: the arguments do not broadcast, or not to `size`; `size` is not a size.
-        """
+        """The shape of a draw, without the axes of one value."""
         shapes = []
         for a, (name, domain) in zip(args, self.arguments.items(), strict=True):
             shape = shape_of(a)

@@ -50,13 +50,11 @@ def log_densities(declared: Declaration, operands: Sequence[Any]) -> Any:
         each = float(each)
     if tape is None:
         return each
-    edges = []
-    for i, o in enumerate(operands):
-        if type(o) is Box and o.tape is tape:
-            pull = pullbacks[i]
-            if pull is None:
-                raise _no_derivative(declared, i)
-            edges.append((o, lambda g, pull=pull: pull(g)))
+    edges = [
+        (o, _derivative(declared, pullbacks, i))
+        for i, o in enumerate(operands)
+        if type(o) is Box and o.tape is tape
+    ]
     return tape.record(each, edges)
 
 
@@ -67,7 +65,6 @@ def _of_numbers(
     tape: Any,
     values: Sequence[Any],
 ) -> Any:
-    """`log_density` of a single number with arguments that are single numbers."""
     for i, test in declared.eager_tests:
         if not test(values[i]):
             declared.check(values[1:])
@@ -85,10 +82,7 @@ def _of_numbers(
     child = tape.node()
     for i, o in enumerate(operands):
         if type(o) is Box:
-            partial = partials[i]
-            if partial is None:
-                raise _no_derivative(declared, i)
-            add_edge((child, o.index, partial()))
+            add_edge((child, o.index, _derivative(declared, partials, i)()))
     return Box(log_prob, tape, child)
 
 
@@ -127,12 +121,7 @@ def _summed(
     batch = shape_of(each)
     _check_batch(declared, values, batch)
     log_prob = total(each) if batch else each
-    gradients = []
-    for i in wanted:
-        pull = pullbacks[i]
-        if pull is None:
-            raise _no_derivative(declared, i)
-        gradients.append(pull(1.0))
+    gradients = [_derivative(declared, pullbacks, i)(1.0) for i in wanted]
     return log_prob if type(log_prob) is Box else float(log_prob), gradients
 
 
@@ -183,9 +172,12 @@ def _check_batch(declared: Declaration, values: Sequence[Any], batch: tuple[int,
         )
 
 
-def _no_derivative(declared: Declaration, place: int) -> DistributionError:
-    name = ("the value", *declared.arguments)[place]
-    return DistributionError(
-        f"{declared.name} has no derivative by {name}, which depends here on a parameter, on "
-        "an argument whose gradient is wanted, or on a choice"
-    )
+def _derivative(declared: Declaration, derivatives: Sequence[Any], place: int) -> Any:
+    """The derivative or the pullback at a place among the value and the arguments."""
+    if derivatives[place] is None:
+        name = ("the value", *declared.arguments)[place]
+        raise DistributionError(
+            f"{declared.name} has no derivative by {name}, which depends here on a parameter, on "
+            "an argument whose gradient is wanted, or on a choice"
+        )
+    return derivatives[place]

@@ -35,16 +35,11 @@ class Domain:
     """What is wrong with a vector or matrix, in a few words."""
 
     def within(self, rank: int = 0) -> "Domain":
-        """The same domain with `rank` more axes, checked before the log density is computed."""
+        """The same domain with more axes, checked before the log density is computed."""
         return replace(self, rank=self.rank + rank, lazy=False)
 
     def check(self, distribution: str, name: str, value: Any) -> None:
-        """Raise unless the value is in the domain.
-
-        Raises:
-            ShapeError: it has too few axes.
-            DistributionError: it is not; the message has the first index and value.
-        """
+        """Raise unless the value is in the domain, with the first index and value that are not."""
         if self.rank and len(shape_of(value)) < self.rank:
             raise ShapeError(
                 f"{name} of {distribution} needs at least {self.rank} axes, got shape "
@@ -53,27 +48,22 @@ class Domain:
         if self.test is None:
             return
         value = raw(value)
-        good = self.test(value)
+        good, fault = self.test(value), in_words
         if good is True or np.all(good):
             if self.member is None:
                 return
-            good = self.member(value)
+            good, fault = self.member(value), self.fault
             if np.all(good):
                 return
-            found = first_bad(value, good, self.fault)
-        else:
-            found = first_bad(value, good)
+        found = first_bad(value, good, fault)
         raise DistributionError(f"{name} of {distribution} must be {self.rule}, got {found}")
 
 
-def first_bad(value: Any, good: Any, fault: Callable[[Any], str] | None = None) -> str:
+def first_bad(value: Any, good: Any, fault: Callable[[Any], str]) -> str:
     """The first entry that is not good, in words, its index, and how many there are."""
-    good = np.asarray(good)
-    at, count = first_index(~good)
-    one = np.broadcast_to(value, good.shape)[at] if fault is None else np.asarray(value)[at]
-    said = in_words(one) if fault is None else fault(one)
+    at, count = first_index(~np.asarray(good))
     more = f", the first of {count}" if count > 1 else ""
-    return f"{said}{at_index(at)}{more}"
+    return f"{fault(np.asarray(value)[at])}{at_index(at)}{more}"
 
 
 def first_index(bad: Any) -> tuple[tuple[int, ...], int]:
@@ -165,12 +155,7 @@ class ValueKind:
 
 
 def as_operand(distribution: str, name: str, value: Any) -> Any:
-    """An argument as a float, an array of floats or a box.
-
-    Raises:
-        DistributionError: it is, or holds, a masked array.
-        ArgumentError: it does not consist of numbers.
-    """
+    """An argument as a float, an array of floats or a box."""
     kind = type(value)
     if kind is float or kind is Box:
         return value
@@ -216,22 +201,21 @@ def _to_whole(value: Any) -> Any:
     if type(value) is int:
         return value
     value = np.asarray(_to_float(value))
-    if (
-        not np.all(np.isfinite(value))
-        or np.any(value != np.floor(value))
-        or np.any(np.abs(value) > LARGEST_WHOLE)
-    ):
-        return value if value.ndim else float(value)
-    return value.astype(np.int64) if value.ndim else int(value)
+    fits = (value == np.floor(value)) & (np.abs(value) <= LARGEST_WHOLE)
+    return _converted(value, np.int64, fits)
 
 
 def _to_bool(value: Any) -> Any:
     if type(value) is bool:
         return value
     value = np.asarray(_to_float(value))
-    if np.any((value != 0.0) & (value != 1.0)):
-        return value if value.ndim else float(value)
-    return value.astype(bool) if value.ndim else bool(value)
+    return _converted(value, bool, (value == 0.0) | (value == 1.0))
+
+
+def _converted(value: Any, dtype: Any, fits: Any) -> Any:
+    """An array in another type if all entries fit; a number of Python if it has no axes."""
+    value = value.astype(dtype) if np.all(fits) else value
+    return value if value.ndim else value.item()
 
 
 real_number = ValueKind(0, _to_float, continuous=True)

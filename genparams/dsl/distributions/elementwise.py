@@ -15,9 +15,8 @@ from typing import Any
 from genparams.autodiff import np, raw, scatter, shape_of, sum_product_to, sum_to
 from genparams.dsl.call import Call
 from genparams.dsl.distributions.base import Distribution
-from genparams.dsl.distributions.declaration import Declaration, Formula
+from genparams.dsl.distributions.declaration import Declaration, Formula, Pullback, Terms, is_one
 from genparams.dsl.distributions.domains import Domain, ValueKind, real_number
-from genparams.dsl.distributions.pullbacks import Pullback, Terms, is_one
 from genparams.numeric import arrays
 
 

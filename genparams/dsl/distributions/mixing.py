@@ -5,7 +5,6 @@ gives a single row, whose arguments run over the components on their last batch 
 many parts as the value has entries: several for products, else one.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from functools import reduce
 from itertools import cycle
@@ -14,34 +13,10 @@ from typing import Any
 
 from genparams.autodiff import np, raw, shape_of, sum_to
 from genparams.dsl.distributions.base import Distribution
+from genparams.dsl.distributions.declaration import Pullback, Terms, is_one, once
 from genparams.dsl.distributions.parts import with_arguments
-from genparams.dsl.distributions.pullbacks import Pullback, Terms, is_one, once
-from genparams.numeric import arrays
 
 Row = tuple[Distribution, ...]
-
-
-def _identity(v: Any) -> Any:
-    return v
-
-
-def mix(
-    m: Any,
-    joint: Sequence[Any],
-    largest: Callable[[Any], Any] = _identity,
-    total: Callable[[Any], Any] = _identity,
-) -> tuple[Any, Any]:
-    """log sum_k exp(joint[k]), and the same with 0 where it is infinite.
-
-    An entry of `joint` is log(weight_k) + log p_k(x). If an entry is a stack of several components,
-    `largest` and `total` are the maximum and the sum over the stack.
-    """
-    top = reduce(lambda a, b: m.where(a > b, a, b), [largest(raw(v)) for v in joint])
-    top = m.where(m.abs(top) < math.inf, top, 0.0)
-    mass = reduce(add, [total(m.exp(v - top)) for v in joint])
-    some = raw(mass) > 0.0
-    log_p = m.where(some, top + m.log(m.where(some, mass, 1.0)), -math.inf)
-    return log_p, m.where(m.abs(raw(log_p)) < math.inf, log_p, 0.0)
 
 
 # --- The log density
@@ -84,8 +59,8 @@ def mixture_terms(rows: Sequence[Row], one_call: bool) -> Callable[..., Terms]:
         ]
         if one_call:
             by_args = [
-                pull and _through_first(pull, shape_of(a), rank)
-                for pull, a, rank in zip(by_args, args, ranks, strict=True)
+                pull and (lambda g, pull=pull, a=a, r=r: _last(pull(g), shape_of(a), r))
+                for pull, a, r in zip(by_args, args, ranks, strict=True)
             ]
         by_entries = [
             _sum_of([pullback(n, 0) for n in range(i, len(each), entries)]) for i in range(entries)
@@ -123,8 +98,12 @@ def _stack_mixed(w: Any, log_f: Any) -> tuple[Any, Pullback, Pullback]:
     to the stack, which weigh the gradient by the share of each component, and to the weights."""
     axes = len(shape_of(log_f))
     joint = log_f + np.log(_first(w, 0, axes))
-    log_p, level = mix(arrays, [joint], lambda v: np.max(v, axis=0), lambda v: np.sum(v, axis=0))
-
+    top = np.max(raw(joint), axis=0)
+    top = np.where(np.isfinite(top), top, 0.0)
+    mass = np.sum(np.exp(joint - top), axis=0)
+    some = raw(mass) > 0.0
+    log_p = np.where(some, top + np.log(np.where(some, mass, 1.0)), -np.inf)
+    level = np.where(np.isfinite(raw(log_p)), log_p, 0.0)
     share = np.exp(joint - level)
 
     @once
@@ -163,11 +142,6 @@ def _last(g: Any, shape: tuple[int, ...], rank: int) -> Any:
     moved = (shape[last], *shape[:last], *shape[last + 1 :])
     order = (*range(1, last + 1), 0, *range(last + 1, len(shape)))
     return np.transpose(np.reshape(g, moved), order)
-
-
-def _through_first(pull: Pullback, shape: tuple[int, ...], rank: int) -> Pullback:
-    """The pullback by `a`, of that shape, from the one by `_first(a, rank, axes)`."""
-    return lambda g: _last(pull(g), shape, rank)
 
 
 def _argument_ranks(row: Row) -> list[int]:

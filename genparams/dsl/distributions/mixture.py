@@ -1,42 +1,32 @@
 """Mixtures of distributions, and of products of them."""
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any, final
 
 from genparams.autodiff import Box, np, raw, shape_of
 from genparams.dsl.call import Call
-from genparams.dsl.distributions import signatures
 from genparams.dsl.distributions.base import Distribution
 from genparams.dsl.distributions.composite import (
     Product,
     TupleDistribution,
     tuple_entries,
     tuple_kind,
-    tuple_support,
 )
-from genparams.dsl.distributions.continuous import log_beta_density
 from genparams.dsl.distributions.declaration import Declaration
 from genparams.dsl.distributions.domains import (
     Domain,
     ValueKind,
-    above_zero,
     at_index,
-    probability,
     weights,
 )
-from genparams.dsl.distributions.elementwise import elementwise
-from genparams.dsl.distributions.impossible import why_impossible
 from genparams.dsl.distributions.mixing import (
     Row,
     components_of,
     draw_mixture,
-    mix,
     mixture_terms,
 )
-from genparams.dsl.distributions.parts import no_call, with_arguments, without_boxes
-from genparams.dsl.distributions.signatures import called_as
-from genparams.dsl.made import made_of_parts
+from genparams.dsl.distributions.parts import made_of_parts, no_call, with_arguments, without_boxes
+from genparams.dsl.distributions.values import why_impossible
 from genparams.errors import ArgumentError, ShapeError
 from genparams.mistakes import explained
 from genparams.types import Numbers, R, Size
@@ -140,22 +130,22 @@ def _kind(column: Sequence[Distribution]) -> ValueKind:
 
 @made_of_parts
 def _mixture_of(rows: tuple[Row, ...], one_call: bool) -> Distribution:
-    """The distribution whose arguments are the weights, then the arguments of every component."""
+    column = [part for (part,) in rows]
     return Distribution(
         Declaration(
-            name=f"mixture of {', '.join(part.__name__ for (part,) in rows)}",
+            name=f"mixture of {', '.join(part.__name__ for part in column)}",
             arguments=_arguments(rows, one_call),
-            kind=_kind([part for (part,) in rows]),
+            kind=_kind(column),
             draw=lambda rng, w, *args, size: draw_mixture(rows, one_call, rng, w, args, size)[0],
             terms=mixture_terms(rows, one_call),
             fit=_check_counts(rows, one_call),
             block_width=BLOCK_WIDTH,
-            event=lambda args: rows[0][0].declared.event_shape(
-                args[1 : 1 + len(rows[0][0].arguments)]
+            event=lambda args: column[0].declared.event_shape(
+                args[1 : 1 + len(column[0].arguments)]
             ),
             doc=mixture.__doc__,
-            support=_support([part for (part,) in rows]),
-            fault=_fault([part for (part,) in rows]),
+            support=_support(column),
+            fault=column[0].declared.fault,
         )
     )
 
@@ -163,11 +153,6 @@ def _mixture_of(rows: tuple[Row, ...], one_call: bool) -> Distribution:
 def _support(column: Sequence[Distribution]) -> str:
     """The values that any of the components has, in words."""
     return ", or ".join(dict.fromkeys(part.support for part in column))
-
-
-def _fault(column: Sequence[Distribution]) -> Any:
-    """What is wrong with a vector, as the first component says it."""
-    return column[0].declared.fault
 
 
 @made_of_parts
@@ -185,7 +170,6 @@ class MixtureOfProducts(TupleDistribution):
         products = [f"product of {', '.join(part.__name__ for part in row)}" for row in rows]
         self.__name__ = f"mixture of {' and '.join(products)}"
         self.__doc__ = mixture.__doc__
-        self.grad_places: list[int] = []
         self.arguments = _arguments(rows, one_call)
         self.argument_names = list(self.arguments)
         self.kind = tuple_kind(kinds)
@@ -279,7 +263,8 @@ class MixtureOfProducts(TupleDistribution):
 
     @property
     def support(self) -> str:
-        return tuple_support([_support(column) for column in zip(*self._rows, strict=True)])
+        columns = zip(*self._rows, strict=True)
+        return f"tuples of {'; '.join(map(_support, columns))}"
 
 
 def _check_counts(rows: Sequence[Row], one_call: bool) -> Any:
@@ -304,50 +289,3 @@ def _check_counts(rows: Sequence[Row], one_call: bool) -> Any:
             part.declared.check_fit(own)
 
     return check
-
-
-# --- Beta and uniform
-
-
-@called_as(signatures.beta_uniform)
-@elementwise(
-    theta=probability,
-    alpha=above_zero,
-    beta=above_zero,
-    inside=lambda x, theta, alpha, beta: (x >= 0.0) & (x <= 1.0),
-    support="the numbers from 0 to 1",
-    draw=lambda rng, theta, alpha, beta, size: np.where(
-        rng.random(size) < theta, rng.beta(alpha, beta, size), rng.random(size)
-    ),
-)
-def beta_uniform(m, x, theta, alpha, beta):
-    """beta(alpha, beta) with probability `theta`, else uniform on [0, 1].
-
-    log p(x) = log(theta exp(log_beta(x)) + 1 - theta)
-
-    where log_beta is the log density of beta(alpha, beta).
-    """
-    log_beta, partials = log_beta_density(m, x, alpha, beta)
-    some = theta > 0.0
-    log_first = m.where(some, m.log(m.where(some, theta, 1.0)) + log_beta, -math.inf)
-    log_p, level = mix(m, [log_first, m.log1p(-theta)])
-    bounded = m.abs(log_p) < math.inf  # elsewhere the density is infinite, or 0
-
-    def through(partial):
-        """A derivative of the beta, times the share of the beta in the density."""
-        share = m.where(bounded, m.exp(m.where(bounded, log_first, 0.0) - level), 1.0)
-        some = share > 0.0
-        return m.where(some, share * m.where(some, partial(), 0.0), 0.0)
-
-    def by_theta():
-        rise = m.exp(m.where(bounded, log_beta, 0.0) - level) - m.exp(-level)
-        at_end = m.where(log_p > 0.0, m.ratio(1.0, m.where(bounded, 1.0, theta)), -math.inf)
-        return m.where(bounded, rise, at_end)
-
-    by_x, by_alpha, by_beta = partials
-    return log_p, (
-        lambda: through(by_x),
-        by_theta,
-        lambda: through(by_alpha),
-        lambda: through(by_beta),
-    )

@@ -6,7 +6,7 @@ from typing import Any
 from genparams.autodiff import np, raw, shape_of, special, sum_to
 from genparams.dsl.distributions import signatures
 from genparams.dsl.distributions.base import Distribution
-from genparams.dsl.distributions.declaration import Declaration
+from genparams.dsl.distributions.declaration import Declaration, Terms, with_axes
 from genparams.dsl.distributions.domains import (
     ValueKind,
     above_zero,
@@ -16,9 +16,8 @@ from genparams.dsl.distributions.domains import (
     whole,
 )
 from genparams.dsl.distributions.elementwise import per
-from genparams.dsl.distributions.pullbacks import Terms, with_axes
 from genparams.dsl.distributions.signatures import called_as
-from genparams.numeric import FEW, arrays, deviance, exact_product, psi_less_log, stirling
+from genparams.numeric import FEW, arrays, deviance, exact_product, log_near, psi_less_log, stirling
 
 _TINY = 1e-307
 """Entries of a probability vector below which floats have fewer digits."""
@@ -85,7 +84,9 @@ class _DirichletSaddle:
         a, _, mass, lost, mean, lost_mean, excess = self._parts()
         shared = psi_less_log(arrays, mass) + lost / mass
         return (
-            _log_ratio(mean, a, lost_mean - excess) + with_axes(shared, 1) - psi_less_log(arrays, a)
+            log_near(arrays, lost_mean - excess, a, lambda: np.log(mean) - np.log(a))
+            + with_axes(shared, 1)
+            - psi_less_log(arrays, a)
         )
 
 
@@ -97,13 +98,6 @@ def _exact_sum(a: Any) -> tuple[Any, Any]:
     added = sums - before
     lost = before - (sums - added) + (parts - added)
     return total, sums[..., -1] - raw(total) + np.sum(lost, axis=-1)
-
-
-def _log_ratio(x: Any, y: Any, difference: Any) -> Any:
-    """log(x / y), given difference = x - y."""
-    near = np.abs(raw(difference)) < 0.5 * raw(y)
-    close = np.log1p(np.where(near, difference, 0.0) / y)
-    return np.where(near, close, np.log(x) - np.log(y))
 
 
 def _draw_dirichlet(rng: Any, alpha: Any, size: tuple[int, ...]) -> Any:

@@ -8,7 +8,14 @@ from typing import Any
 from genparams.autodiff import np, raw, shape_of, sum_to
 from genparams.dsl.distributions import signatures
 from genparams.dsl.distributions.base import Distribution
-from genparams.dsl.distributions.declaration import Declaration
+from genparams.dsl.distributions.declaration import (
+    Declaration,
+    Pullback,
+    Terms,
+    is_one,
+    once,
+    with_axes,
+)
 from genparams.dsl.distributions.domains import (
     Domain,
     finite,
@@ -17,7 +24,6 @@ from genparams.dsl.distributions.domains import (
     lazy_vector,
     real_vector,
 )
-from genparams.dsl.distributions.pullbacks import Pullback, Terms, is_one, once, with_axes
 from genparams.dsl.distributions.signatures import called_as
 from genparams.errors import DistributionError, ShapeError
 

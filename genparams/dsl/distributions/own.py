@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 from genparams.autodiff import Box, Tape, np, operand, raw, shape_of, sum_to
-from genparams.dsl.by_hand import one_for_each, recorded
+from genparams.dsl.custom import one_for_each, recorded
 from genparams.dsl.distributions.base import Distribution
-from genparams.dsl.distributions.declaration import Declaration
+from genparams.dsl.distributions.declaration import Declaration, Pullback, Terms, once
 from genparams.dsl.distributions.domains import Domain, real_number, whole
-from genparams.dsl.distributions.pullbacks import Pullback, Terms, once
 from genparams.errors import ArgumentError, DistributionError, ShapeError, TracedValueError
 from genparams.mistakes import explained, refuse_other_functions
 from genparams.types import calling_module
@@ -155,7 +154,8 @@ def from_scipy(
 
     def draw(rng: Any, *args: Any, size: tuple[int, ...]) -> Any:
         if discrete:  # some samplers take counts as integers only
-            args = tuple(np.int64(a) if _are_counts(a) else a for a in args)
+            counts = [np.all((a == np.floor(a)) & (np.abs(a) < 2.0**53)) for a in args]
+            args = tuple(np.int64(a) if c else a for a, c in zip(args, counts, strict=True))
         try:
             return np.asarray(family.rvs(*args, size=size, random_state=rng))
         except ValueError as error:
@@ -176,10 +176,6 @@ def from_scipy(
         defaults,
         "" if gradients else " with numerical gradients",
     )
-
-
-def _are_counts(a: Any) -> bool:
-    return bool(np.all((a == np.floor(a)) & (np.abs(a) < 2.0**53)))
 
 
 def _declare(
@@ -347,10 +343,7 @@ class _Density:
     # --- By differences
 
     def numerical_gradients(self, *values: Any) -> Sequence[Any]:
-        """Functions that compute central differences.
-
-        They are one-sided at the end of a support, and 0 outside.
-        """
+        """Central differences; one-sided at the end of a support, and 0 outside."""
         if any(type(v) is Box for v in values):
             raise DistributionError(
                 f"the gradients of {self.name} are numerical and have no derivatives; "

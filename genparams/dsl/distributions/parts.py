@@ -1,8 +1,10 @@
 """What distributions that are made of other distributions share."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from numbers import Real
 from typing import Any
+from weakref import WeakValueDictionary
 
 from genparams.autodiff import Box, np, raw
 from genparams.dsl.call import Call
@@ -23,14 +25,7 @@ def with_arguments(
 
 
 def base_of(what: str, call: Any, form: str) -> Distribution:
-    """The distribution of a call that something is to be made of.
-
-    Args:
-        form: How that is written, such as "truncated(base, low, high)".
-
-    Raises:
-        ArgumentError: it is not one, or it has a size of its own.
-    """
+    """The distribution of a call that something is to be made of, written as in `form`."""
     if not isinstance(call, Call) or not isinstance(call.fn, Distribution):
         raise ArgumentError(
             f"{what} takes a call of a distribution such as normal(mu, std), got {no_call(call)}; "
@@ -56,3 +51,22 @@ def no_call(given: Any) -> str:
 def without_boxes(x: Any) -> Any:
     """A value, or a tuple of values, without boxes."""
     return tuple(map(without_boxes, x)) if type(x) is tuple else raw(x)
+
+
+def made_of_parts(make: Callable[..., Any]) -> Callable[..., Any]:
+    """`make`, which returns the same thing for the same parts while that thing is alive.
+
+    The last 256 stay alive. A thing is pickled by its `recipe`: this function and the parts.
+    """
+    living: WeakValueDictionary[tuple, Any] = WeakValueDictionary()
+
+    @functools.lru_cache(maxsize=256)
+    @functools.wraps(make)
+    def made(*parts: Any) -> Any:
+        found = living.get(parts)
+        if found is None:
+            found = living[parts] = make(*parts)
+            found.recipe = made, parts
+        return found
+
+    return made

@@ -5,9 +5,8 @@ from typing import Any
 from genparams.autodiff import np, raw, shape_of, sum_to
 from genparams.dsl.distributions import signatures
 from genparams.dsl.distributions.base import Distribution
-from genparams.dsl.distributions.declaration import Declaration
+from genparams.dsl.distributions.declaration import Declaration, Pullback, Terms, is_one
 from genparams.dsl.distributions.domains import Domain, finite, real_number, weights
-from genparams.dsl.distributions.pullbacks import Pullback, Terms, is_one
 from genparams.dsl.distributions.signatures import called_as
 from genparams.errors import ShapeError
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol
 from genparams.autodiff import Box, Tape, np, raw, shape_of, sum_to
 from genparams.dsl.call import Call
 from genparams.dsl.distributions.base import Distribution
-from genparams.dsl.distributions.declaration import Declaration
+from genparams.dsl.distributions.declaration import Declaration, Terms, is_one, once
 from genparams.dsl.distributions.domains import (
     Domain,
     ValueKind,
@@ -18,9 +18,7 @@ from genparams.dsl.distributions.domains import (
     lazy_finite,
     real_vector,
 )
-from genparams.dsl.distributions.parts import base_of
-from genparams.dsl.distributions.pullbacks import Terms, is_one, once
-from genparams.dsl.made import made_of_parts
+from genparams.dsl.distributions.parts import base_of, made_of_parts
 from genparams.errors import ArgumentError, ShapeError
 from genparams.mistakes import explained
 from genparams.text import brief
@@ -135,7 +133,12 @@ def transformed(base: Call, bijection: Bijection | Affine, size: Size = None) ->
         ShapeError: a bijection of vectors was given coordinates that are single numbers.
     """
     fn = base_of("transformed", base, "transformed(base, bijection)")
-    _check_base(fn)
+    if not fn.kind.continuous or not fn.kind.free:
+        why = "discrete" if not fn.kind.continuous else "over entries that are jointly constrained"
+        raise ArgumentError(
+            "transformed takes a continuous distribution over numbers or vectors such as "
+            f"normal(mu, std); {fn.__name__} is {why}"
+        )
     rule, extra = _rule_of(bijection)
     args = fn.operands(base.args)
     if rule.coordinate_rank > fn.kind.rank:
@@ -148,15 +151,6 @@ def transformed(base: Call, bijection: Bijection | Affine, size: Size = None) ->
         fn, args = _in_vectors(fn), _with_axes(args, [rank + 1 for rank in ranks])
     extra = _with_axes(extra, [fn.kind.rank] * len(extra))
     return Call(_transformed(fn, rule), (*args, *extra), size)
-
-
-def _check_base(fn: Distribution) -> None:
-    if not fn.kind.continuous or not fn.kind.free:
-        why = "discrete" if not fn.kind.continuous else "over entries that are jointly constrained"
-        raise ArgumentError(
-            "transformed takes a continuous distribution over numbers or vectors such as "
-            f"normal(mu, std); {fn.__name__} is {why}"
-        )
 
 
 def _rule_of(bijection: Any) -> tuple[Any, Sequence[Any]]:

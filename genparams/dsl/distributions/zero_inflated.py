@@ -5,11 +5,9 @@ from typing import Any
 from genparams.autodiff import np, raw, shape_of, sum_to
 from genparams.dsl.call import Call
 from genparams.dsl.distributions.base import Distribution
-from genparams.dsl.distributions.declaration import Declaration
+from genparams.dsl.distributions.declaration import Declaration, Terms
 from genparams.dsl.distributions.domains import probability
-from genparams.dsl.distributions.parts import base_of
-from genparams.dsl.distributions.pullbacks import Terms
-from genparams.dsl.made import made_of_parts
+from genparams.dsl.distributions.parts import base_of, made_of_parts
 from genparams.errors import ArgumentError
 from genparams.mistakes import explained
 from genparams.types import Numbers, R, Size

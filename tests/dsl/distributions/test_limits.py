@@ -106,6 +106,14 @@ def frozen(family: Any) -> Callable[..., Any]:
     return Frozen
 
 
+def gamma_by_scale(k, s):
+    return gamma(k, scale=s)
+
+
+def scipys_gamma(k, s):
+    return stats.gamma(k, scale=s)
+
+
 ABOVE_ZERO = ((0.5, 2.0), (0.2, None), (None, 1.5), (1.1, 1.1001), (-5.0, 2.0), (3.0, 8.0))
 EVERYWHERE = ((0.5, 2.0), (-0.2, None), (None, 1.5), (-0.2, -0.1999), (-4.0, 1.9))
 COUNTS = ((1, None), (None, 4), (2, 5), (3, 3), (-2, 6), (4, None))
@@ -126,20 +134,8 @@ CONTINUOUS = [
     Row("half_cauchy", half_cauchy, (1.3,), lambda s: stats.halfcauchy(scale=s), ABOVE_ZERO),
     Row("exponential", exponential, (0.7,), lambda r: stats.expon(scale=1.0 / r), ABOVE_ZERO),
     Row("weibull", weibull, (1.7, 1.3), lambda k, s: stats.weibull_min(k, scale=s), ABOVE_ZERO),
-    Row(
-        "gamma",
-        lambda k, s: gamma(k, scale=s),
-        (2.3, 0.8),
-        lambda k, s: stats.gamma(k, scale=s),
-        ABOVE_ZERO,
-    ),
-    Row(
-        "gamma-small",
-        lambda k, s: gamma(k, scale=s),
-        (0.3, 1.8),
-        lambda k, s: stats.gamma(k, scale=s),
-        ABOVE_ZERO,
-    ),
+    Row("gamma", gamma_by_scale, (2.3, 0.8), scipys_gamma, ABOVE_ZERO),
+    Row("gamma-small", gamma_by_scale, (0.3, 1.8), scipys_gamma, ABOVE_ZERO),
     Row(
         "gamma-rate",
         lambda k, r: gamma(k, rate=r),
@@ -192,7 +188,7 @@ DISCRETE = [
         lambda *p: categorical(np.stack(p)),
         (0.1, 0.2, 0.0, 0.25, 0.15, 0.1, 0.2),
         lambda *p: stats.rv_discrete(values=(np.arange(7), p)),
-        ((1, None), (None, 4), (2, 5), (3, 3), (-2, 6), (4, None)),
+        COUNTS,
         fixed=tuple(range(7)),
     ),
     Row(
@@ -200,7 +196,7 @@ DISCRETE = [
         lambda *t: categorical(logits=np.stack(t)),
         (0.1, -0.2, 0.9, 0.25, 1.15, 0.1, -1.2),
         lambda *t: stats.rv_discrete(values=(np.arange(7), special.softmax(t))),
-        ((1, None), (None, 4), (2, 5), (3, 3), (-2, 6), (4, None)),
+        COUNTS,
     ),
     Row("bernoulli", bernoulli, (0.3,), stats.bernoulli, ((0, None), (1, 1), (None, 0))),
     Row(

@@ -9,17 +9,15 @@ all categories beyond it, and T is every category. Probabilities sum to one over
 nothing is subtracted for them.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from genparams.autodiff import np, raw, shape_of, sum_to
 from genparams.dsl.distributions.base import Distribution
 from genparams.dsl.distributions.categorical import categorical
-from genparams.dsl.distributions.limits.tails import Slope
-from genparams.dsl.distributions.pullbacks import Terms
+from genparams.dsl.distributions.declaration import Terms
 
-LogSum = Callable[[Any, Any], tuple[Any, Slope]]
-"""`log_sum(table, where)` along the last axis, and its derivative by the table."""
+CATEGORICAL = (categorical, categorical(logits=[0.0]).fn)
+"""`categorical` by probabilities, and by log weights."""
 
 
 def _column(a: Any) -> Any:
@@ -27,31 +25,22 @@ def _column(a: Any) -> Any:
     return np.reshape(a, (*shape_of(a), 1))
 
 
-def _log_of(total: Any) -> Any:
-    some = raw(total) > 0.0
-    return np.where(some, np.log(np.where(some, total, 1.0)), -np.inf)
-
-
-def _of_probs(table: Any, where: Any) -> tuple[Any, Slope]:
-    total = np.sum(np.where(where, table, 0.0), axis=-1)
-    some = raw(total) > 0.0
-    each = 1.0 / np.where(some, total, 1.0)
-    return _log_of(total), lambda: np.where(where & _column(some), _column(each), 0.0)
-
-
-def _of_logits(table: Any, where: Any) -> tuple[Any, Slope]:
-    top = np.max(np.where(where, raw(table), -np.inf), axis=-1, keepdims=True)
-    top = np.where(np.isfinite(top), top, 0.0)
-    each = np.where(where, np.exp(np.where(where, table - top, 0.0)), 0.0)
+def _log_weight(base: Distribution, table: Any, where: Any) -> tuple[Any, Any]:
+    """The log of the weight of some categories, and its derivative by the table."""
+    if base is categorical:
+        top, each, slope = 0.0, np.where(where, table, 0.0), 1.0
+    else:
+        top = np.max(np.where(where, raw(table), -np.inf), axis=-1, keepdims=True)
+        top = np.where(np.isfinite(top), top, 0.0)
+        each = slope = np.where(where, np.exp(np.where(where, table - top, 0.0)), 0.0)
+        top = top[..., 0]
     total = np.sum(each, axis=-1)
-    whole = np.where(raw(total) > 0.0, total, 1.0)
-    return _log_of(total) + top[..., 0], lambda: each / _column(whole)
-
-
-CATEGORICAL: dict[Distribution, LogSum] = {
-    categorical: _of_probs,
-    categorical(logits=[0.0]).fn: _of_logits,
-}
+    some = raw(total) > 0.0
+    whole = np.where(some, total, 1.0)
+    return (
+        np.where(some, np.log(whole), -np.inf) + top,
+        lambda: np.where(where & _column(some), slope / _column(whole), 0.0),
+    )
 
 
 def _categories(table: Any) -> Any:
@@ -67,7 +56,7 @@ def _between(table: Any, low: Any, high: Any) -> Any:
 def restricted(base: Distribution, table: Any, low: Any, high: Any) -> Any:
     """The table with weight only between the limits."""
     there = _between(table, low, high)
-    if CATEGORICAL[base] is _of_logits:
+    if base is not categorical:
         return np.where(there, table, -np.inf)
     kept = np.where(there, table, 0.0)
     return kept / np.sum(kept, axis=-1, keepdims=True)
@@ -75,14 +64,14 @@ def restricted(base: Distribution, table: Any, low: Any, high: Any) -> Any:
 
 def log_mass_between(base: Distribution, table: Any, low: Any, high: Any) -> Any:
     """The log of the weight between two limits."""
-    return CATEGORICAL[base](table, _between(table, low, high))[0]
+    return _log_weight(base, table, _between(table, low, high))[0]
 
 
 def truncated_terms(base: Distribution, x: Any, table: Any, low: Any, high: Any) -> Terms:
     """The terms of a truncated `categorical`."""
     possible = _between(table, low, high)
     recorded = (_categories(table) == _column(raw(x))) & possible
-    return _ratio(CATEGORICAL[base], table, recorded, possible)
+    return _terms(table, _ratio(base, table, recorded, possible))
 
 
 def censored_terms(base: Distribution, x: Any, table: Any, low: Any, high: Any) -> Terms:
@@ -90,24 +79,25 @@ def censored_terms(base: Distribution, x: Any, table: Any, low: Any, high: Any) 
     k, x, low, high = _categories(table), _column(raw(x)), _column(raw(low)), _column(raw(high))
     recorded = np.where(x >= high, k >= high, k == x)
     recorded = np.where(x <= low, k <= low, recorded) & np.isfinite(x)
-    if CATEGORICAL[base] is _of_probs:
-        return _terms(table, *_of_probs(table, recorded))
-    return _ratio(CATEGORICAL[base], table, recorded, np.ones(k.shape, dtype=bool))
+    if base is categorical:
+        return _terms(table, _log_weight(base, table, recorded))
+    return _terms(table, _ratio(base, table, recorded, np.ones(k.shape, dtype=bool)))
 
 
-def _ratio(log_sum: LogSum, table: Any, recorded: Any, possible: Any) -> Terms:
+def _ratio(base: Distribution, table: Any, recorded: Any, possible: Any) -> tuple[Any, Any]:
     """The log of one weight over another, with no derivative where the first is zero."""
-    value, rise = log_sum(table, recorded)
-    whole, fall = log_sum(table, possible)
+    value, rise = _log_weight(base, table, recorded)
+    whole, fall = _log_weight(base, table, possible)
     some = np.isfinite(raw(value))
-    return _terms(
-        table,
+    return (
         value - np.where(some, whole, 0.0),
         lambda: rise() - np.where(_column(some), fall(), 0.0),
     )
 
 
-def _terms(table: Any, value: Any, slope: Slope) -> Terms:
+def _terms(table: Any, found: tuple[Any, Any]) -> Terms:
+    value, slope = found
+
     def by_table(g: Any) -> Any:
         return sum_to(_column(g) * slope(), shape_of(table))
 

@@ -7,11 +7,11 @@ table, which `categories.py` sums.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from genparams.autodiff import np, raw, special
 from genparams.dsl.distributions.base import Distribution
-from genparams.dsl.distributions.circular import von_mises
 from genparams.dsl.distributions.continuous import (
     beta,
     cauchy,
@@ -26,8 +26,10 @@ from genparams.dsl.distributions.continuous import (
     normal,
     student_t,
     uniform,
+    von_mises,
     weibull,
 )
+from genparams.dsl.distributions.declaration import LogDensity
 from genparams.dsl.distributions.discrete import (
     bernoulli,
     beta_binomial,
@@ -37,7 +39,7 @@ from genparams.dsl.distributions.discrete import (
     poisson,
     uniform_discrete,
 )
-from genparams.dsl.distributions.limits.family import Family, LogDensity
+from genparams.dsl.distributions.limits.family import Family
 from genparams.dsl.distributions.limits.normal import normal_between
 from genparams.dsl.distributions.limits.tails import CLOSED
 from genparams.numeric import arrays, psi_less_log, stirling
@@ -65,66 +67,60 @@ def _by_density(
     return along
 
 
-# --- Along a line
+# --- Along a line, or along sinh
 
 
-def _line(
-    base: Distribution,
-    frame: Callable[..., tuple[Any, Any]] = lambda loc, scale: (loc, scale),
-    **more: Any,
-) -> Family:
-    """x = loc + scale y, where `frame(*args)` is loc and scale."""
+class _Curve(NamedTuple):
+    """(x - loc) / scale as a function of y."""
 
-    def to(x: Any, *args: Any) -> Any:
-        loc, scale = frame(*args)
-        return (x - loc) / scale
-
-    def back(y: Any, *args: Any) -> Any:
-        loc, scale = frame(*args)
-        return loc + scale * y
-
-    def gap(width: Any, low: Any, *args: Any) -> Any:
-        return width / frame(*args)[1]
-
-    along = _by_density(base, back, lambda y, *args: np.log(frame(*args)[1]))
-    return Family(base, to, back, along, tails=CLOSED.get(base), gap=gap, **more)
+    at: Callable[[Any], Any]
+    inverse: Callable[[Any], Any]
+    log_slope: Callable[[Any], Any]
+    gap: Callable[[Any, Any], Any]
+    """`gap(step, a)` is the distance in y from a to a + step."""
 
 
-def _sinh(
+def _sinh_gap(step: Any, a: Any) -> Any:
+    b = a + step
+    root_a, root_b = np.sqrt(1.0 + a * a), np.sqrt(1.0 + b * b)
+    same = raw(a) * raw(b) > 0.0
+    together = np.where(same, a * root_b + b * root_a, 1.0)
+    return np.arcsinh(np.where(same, step * (a + b) / together, b * root_a - a * root_b))
+
+
+def _along(
+    curve: _Curve,
     base: Distribution,
     frame: Callable[..., tuple[Any, Any]] = lambda loc, scale: (loc, scale),
     along: Callable[..., LogDensity] | None = None,
     **more: Any,
 ) -> Family:
-    """x = loc + scale sinh y: where p(x) falls as a power, log p(y) falls linearly."""
+    """x = loc + scale curve(y), where `frame(*args)` is loc and scale."""
 
     def to(x: Any, *args: Any) -> Any:
         loc, scale = frame(*args)
-        return np.arcsinh((x - loc) / scale)
+        return curve.inverse((x - loc) / scale)
 
     def back(y: Any, *args: Any) -> Any:
         loc, scale = frame(*args)
-        return loc + scale * np.sinh(y)
+        return loc + scale * curve.at(y)
 
     def log_slope(y: Any, *args: Any) -> Any:
-        return np.log(frame(*args)[1]) + np.logaddexp(y, -y) - math.log(2.0)
+        return np.log(frame(*args)[1]) + curve.log_slope(y)
 
     def gap(width: Any, low: Any, *args: Any) -> Any:
         loc, scale = frame(*args)
-        a, step = (low - loc) / scale, width / scale
-        b = a + step
-        root_a, root_b = np.sqrt(1.0 + a * a), np.sqrt(1.0 + b * b)
-        same = raw(a) * raw(b) > 0.0
-        together = np.where(same, a * root_b + b * root_a, 1.0)
-        sinh = np.where(same, step * (a + b) / together, b * root_a - a * root_b)
-        return np.arcsinh(sinh)
+        return curve.gap(width / scale, (low - loc) / scale)
 
     along = along or _by_density(base, back, log_slope)
     return Family(base, to, back, along, tails=CLOSED.get(base), gap=gap, **more)
 
 
-def _student_frame(df: Any, loc: Any, scale: Any) -> tuple[Any, Any]:
-    return loc, scale * np.sqrt(df)
+_line = partial(_along, _Curve(lambda y: y, lambda u: u, lambda y: 0.0, lambda step, a: step))
+_sinh = partial(  # where p(x) falls as a power, log p(y) falls linearly
+    _along,
+    _Curve(np.sinh, np.arcsinh, lambda y: np.logaddexp(y, -y) - math.log(2.0), _sinh_gap),
+)
 
 
 def _student_along(y: Any, df: Any, loc: Any, scale: Any) -> LogDensity:
@@ -253,14 +249,6 @@ def _beta_along(y: Any, alpha: Any, beta: Any) -> LogDensity:
     )
 
 
-def _beta_to(x: Any, alpha: Any, beta: Any) -> Any:
-    return np.log(np.divide(x, 1.0 - x) * (beta / alpha))
-
-
-def _beta_back(y: Any, alpha: Any, beta: Any) -> Any:
-    return special.expit(y + np.log(alpha / beta))
-
-
 # --- Over whole numbers
 
 
@@ -272,10 +260,6 @@ def _whole(base: Distribution, **more: Any) -> Family:
 
 def _from_zero(n: Any, *args: Any) -> tuple[Any, Any]:
     return 0.0, n
-
-
-def _neg_binomial_turns(r: Any, probs: Any) -> Sequence[Any]:
-    return (np.floor(np.maximum(r - 1.0, 0.0) * (1.0 - probs) / probs),)
 
 
 def _beta_binomial_turns(n: Any, alpha: Any, beta: Any) -> Sequence[Any]:
@@ -315,7 +299,12 @@ FAMILIES: dict[Distribution, Family] = {
         ),
         _sinh(cauchy, turns=_zero),
         _sinh(half_cauchy, lambda scale: (0.0, scale), edges=_above_zero),
-        _sinh(student_t, _student_frame, along=_student_along, turns=_zero),
+        _sinh(
+            student_t,
+            lambda df, loc, scale: (loc, scale * np.sqrt(df)),
+            along=_student_along,
+            turns=_zero,
+        ),
         _lognormal(),
         _log_ratio(weibull, lambda shape, scale: scale, lambda shape, scale: shape, _weibull_along),
         _gamma(gamma, lambda shape, scale: shape * scale, sign=1.0, growth=1.0),
@@ -323,8 +312,8 @@ FAMILIES: dict[Distribution, Family] = {
         _gamma(inv_gamma, lambda shape, scale: scale / shape, sign=-1.0, growth=-1.0),
         Family(
             beta,
-            _beta_to,
-            _beta_back,
+            lambda x, a, b: np.log(np.divide(x, 1.0 - x) * (b / a)),
+            lambda y, a, b: special.expit(y + np.log(a / b)),
             _beta_along,
             lambda a, b: (0.0, 1.0),
             _zero,
@@ -340,7 +329,11 @@ FAMILIES: dict[Distribution, Family] = {
         ),
         _whole(poisson, edges=_above_zero, turns=lambda rate: (np.floor(rate),)),
         _whole(geometric, edges=_above_zero),
-        _whole(neg_binomial, edges=_above_zero, turns=_neg_binomial_turns),
+        _whole(
+            neg_binomial,
+            edges=_above_zero,
+            turns=lambda r, p: (np.floor(np.maximum(r - 1.0, 0.0) * (1.0 - p) / p),),
+        ),
         _whole(beta_binomial, edges=_from_zero, turns=_beta_binomial_turns),
         _whole(uniform_discrete, edges=lambda low, high: (low, high)),
     )

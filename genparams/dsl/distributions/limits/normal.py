@@ -104,11 +104,13 @@ def _clipped(m, z):
 
 
 def normal_between(m, x, mu, std, low, high):
-    """The log density of `truncated_normal`, and its derivatives.
+    """normal(mu, std) given that it is between `low` and `high`, either of which may be infinite.
 
     With z, a, b = (x - mu) / std, (low - mu) / std, (high - mu) / std,
 
     log p(x) = -z^2 / 2 - log std - log(2 pi) / 2 - log(Phi(b) - Phi(a))
+
+    It is the distribution of `truncated(normal(mu, std), low, high)`.
     """
     has_low, has_high = low > -math.inf, high < math.inf
     start, end = m.where(has_low, low, x), m.where(has_high, high, x)

@@ -9,7 +9,6 @@ is known by a number z that moves with its value, and by its tails as functions 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from genparams.autodiff import np, special
@@ -26,6 +25,7 @@ from genparams.dsl.distributions.continuous import (
     uniform,
     weibull,
 )
+from genparams.dsl.distributions.declaration import Slope
 from genparams.numeric import scalars
 
 LOG_TWO = math.log(2.0)
@@ -35,8 +35,6 @@ LARGEST_SHARE = 0.75
 CLOSEST = 1e-6
 """Limits whose log tails differ by less are too close for a draw by the tails."""
 
-Slope = Callable[[], Any]
-"""A derivative, computed when it is called."""
 LogTail = Callable[[Any, Any], tuple[Any, Slope]]
 """`log_tail(m, z)` is the log of a tail at z, and its derivative by z."""
 
@@ -189,44 +187,21 @@ def _by_ends(m: Any, x: Any, low: Any, high: Any) -> tuple[Any, Sequence[Slope]]
 
 
 def _normal_log_cdf(m: Any, z: Any) -> tuple[Any, Slope]:
-    value = float(special.log_ndtr(z)) if type(z) is float else special.log_ndtr(z)
+    value = m.log_ndtr(z)
     return value, lambda: m.exp(-0.5 * z * z - value) / ROOT_TWO_PI
-
-
-def _half_normal_log_sf(m: Any, z: Any) -> tuple[Any, Slope]:
-    far, slope = _normal_log_cdf(m, -z)
-    near = z < 0.5
-    value = m.where(near, m.log1p(-m.erf(m.where(near, z, 0.5) / ROOT_TWO)), far + LOG_TWO)
-    return value, lambda: -slope()
-
-
-def _half_normal_log_cdf(m: Any, z: Any) -> tuple[Any, Slope]:
-    value = _log_part(m, m.erf(z / ROOT_TWO), m.exp(_half_normal_log_sf(m, z)[0]))
-    return value, lambda: m.exp(-0.5 * z * z - value) * 2.0 / ROOT_TWO_PI
-
-
-def _arctan(z: Any) -> Any:
-    return math.atan(z) if type(z) is float else np.arctan(z)
 
 
 def _cauchy_above(m: Any, z: Any) -> Any:
     """P(Z > z)."""
     far = z > 1.0
-    beyond = _arctan(1.0 / m.where(far, z, 1.0))
-    return m.where(far, beyond, 0.5 * math.pi - _arctan(m.where(far, 1.0, z))) / math.pi
+    beyond = m.arctan(1.0 / m.where(far, z, 1.0))
+    return m.where(far, beyond, 0.5 * math.pi - m.arctan(m.where(far, 1.0, z))) / math.pi
 
 
 def _cauchy_log_cdf(m: Any, z: Any) -> tuple[Any, Slope]:
     mass = _cauchy_above(m, -z)
     value = _log_part(m, mass, _cauchy_above(m, z))
     return value, lambda: 1.0 / (math.pi * (1.0 + z * z) * mass)
-
-
-def _half_cauchy_log_tail(upper: bool, m: Any, z: Any) -> tuple[Any, Slope]:
-    above = 2.0 * _cauchy_above(m, z)
-    below = _arctan(z) * 2.0 / math.pi
-    mass, rest, sign = (above, below, -2.0) if upper else (below, above, 2.0)
-    return _log_part(m, mass, rest), lambda: sign / (math.pi * (1.0 + z * z) * mass)
 
 
 def _laplace_log_cdf(m: Any, z: Any) -> tuple[Any, Slope]:
@@ -238,20 +213,36 @@ def _laplace_log_cdf(m: Any, z: Any) -> tuple[Any, Slope]:
     )
 
 
+def _half(
+    full: Tails, mass: Callable[[Any, Any], Any], from_cdf: Callable[[Any], Any], median: float
+) -> Tails:
+    """The tails of scale |Z| for a Z that is symmetric about 0, where mass(m, z) = P(|Z| <= z)."""
+
+    def log_sf(m: Any, z: Any) -> tuple[Any, Slope]:
+        far, slope = full.log_cdf(m, -z)
+        below = mass(m, z)
+        near = below < 0.5
+        value = m.where(near, m.log1p(-m.where(near, below, 0.5)), far + LOG_TWO)
+        return value, lambda: -slope()
+
+    def log_cdf(m: Any, z: Any) -> tuple[Any, Slope]:
+        far, slope = full.log_cdf(m, -z)
+        value = _log_part(m, mass(m, z), 2.0 * m.exp(far))
+        return value, lambda: 2.0 * m.exp(far - value) * slope()
+
+    return Tails(
+        _by_scale,
+        lambda z, scale: scale * z,
+        log_cdf,
+        from_cdf,
+        log_sf,
+        lambda log_p: -full.from_cdf(log_p - LOG_TWO),
+        median,
+    )
+
+
 def _exponential_log_cdf(m: Any, z: Any) -> tuple[Any, Slope]:
     return _log_part(m, -m.expm1(-z), m.exp(-z)), lambda: m.ratio(1.0, m.expm1(z))
-
-
-def _exponential_log_sf(m: Any, z: Any) -> tuple[Any, Slope]:
-    return -z, lambda: -1.0
-
-
-def _uniform_log_cdf(m: Any, z: Any) -> tuple[Any, Slope]:
-    return m.log(z), lambda: m.ratio(1.0, z)
-
-
-def _uniform_log_sf(m: Any, z: Any) -> tuple[Any, Slope]:
-    return m.log1p(-z), lambda: m.ratio(-1.0, 1.0 - z)
 
 
 # --- The inverses
@@ -272,11 +263,12 @@ def _on_line(z: Any, loc: Any, scale: Any) -> Any:
     return loc + scale * z
 
 
-def _scaled(z: Any, scale: Any) -> Any:
-    return scale * z
-
-
-_EXPONENTIAL = (_exponential_log_cdf, lambda p: -_log_rest(p), _exponential_log_sf, np.negative)
+_EXPONENTIAL = (
+    _exponential_log_cdf,
+    lambda log_p: -_log_rest(log_p),
+    lambda m, z: (-z, lambda: -1.0),
+    np.negative,
+)
 
 CLOSED: dict[Distribution, Tails] = {
     normal: Tails(_by_loc_and_scale, _on_line, _normal_log_cdf, special.ndtri_exp),
@@ -306,32 +298,27 @@ CLOSED: dict[Distribution, Tails] = {
         *_EXPONENTIAL,
         median=LOG_TWO,
     ),
-    half_normal: Tails(
-        _by_scale,
-        _scaled,
-        _half_normal_log_cdf,
-        lambda log_p: ROOT_TWO * special.erfinv(np.exp(log_p)),
-        _half_normal_log_sf,
-        lambda log_p: -special.ndtri_exp(log_p - LOG_TWO),
-        median=0.6745,
-    ),
-    half_cauchy: Tails(
-        _by_scale,
-        _scaled,
-        partial(_half_cauchy_log_tail, False),
-        lambda log_p: np.tan(0.5 * math.pi * np.exp(log_p)),
-        partial(_half_cauchy_log_tail, True),
-        lambda log_p: 1.0 / np.tan(0.5 * math.pi * np.exp(log_p)),
-        median=1.0,
-    ),
     uniform: Tails(
         _by_ends,
         lambda z, low, high: low + (high - low) * z,
-        _uniform_log_cdf,
+        lambda m, z: (m.log(z), lambda: m.ratio(1.0, z)),
         np.exp,
-        _uniform_log_sf,
+        lambda m, z: (m.log1p(-z), lambda: m.ratio(-1.0, 1.0 - z)),
         lambda log_p: -np.expm1(log_p),
         median=0.5,
     ),
 }
 """The families whose tails are functions of numpy and scipy."""
+
+CLOSED[half_normal] = _half(
+    CLOSED[normal],
+    lambda m, z: m.erf(z / ROOT_TWO),
+    lambda log_p: ROOT_TWO * special.erfinv(np.exp(log_p)),
+    median=0.6745,
+)
+CLOSED[half_cauchy] = _half(
+    CLOSED[cauchy],
+    lambda m, z: m.arctan(z) * 2.0 / math.pi,
+    lambda log_p: np.tan(0.5 * math.pi * np.exp(log_p)),
+    median=1.0,
+)
