@@ -125,7 +125,7 @@ def load_checkpoint(
                 ready = part.prepared(file.header["parts"][name], file.arrays_of(name))
                 if ready.wrong:
                     raise file.damaged(f"part {name!r}: {'; '.join(ready.wrong)}")
-                changes.update(ready.changes or {})
+                changes.update(ready.changes())
                 calls += [ready.call] if ready.call else []
         _load(changes, calls, [part for part in given.values() if isinstance(part, StatePart)])
     return file.header["metadata"]

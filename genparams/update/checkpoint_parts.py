@@ -6,7 +6,7 @@ the arrays alone, `mismatches` compares them with the program, and `prepared` ch
 says what loads them. Each gives a sentence for all that is wrong.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from functools import partial
 from typing import Any, NamedTuple
@@ -37,8 +37,8 @@ class Prepared(NamedTuple):
     """What is wrong with the values of a saved part; if nothing is, what loads them."""
 
     wrong: list[str]
-    changes: Changes | None = None
-    """For `swap`."""
+    changes: Callable[[], Changes] = dict
+    """Makes the records for `swap`."""
     call: Call | None = None
 
 
@@ -164,7 +164,7 @@ class StorePart:
                 edits[p] = edit_to_saved(p, saved)
             except GenParamsError as error:
                 wrong.append(str(error))
-        return Prepared(wrong, edited(edits, restructured()))
+        return Prepared(wrong, lambda: edited(edits, restructured()))
 
 
 def _compared(
@@ -212,7 +212,7 @@ class UpdatePart:
 
     def prepared(self, description: Description, arrays: ArraysByName) -> Prepared:
         wrong = self._state.differences(arrays)
-        return Prepared(wrong, None if wrong else self._state.restored(arrays))
+        return Prepared(wrong, lambda: self._state.restored(arrays))
 
 
 # --- Objects with a state of their own
