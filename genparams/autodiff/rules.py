@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy
 
-from genparams.autodiff import functions, linalg, products, reductions, running, shapes, statistics
+from genparams.autodiff import functions, linalg, products, rearranging, reductions, statistics
 from genparams.autodiff.tape import np, operand, raw, shape_of
 
 
@@ -34,14 +34,14 @@ def _running(f: Callable[..., Any]) -> Callable[..., Any]:
 
 PRIMITIVES: dict[Any, Callable[..., Any]] = {
     np.sum: reductions.sum_,
-    np.reshape: shapes.reshape,
-    np.ravel: shapes.ravel,
-    np.transpose: shapes.transpose,
-    np.broadcast_to: shapes.broadcast_to,
-    np.where: shapes.where,
-    np.concatenate: shapes.concatenate,
-    np.stack: shapes.stack,
-    np.copy: shapes.copy,
+    np.reshape: rearranging.reshape,
+    np.ravel: rearranging.ravel,
+    np.transpose: rearranging.transpose,
+    np.broadcast_to: rearranging.broadcast_to,
+    np.where: rearranging.where,
+    np.concatenate: rearranging.concatenate,
+    np.stack: rearranging.stack,
+    np.copy: rearranging.copy,
     np.matmul: products.matmul,
     np.dot: products.dot,
 }
@@ -57,14 +57,14 @@ COMPARED: dict[Any, Callable[..., Any]] = {
     np.cov: statistics.cov,
     np.corrcoef: statistics.corrcoef,
     np.bincount: statistics.bincount,
-    np.trapezoid: running.trapezoid,
-    np.cumsum: running.cumsum,
-    np.cumprod: running.cumprod,
-    np.cumulative_sum: running.cumulative(running.cumsum, 0.0),
-    np.cumulative_prod: running.cumulative(running.cumprod, 1.0),
-    np.diff: running.diff,
-    np.ediff1d: running.ediff1d,
-    np.gradient: running.np_gradient,
+    np.trapezoid: reductions.trapezoid,
+    np.cumsum: reductions.cumsum,
+    np.cumprod: reductions.cumprod,
+    np.cumulative_sum: reductions.cumulative(reductions.cumsum, 0.0),
+    np.cumulative_prod: reductions.cumulative(reductions.cumprod, 1.0),
+    np.diff: reductions.diff,
+    np.ediff1d: reductions.ediff1d,
+    np.gradient: reductions.np_gradient,
     np.prod: reductions.prod,
     np.max: reductions.max_,
     np.amax: reductions.max_,
@@ -147,8 +147,8 @@ METHODS: dict[tuple[Any, str], Callable[..., Any]] = {
     (np.maximum, "reduce"): _along(reductions.max_),
     (np.minimum, "reduce"): _along(reductions.min_),
     (np.logaddexp, "reduce"): _along(reductions.logsumexp),
-    (np.add, "accumulate"): _running(running.cumsum),
-    (np.multiply, "accumulate"): _running(running.cumprod),
+    (np.add, "accumulate"): _running(reductions.cumsum),
+    (np.multiply, "accumulate"): _running(reductions.cumprod),
     **{(u, "outer"): _outer_of(u) for u in (np.add, np.subtract, np.multiply, np.true_divide)},
     (np.matmul, "__call__"): products.matmul,
     (np.vecdot, "__call__"): products.vecdot,

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from genparams.autodiff.axes import Axis, axes_of, kept_shape, rows_of
+from genparams.autodiff.reductions import Axis, axes_of, kept_shape, rows_of
 from genparams.autodiff.refusals import refusal
 from genparams.autodiff.tape import Box, np, operand, raw, shape_of, unary
 
