@@ -5,7 +5,7 @@ To look for them takes time, so that an update looks at its steps 1, 2, 4, 8, ..
 
 import warnings
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any
 from weakref import WeakSet
 
 from genparams.errors import (
@@ -18,14 +18,7 @@ from genparams.params import Parameter
 from genparams.registry import live
 from genparams.update.targets import Targets
 
-
-class Update(Protocol):
-    """What one update asks of another."""
-
-    def covers(self) -> list[Parameter]: ...
-
-
-living: "WeakSet[Update]" = WeakSet()
+living: WeakSet[Any] = WeakSet()
 """The updates that something still refers to."""
 
 
