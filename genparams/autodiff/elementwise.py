@@ -140,10 +140,7 @@ DERIVATIVES: dict[Any, tuple[Derivative, ...]] = {
     special.xlogy: (lambda r, x, y: np.log(y), lambda r, x, y: ratio(x, y)),
     special.xlog1py: (lambda r, x, y: np.log1p(y), lambda r, x, y: ratio(x, 1.0 + y)),
     special.entr: _one(lambda r, x: -np.log(x) - 1.0),
-    special.rel_entr: (
-        lambda r, x, y: np.log(x / y) + 1.0,
-        lambda r, x, y: -x / y,
-    ),
+    special.rel_entr: (lambda r, x, y: np.log(x / y) + 1.0, lambda r, x, y: -x / y),
     special.kl_div: (lambda r, x, y: np.log(x / y), lambda r, x, y: (y - x) / y),
     special.huber: (None, lambda r, delta, x: np.minimum(np.maximum(x, -delta), delta)),
     special.exprel: _one(lambda r, x: slopes.exprel(x)),

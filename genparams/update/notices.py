@@ -8,12 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 from weakref import WeakSet
 
-from genparams.errors import (
-    GradientsWaiting,
-    ReplacedFunction,
-    UnreadParameter,
-    UntrainedParameter,
-)
+from genparams.errors import GradientsWaiting, ReplacedFunction, UnreadParameter, UntrainedParameter
 from genparams.params import Parameter
 from genparams.registry import live
 from genparams.update.targets import Targets

@@ -23,11 +23,7 @@ class HasLearningRates(Protocol):
 
 
 @checked(
-    factor=BETWEEN_0_AND_1,
-    patience=COUNT,
-    threshold=AT_LEAST_0,
-    cooldown=COUNT,
-    minimum=AT_LEAST_0,
+    factor=BETWEEN_0_AND_1, patience=COUNT, threshold=AT_LEAST_0, cooldown=COUNT, minimum=AT_LEAST_0
 )
 @closed()
 @dataclass(eq=False, repr=False)

@@ -59,10 +59,7 @@ def bits(theta, update, rng):
     return parameters, state, repr(rng.bit_generator.state)
 
 
-RULES = {
-    "ADAM": lambda: ADAM(0.1),
-    "whole parameters": lambda: chain(ADAM(0.1), scale(0.5)),
-}
+RULES = {"ADAM": lambda: ADAM(0.1), "whole parameters": lambda: chain(ADAM(0.1), scale(0.5))}
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)

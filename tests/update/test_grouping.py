@@ -294,9 +294,7 @@ def test_an_update_takes_the_steps_of_apply(rule, minimize):
 
 
 @pytest.mark.parametrize(
-    "rule",
-    [*FAST.values(), MIXED, accumulate(ADAM(0.1), 2)],
-    ids=[*FAST, "mixed", "accumulate"],
+    "rule", [*FAST.values(), MIXED, accumulate(ADAM(0.1), 2)], ids=[*FAST, "mixed", "accumulate"]
 )
 def test_a_parameter_that_joins_later_takes_the_steps_of_apply(rule):
     rule = replace(rule, names=frozenset())  # as if it were for patterns
