@@ -51,10 +51,8 @@ class Notices:
             )
 
     def look(self, steps: int, accumulated: bool) -> None:
-        """Warn of parameters that nothing trains, and of parameters that no run reads.
-
-        Args:
-            accumulated: Whether the step uses accumulated gradients, and not given ones.
+        """Warn of parameters that no run reads and, if the step uses accumulated gradients, of
+        parameters that nothing trains.
         """
         left = self._untrained() if accumulated and UntrainedParameter not in self._said else []
         if left:

@@ -250,8 +250,7 @@ def pieces_of(
 ) -> Callable[[Any], Pieces] | None:
     """The formulas of several rules, as `Rule.pieces`; None if a rule is not made of formulas.
 
-    Args:
-        place_of: From a parameter to the one rule that is for it; None if all rules are.
+    `place_of` finds the one rule that is for a parameter; without it all rules are.
     """
     if not all(rule.pieces for rule in parts.values()):
         return None
@@ -265,10 +264,7 @@ def pieces_of(
 
 
 def split(rule: Rule) -> tuple[dict[str, Rule], Callable[[Any], Pieces] | None]:
-    """The parts of a chain that need whole parameters, by place, and the formulas after them.
-
-    The formulas are as in `Rule.pieces`; None if there are none.
-    """
+    """The parts of a chain that need whole parameters, and `Rule.pieces` of those after them."""
     if rule.pieces is not None:
         return {}, rule.pieces
     head, tail = dict(rule.parts), {}
