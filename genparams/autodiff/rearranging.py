@@ -8,7 +8,7 @@ concatenated arguments by those positions. Position 0 is the number zero, which 
 inserts.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from genparams.autodiff.refusals import refusal
@@ -207,7 +207,7 @@ class _Positions:
         return self.gather(positions)
 
 
-def rearrange(func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+def rearrange(func: Callable, /, *args: Any, **kwargs: Any) -> Any:
     """Apply a function of `REARRANGED` to its positions, and take the entries there."""
     data, positions = REARRANGED[func], _Positions()
     for name in _CHANGING:
@@ -218,12 +218,12 @@ def rearrange(func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) -> An
         if mode not in _PADS or kwargs.get("reflect_type", "even") != "even":
             raise refusal("numpy.pad in this mode", f"one of the modes {', '.join(_PADS)}")
     if data is EVERY:
-        args = [positions.of(a if holds_box(a) else np.asarray(a)) for a in args]
-        return positions.gather(func(*args, **kwargs))
-    args = [positions.of(a) if i in data else _constant(func, a) for i, a in enumerate(args)]
+        found = [positions.of(a if holds_box(a) else np.asarray(a)) for a in args]
+        return positions.gather(func(*found, **kwargs))
+    found = [positions.of(a) if i in data else _constant(func, a) for i, a in enumerate(args)]
     named = data.values()
     kwargs = {k: positions.of(v) if k in named else _constant(func, v) for k, v in kwargs.items()}
-    return positions.gather(func(*args, **kwargs))
+    return positions.gather(func(*found, **kwargs))
 
 
 def _constant(func: Callable, value: Any) -> Any:

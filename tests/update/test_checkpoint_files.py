@@ -196,21 +196,25 @@ def npy(array, **options):
     return at.getvalue()
 
 
-def header_of(found):
-    return json.loads(np.load(io.BytesIO(found["header.npy"])).tobytes())
-
-
-def with_header(change):
-    """A spoiler that changes the header."""
+def spoiler(change):
+    """A spoiler that changes the members of a file and its header."""
 
     def spoil(path):
         found = members(path)
-        header = header_of(found)
-        change(header)
+        header = json.loads(np.load(io.BytesIO(found["header.npy"])).tobytes())
+        change(found, header)
         found["header.npy"] = npy(np.frombuffer(json.dumps(header).encode(), np.uint8))
         write(path, found.items())
 
     return spoil
+
+
+def with_header(change):
+    return spoiler(lambda found, header: change(header))
+
+
+def with_member(name, data):
+    return spoiler(lambda found, header: found.update({name: data}))
 
 
 def with_text(change):
@@ -225,43 +229,28 @@ def with_text(change):
     return spoil
 
 
-def with_member(name, data):
-    def spoil(path):
-        write(path, {**members(path), name: data}.items())
-
-    return spoil
-
-
 def with_array(name, change):
     """A spoiler that changes an array, and what the header says about it."""
 
-    def spoil(path):
-        found = members(path)
+    def both(found, header):
         array = change(np.load(io.BytesIO(found[f"{name}.npy"])))
-        header = header_of(found)
         header["arrays"][name] = [array.dtype.str, list(array.shape)]
-        found["header.npy"] = npy(np.frombuffer(json.dumps(header).encode(), np.uint8))
         found[f"{name}.npy"] = npy(array)
-        write(path, found.items())
 
-    return spoil
+    return spoiler(both)
 
 
 def claims(name, shape, dtype="<f8"):
     """A spoiler whose array claims a shape that it has not, in the header and in the member."""
 
-    def spoil(path):
-        found = members(path)
-        header = header_of(found)
+    def both(found, header):
         header["arrays"][name] = [dtype, shape]
-        found["header.npy"] = npy(np.frombuffer(json.dumps(header).encode(), np.uint8))
         at = io.BytesIO()
         said = {"descr": dtype, "fortran_order": False, "shape": tuple(shape)}
         np.lib.format.write_array_header_1_0(at, said)
         found[f"{name}.npy"] = at.getvalue() + found[f"{name}.npy"][-48:]
-        write(path, found.items())
 
-    return spoil
+    return spoiler(both)
 
 
 def compressed(path):
