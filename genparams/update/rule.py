@@ -46,14 +46,11 @@ Pieces = list[tuple[tuple[str, ...], "Elementwise"]]
 """Formulas that run one after the other, each with the path of its state."""
 
 
-def _advice(rule: "Rule", name: str) -> str:
-    return (
-        "a rule does not change: make another, or set the rate of an update, update.learning_rate"
-    )
+_ADVICE = "a rule does not change: make another, or set the rate of an update, update.learning_rate"
 
 
 @explained
-@closed(advice=_advice)
+@closed(advice=lambda rule, name: _ADVICE)
 @dataclass(frozen=True, slots=True, eq=False)
 class Rule:
     """A pair of pure functions, with a name.
