@@ -10,16 +10,7 @@ is slow. The answer is printed on the original scale. Takes less than a second.
 from checking import compare
 from scipy.special import expit
 
-from genparams import (
-    ADAM,
-    ParamUpdate,
-    bernoulli,
-    cosine_decay,
-    gen,
-    get_param,
-    init_param,
-    param,
-)
+from genparams import ADAM, ParamUpdate, bernoulli, cosine_decay, gen, get_param, init_param, param
 from genparams.datasets import oring
 
 # The coefficients that R prints for glm(distress ~ temp, binomial), and its log-likelihood, to more

@@ -2,8 +2,8 @@
 
 from genparams.autodiff import box, scipy_functions  # noqa: F401  # what boxes can do
 from genparams.autodiff.derivatives import gradient, hessian
+from genparams.autodiff.rearranging import scatter
 from genparams.autodiff.refusals import last_refusal, refusal, user_line
-from genparams.autodiff.shapes import scatter
 from genparams.autodiff.tape import (
     Box,
     Tape,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy
 
-from genparams.autodiff import shapes
+from genparams.autodiff import rearranging
 from genparams.autodiff.dispatch import call, call_ufunc
 from genparams.autodiff.elementwise import DERIVATIVES, elementwise
 from genparams.autodiff.operators import OPERATORS
@@ -108,7 +108,7 @@ class _Array:
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, index: Any) -> Any:
-        return shapes.getitem(self, index)
+        return rearranging.getitem(self, index)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise refusal(
@@ -118,7 +118,7 @@ class _Array:
     # --- Copies: a box of the same value, which changes by itself
 
     def copy(self, order: str = "C") -> Any:
-        return shapes.copy(self)
+        return rearranging.copy(self)
 
     def __copy__(self) -> Any:
         return self.copy()

@@ -8,6 +8,7 @@ numpy does.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy
@@ -35,7 +36,9 @@ def call(func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     rule = PRIMITIVES.get(func)
     if rule is not None:
         return apply_rule(rule, name, args, kwargs, func)
-    rule = _move(func) if func in rearranging.REARRANGED else COMPARED.get(func)
+    rule = COMPARED.get(func)
+    if func in rearranging.REARRANGED:
+        rule = partial(rearranging.rearrange, func)
     if rule is None:
         raise refusal(name, ADVICE.get(func, "it in functions that have a derivative rule"))
     plain = _plain(func, args, kwargs)
@@ -48,10 +51,6 @@ def _given(kwargs: dict[str, Any]) -> dict[str, Any]:
     if "keepdims" in given:
         given["keepdims"] = bool(raw(given["keepdims"]))
     return {k: v for k, v in given.items() if v is not None or k not in ("out", "dtype")}
-
-
-def _move(func: Callable) -> Callable[..., Any]:
-    return lambda *args, **kwargs: rearranging.rearrange(func, args, kwargs)
 
 
 def call_ufunc(ufunc: numpy.ufunc, method: str, inputs: Sequence[Any], kwargs: dict) -> Any:

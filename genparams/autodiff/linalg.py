@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from genparams.autodiff.reductions import max_, min_
+from genparams.autodiff.reductions import Axis, max_, min_
 from genparams.autodiff.refusals import refusal
 from genparams.autodiff.tape import Box, np, operand, raw, shape_of, sum_to, unary, unbox
 
@@ -187,7 +187,7 @@ def _root_of_squares(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
     return root * np.reshape(scale, shape_of(root))
 
 
-def _vector_norm(x: Any, ord: Any, axis: int, keepdims: bool) -> Any:
+def _vector_norm(x: Any, ord: Any, axis: Axis, keepdims: bool) -> Any:
     size = np.absolute(x)
     if ord == math.inf:
         return max_(size, axis, keepdims=keepdims)
@@ -213,14 +213,10 @@ def _matrix_norm(x: Any, ord: Any, axes: list[int], keepdims: bool) -> Any:
 
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     x = operand(x)
-    axes = _several(x, axis)
+    axes = tuple(_several(x, axis))
     if ord == 2:
-        return _root_of_squares(x, tuple(axes), keepdims)
-    if axis is None and not keepdims:
-        return _vector_norm(np.reshape(x, (-1,)), ord, 0, False)
-    if len(axes) > 1:
-        raise refusal("vector_norm of this order over several axes", "one axis")
-    return _vector_norm(x, ord, axes[0], keepdims)
+        return _root_of_squares(x, axes, keepdims)
+    return _vector_norm(x, ord, axes, keepdims)
 
 
 def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:

@@ -1,70 +1,166 @@
-"""Functions that only rearrange numbers: one rule for all of them.
+"""Functions that only rearrange numbers.
 
-The rule numbers the entries of all arguments 1, 2, ..., and applies the function of numpy to these
-positions in place of the entries. The result has, at each entry, the position that the entry comes
-from, for any axes, modes and keywords. So the function is one indexing of the concatenated
-arguments by those positions. Position 0 is the number zero, which `tril` or `pad` inserts.
+The ones that models use most have rules of their own, which makes them faster. All others have one
+rule: `rearrange` numbers the entries of all arguments 1, 2, ..., and applies the function of numpy
+to these positions in place of the entries. The result has, at each entry, the position that the
+entry comes from, for any axes, modes and keywords. So the function is one indexing of the
+concatenated arguments by those positions. Position 0 is the number zero, which `tril` or `pad`
+inserts.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from genparams.autodiff.refusals import refusal
-from genparams.autodiff.shapes import concatenate
-from genparams.autodiff.tape import Box, holds_box, np, operand, shape_of
+from genparams.autodiff.tape import (
+    Box,
+    canonical,
+    holds_box,
+    np,
+    operand,
+    raw,
+    shape_of,
+    sum_to,
+    unary,
+    unbox,
+)
+
+# --- Rules of their own
+
+
+def getitem(x: Any, index: Any) -> Any:
+    """`x[index]`."""
+    if type(x) is not Box:
+        return np.float64(x)[index] if type(x) is float else x[index]
+    if type(index) is Box or (isinstance(index, tuple) and any(type(i) is Box for i in index)):
+        raise refusal("an index", "a constant or a discrete choice as the index")
+    shape = x.shape
+    return unary(x, getitem(x.value, index), lambda g: scatter(g, index, shape))
+
+
+def scatter(g: Any, index: Any, shape: tuple[int, ...]) -> Any:
+    """Zeros of a shape with `g` added at `index`: the pullback of `getitem`."""
+    if type(g) is Box:
+        return unary(g, scatter(g.value, index, shape), lambda h: getitem(h, index))
+    zeros = np.zeros(shape)
+    keys = index if isinstance(index, tuple) else (index,)
+    if all(isinstance(k, (int, slice, np.integer)) or k is None or k is Ellipsis for k in keys):
+        zeros[index] = g
+    else:
+        np.add.at(zeros, index, g)  # an index that may name an entry twice
+    return zeros if shape else float(zeros)
+
+
+def reshape(a: Box, /, shape: Any, order: str = "C") -> Any:
+    if order == "F":
+        places = np.reshape(np.arange(a.size).reshape(a.shape), shape, order="F")
+        return reshape(a, (-1,))[places]
+    if order != "C":
+        raise refusal(f"reshape with order {order!r}", "order 'C' or 'F'")
+    old = a.shape
+    return unary(a, np.reshape(a.value, shape), lambda g: np.reshape(g, old))
+
+
+def ravel(a: Box, order: str = "C") -> Any:
+    return reshape(a, (-1,), order)
+
+
+def transpose(a: Box, axes: Any = None) -> Any:
+    if axes is None:
+        return unary(a, np.transpose(a.value), lambda g: np.transpose(g))
+    back = np.argsort([axis % a.ndim for axis in axes]).tolist()
+    return unary(a, np.transpose(a.value, axes), lambda g: np.transpose(g, back))
+
+
+def broadcast_to(array: Box, shape: Any, subok: bool = False) -> Any:
+    old = array.shape
+    return unary(array, np.broadcast_to(array.value, shape), lambda g: sum_to(g, old))
+
+
+def where(condition: Any, x: Any, y: Any) -> Any:
+    condition = raw(operand(condition) if not isinstance(condition, np.ndarray) else condition)
+    x, y = operand(x), operand(y)
+    tape, (a, b) = unbox((x, y))
+    value = np.where(condition, a, b)
+    if tape is None:
+        return value
+    edges = [
+        (x, lambda g: sum_to(g * np.where(condition, 1.0, 0.0), shape_of(a))),
+        (y, lambda g: sum_to(g * np.where(condition, 0.0, 1.0), shape_of(b))),
+    ]
+    return tape.record(value, edges)
+
+
+def concatenate(arrays: Any, axis: int | None = 0) -> Any:
+    parts = [operand(p) for p in arrays]
+    if axis is None or not all(map(shape_of, parts)):
+        parts, axis = [np.reshape(p, (-1,)) for p in parts], 0
+    tape, values = unbox(parts)
+    value = np.concatenate(values, axis=axis)
+    if tape is None:
+        return value
+    axis = axis % len(shape_of(values[0]))
+    end, edges = 0, []
+    for part, v in zip(parts, values, strict=True):
+        start, end = end, end + shape_of(v)[axis]
+        here = (*(slice(None),) * axis, slice(start, end))
+        edges.append((part, lambda g, here=here: g[here]))
+    return tape.record(value, edges)
+
+
+def stack(arrays: Any, axis: int = 0) -> Any:
+    parts = [operand(p) for p in arrays]
+    tape, values = unbox(parts)
+    value = np.stack(values, axis=axis)
+    if tape is None:
+        return value
+    here = (slice(None),) * (axis % len(shape_of(value)))
+    edges = [(part, lambda g, i=i: canonical(g[(*here, i)])) for i, part in enumerate(parts)]
+    return tape.record(value, edges)
+
+
+def copy(a: Any, order: str = "K", subok: bool = False) -> Any:
+    """The same value in a new box, which can be changed in place."""
+    return a.tape.record(a.value, [(a, 1.0)])
+
+
+# --- One rule for all others
 
 EVERY = "every"
 """In `REARRANGED`: every positional argument holds numbers."""
 
+_FIRST = {
+    "a": (
+        *(np.squeeze, np.expand_dims, np.swapaxes, np.moveaxis, np.rollaxis, np.roll),
+        *(np.take, np.repeat, np.resize, np.diagonal),
+    ),
+    "x": (
+        *(np.matrix_transpose, np.linalg.matrix_transpose, np.linalg.diagonal, np.unstack),
+        *(np.fft.fftshift, np.fft.ifftshift),
+    ),
+    "m": (np.flip, np.fliplr, np.flipud, np.rot90, np.tril, np.triu),
+    "v": (np.diag, np.diagflat),
+    "A": (np.tile,),
+    "arr": (np.take_along_axis, np.delete),
+    "ary": (np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit),
+    "tup": (np.hstack, np.vstack, np.dstack, np.column_stack),
+    "arrays": (np.block,),
+}
+"""The functions of which the first argument alone holds numbers, by its name."""
+
 REARRANGED: dict[Any, Any] = {
-    np.squeeze: {0: "a"},
-    np.expand_dims: {0: "a"},
+    **{function: {0: name} for name, functions in _FIRST.items() for function in functions},
     np.atleast_1d: EVERY,
     np.atleast_2d: EVERY,
     np.atleast_3d: EVERY,
-    np.swapaxes: {0: "a"},
-    np.moveaxis: {0: "a"},
-    np.rollaxis: {0: "a"},
-    np.matrix_transpose: {0: "x"},
-    np.linalg.matrix_transpose: {0: "x"},
-    np.flip: {0: "m"},
-    np.fliplr: {0: "m"},
-    np.flipud: {0: "m"},
-    np.rot90: {0: "m"},
-    np.roll: {0: "a"},
-    np.fft.fftshift: {0: "x"},
-    np.fft.ifftshift: {0: "x"},
-    np.take: {0: "a"},
-    np.take_along_axis: {0: "arr"},
-    np.compress: {1: "a"},
-    np.extract: {1: "arr"},
-    np.delete: {0: "arr"},
-    np.repeat: {0: "a"},
-    np.tile: {0: "A"},
-    np.resize: {0: "a"},
-    np.diagonal: {0: "a"},
-    np.linalg.diagonal: {0: "x"},
-    np.split: {0: "ary"},
-    np.array_split: {0: "ary"},
-    np.hsplit: {0: "ary"},
-    np.vsplit: {0: "ary"},
-    np.dsplit: {0: "ary"},
-    np.unstack: {0: "x"},
     np.broadcast_arrays: EVERY,
     np.meshgrid: EVERY,
-    np.hstack: {0: "tup"},
-    np.vstack: {0: "tup"},
-    np.dstack: {0: "tup"},
-    np.column_stack: {0: "tup"},
-    np.block: {0: "arrays"},
+    np.compress: {1: "a"},
+    np.extract: {1: "arr"},
     np.append: {0: "arr", 1: "values"},
     np.insert: {0: "arr", 2: "values"},
     np.select: {1: "choicelist", 2: "default"},
     np.choose: {1: "choices"},
-    np.tril: {0: "m"},
-    np.triu: {0: "m"},
-    np.diag: {0: "v"},
-    np.diagflat: {0: "v"},
     np.pad: {0: "array", 3: "constant_values"},
 }
 """Each function, with its arguments that hold numbers: their positions and names."""
@@ -111,7 +207,7 @@ class _Positions:
         return self.gather(positions)
 
 
-def rearrange(func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+def rearrange(func: Callable, /, *args: Any, **kwargs: Any) -> Any:
     """Apply a function of `REARRANGED` to its positions, and take the entries there."""
     data, positions = REARRANGED[func], _Positions()
     for name in _CHANGING:
@@ -122,12 +218,12 @@ def rearrange(func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) -> An
         if mode not in _PADS or kwargs.get("reflect_type", "even") != "even":
             raise refusal("numpy.pad in this mode", f"one of the modes {', '.join(_PADS)}")
     if data is EVERY:
-        args = [positions.of(a if holds_box(a) else np.asarray(a)) for a in args]
-        return positions.gather(func(*args, **kwargs))
-    args = [positions.of(a) if i in data else _constant(func, a) for i, a in enumerate(args)]
+        found = [positions.of(a if holds_box(a) else np.asarray(a)) for a in args]
+        return positions.gather(func(*found, **kwargs))
+    found = [positions.of(a) if i in data else _constant(func, a) for i, a in enumerate(args)]
     named = data.values()
     kwargs = {k: positions.of(v) if k in named else _constant(func, v) for k, v in kwargs.items()}
-    return positions.gather(func(*args, **kwargs))
+    return positions.gather(func(*found, **kwargs))
 
 
 def _constant(func: Callable, value: Any) -> Any:

@@ -20,19 +20,10 @@ def ratio(y: Any, x: Any) -> Any:
     return scalars.ratio(y, x) if type(x) is float and type(y) is float else y / x
 
 
-def sign(x: Any) -> Any:
-    return np.sign(raw(x))
-
-
 def first_wins(x: Any, y: Any, sign: float) -> Any:
     """1 where `sign * (x - y) > 0`, 0 where it is below, and 1/2 at a tie."""
     x, y = raw(x), raw(y)
     return 0.5 + 0.5 * np.where(np.equal(x, y), 0.0, sign * np.sign(np.subtract(x, y)))
-
-
-def power_by_base(x: Any, y: Any) -> Any:
-    """The derivative of x^y by x."""
-    return y * np.power(x, np.where(raw(y) == 0.0, 1.0, y - 1.0))
 
 
 def tanh(x: Any) -> Any:
@@ -130,7 +121,7 @@ def _i0e_less_i1e(r0: Any, r1: Any, x: Any) -> Any:
 
 def i0e(r: Any, x: Any) -> Any:
     size = np.absolute(x)
-    return -sign(x) * _i0e_less_i1e(r, special.i1e(size), size)
+    return -np.sign(raw(x)) * _i0e_less_i1e(r, special.i1e(size), size)
 
 
 def i1e(r: Any, x: Any) -> Any:
@@ -153,10 +144,6 @@ def k0e_less_k1e(x: Any) -> Any:
     y = np.where(far, x, 25.0)
     tail = math.sqrt(0.5 * math.pi) * _i_tail(y, 1.0) / np.sqrt(y)
     return np.where(far, tail, special.k0e(x) - special.k1e(x))
-
-
-def normal_density(x: Any) -> Any:
-    return np.exp(-0.5 * x * x) / _ROOT_TWO_PI
 
 
 def gamma_density(a: Any, x: Any) -> Any:

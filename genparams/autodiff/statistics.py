@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from genparams.autodiff.axes import Axis, axes_of, kept_shape, rows_of
+from genparams.autodiff.reductions import Axis, axes_of, kept_shape, rows_of
 from genparams.autodiff.refusals import refusal
 from genparams.autodiff.tape import Box, np, operand, raw, shape_of, unary
 
@@ -34,13 +34,11 @@ def nanmean(a: Any, axis: Axis = None, *, keepdims: bool = False) -> Any:
 def nanvar(a: Any, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
     a = operand(a)
     there = ~np.isnan(raw(a))
-    counts = np.sum(there, axis=axis, keepdims=keepdims) - float(ddof)
-    if np.any(counts <= 0.0):
-        raise refusal("a variance without a degree of freedom", "more data than ddof")
+    degrees = _degrees(np.sum(there, axis=axis, keepdims=keepdims) - float(ddof))
     a = np.where(there, a, 0.0)
     centre = np.sum(a, axis=axis, keepdims=True) / np.sum(there, axis=axis, keepdims=True)
     off = np.where(there, a - centre, 0.0)
-    return np.sum(off * off, axis=axis, keepdims=keepdims) / counts
+    return np.sum(off * off, axis=axis, keepdims=keepdims) / degrees
 
 
 def nanstd(a: Any, axis: Axis = None, **options: Any) -> Any:
@@ -62,8 +60,8 @@ def var(
     return squares / _degrees(_count(a, axis) - ddof)
 
 
-def _degrees(count: float) -> float:
-    if count <= 0.0:
+def _degrees(count: Any) -> Any:
+    if np.any(count <= 0.0):
         raise refusal("a variance without a degree of freedom", "more data than ddof")
     return count
 

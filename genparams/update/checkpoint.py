@@ -53,7 +53,7 @@ def save_checkpoint(
                     f"load_checkpoint; got {name!r}"
                 )
             description, mine = part.saved()
-            if wrong := part.meaning(description, mine):
+            if wrong := part.prepared(description, mine).wrong:
                 raise InvalidValue(
                     f"part {name!r} cannot be saved, since it could not be loaded: "
                     f"{'; '.join(wrong)}"
@@ -121,16 +121,13 @@ def load_checkpoint(
             file.check_digest()
             changes: Changes = {}
             calls: list[Call] = []
-            states: list[tuple[StatePart, ArraysByName]] = []
             for name, part in given.items():
-                saved, arrays = file.header["parts"][name], file.arrays_of(name)
-                if wrong := part.meaning(saved, arrays):
-                    raise file.damaged(f"part {name!r}: {'; '.join(wrong)}")
-                changes.update(part.changes(saved, arrays))
-                calls += part.calls(saved)
-                if isinstance(part, StatePart):
-                    states.append((part, arrays))
-        _load(changes, calls, states)
+                ready = part.prepared(file.header["parts"][name], file.arrays_of(name))
+                if ready.wrong:
+                    raise file.damaged(f"part {name!r}: {'; '.join(ready.wrong)}")
+                changes.update(ready.changes())
+                calls += [ready.call] if ready.call else []
+        _load(changes, calls, [part for part in given.values() if isinstance(part, StatePart)])
     return file.header["metadata"]
 
 
@@ -164,15 +161,13 @@ def _refuse_mismatches(file: File, given: Mapping[str, Part], partial: bool) -> 
         raise StateMismatch(f"{file.path} does not fit: " + "; ".join(wrong))
 
 
-def _load(
-    changes: Changes, calls: list[Call], states: list[tuple[StatePart, ArraysByName]]
-) -> None:
+def _load(changes: Changes, calls: list[Call], states: list[StatePart]) -> None:
     """Let objects load themselves, and then make everything else current at once."""
     begun: list[StatePart] = []
     try:
-        for part, arrays in states:
+        for part in states:
             begun.append(part)
-            part.load(arrays)
+            part.load()
         swap_and_call(changes, calls)
     except BaseException as error:
         for part in begun:

@@ -1,14 +1,15 @@
 """The parts of a checkpoint: what is saved of each kind, and how it is loaded.
 
-A part is described in the file's header, as JSON, and has arrays by name. It is loaded in steps,
-none of which changes anything: `described` checks the description alone, `mismatches` compares it
-with the program, `meaning` checks the values, and `changes` and `calls` say what loads them.
+A part is described in the file's header, as JSON, and has arrays by name: `saved` gives both. It is
+loaded in steps, none of which changes anything: `described` checks the description and the names of
+the arrays alone, `mismatches` compares them with the program, and `prepared` checks the values and
+says what loads them. Each gives a sentence for all that is wrong.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,38 +33,16 @@ Call = partial[Any]
 """A call of a function written in C, which changes one object."""
 
 
-class Part(Protocol):
-    """One part of a checkpoint, in this program."""
+class Prepared(NamedTuple):
+    """What is wrong with the values of a saved part; if nothing is, what loads them."""
 
-    kind: str
-
-    def saved(self) -> tuple[Description, ArraysByName]:
-        """Its description and its arrays."""
-        ...
-
-    @staticmethod
-    def described(description: Description, names: set[str]) -> list[str]:
-        """What is wrong with a description and the names of its arrays, a sentence each."""
-        ...
-
-    def mismatches(self, description: Description, forms: dict[str, Form]) -> list[str]:
-        """How a saved part differs from this one."""
-        ...
-
-    def meaning(self, description: Description, arrays: ArraysByName) -> list[str]:
-        """What is wrong with the values of a saved part."""
-        ...
-
-    def changes(self, description: Description, arrays: ArraysByName) -> Changes:
-        """The records that load it, for `swap`, once its meaning was checked."""
-        ...
-
-    def calls(self, description: Description) -> list[Call]:
-        """The calls that load what is not kept in records."""
-        ...
+    wrong: list[str]
+    changes: Callable[[], Changes] = dict
+    """Makes the records for `swap`."""
+    call: Call | None = None
 
 
-def part_of(thing: Any, name: str) -> Part:
+def part_of(thing: Any, name: str) -> "Part":
     """What is given to be saved or loaded, as a part.
 
     Raises:
@@ -123,7 +102,6 @@ class StorePart:
 
     def __init__(self, store: ParamStore):
         self._store = store
-        self._edits: dict[Parameter, Any] = {}
 
     def saved(self) -> tuple[Description, ArraysByName]:
         described, arrays = {}, {}
@@ -163,8 +141,9 @@ class StorePart:
             ]
         return wrong
 
-    def meaning(self, description: Description, arrays: ArraysByName) -> list[str]:
-        wrong = []
+    def prepared(self, description: Description, arrays: ArraysByName) -> Prepared:
+        wrong: list[str] = []
+        edits: dict[Parameter, Any] = {}
         for name, p in self._store.items():
             described = description["parameters"][name]
             theta, value, grad = (arrays[f"{key}/{name}"] for key in self._KEYS)
@@ -182,16 +161,10 @@ class StorePart:
                 "frozen": described["frozen"],
             }
             try:
-                self._edits[p] = edit_to_saved(p, saved)
+                edits[p] = edit_to_saved(p, saved)
             except GenParamsError as error:
                 wrong.append(str(error))
-        return wrong
-
-    def changes(self, description: Description, arrays: ArraysByName) -> Changes:
-        return edited(self._edits, restructured())
-
-    def calls(self, description: Description) -> list[Call]:
-        return []
+        return Prepared(wrong, lambda: edited(edits, restructured()))
 
 
 def _compared(
@@ -237,14 +210,9 @@ class UpdatePart:
         here = {name: _form_of(value) for name, value in self._state.expected.items()}
         return wrong + _differences(here, forms, "update")
 
-    def meaning(self, description: Description, arrays: ArraysByName) -> list[str]:
-        return self._state.differences(arrays)
-
-    def changes(self, description: Description, arrays: ArraysByName) -> Changes:
-        return self._state.restored(arrays)
-
-    def calls(self, description: Description) -> list[Call]:
-        return []
+    def prepared(self, description: Description, arrays: ArraysByName) -> Prepared:
+        wrong = self._state.differences(arrays)
+        return Prepared(wrong, lambda: self._state.restored(arrays))
 
 
 # --- Objects with a state of their own
@@ -281,20 +249,13 @@ class StatePart:
         here = {key: _loosely(_form_of(array)) for key, array in self._arrays.items()}
         return _differences(here, {key: _loosely(form) for key, form in forms.items()}, "object")
 
-    def meaning(self, description: Description, arrays: ArraysByName) -> list[str]:
-        return []  # the object knows
+    def prepared(self, description: Description, arrays: ArraysByName) -> Prepared:
+        # numbers are Python's and arrays are copies, as the object gave them
+        self._next = {key: a.copy() if a.ndim else a.item() for key, a in arrays.items()}
+        return Prepared([])  # the object knows what is wrong
 
-    def changes(self, description: Description, arrays: ArraysByName) -> Changes:
-        return {}
-
-    def calls(self, description: Description) -> list[Call]:
-        return []
-
-    def load(self, arrays: ArraysByName) -> None:
-        """Load numbers as Python's and arrays as copies, as the object gave them."""
-        self._thing.load_state_dict(
-            {key: a.copy() if a.ndim else a.item() for key, a in arrays.items()}
-        )
+    def load(self) -> None:
+        self._thing.load_state_dict(self._next)
 
     def load_again(self, error: BaseException) -> None:
         """Restore the state from before, after an error; note another error there."""
@@ -339,8 +300,12 @@ class GeneratorPart:
         wrong = f"its bits are of {there} in the file and of {here} here"
         return [wrong] if there != here else []
 
-    def meaning(self, description: Description, arrays: ArraysByName) -> list[str]:
+    def prepared(self, description: Description, arrays: ArraysByName) -> Prepared:
         state = description["state"]
+        wrong = self._unsound(state)
+        return Prepared(wrong, call=partial(setattr, self._bits, "state", state))
+
+    def _unsound(self, state: Any) -> list[str]:
         if not _alike(state, _without_arrays(self._bits.state)):
             return ["its state is not the state of a generator"]
         numbers = {k: v for d in (state, state["state"]) for k, v in d.items() if k in _GREATEST}
@@ -358,12 +323,6 @@ class GeneratorPart:
             return [f"its state is refused: {error}"]
         is_same = _without_arrays(twin.state) == state
         return [] if is_same else ["its state has numbers out of range"]
-
-    def changes(self, description: Description, arrays: ArraysByName) -> Changes:
-        return {}
-
-    def calls(self, description: Description) -> list[Call]:
-        return [partial(setattr, self._bits, "state", description["state"])]
 
 
 def _without_arrays(state: Any) -> Any:
@@ -383,6 +342,5 @@ def _alike(found: Any, here: Any) -> bool:
     return not isinstance(here, int) or found >= 0
 
 
-KINDS: dict[str, type[Part]] = {
-    part.kind: part for part in (StorePart, UpdatePart, StatePart, GeneratorPart)
-}
+Part = StorePart | UpdatePart | StatePart | GeneratorPart
+KINDS = {part.kind: part for part in (StorePart, UpdatePart, StatePart, GeneratorPart)}

@@ -543,10 +543,7 @@ def LARS(
 
 
 def _steps(
-    learning_rate: Rate,
-    decay: float = 0.0,
-    backoff_steps: int = 0,
-    clip_step: float | None = None,
+    learning_rate: Rate, decay: float = 0.0, backoff_steps: int = 0, clip_step: float | None = None
 ) -> list[Rule]:
     """The rules that make a step of a direction."""
     return [

@@ -5,27 +5,15 @@ To look for them takes time, so that an update looks at its steps 1, 2, 4, 8, ..
 
 import warnings
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any
 from weakref import WeakSet
 
-from genparams.errors import (
-    GradientsWaiting,
-    ReplacedFunction,
-    UnreadParameter,
-    UntrainedParameter,
-)
+from genparams.errors import GradientsWaiting, ReplacedFunction, UnreadParameter, UntrainedParameter
 from genparams.params import Parameter
 from genparams.registry import live
 from genparams.update.targets import Targets
 
-
-class Update(Protocol):
-    """What one update asks of another."""
-
-    def covers(self) -> list[Parameter]: ...
-
-
-living: "WeakSet[Update]" = WeakSet()
+living: WeakSet[Any] = WeakSet()
 """The updates that something still refers to."""
 
 
@@ -63,10 +51,8 @@ class Notices:
             )
 
     def look(self, steps: int, accumulated: bool) -> None:
-        """Warn of parameters that nothing trains, and of parameters that no run reads.
-
-        Args:
-            accumulated: Whether the step uses accumulated gradients, and not given ones.
+        """Warn of parameters that no run reads and, if the step uses accumulated gradients, of
+        parameters that nothing trains.
         """
         left = self._untrained() if accumulated and UntrainedParameter not in self._said else []
         if left:

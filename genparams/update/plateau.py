@@ -23,11 +23,7 @@ class HasLearningRates(Protocol):
 
 
 @checked(
-    factor=BETWEEN_0_AND_1,
-    patience=COUNT,
-    threshold=AT_LEAST_0,
-    cooldown=COUNT,
-    minimum=AT_LEAST_0,
+    factor=BETWEEN_0_AND_1, patience=COUNT, threshold=AT_LEAST_0, cooldown=COUNT, minimum=AT_LEAST_0
 )
 @closed()
 @dataclass(eq=False, repr=False)
@@ -88,7 +84,12 @@ class ReduceOnPlateau:
         Raises:
             InvalidValue: `value` is not a number.
         """
-        value = _metric(value)
+        try:
+            value = float(value)
+        except (TypeError, ValueError):
+            raise InvalidValue(
+                f"ReduceOnPlateau.step takes one number, such as a mean loss, got {brief(value)}"
+            ) from None
         if self._improves(value):
             self.best, self.bad = value, 0
         else:
@@ -150,12 +151,3 @@ class ReduceOnPlateau:
         names = "factor", "patience", "threshold", "relative", "cooldown", "minimum", "maximize"
         settings = (f"{name}={getattr(self, name)!r}" for name in names)
         return f"ReduceOnPlateau({self.update!r}, {', '.join(settings)})"
-
-
-def _metric(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise InvalidValue(
-            f"ReduceOnPlateau.step takes one number, such as a mean loss, got {brief(value)}"
-        ) from None

@@ -104,8 +104,6 @@ def project_simplex(x: Any, axis: int = -1, total: float = 1.0) -> Array:
         ShapeError: x has no such axis, or no entries along it.
     """
     at = _along("project_simplex", x, axis, least=1)
-    if not at.size:
-        return _like(x, np.moveaxis(at, -1, axis))
     at = at - np.max(at, axis=-1, keepdims=True)  # y is the same, and large numbers keep digits
     u = -np.sort(-at, axis=-1)
     tau = (np.cumsum(u, axis=-1) - total) / np.arange(1, at.shape[-1] + 1)
@@ -173,11 +171,10 @@ def project_monotonic_approximately(x: Any, margin: float = 0.0, axis: int = -1)
 
 def _raised(d: Array, margin: float) -> Array:
     """Differences of at least `margin`; what is added to one is subtracted from the next."""
-    if d.shape[-1] > 1:
-        for _ in range(3):
-            raised = np.maximum(d, margin)
-            raised[..., 1:] += (d - raised)[..., :-1]
-            d = raised
+    for _ in range(3):
+        raised = np.maximum(d, margin)
+        raised[..., 1:] += (d - raised)[..., :-1]
+        d = raised
     return np.maximum(d, margin)
 
 

@@ -46,14 +46,11 @@ Pieces = list[tuple[tuple[str, ...], "Elementwise"]]
 """Formulas that run one after the other, each with the path of its state."""
 
 
-def _advice(rule: "Rule", name: str) -> str:
-    return (
-        "a rule does not change: make another, or set the rate of an update, update.learning_rate"
-    )
+_ADVICE = "a rule does not change: make another, or set the rate of an update, update.learning_rate"
 
 
 @explained
-@closed(advice=_advice)
+@closed(advice=lambda rule, name: _ADVICE)
 @dataclass(frozen=True, slots=True, eq=False)
 class Rule:
     """A pair of pure functions, with a name.
@@ -250,8 +247,7 @@ def pieces_of(
 ) -> Callable[[Any], Pieces] | None:
     """The formulas of several rules, as `Rule.pieces`; None if a rule is not made of formulas.
 
-    Args:
-        place_of: From a parameter to the one rule that is for it; None if all rules are.
+    `place_of` finds the one rule that is for a parameter; without it all rules are.
     """
     if not all(rule.pieces for rule in parts.values()):
         return None
@@ -265,10 +261,7 @@ def pieces_of(
 
 
 def split(rule: Rule) -> tuple[dict[str, Rule], Callable[[Any], Pieces] | None]:
-    """The parts of a chain that need whole parameters, by place, and the formulas after them.
-
-    The formulas are as in `Rule.pieces`; None if there are none.
-    """
+    """The parts of a chain that need whole parameters, and `Rule.pieces` of those after them."""
     if rule.pieces is not None:
         return {}, rule.pieces
     head, tail = dict(rule.parts), {}

@@ -14,12 +14,7 @@ from genparams.update.steps import Steps
 
 
 class SavedState:
-    """What the saved state of an update looks like, and how one is loaded.
-
-    Args:
-        parameters: The parameters that the update moves, frozen ones included.
-        progress: Where the update keeps its progress.
-    """
+    """What the saved state of an update of some parameters looks like, and how one is loaded."""
 
     def __init__(self, steps: Steps, parameters: list[Parameter], progress: Cell):
         self._steps, self._parameters, self._progress = steps, parameters, progress

@@ -24,7 +24,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any, TypeVar, dataclass_transform
 
 from genparams.errors import InvalidValue
 from genparams.mistakes import closed
@@ -33,6 +33,7 @@ from genparams.update.settings import (
     ABOVE_0,
     AT_LEAST_0,
     COUNT,
+    COUNT_FROM_1,
     FINITE,
     Requirement,
     checked,
@@ -44,23 +45,25 @@ Schedule = Callable[[int], float]
 Class = TypeVar("Class", bound=type)
 
 LENGTH = Requirement("a number of steps above 0", lambda v: 0 < v < math.inf, "100", becomes=plain)
-CYCLES = Requirement(
-    "1, 2, ..., or None for no end", lambda v: 1 <= v < math.inf and v == int(v), "1", becomes=int
-)
+CYCLES = COUNT_FROM_1._replace(words="1, 2, ..., or None for no end", example="1")
 
 
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def schedule(**requirements: Requirement) -> Callable[[Class], Class]:
-    """A decorator of schedules: the numbers are checked, and the attributes cannot be changed."""
+    """A decorator of schedules: frozen dataclasses whose numbers are checked."""
 
     def advice(schedule: Any, name: str) -> str:
         kind = type(schedule).__name__
         return f"a schedule does not change: make another {kind}, and an update with it"
 
-    return lambda cls: checked(**requirements)(closed(advice=advice)(cls))
+    def decorate(cls: Class) -> Class:
+        made = dataclass(frozen=True, slots=True)(cls)
+        return checked(**requirements)(closed(advice=advice)(made))
+
+    return decorate
 
 
 @schedule(value=FINITE)
-@dataclass(frozen=True, slots=True)
 class constant_schedule:
     """The same factor at every step: value."""
 
@@ -71,7 +74,6 @@ class constant_schedule:
 
 
 @schedule(init=FINITE, rate=AT_LEAST_0, steps=LENGTH)
-@dataclass(frozen=True, slots=True)
 class inverse_time_decay:
     """A factor that falls as one over the count.
 
@@ -91,7 +93,6 @@ class inverse_time_decay:
 
 
 @schedule(init=FINITE)
-@dataclass(frozen=True, slots=True)
 class one_over_sqrt:
     """A factor that falls as one over the root of the number of steps.
 
@@ -107,7 +108,6 @@ class one_over_sqrt:
 
 
 @schedule(init=ABOVE_0, rate=ABOVE_0, steps=LENGTH, begin=COUNT, end=AT_LEAST_0.or_none())
-@dataclass(frozen=True, slots=True)
 class exponential_decay:
     """A factor that is multiplied by `rate` over every `steps` steps.
 
@@ -155,7 +155,6 @@ class exponential_decay:
 
 
 @schedule(init=FINITE, end=FINITE, power=ABOVE_0, steps=LENGTH, begin=COUNT)
-@dataclass(frozen=True, slots=True)
 class polynomial_decay:
     """A factor that goes from `init` to `end` as a power of the share of the steps that is left.
 
@@ -185,7 +184,6 @@ class polynomial_decay:
     warmup=COUNT,
     start=FINITE.or_none(),
 )
-@dataclass(frozen=True, slots=True)
 class cosine_decay:
     """A factor that falls from `init` to `end` along half a cosine, once or in several periods.
 
@@ -243,7 +241,6 @@ class cosine_decay:
 
 
 @schedule(init=FINITE)
-@dataclass(frozen=True, slots=True)
 class piecewise_constant:
     """A factor that is multiplied by another at given counts, and does not change between them.
 
@@ -284,7 +281,6 @@ class piecewise_constant:
 
 
 @schedule()
-@dataclass(frozen=True, slots=True)
 class join_schedules:
     """One schedule after the other, each with a count from 0.
 

@@ -37,11 +37,7 @@ def replaced(state: Mapping[str, Any], path: tuple[str, ...], part: Any) -> dict
 def entered(
     state: Mapping[str, Any], path: tuple[str, ...], entries: Mapping[str, Mapping[Any, Any]]
 ) -> dict[str, Any]:
-    """A state whose fields at a path have new entries.
-
-    Args:
-        entries: By the name of a field, the entries by parameter.
-    """
+    """A state whose fields at a path have new entries: by field, those of some parameters."""
     if path:
         return {**state, path[0]: entered(state[path[0]], path[1:], entries)}
     return {**state, **{name: {**state[name], **new} for name, new in entries.items()}}
@@ -50,11 +46,7 @@ def entered(
 def with_fixed(
     after: Mapping[Any, Any], before: Mapping[Any, Any], parameter: Parameter, mask: Any
 ) -> dict[Any, Any]:
-    """A state in which some entries of a parameter's arrays are as they were before.
-
-    Args:
-        mask: Which entries.
-    """
+    """A state in which the entries of a parameter's arrays under a mask are as they were before."""
     found = dict(after)
     for key, value in before.items():
         if isinstance(value, Mapping):

@@ -87,13 +87,8 @@ class Targets:
         return [p for p in read if p not in known]
 
     def unread(self) -> list[tuple[str, str, str]]:
-        """Parameters that no run has read and whose names resemble one that runs do read.
-
-        Such a name is nearly always a misspelling: the parameter that is read keeps the value in
-        the body.
-
-        Returns:
-            For each the name of the function, its own name, and the name that is read.
+        """Parameters that no run has read and whose names resemble one that runs do read: nearly
+        always misspellings. For each the name of the function, its own, and the one that is read.
         """
         owners = [*self._wholes, *(ref() for ref, _ in self._owners)]
         found = []

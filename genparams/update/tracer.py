@@ -82,10 +82,7 @@ class GradientTracer:
 
     @contextmanager
     def step(
-        self,
-        step: int,
-        moving: Iterable[Parameter],
-        given: Mapping[Parameter, Any] | None,
+        self, step: int, moving: Iterable[Parameter], given: Mapping[Parameter, Any] | None
     ) -> Iterator[None]:
         """Record the step that is taken inside the `with` block."""
         before = []

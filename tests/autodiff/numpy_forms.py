@@ -33,38 +33,22 @@ FULL_NAMES = {"np": "numpy", "special": "scipy.special", "math": "math"}
 
 # They read or write files, or change or report numpy's own settings.
 NOT_CALLS = {
-    "save",
-    "savez",
-    "savez_compressed",
-    "savetxt",
-    "load",
-    "loadtxt",
-    "fromfile",
-    "genfromtxt",
-    "fromregex",
-    "show_config",
-    "show_runtime",
-    "test",
-    "info",
-    "seterr",
-    "geterr",
-    "seterrcall",
-    "geterrcall",
-    "setbufsize",
-    "getbufsize",
-    "set_printoptions",
-    "get_printoptions",
-    "printoptions",
-    "get_include",
-    "add_docstring",
-    "add_newdoc",
-    "empty",  # its numbers are not set
-    "empty_like",
+    *("save", "savez", "savez_compressed", "savetxt", "load", "loadtxt"),
+    *("fromfile", "genfromtxt", "fromregex", "show_config", "show_runtime", "test", "info"),
+    *("seterr", "geterr", "seterrcall", "geterrcall", "setbufsize", "getbufsize"),
+    *("set_printoptions", "get_printoptions", "printoptions"),
+    *("get_include", "add_docstring", "add_newdoc"),
+    *("empty", "empty_like"),  # their numbers are not set
     "bmat",  # it knows its arguments by their type
     "isscalar",  # it asks for Python's type, and a traced number has its own
     "can_cast",  # of types
     "from_dlpack",  # it asks for the memory of an array
 }
+
+
+def listed(text: str) -> list[str]:
+    """The parts of a text, with "; " between them."""
+    return text.split("; ")
 
 
 def full_name(name: str) -> str:
@@ -210,10 +194,7 @@ def _safe(name: str, options: dict[str, list[str]]) -> Iterator[tuple[str, list[
         if not name.startswith("special."):
             yield option, lines
         elif option != "where":
-            yield (
-                option,
-                lines[:1],
-            )  # its ufuncs are numpy's: what they do with options is said above
+            yield option, lines[:1]  # numpy's own ufuncs say what options do
 
 
 def _unary_forms(name: str, ufunc: np.ufunc) -> Iterator[Form]:
@@ -248,16 +229,12 @@ def _binary_forms(name: str, ufunc: np.ufunc) -> Iterator[Form]:
 
 def _many_forms(name: str, count: int) -> Iterator[Form]:
     """Three and more arguments: numbers, arrays, whole numbers first, and lists."""
-    starts = [0, 1, 2] if count < 5 else [1, 2, 3]
     made = 0
     for ranges in itertools.product(("u", "p", ""), repeat=count if count < 4 else 2):
         ranges = (*ranges, *(ranges[-1],) * (count - len(ranges)))
         for whole in [(), *([(2,), (2, 1)] if count > 2 else [])]:
-            letters = [
-                "VWMJ"[i % 4 if i < 4 else 0] if False else "VW"[i % 2] for i in range(count)
-            ]
             parts = [
-                str(whole[i]) if i < len(whole) else f"{letters[i]}{ranges[i]}"
+                str(whole[i]) if i < len(whole) else f"{'VW'[i % 2]}{ranges[i]}"
                 for i in range(count)
             ]
             line = f"{name}({', '.join(parts)})"
@@ -271,7 +248,7 @@ def _many_forms(name: str, count: int) -> Iterator[Form]:
                 yield from split(Form(name, f"{name}({mixed})"))
                 yield from _accepted(Form(name, line[:-1] + ", out=b3)", "out"))
             made += 1
-            if made == len(starts) - 1:
+            if made == 2:
                 return
 
 
@@ -279,101 +256,26 @@ def _many_forms(name: str, count: int) -> Iterator[Form]:
 
 # What a function with so many positional arguments may take.
 POSITIONAL = {
-    1: [
-        "V",
-        "M",
-        "Q",
-        "P",
-        "C",
-        "S",
-        "K",
-        "Vu",
-        "Mp",
-        "E",
-        "EM",
-        "[V[0], V[1], 1.2]",
-        "np.array([V[0], 1.2, V[2]])",
-        "[V, W]",
-        "(V, w)",
-        "[[S, 1.2], [Y, S]]",
-        "np.array([[P[0, 0], 0.2], [0.2, P[1, 1]]])",
-        "[M, J]",
-        "(S, Y)",
-        "V, W",
-        "2",
-        "(2, 3)",
-    ],
-    2: [
-        "V, W",
-        "M, J",
-        "S, Y",
-        "Q, R",
-        "P, V",
-        "P, Q",
-        "K, Q",
-        "K, O",
-        "M, V",
-        "V, S",
-        "S, V",
-        "C, M[0]",
-        "[V[0], 1.2, V[2]], W",
-        "V, [W[0], 1.2, W[2]]",
-        "np.array([V[0], 1.2, V[2]]), W",
-        "V, np.array([W[0], 1.2, W[2]])",
-        "Q, [V[0], 1.2, V[2]]",
-        "Vp, Wp",
-        "V, 1",
-        "M, 1",
-        "V, [0, 2]",
-        "M, [0, 1]",
-        "M, (3, 2)",
-        "V, (2, 3)",
-        "V, index3",
-        "P, 2",
-        "C, 2",
-        "[V[0], V[1], 1.2], 1",
-        "[V, W], 0",
-        "1, V",
-        "2, S",
-        "2, Vu",
-        "3, Sp",
-        "2, Vp",
-        "(2, 3), S",
-        "mask3, V",
-        "[mask3, ~mask3], [V, W]",
-        "E, E",
-        "S, 3",
-    ],
-    3: [
-        "V, W, V",
-        "M, J, M",
-        "S, Y, S",
-        "S, Y, 4",
-        "V, S, Y",
-        "V, -0.2, 0.3",
-        "mask3, V, W",
-        "mask23, M, V",
-        "mask3, S, 1.2",
-        "mask3, [V[0], 1.2, V[2]], W",
-        "V, [0, 2], S",
-        "V, 1, S",
-        "M, [0], V",
-        "V, 0, 1",
-        "M, 0, 1",
-        "C, 0, 2",
-        "V, mask3, W",
-        "2, 1, Su",
-        "2, 1, Vu",
-        "2, 1, Sp",
-        "1, S, Y",
-        "Su, [0.0, 1.0], V[:2]",
-        "2, Vp, Wp",
-        "2, Sp, Yp",
-        "np.sum, 0, M",
-        "np.sum, M, [0]",
-        "Sp, Yp, 2",
-        "3, 1.4, Su",
-    ],
+    1: listed(
+        "V; M; Q; P; C; S; K; Vu; Mp; E; EM; [V[0], V[1], 1.2]; np.array([V[0], 1.2, V[2]]); "
+        "[V, W]; (V, w); [[S, 1.2], [Y, S]]; np.array([[P[0, 0], 0.2], [0.2, P[1, 1]]]); [M, J]; "
+        "(S, Y); V, W; 2; (2, 3)"
+    ),
+    2: listed(
+        "V, W; M, J; S, Y; Q, R; P, V; P, Q; K, Q; K, O; M, V; V, S; S, V; C, M[0]; "
+        "[V[0], 1.2, V[2]], W; V, [W[0], 1.2, W[2]]; np.array([V[0], 1.2, V[2]]), W; "
+        "V, np.array([W[0], 1.2, W[2]]); Q, [V[0], 1.2, V[2]]; Vp, Wp; V, 1; M, 1; V, [0, 2]; "
+        "M, [0, 1]; M, (3, 2); V, (2, 3); V, index3; P, 2; C, 2; [V[0], V[1], 1.2], 1; "
+        "[V, W], 0; 1, V; 2, S; 2, Vu; 3, Sp; 2, Vp; (2, 3), S; mask3, V; "
+        "[mask3, ~mask3], [V, W]; E, E; S, 3"
+    ),
+    3: listed(
+        "V, W, V; M, J, M; S, Y, S; S, Y, 4; V, S, Y; V, -0.2, 0.3; mask3, V, W; mask23, M, V; "
+        "mask3, S, 1.2; mask3, [V[0], 1.2, V[2]], W; V, [0, 2], S; V, 1, S; M, [0], V; V, 0, 1; "
+        "M, 0, 1; C, 0, 2; V, mask3, W; 2, 1, Su; 2, 1, Vu; 2, 1, Sp; 1, S, Y; "
+        "Su, [0.0, 1.0], V[:2]; 2, Vp, Wp; 2, Sp, Yp; np.sum, 0, M; np.sum, M, [0]; Sp, Yp, 2; "
+        "3, 1.4, Su"
+    ),
     4: ["V, W, Vp, Wp", "S, Y, Sp, Yp", "2, 1, Su, Yu", "1, 2, Sp, Yp", "Vp, Wp, Sp, Yp"],
     5: ["S, Y, Sp, Yp, S", "2, 1, Sp, Yp, Su", "Sp, Yp, 2, 1, 3"],
     6: ["Sp, Yp, 1, 1, 2, 1", "S, Y, S, Y, S, Y"],
@@ -393,26 +295,10 @@ KEYWORDS: dict[str, list[str]] = {
     "like": ["None"],
     "order": ["'C'", "'F'", "'A'", "'K'"],
     "ord": ["1", "2", "-2", "inf", "-inf", "'fro'", "'nuc'", "3", "0", "-1"],
-    "mode": [
-        "'valid'",
-        "'same'",
-        "'full'",
-        "'wrap'",
-        "'clip'",
-        "'reduced'",
-        "'complete'",
-        "'r'",
-        "'constant'",
-        "'edge'",
-        "'reflect'",
-        "'linear_ramp'",
-        "'mean'",
-        "'maximum'",
-        "'symmetric'",
-        "'minimum'",
-        "'median'",
-        "'empty'",
-    ],
+    "mode": listed(
+        "'valid'; 'same'; 'full'; 'wrap'; 'clip'; 'reduced'; 'complete'; 'r'; 'constant'; 'edge'; "
+        "'reflect'; 'linear_ramp'; 'mean'; 'maximum'; 'symmetric'; 'minimum'; 'median'; 'empty'"
+    ),
     "casting": ["'unsafe'", "'same_kind'"],
     "subok": ["True", "False"],
     "copy": ["True", "False", "None"],
@@ -431,18 +317,10 @@ KEYWORDS: dict[str, list[str]] = {
     "bias": ["True"],
     "side": ["'right'"],
     "sorter": ["index3"],
-    "method": [
-        "'linear'",
-        "'nearest'",
-        "'lower'",
-        "'higher'",
-        "'midpoint'",
-        "'hazen'",
-        "'inverted_cdf'",
-        "'weibull'",
-        "'averaged_inverted_cdf'",
-        "'median_unbiased'",
-    ],
+    "method": listed(
+        "'linear'; 'nearest'; 'lower'; 'higher'; 'midpoint'; 'hazen'; 'inverted_cdf'; 'weibull'; "
+        "'averaged_inverted_cdf'; 'median_unbiased'"
+    ),
     "overwrite_input": ["True"],
     "equal_nan": ["True"],
     "nan": ["0.5"],
@@ -534,23 +412,12 @@ def keywords_of(function: Any) -> list[str] | None:
 
 # Arguments that no traced value is given for: flags, and `out`, of another shape than which numpy
 # writes outside its memory.
-NOT_NUMBERS = {
-    "complex",
-    "copy",
-    "derivative",
-    "diff_n",
-    "dtype",
-    "exact",
-    "full_matrices",
-    "keepdims",
-    "like",
-    "monic",
-    "mu",
-    "order",
-    "ord",
-    "out",
-    "overwrite_input",
-}
+NOT_NUMBERS = set(
+    listed(
+        "complex; copy; derivative; diff_n; dtype; exact; full_matrices; keepdims; like; monic; "
+        "mu; ord; order; out; overwrite_input"
+    )
+)
 
 
 def required(function: Any) -> list[int]:
@@ -622,28 +489,10 @@ def _buffers(line: str) -> list[str]:
 
 METHOD_ARGUMENTS = [
     "",
-    "0",
-    "1",
-    "(1, 0)",
-    "3, 2",
-    "(3, 2)",
-    "[0, 1]",
-    "W",
-    "0, 1",
-    "0.1, 0.6",
-    "S, None",
-    "mask23",
-    "mask3",
-    "2, 4.5",
-    "(0, 1), 4.5",
-    "float",
-    "np.float32",
-    "int",
-    "'C'",
-    "'F'",
-    "[0, 1], [M, M * 2.0]",
-    "J.T",
-    "np.ndarray",
+    *listed(
+        "0; 1; (1, 0); 3, 2; (3, 2); [0, 1]; W; 0, 1; 0.1, 0.6; S, None; mask23; mask3; 2, 4.5; "
+        "(0, 1), 4.5; float; np.float32; int; 'C'; 'F'; [0, 1], [M, M * 2.0]; J.T; np.ndarray"
+    ),
 ]
 METHOD_OPTIONS = {
     "axis": ["0", "-1", "(0, 1)"],
@@ -690,83 +539,23 @@ def method_forms(subject: str) -> Iterator[Form]:
             yield from _accepted(Form(subject, line, "out"))
 
 
-PAIRS = [
-    "M, J",
-    "V, W",
-    "M, V",
-    "S, Y",
-    "V, S",
-    "S, V",
-    "V, 2",
-    "2, V",
-    "S, 2",
-    "2, S",
-    "S, 1.3",
-    "1.3, S",
-    "V, [1.1, 1.2, 1.3]",
-    "[1.1, 1.2, 1.3], V",
-    "V, [S, 1.2, Y]",
-    "[S, 1.2, Y], V",
-    "P, Q",
-    "Q, V",
-    "M, W",
-    "V, np.array([S, 1.2, Y])",
-    "np.array([S, 1.2, Y]), V",
-    "np.array([S, 1.2, Y]), w",
-    "M, (V[0], V[1], 1.2)",
-    "K, O",
-    "E, E",
-    "V, np.float64(1.3)",
-    "np.float64(1.3), V",
-    "V, np.array(1.3)",
-    "V, True",
-    "S, np.int64(2)",
-    "V, index3",
-    "index3, V",
-    "V, mask3",
-    "V, w.astype(np.float32)",
-    "M, [[1, 2, 3]]",
-    "V, nan",
-]
+PAIRS = listed(
+    "M, J; V, W; M, V; S, Y; V, S; S, V; V, 2; 2, V; S, 2; 2, S; S, 1.3; 1.3, S; "
+    "V, [1.1, 1.2, 1.3]; [1.1, 1.2, 1.3], V; V, [S, 1.2, Y]; [S, 1.2, Y], V; P, Q; Q, V; M, W; "
+    "V, np.array([S, 1.2, Y]); np.array([S, 1.2, Y]), V; np.array([S, 1.2, Y]), w; "
+    "M, (V[0], V[1], 1.2); K, O; E, E; V, np.float64(1.3); np.float64(1.3), V; V, np.array(1.3); "
+    "V, True; S, np.int64(2); V, index3; index3, V; V, mask3; V, w.astype(np.float32); "
+    "M, [[1, 2, 3]]; V, nan"
+)
 
 
-UNTRIED_OPERATORS = {
-    "call",
-    "attrgetter",
-    "itemgetter",
-    "methodcaller",
-    "length_hint",
-    "setitem",
-    "delitem",
-    "is_",
-    "is_not",
-}
-BUILTINS = [
-    "abs",
-    "round",
-    "float",
-    "int",
-    "complex",
-    "bool",
-    "sum",
-    "min",
-    "max",
-    "sorted",
-    "list",
-    "tuple",
-    "reversed",
-    "enumerate",
-    "len",
-    "all",
-    "any",
-    "repr",
-    "str",
-    "format",
-    "set",
-    "iter",
-    "divmod",
-    "pow",
-]
+UNTRIED_OPERATORS = set(
+    listed("attrgetter; call; delitem; is_; is_not; itemgetter; length_hint; methodcaller; setitem")
+)
+BUILTINS = listed(
+    "abs; round; float; int; complex; bool; sum; min; max; sorted; list; tuple; reversed; "
+    "enumerate; len; all; any; repr; str; format; set; iter; divmod; pow"
+)
 
 
 def operators() -> list[str]:
@@ -790,33 +579,11 @@ def operator_forms(subject: str) -> Iterator[Form]:
             yield from _accepted(Form(subject, f"{name}({raised})"))
 
 
-INDEX = [
-    "0",
-    "-1",
-    "1:",
-    "::-1",
-    "..., 0",
-    "None",
-    "[0, 1]",
-    "[1, 1, 0]",
-    "mask3",
-    "()",
-    "...",
-    "index3",
-    "0, 1",
-    ":, 0",
-    "0, ...",
-    "[0, 1], [1, 2]",
-    "mask23",
-    "np.array([[0, 1], [1, 0]])",
-    "1:1",
-    ":, None",
-    "[True, False, True]",
-    "np.int64(1)",
-    "np.array(1)",
-    "[]",
-    "slice(0, 2)",
-]
+INDEX = listed(
+    "0; -1; 1:; ::-1; ..., 0; None; [0, 1]; [1, 1, 0]; mask3; (); ...; index3; 0, 1; :, 0; "
+    "0, ...; [0, 1], [1, 2]; mask23; np.array([[0, 1], [1, 0]]); 1:1; :, None; "
+    "[True, False, True]; np.int64(1); np.array(1); []; slice(0, 2)"
+)
 
 
 STORES = [
@@ -855,20 +622,8 @@ def _as_object(index: str) -> str:
 
 
 def math_forms(name: str) -> Iterator[Form]:
-    for arguments in (
-        "S",
-        "Su",
-        "Sp",
-        "S, Y",
-        "Sp, Yp",
-        "S, 2",
-        "Sp, 2",
-        "[S, Y, 1.2]",
-        "[S, Y], [1.2, S]",
-        "V",
-        "V, W",
-        "S, Y, 1.1",
-    ):
+    pairs = "S, Y; Sp, Yp; S, 2; Sp, 2; [S, Y], [1.2, S]; V, W; S, Y, 1.1"
+    for arguments in ["S", "Su", "Sp", "[S, Y, 1.2]", "V", *listed(pairs)]:
         yield from _accepted(Form(name, f"{name}({arguments})"))
 
 
@@ -1311,7 +1066,6 @@ SPECIAL = [
     "np.put_along_axis(M, np.array([[0], [2]]), S, axis=1)",
     "np.fromfunction(lambda i: i * S, (3,))",
     "np.frompyfunc(lambda t: t * t, 1, 1)(V)",
-    "np.linalg.tensorsolve(P, V)",
     "special.ndtri_exp(-Vp)",
     "special.wofz(V)",
     "special.sph_harm_y(2, 1, S, Y)",
@@ -1320,8 +1074,6 @@ SPECIAL = [
     "special.pro_cv(1, 2, Vp)",
     "special.legendre_p_all(2, Su)",
     "special.roots_jacobi(3, Sp, Yp)",
-    "special.roots_genlaguerre(3, Sp)",
-    "special.roots_gegenbauer(3, Sp)",
     'np.einsum("ij", M)',
     'np.einsum("ij->ji", M)',
     'np.einsum("ij->", M)',
@@ -1354,29 +1106,21 @@ SPECIAL = [
     "np.tensordot(C, M, axes=[[0, 1], [0, 1]])",
     "np.tensordot(M, [S, 1.2, Y], axes=1)",
     "np.dot(C, D.transpose(0, 2, 1))",
-    "np.dot(S, V)",
     "np.dot(V, 2.0)",
     "np.dot([S, Y], [1.2, S])",
     "np.inner(C, D)",
-    "np.inner(S, V)",
     "np.matmul(K, V)",
     "np.matmul(V, K)",
-    "np.matmul(K, Q)",
     "np.matmul(M, K)",
     "np.matmul(K, L)",
-    "np.matmul(V, W)",
     "np.matmul(V, Q)",
     "np.matmul(K[:, None], L)",
     "np.outer([S, Y], V)",
-    "np.outer(M, V)",
     "np.kron(V, M)",
     "np.kron(C, M)",
-    "np.kron(S, V)",
     "np.cross(V[:2], W[:2])",
-    "np.cross(M, V)",
     "np.cross(Q, R, axis=0)",
     "np.cross(Q, R, axisa=0, axisb=1, axisc=0)",
-    "np.vdot(M, J)",
     "np.correlate(V, F)",
     'np.correlate(F, V, mode="full")',
     'np.correlate(F, V, "same")',
@@ -1411,17 +1155,12 @@ SPECIAL = [
     "np.average(M, weights=np.exp(J))",
     "np.average([S, Y], weights=[1.0, 2.0])",
     "np.average([S, Y], weights=Vp[:2])",
-    "np.average(v, weights=Wp)",
     "np.cov(M, ddof=0)",
     "np.cov(M, bias=True)",
     "np.cov(M, aweights=[1.0, 2.0, 1.5])",
     "np.cov(M, aweights=Vp)",
     "np.cov(M, fweights=[1, 2, 1])",
-    "np.cov(m, aweights=Vp)",
-    "np.cov(V)",
     "np.cov(V, y=W)",
-    "np.cov([V, W])",
-    "np.corrcoef(M, J)",
     "np.corrcoef(M, rowvar=False)",
     "np.var(M, mean=M.mean(axis=0, keepdims=True), axis=0)",
     "np.var(M, axis=(0, 1), ddof=1, keepdims=True)",
@@ -1441,7 +1180,6 @@ SPECIAL = [
     "np.max(C, axis=(0, 1))",
     "np.min(M, axis=1, initial=9.0)",
     "np.ptp(M, axis=0, keepdims=True)",
-    "np.cumsum(C)",
     "np.cumsum(C, axis=1)",
     "np.cumsum(M, dtype=np.float32)",
     "np.cumprod(np.append(V, 0.0))",
@@ -1458,12 +1196,10 @@ SPECIAL = [
     "np.gradient(F, [0.0, 0.4, 1.0, 2.2])",
     "np.gradient(F, S)",
     "np.gradient(Q, axis=0)",
-    "np.gradient(Q)",
     "np.gradient(Q, 0.5, 0.7)",
     "np.gradient(f, F)",
     "np.trapezoid(M, axis=0)",
     "np.trapezoid(V, dx=S)",
-    "np.trapezoid(V, W)",
     "np.trapezoid(M, [0.0, 1.0, 3.0], axis=1)",
     'np.pad(V, 2, mode="reflect")',
     'np.pad(V, 2, mode="symmetric")',
@@ -1476,7 +1212,6 @@ SPECIAL = [
     "np.pad(M, {-1: (1, 0)})",
     'np.pad(M, 1, mode="median")',
     'np.pad(M, 1, mode="reflect", reflect_type="odd")',
-    "np.pad(v, 1, constant_values=S)",
     "np.select([mask3], [V])",
     "np.select([mask3, ~mask3], [V, 1.0])",
     "np.select([mask3, mask3], [V, W], default=S)",
@@ -1502,17 +1237,13 @@ SPECIAL = [
     "np.insert(V, [0, 2], [S, Y])",
     "np.insert(M, 1, V, axis=0)",
     "np.insert(M, 1, S, axis=1)",
-    "np.insert(v, 1, S)",
     "np.delete(M, [0, 2], axis=1)",
     "np.delete(V, slice(0, 2))",
     "np.append(M, [[S, 1.2, Y]], axis=0)",
-    "np.append(v, S)",
     "np.resize(V, (2, 4))",
     "np.repeat(M, 2, axis=0)",
     "np.repeat(M, [2, 1], axis=0)",
-    "np.repeat(S, 3)",
     "np.tile(M, (2, 1))",
-    "np.tile(S, 3)",
     "np.roll(M, 1, axis=1)",
     "np.roll(M, (1, 2), axis=(0, 1))",
     "np.roll(M, 2)",
@@ -1523,34 +1254,25 @@ SPECIAL = [
     'np.sort(M, kind="stable")',
     "np.sort([S, Y, 0.1])",
     "np.partition(M, 1, axis=1)",
-    "np.unique(V)",
     "np.lexsort((V, W))",
-    "np.argpartition(V, 1)",
     "np.split(M, [1], axis=1)",
     "np.split(V, [1, 2])",
     "np.array_split(M, 2, axis=1)",
-    "np.unstack(M)",
     "np.unstack(C, axis=1)",
     "np.broadcast_arrays(S, M, V)",
     "np.broadcast_to(S, (2, 3))",
     "np.meshgrid(V, W, sparse=True)",
     "np.meshgrid(V, [0.0, 1.0], S)",
-    "np.ix_(V, W)",
     "np.block([V, S])",
-    "np.block([[S, 1.2], [Y, S]])",
     "np.block([[M], [J]])",
     "np.stack([V, [S, 1.2, Y]], axis=-1)",
     "np.stack([M, J], axis=1)",
-    "np.stack((S, Y))",
     "np.stack([[S, Y], [1.2, 0.3]])",
     "np.concatenate([[S], V, [1.0, Y]])",
     "np.concatenate([M, J], axis=None)",
     "np.concatenate([v, W], dtype=np.float32)",
     "np.hstack([S, V])",
-    "np.hstack([M, J])",
     "np.vstack([V, M])",
-    "np.vstack((S, Y))",
-    "np.dstack([M, J])",
     "np.column_stack([V, M.T])",
     "np.linspace(S, Y, 3, retstep=True)",
     "np.linspace(V, W, 4, axis=1)",
@@ -1562,19 +1284,12 @@ SPECIAL = [
     "np.diag([S, Y])",
     "np.diag(V, k=1)",
     "np.diag(M, k=-1)",
-    "np.diagflat(V)",
     "np.diagonal(C, axis1=0, axis2=2)",
     "np.trace(C, axis1=1, axis2=2)",
     "np.trace(Q, offset=1)",
-    "np.tril(C)",
     "np.triu(M, k=-1)",
     "np.vander(V, increasing=True)",
     "np.polyfit(V, W, 1)",
-    "np.polyder(V)",
-    "np.polyint(V)",
-    "np.polymul(V, W)",
-    "np.roots(V)",
-    "np.poly(V)",
     "np.polyval([S, Y, 1.2], 0.4)",
     "np.clip(V, [-1.0, -0.5, 0.0], W + 3.0)",
     "np.clip(v, -0.2, Sp)",
@@ -1587,7 +1302,6 @@ SPECIAL = [
     "np.nanmax([V[0], nan, V[1]])",
     "np.nanvar(np.where(mask23, M, nan), axis=1, ddof=1)",
     "np.nanstd(np.where(mask3, V, nan))",
-    "np.nanargmax(V)",
     "np.digitize(V, [0.0, 0.5])",
     "np.searchsorted([0.0, 0.5], V)",
     "np.searchsorted(np.sort(V), 0.2)",
@@ -1597,23 +1311,17 @@ SPECIAL = [
     "np.piecewise(V, [V < 0.0], [0.0, 1.0])",
     "np.apply_along_axis(np.cumsum, 0, M)",
     "np.apply_over_axes(np.sum, C, [0, 2])",
-    "np.full_like(V, S)",
-    "np.full_like(V, W)",
-    "np.full_like(v, S)",
     "np.full((2, 2), S)",
     "np.full(3, V)",
-    "np.copyto(V, W)",
     "np.copyto(b3, V)",
     "np.place(V, mask3, [S])",
     "np.put(V, [0], S)",
-    "np.putmask(V, mask3, W)",
     "np.fill_diagonal(Q, S)",
     "np.asarray(V, dtype=float)",
     "np.asarray(V, dtype=np.float32)",
     "np.array(V, dtype=complex)",
     "np.array([V, W], dtype=float)",
     "np.array([S, Y], dtype=float)",
-    "np.array(S)",
     "np.array([[S, Y], [1.2, S]])",
     "np.linalg.norm(V, axis=0)",
     "np.linalg.norm(M, axis=(0, 1))",
@@ -1628,13 +1336,9 @@ SPECIAL = [
     "np.linalg.norm(V, ord=0)",
     'np.linalg.norm(C, axis=(0, 2), ord="fro", keepdims=True)',
     "np.linalg.norm([S, Y])",
-    "np.linalg.norm(S)",
     "np.linalg.vector_norm(M, axis=1, keepdims=True)",
-    "np.linalg.vector_norm(M)",
-    "np.linalg.matrix_norm(M)",
     'np.linalg.matrix_norm(K, ord="nuc")',
     "np.linalg.solve(P, M.T)",
-    "np.linalg.solve(K, Q)",
     "np.linalg.solve(P, K)",
     "np.linalg.solve(K, V)",
     "np.linalg.solve([[S, 0.2], [0.1, Yp]], V[:2])",
@@ -1646,22 +1350,14 @@ SPECIAL = [
     "np.linalg.cholesky(P, upper=True)",
     "np.linalg.cholesky([[Sp, 0.2], [0.2, Yp]])",
     'np.linalg.eigh(P, UPLO="U")',
-    "np.linalg.eigh(K)",
     "np.linalg.eigh(P).eigenvalues",
-    "np.linalg.eigvalsh(K)",
     'np.linalg.eigvalsh(P, "U")',
-    "np.linalg.eig(P)",
-    "np.linalg.eigvals(P)",
-    "np.linalg.svd(K)",
     "np.linalg.svd(K, compute_uv=False)",
     "np.linalg.svd(M.T, full_matrices=False)",
     "np.linalg.svd(M).S",
     "np.linalg.svd(P, hermitian=True)",
     'np.linalg.qr(Q, mode="r")',
     'np.linalg.qr(Q, mode="complete")',
-    "np.linalg.qr(M)",
-    "np.linalg.qr(K)",
-    "np.linalg.pinv(M)",
     "np.linalg.pinv(P, hermitian=True)",
     "np.linalg.pinv(M, rcond=1e-10)",
     "np.linalg.lstsq(Q, V)",
@@ -1672,17 +1368,13 @@ SPECIAL = [
     "np.linalg.matrix_power(Q, -2)",
     "np.linalg.multi_dot([V, Q, R, W])",
     "np.linalg.multi_dot([M, Q])",
-    "np.linalg.cond(P)",
     "np.linalg.cond(P, 1)",
-    "np.linalg.matrix_rank(Q)",
     "special.logsumexp(M, axis=(0, 1))",
     "special.logsumexp(V, b=W, return_sign=True)",
     "special.logsumexp(V, b=[1.0, -0.2, 0.5], return_sign=True)",
     "special.logsumexp(M, axis=1, b=Vp)",
     "special.logsumexp([V, W], axis=0)",
-    "special.logsumexp(v, b=Wp)",
     "special.logsumexp([S, -inf])",
-    "special.softmax(M)",
     "special.softmax(M, axis=(0, 1))",
     "special.softmax([S, Y])",
     "special.log_softmax([S, Y])",
@@ -1700,7 +1392,6 @@ SPECIAL = [
     "special.zeta(Vp + 1.0, 2.0)",
     "special.comb(5.0, Vp)",
     "special.comb(Vp, 2)",
-    "special.binom(Vp, Wu)",
     "special.factorial(Vp)",
     "special.stdtr(3.0, V)",
     "special.chdtr(3.0, Vp)",
@@ -1708,7 +1399,6 @@ SPECIAL = [
     "special.bdtr(2.0, 5, Vu)",
     "special.pdtr(2.0, Vp)",
     "special.nbdtr(2, 3, Vu)",
-    "special.kolmogorov(Vp)",
     "special.owens_t(V, W)",
     "special.voigt_profile(V, Sp, Yp)",
     "special.jv(1.5, Vp)",
@@ -1722,17 +1412,8 @@ SPECIAL = [
     "special.eval_chebyt(3, Vu)",
     "special.hyp1f1(1.5, 2.5, V)",
     "special.hyp2f1(0.5, 1.5, 2.5, Vu)",
-    "special.ellipk(Vu)",
-    "special.ellipe(Vu)",
     "special.lambertw(Vp)",
-    "special.expi(Vp)",
-    "special.exp1(Vp)",
     "special.expn(2, Vp)",
-    "special.sici(Vp)",
-    "special.fresnel(Vp)",
-    "special.airy(V)",
-    "special.dawsn(V)",
-    "special.spence(Vp)",
     "special.pseudo_huber(1.0, V)",
     "special.inv_boxcox(Vp, 0.5)",
     "special.boxcox1p(Vp, 0.3)",
@@ -1740,10 +1421,6 @@ SPECIAL = [
     "special.xlogy([S, 0.0], [Yp, 0.0])",
     "special.tklmbda(V, 0.3)",
     "special.agm(Vp, Wp)",
-    "special.wrightomega(V)",
-    "special.erfcinv(Vu)",
-    "special.gammasgn(V)",
-    "special.round(V)",
     "special.diric(V, 3)",
 ]
 

@@ -88,10 +88,7 @@ ONE: dict[str, tuple[Any, list[float]]] = {
     "np.log10(x)": (lambda x: 1 / x / mp.log(10), [1e-300, 0.7, 1.0, 1e300]),
     "np.log1p(x)": (lambda x: 1 / (1 + x), [*SMALL, -1 + 1e-15, -1 + 1e-9, 1e15]),
     "np.sqrt(x)": (lambda x: 1 / (2 * mp.sqrt(x)), [1e-300, 1e-9, 2.0, 1e300]),
-    "np.cbrt(x)": (
-        lambda x: 1 / (3 * mp.cbrt(x * x)),
-        [1e-200, 1e-9, -2.0, 8.0, -1e-9, 1e200],
-    ),
+    "np.cbrt(x)": (lambda x: 1 / (3 * mp.cbrt(x * x)), [1e-200, 1e-9, -2.0, 8.0, -1e-9, 1e200]),
     "np.square(x)": (lambda x: 2 * x, [1e-150, -3.0, 1e150]),
     "np.reciprocal(x)": (lambda x: -1 / x**2, [1e-150, -3.0, 1e150]),
     "np.tanh(x)": (
@@ -117,10 +114,7 @@ ONE: dict[str, tuple[Any, list[float]]] = {
         lambda x: 1 / mp.sqrt((x - 1) * (x + 1)),
         [1 + 1e-12, 1 + 1e-6, 1.5, 10.0, 1e9, 1e200],
     ),
-    "np.arctanh(x)": (
-        lambda x: 1 / ((1 - x) * (1 + x)),
-        [*SMALL, 0.5, -0.7, 1 - 1e-12, 1e-12 - 1],
-    ),
+    "np.arctanh(x)": (lambda x: 1 / ((1 - x) * (1 + x)), [*SMALL, 0.5, -0.7, 1 - 1e-12, 1e-12 - 1]),
     "np.sinc(x)": (
         lambda x: _sinc_slope(x),
         [1e-300, 1e-12, 1e-8, -1e-5, 1e-3, 0.01, -0.1, 0.4, 1.0, 1.42, 7.3],
@@ -236,10 +230,7 @@ ONE: dict[str, tuple[Any, list[float]]] = {
         lambda x: x * (1 - x) ** mp.mpf(2.5) / mp.beta(2, mp.mpf(3.5)),
         [1e-100, 1e-9, 0.4, 0.99, 1 - 1e-9],
     ),
-    "special.logsumexp([x, 0.3])": (
-        lambda x: 1 / (1 + mp.exp(mp.mpf(0.3) - x)),
-        [*MIDDLE, *LARGE],
-    ),
+    "special.logsumexp([x, 0.3])": (lambda x: 1 / (1 + mp.exp(mp.mpf(0.3) - x)), [*MIDDLE, *LARGE]),
     "special.softmax(np.stack([x, 0.0]))[0]": (
         lambda x: mp.exp(-abs(x)) / (1 + mp.exp(-abs(x))) ** 2,
         [*MIDDLE, -40.0, 18.0, 40.0],

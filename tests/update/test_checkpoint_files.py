@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import pickle
 import sys
 import tracemalloc
 import zipfile
@@ -196,21 +197,25 @@ def npy(array, **options):
     return at.getvalue()
 
 
-def header_of(found):
-    return json.loads(np.load(io.BytesIO(found["header.npy"])).tobytes())
-
-
-def with_header(change):
-    """A spoiler that changes the header."""
+def spoiler(change):
+    """A spoiler that changes the members of a file and its header."""
 
     def spoil(path):
         found = members(path)
-        header = header_of(found)
-        change(header)
+        header = json.loads(np.load(io.BytesIO(found["header.npy"])).tobytes())
+        change(found, header)
         found["header.npy"] = npy(np.frombuffer(json.dumps(header).encode(), np.uint8))
         write(path, found.items())
 
     return spoil
+
+
+def with_header(change):
+    return spoiler(lambda found, header: change(header))
+
+
+def with_member(name, data):
+    return spoiler(lambda found, header: found.update({name: data}))
 
 
 def with_text(change):
@@ -225,43 +230,28 @@ def with_text(change):
     return spoil
 
 
-def with_member(name, data):
-    def spoil(path):
-        write(path, {**members(path), name: data}.items())
-
-    return spoil
-
-
 def with_array(name, change):
     """A spoiler that changes an array, and what the header says about it."""
 
-    def spoil(path):
-        found = members(path)
+    def both(found, header):
         array = change(np.load(io.BytesIO(found[f"{name}.npy"])))
-        header = header_of(found)
         header["arrays"][name] = [array.dtype.str, list(array.shape)]
-        found["header.npy"] = npy(np.frombuffer(json.dumps(header).encode(), np.uint8))
         found[f"{name}.npy"] = npy(array)
-        write(path, found.items())
 
-    return spoil
+    return spoiler(both)
 
 
 def claims(name, shape, dtype="<f8"):
     """A spoiler whose array claims a shape that it has not, in the header and in the member."""
 
-    def spoil(path):
-        found = members(path)
-        header = header_of(found)
+    def both(found, header):
         header["arrays"][name] = [dtype, shape]
-        found["header.npy"] = npy(np.frombuffer(json.dumps(header).encode(), np.uint8))
         at = io.BytesIO()
         said = {"descr": dtype, "fortran_order": False, "shape": tuple(shape)}
         np.lib.format.write_array_header_1_0(at, said)
         found[f"{name}.npy"] = at.getvalue() + found[f"{name}.npy"][-48:]
-        write(path, found.items())
 
-    return spoil
+    return spoiler(both)
 
 
 def compressed(path):
@@ -447,6 +437,70 @@ def test_what_the_table_does_to_a_file_is_not_by_itself_refused(saved):
     with_header(lambda h: h["metadata"].update(epoch=4))(path)
     with_array("theta/grad/W", lambda a: a + 1.0)(path)
     assert load_checkpoint(path, **parts) == {"epoch": 4}
+
+
+class Bomb:
+    """What a file must not run: it makes another file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}.exploded",)
+
+
+def with_a_bomb(name):
+    def spoil(path):
+        bomb = npy(np.array([Bomb(path)], dtype=object))
+        write(path, {**members(path), f"{name}.npy": bomb}.items())
+
+    return spoil
+
+
+def without(name):
+    def spoil(path):
+        write(path, [(n, data) for n, data in members(path).items() if n != f"{name}.npy"])
+
+    return spoil
+
+
+def with_bytes(change):
+    return lambda path: path.write_bytes(change(path.read_bytes()))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (with_bytes(lambda data: b""), "not a checkpoint, or is damaged"),
+        (with_bytes(lambda data: b"hello"), "not a checkpoint, or is damaged"),
+        (with_bytes(lambda data: npy(np.zeros(3))), "is not a checkpoint"),
+        (with_bytes(lambda data: data[:-50]), "is damaged"),
+        (with_bytes(lambda data: data[:99] + bytes([data[99] ^ 0xFF]) + data[100:]), "is damaged"),
+        (with_bytes(lambda data: pickle.dumps([1])), "is damaged"),
+        (with_a_bomb("header"), "is damaged"),
+        (with_a_bomb("a/theta/x"), "is damaged"),
+        (without("header"), "has no header"),
+        (without("a/theta/x"), "'a/theta/x' is missing"),
+        (with_header(lambda h: h.update(version=3)), "has format 3 .* reads format 2"),
+        (with_header(lambda h: h.update(version=0)), "load it with the version that"),
+        (with_header(lambda h: h.update(format="x")), "is not one of genparams"),
+        (with_header(lambda h: h.update(parts=[])), "does not say what its parts are"),
+        (with_header(lambda h: h.update(metadata=3)), "metadata are no dictionary"),
+        (with_header(lambda h: h["parts"]["a"].pop("parameters")), "is damaged"),
+        (with_header(lambda h: h["parts"]["r"]["state"].pop("state")), "is damaged"),
+    ],
+)
+def test_a_file_that_is_not_sound_says_why_and_runs_nothing(tmp_path, spoil, message):
+    path = tmp_path / "run"
+    theta, rng = ParamStore(x=np.ones(3)), np.random.default_rng(0)
+    save_checkpoint(path, a=theta, r=rng)
+    spoil(path)
+    before = rng.bit_generator.state
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(path, a=theta, r=rng)
+    assert theta["x"].value.tolist() == [1.0, 1.0, 1.0]
+    assert rng.bit_generator.state == before
+    assert not os.path.exists(f"{path}.exploded")
 
 
 @pytest.mark.parametrize(

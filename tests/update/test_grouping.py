@@ -266,13 +266,6 @@ def slow(rule):
     return Rule(rule.init, rule.apply, rule.name)
 
 
-def store_of(values):
-    theta = ParamStore()
-    for name, value in values.items():
-        theta.init(name, value)
-    return theta
-
-
 MIXED = partition({"w": chain(centralize(), ADAM(0.1)), "*": scale(0.1)})
 
 
@@ -280,7 +273,7 @@ MIXED = partition({"w": chain(centralize(), ADAM(0.1)), "*": scale(0.1)})
 @pytest.mark.parametrize("minimize", [False, True])
 def test_an_update_takes_the_steps_of_apply(rule, minimize):
     rule = replace(rule, names=frozenset())
-    fast, plain = store_of(THETA), store_of(THETA)
+    fast, plain = ParamStore(THETA), ParamStore(THETA)
     updates = [
         ParamUpdate(rule, fast, minimize=minimize),
         ParamUpdate(slow(rule), plain, minimize=minimize),
@@ -294,13 +287,11 @@ def test_an_update_takes_the_steps_of_apply(rule, minimize):
 
 
 @pytest.mark.parametrize(
-    "rule",
-    [*FAST.values(), MIXED, accumulate(ADAM(0.1), 2)],
-    ids=[*FAST, "mixed", "accumulate"],
+    "rule", [*FAST.values(), MIXED, accumulate(ADAM(0.1), 2)], ids=[*FAST, "mixed", "accumulate"]
 )
 def test_a_parameter_that_joins_later_takes_the_steps_of_apply(rule):
     rule = replace(rule, names=frozenset())  # as if it were for patterns
-    fast, plain = store_of({"w": THETA["w"]}), store_of({"w": THETA["w"]})
+    fast, plain = ParamStore({"w": THETA["w"]}), ParamStore({"w": THETA["w"]})
     for theta, update in [(fast, ParamUpdate(rule, fast)), (plain, ParamUpdate(slow(rule), plain))]:
         for _ in range(2):
             update.apply({"w": G["w"]})
@@ -308,14 +299,14 @@ def test_a_parameter_that_joins_later_takes_the_steps_of_apply(rule):
         theta.init("bias", THETA["bias"])
         for _ in range(2):
             update.apply({"v": G["v"], "bias": G["bias"]})
-        whole = ParamUpdate(update.rule, store_of(THETA)).state_dict()
+        whole = ParamUpdate(update.rule, ParamStore(THETA)).state_dict()
         assert set(update.state_dict()) == set(whole)
     for k in THETA:
         np.testing.assert_allclose(fast[k].value, plain[k].value, rtol=1e-12)
 
 
 def test_an_update_counts_the_steps_of_a_group_that_is_still_empty():
-    theta = store_of({"a": 0.0})
+    theta = ParamStore({"a": 0.0})
     update = ParamUpdate(
         partition({"a": scale(1.0), "*": scale_by_schedule(lambda count: 1.0 + count)}), theta
     )
@@ -327,7 +318,7 @@ def test_an_update_counts_the_steps_of_a_group_that_is_still_empty():
 
 
 def test_the_rates_of_groups_are_read_and_set_by_their_names():
-    theta = store_of(THETA)
+    theta = ParamStore(THETA)
     update = ParamUpdate(partition({"bias": ADAM(0.1), "*": ADAM(0.2)}), theta)
     assert update.learning_rates == {
         "0 partition/0 bias/1 scale_by_state": 0.1,
@@ -377,7 +368,7 @@ def test_the_others_are_not_projected():
 
 
 def test_climbing_in_the_simplex_ends_at_its_best_corner():
-    theta = store_of({"p": [0.4, 0.3, 0.3]})
+    theta = ParamStore({"p": [0.4, 0.3, 0.3]})
     update = ParamUpdate(project(scale(0.1), project_simplex), theta)
     for _ in range(60):
         update.apply({"p": [1.0, 3.0, 2.0]})
@@ -444,7 +435,7 @@ def test_the_rule_waits_between_its_calls():
 
 
 def test_an_update_moves_by_what_it_was_given_in_any_call():
-    theta = store_of({"a": 0.0, "w": [1.0, 2.0]})
+    theta = ParamStore({"a": 0.0, "w": [1.0, 2.0]})
     update = ParamUpdate(accumulate(scale(1.0), 2), theta)
     update.apply({"a": 1.0, "w": [1.0, 0.0]})
     assert theta["a"].value == 0.0
@@ -469,7 +460,7 @@ def test_an_update_empties_the_accumulators_in_every_call():
 
 
 def test_a_parameter_frozen_within_a_window_does_not_move():
-    theta = store_of({"a": 0.0, "b": 0.0})
+    theta = ParamStore({"a": 0.0, "b": 0.0})
     update = ParamUpdate(accumulate(scale(1.0), 2), theta)
     update.apply({"a": 2.0, "b": 2.0})
     theta["a"].freeze()
@@ -478,7 +469,7 @@ def test_a_parameter_frozen_within_a_window_does_not_move():
 
 
 def test_accumulation_is_resumed_within_a_window():
-    one, other = store_of({"a": 0.0}), store_of({"a": 0.0})
+    one, other = ParamStore({"a": 0.0}), ParamStore({"a": 0.0})
     update = ParamUpdate(accumulate(ADAM(0.1), 3), one)
     for g in (1.0, 2.0):
         update.apply({"a": g})
@@ -608,13 +599,13 @@ def test_what_a_rule_leaves_out_stays_out():
     ids=repr,
 )
 def test_a_rule_for_a_parameter_that_is_not_there_is_refused(rule, wrong):
-    update = ParamUpdate(rule, store_of(THETA))
+    update = ParamUpdate(rule, ParamStore(THETA))
     with pytest.raises(UnknownParameter, match=rf"for '{wrong}', and .* did you mean .*bias\?"):
         update.apply(G)
 
 
 def test_patterns_may_match_nothing_and_a_function_is_meant_by_its_name_and_a_star():
     update = ParamUpdate(
-        partition({"*bais": scale(9.0), "theta.*": scale(2.0), "*": scale(0.0)}), store_of(THETA)
+        partition({"*bais": scale(9.0), "theta.*": scale(2.0), "*": scale(0.0)}), ParamStore(THETA)
     )
     update.apply(G)

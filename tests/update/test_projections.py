@@ -31,11 +31,7 @@ PROJECTIONS = {
         lambda y: 1.5**2 - np.sum((y - CENTER) ** 2),
         None,
     ),
-    "simplex": (
-        lambda x: project_simplex(x, total=2.0),
-        lambda y: y,
-        lambda y: np.sum(y) - 2.0,
-    ),
+    "simplex": (lambda x: project_simplex(x, total=2.0), lambda y: y, lambda y: np.sum(y) - 2.0),
     "monotonic": (project_monotonic, np.diff, None),
     "monotonic with a margin": (
         lambda x: project_monotonic(x, 0.3),
