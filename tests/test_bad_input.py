@@ -59,7 +59,7 @@ from genparams.errors import (
 
 
 class Watch:
-    """The models of a row: given parameters with gradients accumulated and an update in progress."""
+    """The models of a row: parameters with values, accumulated gradients, and an update."""
 
     def __init__(self):
         self.stores = []

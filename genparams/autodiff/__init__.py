@@ -20,24 +20,6 @@ from genparams.autodiff.tape import (
     unbox,
 )
 
-__all__ = [
-    "Box",
-    "Tape",
-    "gradient",
-    "hessian",
-    "holds_box",
-    "last_refusal",
-    "mark_shared",
-    "np",
-    "operand",
-    "raw",
-    "refusal",
-    "scatter",
-    "shape_of",
-    "special",
-    "sum_product_to",
-    "sum_to",
-    "total",
-    "unbox",
-    "user_line",
-]
+__all__ = ["Box", "Tape", "gradient", "hessian", "holds_box", "last_refusal", "mark_shared", "np"]
+__all__ += ["operand", "raw", "refusal", "scatter", "shape_of", "special", "sum_product_to"]
+__all__ += ["sum_to", "total", "unbox", "user_line"]

@@ -32,40 +32,9 @@ from genparams.params.records import (
 )
 from genparams.params.store import ParamStore, labels
 
-__all__ = [
-    "DOUBLE",
-    "Cell",
-    "Changes",
-    "ParamStore",
-    "Parameter",
-    "add",
-    "added",
-    "addition",
-    "as_floats",
-    "coordinates_and_value",
-    "declare",
-    "declared_by_run",
-    "edit_to",
-    "edit_to_saved",
-    "edit_to_value",
-    "edited",
-    "emptied",
-    "find",
-    "finite_scale",
-    "gradient_of",
-    "has_moved",
-    "is_current",
-    "is_finite",
-    "labels",
-    "lay_together",
-    "lock",
-    "lookup",
-    "place_of",
-    "read",
-    "refuse_other_shape",
-    "removal",
-    "restructured",
-    "structure",
-    "swap",
-    "swap_and_call",
-]
+__all__ = ["DOUBLE", "Cell", "Changes", "ParamStore", "Parameter", "add", "added", "addition"]
+__all__ += ["as_floats", "coordinates_and_value", "declare", "declared_by_run", "edit_to"]
+__all__ += ["edit_to_saved", "edit_to_value", "edited", "emptied", "find", "finite_scale"]
+__all__ += ["gradient_of", "has_moved", "is_current", "is_finite", "labels", "lay_together", "lock"]
+__all__ += ["lookup", "place_of", "read", "refuse_other_shape", "removal", "restructured"]
+__all__ += ["structure", "swap", "swap_and_call"]

@@ -7,7 +7,6 @@ import json
 import math
 import os
 import pickle
-import sys
 import tracemalloc
 import zipfile
 from functools import partial
@@ -15,8 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from common import fault_at
 
-import genparams
 from genparams import (
     ADAM,
     AdamW,
@@ -689,39 +688,6 @@ def test_a_plateau_goes_back_to_before_its_first_look(tmp_path):
 # --- Whole or not at all
 
 
-class Stop(BaseException):
-    """What a tracing function raises in place of Ctrl-C."""
-
-
-OURS = os.path.dirname(genparams.__file__), __file__
-
-
-def loading_stopped_at(line, path, parts):
-    """Load, raising at one of the lines of the library that run; whether it was reached."""
-    seen = 0
-
-    def lines(frame, event, arg):
-        nonlocal seen
-        if event == "line":
-            seen += 1
-            if seen == line:
-                raise Stop
-        return lines
-
-    def calls(frame, event, arg):
-        return lines if frame.f_code.co_filename.startswith(OURS) else None
-
-    before = sys.gettrace()
-    sys.settrace(calls)
-    try:
-        load_checkpoint(path, **parts)
-    except Stop:
-        return True
-    finally:
-        sys.settrace(before)
-    return False
-
-
 def a_small_run(seed):
     """The parts of a run, one of each kind that is loaded in a way of its own."""
     rng = np.random.default_rng(seed)
@@ -743,7 +709,7 @@ def test_a_load_that_is_stopped_at_any_line_is_whole_or_has_not_been(tmp_path):
     parts = a_small_run(0)
     old = bits(**parts)
     line, ends = 1, {"old": 0, "new": 0}
-    while loading_stopped_at(line, path, parts):
+    while fault_at(line, lambda p=parts: load_checkpoint(path, **p), also=__file__):
         found = bits(**parts)
         assert found in (old, new)
         ends["old" if found == old else "new"] += 1

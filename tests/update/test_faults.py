@@ -1,6 +1,5 @@
 """Whatever line an exception hits, an operation has happened whole or not at all."""
 
-import contextlib
 import itertools
 import sys
 import threading
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from common import fault_at
 
 from genparams import (
     ADAM,
@@ -38,39 +38,6 @@ from genparams import (
 )
 from genparams.errors import UpdateError
 from genparams.params import added, edit_to_saved, edited, lock, read, restructured, swap
-
-
-class Fault(BaseException):
-    """What nothing catches."""
-
-
-def fault_at(n, act):
-    """Do something, with a fault at the n-th line of the library that it runs; whether it came."""
-    left = n
-
-    def trace(frame, event, arg):
-        nonlocal left
-        file = frame.f_code.co_filename
-        if "genparams" not in file and not (file == "<string>" and frame.f_code.co_name == "f"):
-            return None
-        if event == "line":
-            left -= 1
-            if left == 0:
-                raise Fault
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        act()
-    except Fault:
-        return True
-    finally:
-        sys.settrace(before)
-        with contextlib.suppress(RuntimeError):  # a trace can raise where `with lock` ends, before
-            while True:  # the lock is released; a signal cannot
-                lock.release()
-    return False
 
 
 def restore(theta, saved):
