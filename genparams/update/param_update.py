@@ -19,14 +19,13 @@ from genparams.mistakes import answering, closed, explained, instead
 from genparams.params import Cell, Changes, Parameter, emptied, is_finite, lock, structure, swap
 from genparams.text import brief
 from genparams.update.group import Given
-from genparams.update.names import dotted, names_of
 from genparams.update.notices import Notices, living, warn_of_waiting
 from genparams.update.rates import only_rate, rates_of, with_rates
 from genparams.update.rule import Rule
 from genparams.update.saved_state import SavedState
 from genparams.update.stepper import Progress
 from genparams.update.steps import Steps
-from genparams.update.targets import Targets
+from genparams.update.targets import Targets, dotted, names_of
 from genparams.update.tracer import GradientTracer
 
 POLICIES = ("raise", "skip", "zero", "keep")

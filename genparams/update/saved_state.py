@@ -8,9 +8,9 @@ import numpy as np
 
 from genparams.errors import UpdateError
 from genparams.params import Cell, Changes, Parameter
-from genparams.update.names import names_of
 from genparams.update.rule import State, out_of_range
 from genparams.update.steps import Steps
+from genparams.update.targets import names_of
 
 
 class SavedState:

@@ -168,3 +168,15 @@ def store_of(owner: Any) -> ParamStore:
             "ParamUpdate(rule, f), ParamUpdate(rule, f, g) or ParamUpdate(rule, f=['a'])"
         )
     return store
+
+
+def names_of(parameters: Iterable[Parameter]) -> dict[Parameter, tuple[str, str]]:
+    """The names of a function and of a parameter, for each parameter."""
+    parameters = list(parameters)
+    of_store = labels(p.store for p in parameters)
+    return {p: (of_store[p.store], p.name) for p in parameters}
+
+
+def dotted(parameters: Iterable[Parameter]) -> str:
+    """The names in a sentence: `f.a, f.b`."""
+    return ", ".join(f"{f}.{name}" for f, name in names_of(parameters).values())

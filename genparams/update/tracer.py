@@ -13,8 +13,8 @@ from genparams.mistakes import closed, explained
 from genparams.params import Parameter
 from genparams.text import brief
 from genparams.update.clipping import norm
-from genparams.update.names import names_of
 from genparams.update.settings import COUNT, checked
+from genparams.update.targets import names_of
 
 
 @dataclass(frozen=True, slots=True)
