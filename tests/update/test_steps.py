@@ -202,9 +202,10 @@ def test_an_array_that_was_handed_out_never_changes(rule):
 
 
 def test_steps_need_no_new_memory_where_nobody_has_read_the_values():
-    size = 1_000_000
+    size, rule = 1_000_000, ADAM(0.1)
+    ParamUpdate(rule, ParamStore(a=np.zeros(size))).apply({"a": np.ones(size)})  # makes the code
     theta = ParamStore(a=np.zeros(size // 2), b=np.zeros((2, size // 4)))
-    update = ParamUpdate(ADAM(0.1), theta)
+    update = ParamUpdate(rule, theta)
     tracemalloc.start()
     try:
         for _ in range(2):
