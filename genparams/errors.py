@@ -208,7 +208,7 @@ class ReplayDiffers(TraceError):
         self.function, self.address, self.then, self.now = function, address, then, now
         difference = found or self._difference()
         super().__init__(
-            f"a gradient runs {function} again on its trace, and this replay is not the run: "
+            f"a gradient runs {function} again on its trace, and this replay differs from the run: "
             f"{difference}. {cause}"
         )
 

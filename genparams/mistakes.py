@@ -1,8 +1,8 @@
 """Errors for calls, attributes and names that do not exist, with what to write instead.
 
 A function decorated with `explained` explains wrong arguments. A class decorated with `answering`
-explains attributes that it does not have, and one decorated with `closed` refuses to set others
-than its own.
+explains attributes that it does not have. A class decorated with `closed` refuses to set attributes
+that it does not declare.
 """
 
 import functools
@@ -46,7 +46,7 @@ def explained(f: Any) -> Any:
     @functools.wraps(f)
     def called(*args: Any, **named: Any) -> Any:
         if flags:
-            _refuse_no_flags(f, flags, args, named)
+            _check_flags(f, flags, args, named)
         try:
             return f(*args, **named)
         except TypeError as error:
@@ -70,7 +70,7 @@ def _flags(f: Any) -> list[tuple[str, int]]:
     ]
 
 
-def _refuse_no_flags(f: Any, flags: list[tuple[str, int]], args: Any, named: Any) -> None:
+def _check_flags(f: Any, flags: list[tuple[str, int]], args: Any, named: Any) -> None:
     """Refuse a flag such as "no" or None, which Python would read as true or false."""
     for name, place in flags:
         given = named[name] if name in named else args[place] if place < len(args) else True

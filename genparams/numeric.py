@@ -15,8 +15,8 @@ import numpy as np
 from scipy import special
 
 quiet = np.errstate(all="ignore")
-"""A decorator without numpy's warnings, for functions whose callers check for results that are not
-finite. It takes a third of the time of `with np.errstate(...)`, and works in any thread.
+"""A decorator that turns off numpy's warnings. The callers of such a function check that its result
+is finite. It takes a third of the time of `with np.errstate(...)`, and works in any thread.
 """
 
 
@@ -159,7 +159,7 @@ def exact_product(m: Any, x: Any, y: Any) -> tuple[Any, Any]:
 
 
 def log1p_ratio(m: Any, x: Any, y: Any) -> Any:
-    """log(1 + x / y), for x and y at least 0, where x / y may overflow."""
+    """log(1 + x / y), for x at least 0 and y above 0, where x / y may overflow."""
     ratio = x / y
     return m.choose(ratio < 1e300, lambda: m.log1p(ratio), lambda: m.log(x) - m.log(y))
 
@@ -172,7 +172,7 @@ def log_ratio(m: Any, x: Any, y: Any) -> Any:
 
 
 def log_near(m: Any, excess: Any, near: Any, log_of_ratio: Callable[[], Any]) -> Any:
-    """log(1 + excess / near); `log_of_ratio()` is the same, and is used far from 0."""
+    """log(1 + excess / near). Where the ratio is not small, `log_of_ratio()` computes the same."""
     close = m.abs(excess) < 0.5 * near
     return m.choose(
         close,

@@ -1,4 +1,4 @@
-"""Generative functions by name, for updates that name them, and which were defined again."""
+"""Generative functions by name, for updates; and which of them were defined again."""
 
 import weakref
 from collections.abc import Iterable

@@ -19,7 +19,7 @@ def map_leaves(f: Callable[[Any], Any], tree: Any) -> Any:
     """The structure with `f(leaf)` in the place of each leaf."""
     if type(tree) in ATOMS:
         return f(tree)
-    if isinstance(tree, dict):
+    if isinstance(tree, Mapping):
         return {key: map_leaves(f, part) for key, part in tree.items()}
     if isinstance(tree, (tuple, list)):
         return _like(tree, [map_leaves(f, part) for part in tree])
@@ -65,7 +65,7 @@ def replace(tree: Any, path: Path, part: Any) -> Any:
         return part
     key, *rest = path
     new = replace(tree[key], tuple(rest), part)
-    if isinstance(tree, dict):
+    if isinstance(tree, Mapping):
         return {**tree, key: new}
     return _like(tree, [*tree[:key], new, *tree[key + 1 :]])
 

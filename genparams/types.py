@@ -1,4 +1,4 @@
-"""The types that every floor shares: arrays, addresses, constraints, names for pickling."""
+"""The types that all modules share: arrays, addresses, constraints, names for pickling."""
 
 import sys
 from collections.abc import Hashable
@@ -97,12 +97,13 @@ def global_name(thing: Any, module: str, guess: str = "") -> str:
     Raises:
         PicklingError: it has none. Python pickles no local function.
     """
-    at: Any = sys.modules[module]
+    home: Any = sys.modules.get(module)
+    at = home
     for part in guess.split("."):
         at = getattr(at, part, None)
     if at is thing:
         return guess
-    for name, value in vars(sys.modules[module]).items():
+    for name, value in getattr(home, "__dict__", {}).items():
         if value is thing:
             return name
     raise PicklingError(

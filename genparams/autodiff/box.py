@@ -62,8 +62,8 @@ class _Array:
         return call(func, args, kwargs)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        """An array of boxes. Unless it is a copy it cannot be written to: this box would not
-        change with it, as an array would.
+        """An object array of boxes. It is read-only unless it is a copy: writing to it would not
+        change this box.
         """
         if dtype is not None and np.dtype(dtype) != np.dtype(object):
             raise refusal(
@@ -115,7 +115,7 @@ class _Array:
             "assignment into an array", "np.where(condition, new, old) or np.stack([...])"
         )
 
-    # --- Copies: a box of the same value, which changes by itself
+    # --- Copies: a box of the same value, which can be changed without changing this box
 
     def copy(self, order: str = "C") -> Any:
         return rearranging.copy(self)

@@ -1,4 +1,4 @@
-"""How a function of numpy is applied to a traced value: every call passes through this module.
+"""How a function of numpy that is not elementwise is applied to a traced value.
 
 A function has a rule in `rules` or `rearranging`, or the call is refused. A rule's own signature
 names the arguments that it knows; a call with any other argument is refused. Lists and object

@@ -100,6 +100,14 @@ DERIVATIVES: dict[Any, tuple[Derivative, ...]] = {
         lambda r, x, y: slopes.first_wins(x, y, -1.0),
         lambda r, x, y: slopes.first_wins(x, y, 1.0),
     ),
+    np.fmax: (
+        lambda r, x, y: slopes.number_wins(x, y, 1.0),
+        lambda r, x, y: slopes.number_wins(y, x, 1.0),
+    ),
+    np.fmin: (
+        lambda r, x, y: slopes.number_wins(x, y, -1.0),
+        lambda r, x, y: slopes.number_wins(y, x, -1.0),
+    ),
     np.logaddexp: (lambda r, x, y: special.expit(x - y), lambda r, x, y: special.expit(y - x)),
     np.logaddexp2: (
         lambda r, x, y: special.expit(_LOG_2 * (x - y)),
@@ -189,8 +197,6 @@ _SAME = {
     np.fabs: np.absolute,
     np.rad2deg: np.degrees,
     np.deg2rad: np.radians,
-    np.fmax: np.maximum,
-    np.fmin: np.minimum,
     special.exp2: np.exp2,
     special.expm1: np.expm1,
     special.log1p: np.log1p,

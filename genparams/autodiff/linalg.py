@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from genparams.autodiff.reductions import Axis, max_, min_
+from genparams.autodiff.reductions import Axis, axes_of, max_, min_
 from genparams.autodiff.refusals import refusal
 from genparams.autodiff.tape import Box, np, operand, raw, shape_of, sum_to, unary, unbox
 
@@ -162,15 +162,11 @@ def qr(a: Any, mode: str = "reduced") -> Any:
 # --- Norms
 
 
-def _several(x: Any, axis: Any) -> list[int]:
-    return list(range(len(shape_of(x)))) if axis is None else np.atleast_1d(axis).tolist()
-
-
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     x = operand(x)
-    axes = _several(x, axis)
+    axes = axes_of(x, axis)
     if ord is None or (len(axes) == 1 and ord == 2) or (len(axes) == 2 and ord == "fro"):
-        return _root_of_squares(x, tuple(axes), keepdims)
+        return _root_of_squares(x, axes, keepdims)
     if len(axes) == 1:
         return _vector_norm(x, ord, axes[0], keepdims)
     if len(axes) == 2:
@@ -199,7 +195,7 @@ def _vector_norm(x: Any, ord: Any, axis: Axis, keepdims: bool) -> Any:
     return total if ord == 1 else total ** (1.0 / ord)
 
 
-def _matrix_norm(x: Any, ord: Any, axes: list[int], keepdims: bool) -> Any:
+def _matrix_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
     x = np.moveaxis(x, axes, (-2, -1))
     if ord in (2, -2, "nuc"):
         values = svdvals(x)
@@ -213,7 +209,7 @@ def _matrix_norm(x: Any, ord: Any, axes: list[int], keepdims: bool) -> Any:
 
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     x = operand(x)
-    axes = tuple(_several(x, axis))
+    axes = axes_of(x, axis)
     if ord == 2:
         return _root_of_squares(x, axes, keepdims)
     return _vector_norm(x, ord, axes, keepdims)

@@ -81,13 +81,9 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
         )
     kept_a = [i for i in range(n) if i not in of_a]
     kept_b = [i for i in range(m) if i not in of_b]
-    count = math.prod(shape_of(a)[i] for i in of_a)
-    left = np.reshape(
-        np.transpose(a, (*kept_a, *of_a)), (-1, count) if count else (_size(a, kept_a), 0)
-    )
-    right = np.reshape(
-        np.transpose(b, (*of_b, *kept_b)), (count, -1) if count else (0, _size(b, kept_b))
-    )
+    count = _size(a, of_a)
+    left = np.reshape(np.transpose(a, (*kept_a, *of_a)), (_size(a, kept_a), count))
+    right = np.reshape(np.transpose(b, (*of_b, *kept_b)), (count, _size(b, kept_b)))
     shape = (*(shape_of(a)[i] for i in kept_a), *(shape_of(b)[i] for i in kept_b))
     return np.reshape(matmul(left, right), shape)
 

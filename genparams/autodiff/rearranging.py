@@ -85,8 +85,8 @@ def where(condition: Any, x: Any, y: Any) -> Any:
     if tape is None:
         return value
     edges = [
-        (x, lambda g: sum_to(g * np.where(condition, 1.0, 0.0), shape_of(a))),
-        (y, lambda g: sum_to(g * np.where(condition, 0.0, 1.0), shape_of(b))),
+        (x, lambda g: sum_to(np.where(condition, g, 0.0), shape_of(a))),
+        (y, lambda g: sum_to(np.where(condition, 0.0, g), shape_of(b))),
     ]
     return tape.record(value, edges)
 

@@ -139,7 +139,7 @@ def logsumexp(a: Any, axis: Axis = None, b: Any = None, keepdims: bool = False) 
 
     by = 1.0 if y is None else y
     edges = [
-        (a, lambda g: np.reshape(g, kept) * (by * weights())),
+        (a, lambda g: np.reshape(g, kept) * np.where(raw(by) == 0.0, 0.0, by * weights())),
         (b, lambda g: np.reshape(g, kept) * weights()),
     ]
     return tape.record(value, edges)

@@ -1,7 +1,8 @@
 """Derivatives and parts of derivatives that need more than one line.
 
-A function named as one of numpy or scipy.special is the derivative of that function. Where the
-plain formula would subtract two nearly equal numbers, a series is used in its place.
+A function named as one of numpy or scipy.special is the derivative of that function, except
+`polygamma`, which is itself. Where the plain formula would subtract two nearly equal numbers, a
+series is used in its place.
 """
 
 import math
@@ -16,7 +17,7 @@ _ROOT_TWO_PI = math.sqrt(2.0 * math.pi)
 
 
 def ratio(y: Any, x: Any) -> Any:
-    """y / x, of floats too infinite where x is 0."""
+    """y / x, which is infinite where x is 0, also for floats."""
     return scalars.ratio(y, x) if type(x) is float and type(y) is float else y / x
 
 
@@ -24,6 +25,12 @@ def first_wins(x: Any, y: Any, sign: float) -> Any:
     """1 where `sign * (x - y) > 0`, 0 where it is below, and 1/2 at a tie."""
     x, y = raw(x), raw(y)
     return 0.5 + 0.5 * np.where(np.equal(x, y), 0.0, sign * np.sign(np.subtract(x, y)))
+
+
+def number_wins(x: Any, y: Any, sign: float) -> Any:
+    """`first_wins` for fmax and fmin, where a number wins against NaN."""
+    x, y = raw(x), raw(y)
+    return np.where(np.isnan(y), 1.0, np.where(np.isnan(x), 0.0, first_wins(x, y, sign)))
 
 
 def tanh(x: Any) -> Any:
@@ -155,7 +162,14 @@ def gamma_density(a: Any, x: Any) -> Any:
 
 def beta_density(a: Any, b: Any, x: Any) -> Any:
     """x^(a - 1) (1 - x)^(b - 1) / B(a, b)."""
-    return np.exp(special.xlogy(a - 1.0, x) + special.xlog1py(b - 1.0, -x) - special.betaln(a, b))
+    n = a + b
+    inside = (raw(x) > 0.0) & (raw(x) < 1.0)
+    y = np.where(inside, x, 0.5)
+    u, v = np.log(y * n / a), np.log((1.0 - y) * n / b)
+    rest = stirling(arrays, a) + stirling(arrays, b) - stirling(arrays, n)
+    log_density = rest + a * (np.expm1(u) - u) + b * (np.expm1(v) - v)
+    at_end = np.exp(special.xlogy(a - 1.0, x) + special.xlog1py(b - 1.0, -x) - special.betaln(a, b))
+    return np.where(inside, np.exp(-log_density) * a * b / (n * y * (1.0 - y)), at_end)
 
 
 def exprel(z: Any) -> Any:

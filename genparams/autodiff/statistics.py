@@ -42,7 +42,10 @@ def nanvar(a: Any, axis: Axis = None, *, ddof: float = 0, keepdims: bool = False
 
 
 def nanstd(a: Any, axis: Axis = None, **options: Any) -> Any:
-    return _root(nanvar(a, axis, **options), a, axis)
+    variance = nanvar(a, axis, **options)
+    kept = options.get("keepdims", False)
+    lone = np.sum(~np.isnan(raw(operand(a))), axis=axis, keepdims=kept) == 1
+    return np.where(lone, 0.0, np.sqrt(np.where(lone, 1.0, variance)))
 
 
 def var(

@@ -125,8 +125,8 @@ class Box:
     ndim = property(lambda self: len(shape_of(self.value)))
     size = property(lambda self: math.prod(shape_of(self.value)))
     dtype = property(lambda self: raw(self).dtype)
-    """An error for a single number, as for a float: numpy converts the mean of a list of numbers to
-    their dtype, if they have one.
+    """A single number has no dtype, as a float has none: numpy would convert the mean of a list of
+    numbers to it.
     """
 
 

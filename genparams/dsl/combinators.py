@@ -114,6 +114,11 @@ def map_(
 
 
 def _length(name: str, a: Any) -> int:
+    if isinstance(a, (Mapping, str)) or hasattr(a, "columns"):
+        raise ShapeError(
+            f"the mapped argument {name} is {brief(a)}; give an array or a list, with one entry "
+            "for each call"
+        )
     try:
         return len(a)
     except TypeError:
@@ -127,7 +132,7 @@ def _length(name: str, a: Any) -> int:
 def unfold(
     kernel: GenerativeFunction[..., R], arg_grads: Iterable[str] = ()
 ) -> GenFunction[..., list[R]]:
-    """Run `kernel(step, state, *shared)` `length` times, each time on the state before.
+    """Run `kernel(step, state, *shared)` `length` times, each time on the state of the step before.
 
     Called as `unfold(kernel)(length, state, *shared)`; step i is at address i. Returns the
     list of all states but the first. `ChoiceMap.rows` gives an array its addresses.
@@ -277,7 +282,7 @@ def _refuse_other_arguments(
 
 
 def _parameters(kernel: GenerativeFunction[..., Any]) -> list[inspect.Parameter]:
-    """The arguments of a kernel; of a distribution the names are known."""
+    """The arguments of a kernel; for a distribution only the names are known."""
     if not isinstance(kernel, GenFunction):
         return [inspect.Parameter(n, _BY_PLACE) for n in kernel.argument_names]
     return list(kernel.signature.parameters.values())

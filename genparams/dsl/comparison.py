@@ -36,12 +36,12 @@ from genparams.trace.trace import Trace, count_gradient
 from genparams.types import Address, show
 
 NOT_TRACED = (
-    "Without gradients it finds the same: the body changes an array in place, swallows an error in "
-    "try, or asks for the type of a value, which is another one while it is differentiated"
+    "Without gradients it finds the same: the body changes an array in place, catches an error, or "
+    "tests the type of a value, which differs while it is differentiated"
 )
 CHANGED = (
-    "Arguments are not copied: give generate a copy, or make a new trace of new data, and write no "
-    "argument in place in the function"
+    "Arguments are not copied: give generate a copy, or make a new trace of new data, and do not "
+    "change an argument in place in the function"
 )
 EXACT = 1e-10
 """Relative differences that are accepted at once."""
@@ -192,7 +192,7 @@ def _differences_of_leaf(then: Any, now: Any) -> Iterator[_Difference]:
     try:
         a, box = np.asarray(operand(then)), operand(now)
     except (TypeError, ValueError):
-        return  # no numbers, which have no gradient
+        return  # not numbers, so without a gradient
     b = np.asarray(raw(box))
     if a.shape != b.shape:
         yield _Difference(None, f"of shape {a.shape}", f"of shape {b.shape}", np.inf)
@@ -218,7 +218,7 @@ def _impossible(trace: Trace, done: TracedReplay) -> ImpossibleTrace:
     log_probs = {a: raw(lp) for a, lp in done.run.log_probs.items()}
     address = next(
         (a for a, lp in log_probs.items() if lp - lp != 0.0),
-        max(log_probs, key=lambda a: abs(log_probs[a])),  # finite each, and not their sum
+        max(log_probs, key=lambda a: abs(log_probs[a])),  # each is finite, their sum is not
     )
     asked, why = distribution_at(trace, address, done.values), ""
     if asked is not None:

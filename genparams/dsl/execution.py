@@ -31,7 +31,7 @@ def seeded(rng: Rng) -> np.random.Generator:
 
 
 def drawn(rng: Rng) -> Choose:
-    """The answer to what a choice is that draws it.
+    """A `Choose` that draws every choice.
 
     For None a generator is made at the first draw: to make one takes longer than a small run.
     """
@@ -47,7 +47,7 @@ def drawn(rng: Rng) -> Choose:
 
 
 def answers(given: Mapping[Address, Any], otherwise: Choose) -> Choose:
-    """The answer to what a choice is: its given value, else what `otherwise` answers."""
+    """A `Choose` that gives the value in `given`, and else what `otherwise` gives."""
 
     def choose(address: Address, distribution: Any, operands: Operands, size: Any) -> Any:
         if address in given:
@@ -69,12 +69,12 @@ def visits(given: Iterable[Address], strict: bool = True) -> Callable[[Run], Non
 
 
 def natural(parameter: Parameter) -> Any:
-    """The answer to what a parameter is: its value."""
+    """A `Read` that gives the value of each parameter."""
     return parameter.value
 
 
 def recorder() -> tuple[Read, dict[Parameter, Any]]:
-    """The answer to what a parameter is, equal throughout a run; and the record of the answers."""
+    """A `Read` that gives each parameter one value throughout a run, and the values it gave."""
     values: dict[Parameter, Any] = {}
 
     def read(parameter: Parameter) -> Any:
@@ -100,7 +100,7 @@ def refuse_masked(names: Sequence[str], args: Iterable[Any]) -> None:
 
 
 _FEW = 4096
-"""An array of at most so many numbers is compared whole, a larger one at about 2000 places."""
+"""An array of at most so many numbers is compared whole, a larger one at 2000 to 3100 places."""
 
 
 def fingerprint(value: Any) -> Any:

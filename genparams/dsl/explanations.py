@@ -154,7 +154,11 @@ def refuse_calls(function: Any, retval: Any) -> None:
 
 
 def too_deep(error: RecursionError, nested: CodeType) -> RecursionError:
-    """The error of bodies, run by the code `nested`, that call themselves; or `error` itself."""
+    """A clearer error for functions that call themselves too deeply, or `error` itself.
+
+    Args:
+        nested: The code that runs each body.
+    """
     frames, names, trail = 0, [], error.__traceback__
     while trail is not None:
         frames += 1

@@ -59,7 +59,7 @@ class GenerativeFunction(ABC, Generic[P, R]):
     trace_edits: Any = edits
     trace_gradients: Any = gradients
     grad_places: list[int]
-    """The places of the arguments whose gradients are wanted when it is at the top."""
+    """The places of the arguments whose gradients are returned when it is called at the root."""
     argument_names: list[str]
 
     @abstractmethod

@@ -132,7 +132,8 @@ class GenFunction(GenerativeFunction[P, R]):
             return self.signature.bind(*args, **kwargs)
         except TypeError as error:
             raise ArgumentError(
-                f"{self.__name__}{self.signature} was given {len(args)} arguments: {error}"
+                f"{self.__name__}{self.signature} was given {len(args) + len(kwargs)} arguments: "
+                f"{error}"
             ) from None
 
     def __reduce__(self) -> Any:

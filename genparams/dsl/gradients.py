@@ -185,8 +185,8 @@ def _backward(done: TracedReplay, retval_grad: Any) -> list[Any]:
     if retval_grad is not None:
         seeds += _seeds_of_retval(done, retval_grad)
     found = tape.gradients(seeds, done.leaves)
-    pairs = zip(found, done.leaves, strict=True)
-    return [g if type(g) is float else _dense(g, leaf) for g, leaf in pairs]
+    each = zip(found, done.leaves, strict=True)
+    return [g if type(g) is float else _dense(g, leaf) for g, leaf in each]
 
 
 def _seeds_of_retval(done: TracedReplay, retval_grad: Any) -> list[tuple[Box, Any]]:
@@ -195,7 +195,7 @@ def _seeds_of_retval(done: TracedReplay, retval_grad: Any) -> list[tuple[Box, An
     for name, part, g in pairs(done.retval, retval_grad, "the return value", "retval_grad"):
         try:
             value, grad = operand(part), operand(g)
-        except TypeError:
+        except (TypeError, ValueError):
             raise ShapeError(f"{name} is {brief(part)}; retval_grad gives {brief(g)}") from None
         if shape_of(grad) != shape_of(value):
             raise ShapeError(
@@ -207,7 +207,7 @@ def _seeds_of_retval(done: TracedReplay, retval_grad: Any) -> list[tuple[Box, An
 
 
 def _dense(g: Any, leaf: Box) -> Any:
-    """A gradient in the shape of what it is by; zeros where there is none."""
+    """A gradient in the shape of a leaf; zeros where there is none."""
     shape = shape_of(leaf.value)
     if g is None:
         return np.zeros(shape) if shape else 0.0

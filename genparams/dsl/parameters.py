@@ -37,15 +37,15 @@ def init_param(
     """Give a parameter its first value, or a new one, with an empty accumulator.
 
     Args:
-        value: A number, a list or an array; kept as float64 (float32 if it is), copied.
+        value: A number, a list or an array; copied, as float64, or as float32 if it is float32.
         constraint: The set of its values. Its gradient and its updates are in the coordinates of
             the constraint. None means the constraint that the parameter has; else the one that the
             body declares, `param(name, value, constraint=...)`; else `real`. A constraint given
-            here takes precedence over the constraint in the body.
+            here takes precedence over the constraint in the body. If the body declares another one
+            that only a run can find, the first run raises ConstraintError.
 
     Raises:
-        ConstraintError: the value is outside the constraint; nothing is changed. Or, at the first
-            run, the body declares another constraint, which could not be read before.
+        ConstraintError: the value is outside the constraint; nothing is changed.
         InvalidValue: it is not made of numbers; nothing is changed.
     """
     _store(f).init(name, value, constraint)

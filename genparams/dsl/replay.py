@@ -39,9 +39,10 @@ def replay(
     """Run a trace's function again, its choices held unless `choose` answers otherwise.
 
     Args:
-        runs: Where the run is noted before it begins, by a caller who keeps or forgets what it
-            declares; else it is kept.
-        at_run: Whether the parameters are read as they were in the run, even if they have moved.
+        runs: A list to which the run is appended before it begins; the caller then keeps or forgets
+            the parameters that the run declares. None keeps them.
+        at_run: Whether `read` gives the values of the trace's run. A trace of any process is then
+            accepted, and other choices than the trace has are always `ReplayDiffers`.
 
     Raises:
         MissingChoice, UnusedConstraint: under these parameters the function makes other choices
@@ -70,7 +71,7 @@ def replay(
 def replay_aside(
     trace: Trace, read: Read, args: tuple[Any, ...] | None = None, choose: Choose | None = None
 ) -> tuple[Run, Any]:
-    """A replay to look at: no parameter that it declares is kept, and no process is too foreign."""
+    """A replay that keeps no parameter that it declares, and accepts a trace of any process."""
     runs: list[Run] = []
     try:
         return replay(trace, read, trace.args if args is None else args, choose, runs, at_run=True)
@@ -106,7 +107,7 @@ def as_in_run(trace: Trace) -> Read:
 
 
 def held(trace: Trace, at_run: bool = False) -> Choose:
-    """The answer to what a choice is when every choice is held as the trace has it."""
+    """A `Choose` that holds every choice at its value in the trace."""
     given = trace.choices._values
 
     def choose(address: Address, distribution: Any, operands: Operands, size: Any) -> Any:

@@ -6,10 +6,10 @@ differently. The tape tells how far such roundings reach: moving every leaf thet
 
     ROUNDING * sum_theta |d log p / d theta| (1 + |theta|)
 
-This derivative vanishes at a maximum, where the roundings of single entries do not cancel. So the
-change of the log probability when each entry of each argument of its distribution is multiplied by
-a random factor of at most `1 + ROUNDING` is added. `ROUNDING` is the rounding of single precision,
-as a model may compute with float32 numbers.
+This derivative vanishes at a maximum, where the roundings of single entries do not cancel. So a
+second term is added: the change of the log probability when each entry of each argument of its
+distribution is multiplied by a random factor of at most `1 + ROUNDING`. `ROUNDING` is the rounding
+of single precision, as a model may compute with float32 numbers.
 """
 
 from typing import Any
@@ -31,7 +31,7 @@ def reach_of_rounding(
 ) -> float:
     """How far roundings may move one entry of the value `box` of a replay.
 
-    The value is the log probability at an address; of a return value the address is None.
+    The value is the log probability at an address. The address is None for a return value.
     """
     if type(box) is not Box or box.tape is not done.tape:
         return 0.0
@@ -72,5 +72,5 @@ def _jitter(trace: Trace, done: TracedReplay, address: Address) -> float:
             others = [[*operands[:i], moved(a), *operands[i + 1 :]] for _ in range(4)]
             found += max(abs(distribution.log_prob_of(x, given) - at) for given in others)
         except (TypeError, ValueError):
-            continue  # an argument that is no number, or cannot move
+            continue  # an argument that is not a number, or cannot be moved
     return found if np.isfinite(found) else 0.0

@@ -77,7 +77,10 @@ def value_of(node: ast.expr, body: Body) -> Any:
     """The value of a name in a body, or of an attribute of one; None if only a run can tell."""
     if isinstance(node, ast.Attribute):
         owner = value_of(node.value, body)
-        return None if isinstance(owner, Call) else getattr(owner, node.attr, None)
+        if isinstance(owner, Call):
+            return None
+        found = inspect.getattr_static(owner, node.attr, None)  # runs no property
+        return found.__func__ if isinstance(found, staticmethod) else found
     if not isinstance(node, ast.Name) or node.id in _changed_names(body):
         return None
     if node.id not in body.__code__.co_freevars:

@@ -104,7 +104,7 @@ def traced_replay_at_run(trace: Trace, tape: Tape, runs: list[Run]) -> TracedRep
 
 
 def _boxing(tape: Tape, theta: dict[Parameter, Any], values: dict[Parameter, Any]) -> Read:
-    """The answer to what a parameter is: its value as a function of its boxed coordinates."""
+    """A `Read` that gives each value as a function of its boxed coordinates."""
 
     def answer(parameter: Parameter) -> Any:
         value = values.get(parameter)
@@ -127,7 +127,7 @@ def _boxing(tape: Tape, theta: dict[Parameter, Any], values: dict[Parameter, Any
 def _boxing_choices(
     trace: Trace, tape: Tape, selection: Selection, chosen: dict[Address, Any]
 ) -> Choose:
-    """The answer to what a choice is: as the trace has it, boxed if it is selected."""
+    """A `Choose` that holds every choice, boxed if it is selected."""
     answer = held(trace)
 
     def choose(address: Address, distribution: Any, operands: Operands, size: Any) -> Any:

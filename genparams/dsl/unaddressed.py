@@ -1,8 +1,7 @@
 """Calls that a body makes and never runs: `normal(0, 1)` without `@ "name"`.
 
-Such a call is no choice, so that the model is another one than its author means. It is found in the
-text of the body: the result of the call is the value of a statement, or of a name that is never
-read.
+Such a call makes no choice, so the model is not the one its author meant. It is found in the text
+of the body: the result of the call is the value of a statement, or of a name that is never read.
 """
 
 import ast
@@ -22,19 +21,21 @@ from genparams.dsl.source import (
 )
 
 
-def call_never_run(body: Body, known: frozenset[CodeType] = frozenset()) -> str | None:
-    """The first call that a body makes and never runs, and its line; None if there is none.
+def call_never_run(body: Body, known: set[CodeType] | None = None) -> str | None:
+    """A call that a body makes and never runs, and its line; None if there is none.
 
     Functions of the same module that the body calls are searched too, except those in `known`.
     """
+    known = set() if known is None else known
     code = body.__code__
+    known.add(code)
     for call in _dropped(body):
         if _makes_calls(value_of(call.func, body), body):
             return f"{ast.unparse(call)} in line {call.lineno} of {code.co_filename}"
     for call in calls_in(body):
         helper = value_of(call.func, body)
         if _is_of_module(helper, body) and helper.__code__ not in known:
-            found = call_never_run(helper, known | {code})
+            found = call_never_run(helper, known)
             if found:
                 return found
     return None
@@ -92,7 +93,7 @@ def _unread_of(node: ast.AST, read: set[str]) -> Iterator[ast.expr]:
         yield node.value
     elif isinstance(node, ast.Assign) and len(node.targets) == 1:
         yield from _unread(node.targets[0], node.value, read)
-    elif isinstance(node, ast.AnnAssign | ast.NamedExpr) and node.value is not None:
+    elif isinstance(node, ast.AnnAssign) and node.value is not None:
         yield from _unread(node.target, node.value, read)
 
 

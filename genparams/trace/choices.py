@@ -255,7 +255,7 @@ class ChoiceMap(Mapping[Address, Any]):
 
     @explained
     def from_array(self, array: Any) -> "ChoiceMap":
-        """The map with the addresses and shapes of this map whose `to_array` is `array`.
+        """The map whose `to_array` is `array`, with the addresses and shapes of this map.
 
         A whole number or a truth value keeps its type if the new number has a value of that type;
         else it becomes a float.
@@ -303,7 +303,7 @@ def choice_values(choices: Mapping[Any, Any] | None) -> dict[Address, Any]:
 
 
 def _path(address: Any) -> Address:
-    """An address as a path whose keys are hashable by value too."""
+    """An address as a path, of which every key can be hashed."""
     address = path(address)
     try:
         hash(address)
@@ -322,8 +322,9 @@ def frozen(value: Any) -> Any:
         return value
     if isinstance(value, list):
         return frozen(np.asarray(value))
-    if type(value) is tuple:
-        return tuple(frozen(v) for v in value)
+    if isinstance(value, tuple):
+        parts = [frozen(v) for v in value]
+        return tuple(parts) if type(value) is tuple else type(value)(*parts)  # a named tuple
     return value.item() if isinstance(value, np.generic) else value
 
 

@@ -46,8 +46,8 @@ class Trace:
     A gradient runs the function again, and this replay is compared with the run: at the parameter
     values of the run it must find the same choices with the same log probabilities, and the same
     return value where a gradient by it is given. While the parameters are at those values, every
-    gradient is compared. After they have moved, the replay at those values takes a second run,
-    which is made at the first gradient of the trace, at the fourth, the sixteenth and so on.
+    gradient is compared. After they have moved, the comparison needs a second replay, at those
+    values. It is made at the first gradient of the trace, at the fourth, the sixteenth and so on.
 
     A pickled trace carries the parameter values of its run, and the functions by name. Unpickled
     in another process it can be read at once; its gradients, `update` and `regenerate` are refused
@@ -61,7 +61,8 @@ class Trace:
     that the methods call."""
     args: tuple[Any, ...]
     """The arguments, completed with defaults; kept as they were given, not copied. A gradient is
-    refused once the numbers in one of them have changed."""
+    refused if the numbers in them have changed; of an array of more than 4096 numbers some 2000 to
+    3000 are compared."""
     retval: Any
     choices: ChoiceMap
     log_probs: dict[Address, float]
@@ -132,7 +133,7 @@ class Trace:
 
         Raises:
             ImpossibleTrace: the log probability is -inf, inf or NaN at the present parameters.
-            ReplayDiffers: the function run again is not the run; see `Trace`.
+            ReplayDiffers: the replay gives other results than the run; see `Trace`.
             ForeignParameters: the trace comes from a process where parameters had other values.
 
         Args:

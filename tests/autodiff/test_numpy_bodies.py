@@ -21,6 +21,7 @@ import pytest
 from numpy_law import PLAIN, Form, verdict
 from scipy import special
 
+from genparams.autodiff import gradient
 from genparams.errors import TracedValueError
 
 X = np.array([[0.4, -1.1, 0.7], [1.3, 0.2, -0.6]])
@@ -922,3 +923,22 @@ def test_a_refusal_names_the_line_and_the_replacement():
 
     with pytest.raises(TracedValueError, match=r"np\.where.*y\[0\] = 2\.0"):
         gradient(total, X[0])
+
+
+# --- Where one derivative is infinite or missing and another one counts
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "expected"),
+    [
+        (lambda x: np.sum(np.sqrt(np.where(x > 0.0, x, 0.0))), [1.0, -1.0], [0.5, 0.0]),
+        (lambda x: special.logsumexp(x, b=[0.0, 1.0]), [1000.0, 1.0], [0.0, 1.0]),
+        (lambda x: np.sum(np.fmax(x, np.nan)), [2.0, -3.0], [1.0, 1.0]),
+        (lambda x: np.sum(np.fmin(np.nan, x)), [2.0, -3.0], [1.0, 1.0]),
+        (lambda x: np.sum(np.fmax(x, 0.0)), [2.0, -3.0], [1.0, 0.0]),
+        (lambda x: np.nanstd(np.stack([x[0], np.nan])), [2.0], [0.0]),
+    ],
+)
+def test_a_derivative_that_is_not_finite_does_not_spoil_the_others(f, x, expected):
+    with np.errstate(all="ignore"):
+        assert gradient(f, np.array(x)).tolist() == expected

@@ -712,3 +712,10 @@ def test_rows_give_an_array_to_a_map_and_to_an_unfolding():
     assert ChoiceMap.rows({"a": {"b": xs}, "c": np.ones((3, 2))})[1, "c"].tolist() == [1.0, 1.0]
     trace, weight = map_(normal).generate((xs, xs), ChoiceMap.rows({(): xs}))
     assert weight == trace.log_prob
+
+
+@pytest.mark.parametrize("given", [{0: 1.0, 1: 2.0}, "ab"])
+def test_what_has_keys_or_letters_is_not_mapped_over(given):
+    kernel = gen(lambda x: normal(0.0, 1.0) @ "y")
+    with pytest.raises(ShapeError, match="give an array or a list, with one entry for each call"):
+        map_(kernel).simulate((given,))

@@ -1,5 +1,7 @@
 """A call that a body makes and never runs is an error of every run."""
 
+import linecache
+
 import numpy as np
 import pytest
 
@@ -180,3 +182,41 @@ USED = [
 @pytest.mark.parametrize("x", [-1.0, 1.0])
 def test_a_call_that_the_model_does_not_take_is_no_mistake(body, x):
     gen(body).simulate((x,)).accumulate_param_gradients()
+
+
+def test_a_call_that_is_named_and_run_in_one_expression_is_run():
+    def body(x):
+        return (y := normal(x, 1.0)) @ "y"  # noqa: F841
+
+    assert isinstance(gen(body).simulate((0.0,))["y"], float)
+
+
+class Lazy:
+    @property
+    def client(self):
+        raise RuntimeError("no property is read to look at a body")
+
+
+lazy = Lazy()
+
+
+def test_looking_at_a_body_runs_no_property():
+    @gen
+    def careful(verbose):
+        if verbose:
+            lazy.client.send()
+        return normal(0.0, 1.0) @ "y"
+
+    careful.simulate((False,))
+
+
+def test_helpers_that_call_helpers_are_looked_at_once():
+    text = ["def h0(): return 1.0"]
+    text += [f"def h{i}(): return h{i - 1}() + h{i - 1}()" for i in range(1, 40)]
+    text += ["def body(deep):", "    if deep: h39()", "    return normal(0.0, 1.0) @ 'y'"]
+    name = "many_helpers"
+    code = "\n".join(text)
+    linecache.cache[name] = len(code), None, code.splitlines(keepends=True), name
+    space = {"normal": normal, "__name__": __name__}
+    exec(compile(code, name, "exec"), space)
+    gen(space["body"]).simulate((False,))  # as slow as 2 ** 40 look-ups otherwise

@@ -71,7 +71,8 @@ def tuple_kind(kinds: Sequence[ValueKind]) -> ValueKind:
 
 def tuple_entries(choice: TupleDistribution, value: Any, count: int) -> Sequence[Any]:
     """The entries of a value."""
-    if not isinstance(value, (tuple, list, np.ndarray)) or len(value) != count:
+    has_entries = isinstance(value, (tuple, list)) or np.ndim(value)
+    if not has_entries or len(value) != count:
         raise ShapeError(
             f"a value of {choice.__name__} is a tuple of {count} entries, got {value!r}"
         )

@@ -72,7 +72,7 @@ class Declaration:
     formula: Formula | None = None
     """The log density of single numbers; None if there is none of its own."""
     inside: Callable[..., Any] | None = None
-    """`inside(x, *args)`: where the density is not 0; None if it is 0 nowhere."""
+    """`inside(x, *args)`: where the density is not 0; None if that is everywhere."""
     support: str = ""
     """The values that have a density, in words; the support of the kind if empty."""
     fit: Callable[..., None] | None = None

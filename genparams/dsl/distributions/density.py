@@ -21,7 +21,7 @@ def log_density(declared: Declaration, operands: Sequence[Any]) -> Any:
     """log p of the value, the first of the operands, summed over the batch."""
     formula = declared.formula
     if formula is not None:
-        tape, values = None, []  # as `strip` gives them, if all are single numbers
+        tape, values = None, []  # as `unbox` gives them, if all are single numbers
         for o in operands:
             kind = type(o)
             if kind is Box and (tape is None or tape is o.tape):

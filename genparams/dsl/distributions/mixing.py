@@ -171,7 +171,7 @@ def draw_mixture(
 
 
 def _pick(which: Any, rng: Any, column: Sequence[Any], size: Any) -> Any:
-    """A draw of one part from each component, and of those the one chosen."""
+    """Draw one part from each component, and keep the draw of the chosen component."""
     (first, own), *others = column
     value = np.asarray(first.draw(rng, own, size or None))
     for k, (part, own) in enumerate(others, start=1):

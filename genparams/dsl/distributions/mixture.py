@@ -51,6 +51,11 @@ def mixture(
             covs))` with `means` of shape (K, d); or a list of calls of any distributions over the
             same kind of value. Of products, all entries of one value come from one component.
         size: The shape of the batch, as for any distribution.
+
+    Raises:
+        ArgumentError: there is no component, a component is not a call or has a size, or the kinds
+            of their values differ.
+        ShapeError: when it is used, there are more or fewer components than weights.
     """
     if isinstance(size, Call):
         raise ArgumentError(

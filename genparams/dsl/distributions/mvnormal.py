@@ -138,7 +138,9 @@ def _factor(cov: Any) -> Any:
     try:
         return np.linalg.cholesky(cov)
     except np.linalg.LinAlgError:
-        good = np.linalg.eigvalsh(raw(cov))[..., 0] > 0.0
+        lowest = np.linalg.eigvalsh(raw(cov))[..., 0]
+        # rounding may leave the lowest eigenvalue just above 0 where the factorisation fails
+        good = lowest > (0.0 if np.any(lowest <= 0.0) else np.min(lowest))
         raise DistributionError(
             f"cov of mvnormal must be positive definite, got {first_bad(raw(cov), good, in_words)}"
         ) from None
@@ -208,14 +210,16 @@ def _draw_mvnormal_tril(rng: Any, mean: Any, scale_tril: Any, size: tuple[int, .
     return mean + np.sum(scale_tril * z[..., None, :], axis=-1)
 
 
-_square = Domain(
-    "finite and symmetric",
-    finite.test,
-    rank=2,
-    member=lambda v: (
-        v.shape[-1] == v.shape[-2] and np.all(np.isclose(v, _swap(v), 1e-10, 0.0), axis=(-2, -1))
-    ),
-)
+def _is_symmetric(v: Any) -> Any:
+    """Whether matrices equal their transposes, but for rounding of the size of the variances."""
+    if v.shape[-1] != v.shape[-2]:
+        return False
+    root = np.sqrt(np.abs(np.diagonal(v, axis1=-2, axis2=-1)))
+    scale = root[..., :, None] * root[..., None, :]
+    return np.all(np.abs(v - _swap(v)) <= 1e-10 * scale, axis=(-2, -1))
+
+
+_square = Domain("finite and symmetric", finite.test, rank=2, member=_is_symmetric)
 _factor_domain = Domain(
     "lower triangular with a positive diagonal",
     finite.test,

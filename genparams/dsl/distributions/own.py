@@ -97,7 +97,7 @@ def distribution(
         density.terms_by_tape if gradients is None else density.terms_by_hand(gradients),
         discrete,
         getattr(log_prob, "__module__", __name__),
-        log_prob.__doc__ or f"A distribution of its own, {called}({', '.join(names)}).",
+        log_prob.__doc__ or f"A user's distribution, {called}({', '.join(names)}).",
         {n: value for n, value in arguments.items() if value is not inspect.Parameter.empty},
     )
     made.__wrapped__ = log_prob
@@ -129,9 +129,10 @@ def from_scipy(
     """A distribution of `scipy.stats`, such as `from_scipy(scipy.stats.gumbel_r)`.
 
     Its arguments are as in `scipy.stats`: the shapes, then loc=0 and, if it is continuous,
-    scale=1. Unless they are given, its gradients are central differences with a step of 6e-6 times
-    the size of the value that is moved, accurate to about ten digits of the log density. These
-    cannot be differentiated again.
+    scale=1. Unless they are given, its gradients are central differences with a step of 6e-6, or of
+    6e-6 times the value that is moved if that is larger. They are wrong where the log density
+    curves within one step, as for a scale below 1e-3: give `gradients` there. These cannot be
+    differentiated again.
 
     Args:
         family: A distribution over numbers, without its arguments.

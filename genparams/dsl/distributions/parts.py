@@ -56,7 +56,7 @@ def without_boxes(x: Any) -> Any:
 def made_of_parts(make: Callable[..., Any]) -> Callable[..., Any]:
     """`make`, which returns the same thing for the same parts while that thing is alive.
 
-    The last 256 stay alive. A thing is pickled by its `recipe`: this function and the parts.
+    A cache keeps the last 256. A thing is pickled by its `recipe`: this function and the parts.
     """
     living: WeakValueDictionary[tuple, Any] = WeakValueDictionary()
 

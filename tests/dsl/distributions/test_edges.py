@@ -2,6 +2,7 @@
 
 # pyright: reportCallIssue=false
 
+import contextlib
 import math
 import re
 
@@ -18,6 +19,7 @@ from genparams import (
     binomial,
     categorical,
     cauchy,
+    censored,
     dirichlet,
     exponential,
     gamma,
@@ -38,6 +40,7 @@ from genparams import (
     piecewise_uniform,
     poisson,
     student_t,
+    truncated,
     truncated_normal,
     uniform,
     uniform_discrete,
@@ -931,3 +934,38 @@ def test_every_refusal_here_is_one_of_ours_and_of_the_builtin_it_resembles():
     ]:
         assert issubclass(error, GenParamsError)
         assert issubclass(error, builtin)
+
+
+# --- Rounding, overflow and empty batches at the border
+
+
+def test_a_matrix_that_rounding_leaves_singular_is_named():
+    near = [[0.11942843, 0.28393824], [0.28393824, 0.67505637]]
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        a = rng.standard_normal(2)
+        cov = np.outer(a, a) * (1.0 + 1e-16 * rng.standard_normal())
+        for singular in (near, cov):
+            with contextlib.suppress(DistributionError):  # and no other error
+                mvnormal.log_prob(np.zeros(2), np.zeros(2), singular)
+
+
+def test_a_covariance_that_was_inverted_twice_is_symmetric():
+    cov = np.array([[2.0, 1.0, 0.0], [1.0, 2.0, 0.3], [0.0, 0.3, 1.0]])
+    again = np.linalg.inv(np.linalg.inv(cov))
+    z = np.zeros(3)
+    assert mvnormal.log_prob(z, z, again) == pytest.approx(mvnormal.log_prob(z, z, cov), rel=1e-12)
+    again[1, 2] = 0.2
+    with pytest.raises(DistributionError, match="symmetric"):
+        mvnormal.log_prob(z, z, again)
+
+
+def test_a_draw_that_overflows_beyond_a_limit_is_recorded_at_the_limit():
+    draws = censored(student_t(0.005, 0.0, 1.0), -1.0, 1.0, size=200).sample(rng=0)
+    assert np.all(np.abs(draws) <= 1.0)
+    assert np.any(draws == 1.0)
+    assert np.any(draws == -1.0)
+
+
+def test_an_empty_batch_of_a_truncated_count_is_drawn():
+    assert truncated(poisson(np.ones(0)), 1, 3).sample(rng=0).shape == (0,)

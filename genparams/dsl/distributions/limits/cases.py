@@ -25,8 +25,8 @@ class Point(NamedTuple):
 
 
 Case = tuple[Callable[[Point], Any], Callable[[Point], LogDensity]]
-"""A test, and the formula for where it is the first test that holds, with its derivatives by the
-value, the arguments of the base and both limits."""
+"""A test and a formula, which applies where this test is the first that holds. The derivatives of
+the formula are by the value, the arguments of the base and both limits."""
 
 
 def zero() -> float:

@@ -1,8 +1,9 @@
 """A distribution along a coordinate, where its density falls, and the nodes at which it is summed.
 
-Between two turns a density only falls, away from the end with the higher density: the *top* of that
-stretch. A stretch is divided from its top into panels, each as long as all before it. What is more
-than `DEPTH` below the top, in log density, is left out: it is less than 1e-18 of the mass.
+Between two turns a density is monotonic. Such a stretch has its *top* at the end with the higher
+density, and the density falls from there. A stretch is divided from its top into panels, each as
+long as all before it. What is more than `DEPTH` below the top, in log density, is left out: it is
+less than 1e-18 of the mass.
 
     continuous    Gauss-Legendre quadrature in each panel
     discrete      every value if they are few, else Gauss quadrature for a sum, in panels that are

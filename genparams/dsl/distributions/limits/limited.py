@@ -9,6 +9,7 @@ from genparams.autodiff import np, raw
 from genparams.dsl.call import Call
 from genparams.dsl.distributions import signatures
 from genparams.dsl.distributions.base import AbstractDistribution, Distribution
+from genparams.dsl.distributions.composite import TupleDistribution
 from genparams.dsl.distributions.continuous import normal
 from genparams.dsl.distributions.declaration import Declaration, Formula, LogDensity
 from genparams.dsl.distributions.domains import (
@@ -47,6 +48,12 @@ _number = Domain("a number, or infinite", lambda v: v == v)
 _whole_number = Domain("a whole number, or infinite", lambda v: v == np.floor(v), smooth=False)
 
 
+def _values_of(fn: AbstractDistribution) -> str:
+    if fn.kind.rank:
+        return "vectors or matrices"
+    return "tuples" if isinstance(fn, TupleDistribution) else "labels"
+
+
 def _limited_call(
     what: str,
     make: Callable[[Distribution], Distribution],
@@ -61,8 +68,7 @@ def _limited_call(
         if fn.kind.rank or not isinstance(fn, Distribution):
             raise ArgumentError(
                 f"{what} takes a distribution over numbers, such as normal(mu, std); values of "
-                f"{fn.__name__} are {'vectors or matrices' if fn.kind.rank else 'tuples'}, which "
-                "have no order"
+                f"{fn.__name__} are {_values_of(fn)}, which have no order"
             )
     fn = base_of(what, base, f"{what}(base, low, high)")
     if fn not in FAMILIES and fn not in CATEGORICAL:
@@ -320,7 +326,7 @@ def _censored(base: Distribution) -> Distribution:
 
     def draw(rng: Any, *args: Any, size: tuple[int, ...] | None) -> Any:
         *own, low, high = args
-        drawn = base.draw(rng, own, size or None)
+        drawn = base.declared.draw(rng, *own, size=size)  # which may overflow beyond a limit
         if size is None:
             return min(max(drawn, low), high)
         return base.kind.convert(np.clip(drawn, low, high))
@@ -330,7 +336,7 @@ def _censored(base: Distribution) -> Distribution:
         f"censored {base.__name__}",
         draw=draw,
         doc=censored.__doc__,
-        support=f"{base.support}; a limit is for all at and beyond it",
+        support=f"{base.support}; a value at a limit means at or beyond it",
         **more,
     )
 

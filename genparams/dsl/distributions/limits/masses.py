@@ -215,13 +215,14 @@ def _by_rejection(
         a uniform value in the panel;
         accepted with the density there over the density at the upper end as its probability
 
-    A panel has at most twice the mass of the panel above it under its upper end, so at least one
+    The width of a panel times the density at its upper end is at most twice the mass of the panel
+    above it, so at least one
     draw in three is accepted.
     """
     start, width, sign, level = _panels(family, low, high, args)
     below = np.cumsum(np.exp(level - np.max(level, axis=-1, keepdims=True)), axis=-1)
     if not np.all(below[..., -1] > 0.0):
-        raise ValueError("the mass between its limits is too small, or no number")
+        raise ValueError("the mass between its limits is too small, or NaN")
     y = np.empty(row.shape)
     left = np.arange(row.size)
     for _ in range(1000):  # one draw in three is accepted
@@ -248,7 +249,7 @@ def _panels(family: Family, low: Any, high: Any, args: Sequence[Any]) -> tuple[A
     for stretch in stretches(family, column(low), column(high), columns):
         length = np.maximum(stretch.length, 0.0)
         if family.step:
-            last = max(1, int(np.max(length)).bit_length())
+            last = max(1, int(np.max(length, initial=0.0)).bit_length())
             ends = np.minimum(np.concatenate([[0.0], 2.0 ** np.arange(0.0, last + 1.0)]), length)
         else:
             ends = length * np.concatenate([[0.0], 2.0 ** np.arange(-HALVINGS, 1.0)])

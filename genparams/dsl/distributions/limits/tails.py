@@ -1,7 +1,7 @@
 """The logarithms of what lies below and above a value, in closed form.
 
 The log of a tail does not underflow where the tail does, thirty standard deviations out. A family
-is known by a number z that moves with its value, and by its tails as functions of z alone:
+is described by a number z, which is monotonic in its value, and by its tails, functions of z alone:
 
     P(X <= x) = exp(log_cdf(z)),    P(X > x) = exp(log_sf(z)),    z = standard(x, *args)
 """
