@@ -199,7 +199,9 @@ def test_the_error_names_the_first_choice_both_values_and_the_cause():
     assert caught.value.now != trace.log_prob
     assert repr(caught.value.then) in str(caught.value)
     assert repr(caught.value.now) in str(caught.value)
-    with pytest.raises(ReplayDiffers, match=r"Without gradients it finds the same.*catches an error"):
+    with pytest.raises(
+        ReplayDiffers, match=r"Without gradients it finds the same.*catches an error"
+    ):
         line(swallows_an_error).simulate((XS,), rng=0).param_gradients()
 
 
