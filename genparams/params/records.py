@@ -37,7 +37,7 @@ def swap(changes: Changes) -> None:
     It is one call into C. Python handles signals and traces lines between its own instructions, so
     that neither Ctrl-C nor another exception comes between two assignments.
     """
-    deque(map(setattr, changes, _NOW, changes.values()), 0)
+    any(map(setattr, changes, _NOW, changes.values()))  # through all: setattr returns None
 
 
 _NOW = repeat("now")
