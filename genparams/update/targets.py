@@ -96,9 +96,10 @@ class Targets:
             store = store_of(owner)
             read = {name for s, name in _read_by(owner) if s is store}
             for name in store if read else ():
-                near = likely(name, read)
-                in_body = store.source is not None and store.source.reads(name)
-                if name not in read and near is not None and not in_body:
+                if name in read or (store.source is not None and store.source.reads(name)):
+                    continue
+                near = likely(name, read)  # compares the name with every other
+                if near is not None:
                     found.append((store.owner, name, near))
         return found
 
