@@ -12,6 +12,7 @@ import numpy as np
 
 from genparams.autodiff import Box, Tape, raw
 from genparams.dsl.interpreter import Choose, Operands, Read, Run
+from genparams.dsl.likelihood.scales import Scales, scales_of
 from genparams.dsl.likelihood.sites import Site, stacks, traced_operands
 from genparams.dsl.replay import held, replay
 from genparams.numeric import quiet
@@ -47,11 +48,13 @@ class Likelihood:
 
     # --- Values
 
+    @quiet
     def log_prob(self, x: Array) -> float:
         """The log probability, without derivatives."""
         values = self._natural(x)
         return sum(self.log_probs(x, values)) + self.log_prior(x)
 
+    @quiet
     def log_probs(self, x: Array, values: Mapping[Parameter, Any] | None = None) -> list[float]:
         """The log probability of each trace, without the prior."""
         values = self._natural(x) if values is None else values
@@ -65,6 +68,7 @@ class Likelihood:
         values = self._natural(x)
         return float(sum(call.log_prob(values[p]) for p, call in self.priors.items()))
 
+    @quiet
     def sites(self, x: Array) -> list[list[Site]]:
         """The choices of each trace, with the arguments of their distributions."""
         found: list[list[Site]] = []
@@ -73,6 +77,10 @@ class Likelihood:
             found.append([])
             self._run(trace, _given(values), found[-1])
         return found
+
+    def num_obs(self, x: Array) -> int:
+        """The number of observations: the entries of every choice, a vector counting as one."""
+        return sum(site.count for run in self.sites(x) for site in run)
 
     # --- Derivatives
 
@@ -129,6 +137,29 @@ class Likelihood:
                     return None
                 information += found
         return Second(total, g, information)
+
+    @quiet
+    def scales(self, x: Array) -> Scales:
+        """The standard deviations that have their maximum in closed form."""
+        parts, size = self.vector.parts(x), self.vector.size
+        sites: list[Site] = []
+        tangents: list[list[Array | None]] = []
+        for trace in self.traces:
+            with Tape() as outer, Tape() as tape:
+                mine: list[Site] = []
+                _, leaves, _ = self._trace_terms(trace, tape, parts, mine)
+                columns = _columns(outer, tape, traced_operands(mine), leaves, self.vector)
+                tangents += [[columns.get(id(o)) for o in s.operands] for s in mine]
+                sites += mine
+        fixed = [j for p in self.priors for j in range(size)[self.vector.places[p]]]
+        return scales_of(sites, tangents, size, fixed)
+
+    @quiet
+    def settled(self, x: Array, scales: Scales) -> Array:
+        """x with those standard deviations at their maximum given the rest."""
+        if not scales.entries:
+            return x
+        return scales.settled(x, [site for run in self.sites(x) for site in run])
 
     @quiet
     def scores(self, x: Array) -> Array:

@@ -1,5 +1,6 @@
 """The choices of a traced replay with their distributions and arguments, not yet differentiated."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,14 @@ class Site:
     def args(self) -> list[Any]:
         """The arguments as plain numbers and arrays."""
         return [raw(o) for o in self.operands]
+
+    @property
+    def count(self) -> int:
+        """The number of observations in it: its entries, a vector or a tuple counting as one."""
+        if isinstance(self.value, str | tuple):
+            return 1
+        shape = np.shape(self.value)
+        return math.prod(shape[: len(shape) - self.distribution.kind.rank])
 
 
 @dataclass(frozen=True, slots=True)
