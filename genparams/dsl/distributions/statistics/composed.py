@@ -24,12 +24,13 @@ from genparams.dsl.distributions.statistics.contraction import ByEntries, Pair
 from genparams.dsl.distributions.statistics.families import OF_A_MIXTURE
 from genparams.dsl.distributions.statistics.functions import statistics_of
 from genparams.dsl.distributions.statistics.known import (
+    NO_FORMULA,
     NOTHING,
     Information,
+    NoInformation,
     Shape,
     Statistics,
     Unknown,
-    unknown,
 )
 from genparams.numeric import arrays
 
@@ -52,9 +53,10 @@ _LIGHT = {
 
 def _limited(make: Callable[..., Any], base: Distribution, reason: str) -> Information:
     """The information by the arguments of a base that has entries, for limits that do not move."""
-    if not isinstance(statistics_of(base).information, ByEntries):
-        return statistics_of(base).information if base in FAMILIES else NOTHING.information
-    return ByEntries(make(FAMILIES[base]), (-2, -1), reason)
+    own = statistics_of(base).information
+    if isinstance(own, ByEntries):
+        return ByEntries(make(FAMILIES[base]), (-2, -1), reason)
+    return own if isinstance(own, NoInformation) else NO_FORMULA
 
 
 def statistics_of_truncated(base: Distribution) -> Statistics:
@@ -116,7 +118,7 @@ def of_zero_inflated(base: Distribution) -> Statistics:
         entries = _zero_inflated_entries(base, information.entries)
         found: Information = ByEntries(entries, information.fixed, information.reason)
     else:
-        found = information
+        found = information if isinstance(information, NoInformation) else NO_FORMULA
     return Statistics(information=found, mean=more.mean, variance=more.variance, cdf=more.cdf)
 
 
@@ -164,14 +166,14 @@ def of_transformed(base: Distribution, bijection: Any, is_affine: bool) -> Stati
 
     scalar = not base.kind.rank and not bijection.rank
     if not is_affine:
-        through = own.cdf and scalar and _monotonic_cdf(own.cdf, bijection)
-        return Statistics(information=information, cdf=through or None)
+        through = _monotonic_cdf(own.cdf, bijection) if own.cdf and scalar else None
+        return Statistics(information=information, cdf=through)
     mean, variance = own.mean, own.variance
     return Statistics(
         information=information,
         mean=mean and (lambda *args: args[-2] + args[-1] * mean(*args[:count])),
         variance=variance and (lambda *args: np.square(args[-1]) * variance(*args[:count])),
-        cdf=own.cdf and scalar and _affine_cdf(own.cdf) or None,
+        cdf=_affine_cdf(own.cdf) if own.cdf and scalar else None,
     )
 
 
@@ -225,9 +227,8 @@ def of_mixture(components_of: Callable[..., Any], column: Sequence[Distribution]
     def total(w: Any, args: Sequence[Any], of: Callable[..., Any]) -> Any:
         """The sum of the weight of each component times a function of it."""
         parts = components_of(args, np.shape(w)[-1])
-        shares = [
-            np.reshape(w[..., k], (*np.shape(w)[:-1], *(1,) * rank)) for k in range(len(parts))
-        ]
+        first = np.moveaxis(w, -1, 0)
+        shares = np.reshape(first, (*first.shape, *(1,) * rank))
         return sum(
             share * of(statistics_of(part), own)
             for share, (part, own) in zip(shares, parts, strict=True)
@@ -245,7 +246,7 @@ def of_mixture(components_of: Callable[..., Any], column: Sequence[Distribution]
 
     means = all(s.mean for s in each)
     return Statistics(
-        information=unknown(OF_A_MIXTURE),
+        information=NoInformation(OF_A_MIXTURE),
         mean=mean if means else None,
         variance=variance if means and all(s.variance for s in each) else None,
         cdf=cdf if all(s.cdf for s in each) and not rank else None,

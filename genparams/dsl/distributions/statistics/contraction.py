@@ -16,6 +16,7 @@ import numpy as np
 
 from genparams.autodiff import sum_to
 from genparams.dsl.distributions.statistics.known import Shape, Unknown
+from genparams.errors import ShapeError
 
 Pair = tuple[int, int]
 """The places of two arguments, the first not after the second."""
@@ -40,11 +41,24 @@ class ByEntries:
             return Unknown(self.reason)
         pairs = pairs_of(tangents)
         found = self.entries(pairs, *args)
+        for w in found.values():
+            _check_broadcasts(w, batch)
         return sum(
             between(tangents[i], tangents[j], found[i, j], batch, i == j)
             for i, j in pairs
             if (i, j) in found
         ) + np.zeros((count_of(tangents),) * 2)
+
+
+def _check_broadcasts(weights: Any, batch: Shape) -> None:
+    shape = np.shape(weights)
+    if len(shape) > len(batch) or any(
+        n not in (1, m) for n, m in zip(shape[::-1], batch[::-1], strict=False)
+    ):
+        raise ShapeError(
+            f"an entry of the information has shape {shape} for a batch of shape {batch}; return "
+            "the information of each entry of the value"
+        )
 
 
 def by_entries(entries: Callable[..., Mapping[Pair, Any]]) -> ByEntries:

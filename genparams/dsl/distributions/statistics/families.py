@@ -16,7 +16,7 @@ from genparams.dsl.distributions.mvnormal import mvnormal
 from genparams.dsl.distributions.piecewise import piecewise_uniform
 from genparams.dsl.distributions.statistics import cdf, entries, moments, sums, vectors
 from genparams.dsl.distributions.statistics.contraction import ByEntries, Pair, by_entries
-from genparams.dsl.distributions.statistics.known import Information, Statistics, unknown
+from genparams.dsl.distributions.statistics.known import NoInformation, Statistics
 
 MOVING_ENDS = "it has no expected information where the ends of its support move"
 OF_A_MIXTURE = "the information of a mixture has no closed form"
@@ -47,8 +47,7 @@ def _over_numbers(
 
 
 def _no_information(base: Distribution, reason: str, **more: Any) -> Statistics:
-    information: Information = unknown(reason)
-    return Statistics(information=information, cdf=cdf.of_family(FAMILIES[base]), **more)
+    return Statistics(information=NoInformation(reason), cdf=cdf.of_family(FAMILIES[base]), **more)
 
 
 def _located(by_loc: float, by_scale: float, variance: float, base: Distribution) -> Statistics:
@@ -138,7 +137,7 @@ FAMILY_STATISTICS: dict[Distribution, Statistics] = {
     ),
     c.beta: _over_numbers(c.beta, entries.beta, moments.beta_mean, moments.beta_variance),
     c.beta_uniform: Statistics(
-        information=unknown(OF_A_MIXTURE),
+        information=NoInformation(OF_A_MIXTURE),
         mean=moments.beta_uniform_mean,
         variance=moments.beta_uniform_variance,
         cdf=cdf.beta_uniform(cdf.of_family(FAMILIES[c.beta])),
@@ -151,7 +150,7 @@ FAMILY_STATISTICS: dict[Distribution, Statistics] = {
     ),
     c.von_mises: _over_numbers(c.von_mises, entries.von_mises),
     piecewise_uniform: Statistics(
-        information=unknown(MOVING_ENDS),
+        information=NoInformation(MOVING_ENDS),
         mean=moments.piecewise_mean,
         variance=moments.piecewise_variance,
         cdf=cdf.piecewise_uniform,

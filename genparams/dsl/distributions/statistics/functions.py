@@ -70,7 +70,7 @@ def information_or_reason(
     fn: AbstractDistribution, args: Sequence[Any], tangents: Sequence[Any], size: Size = None
 ) -> Any:
     """`expected_information`, or `Unknown` with the reason in place of None."""
-    args = fn.operands(args)
+    args = _arrays(fn, args)
     _check_tangents(fn, args, tangents)
     if all(t is None for t in tangents):
         return _NO_TANGENT
@@ -81,6 +81,11 @@ def information_or_reason(
     if not isinstance(fn, Distribution):
         return Unknown(OF_A_MIXTURE)
     return _of_declared(fn, args, tangents, size)
+
+
+def _arrays(fn: AbstractDistribution, args: Sequence[Any]) -> list[Any]:
+    """The arguments as arrays and numbers of numpy, which divide by 0 without an error."""
+    return [np.asarray(a, dtype=float)[()] for a in fn.operands(args)]
 
 
 def _of_declared(fn: Distribution, args: Sequence[Any], tangents: Sequence[Any], size: Size) -> Any:
@@ -147,11 +152,13 @@ def variance(fn: AbstractDistribution, args: Sequence[Any]) -> Any:
 def std(fn: AbstractDistribution, args: Sequence[Any]) -> Any:
     """The standard deviation of each number, in the shape of a draw; None where not known."""
     found = variance(fn, args)
-    return tuple(map(np.sqrt, found)) if isinstance(found, tuple) else found and np.sqrt(found)
+    if found is None:
+        return None
+    return tuple(map(np.sqrt, found)) if isinstance(found, tuple) else np.sqrt(found)
 
 
 def _moment(name: str, fn: AbstractDistribution, args: Sequence[Any]) -> Any:
-    args = fn.operands(args)
+    args = _arrays(fn, args)
     if isinstance(fn, Product):
         each = [_moment(name, part, own) for part, own in with_arguments(fn.parts, args)]
         return None if any(m is None for m in each) else tuple(each)
@@ -171,4 +178,4 @@ def cdf(fn: AbstractDistribution, x: Any, args: Sequence[Any]) -> Any:
     if not isinstance(fn, Distribution) or fn.kind.rank:
         return None
     f = statistics_of(fn).cdf
-    return None if f is None else f(np.asarray(x, dtype=float), *fn.operands(args))
+    return None if f is None else f(np.asarray(x, dtype=float), *_arrays(fn, args))

@@ -23,12 +23,17 @@ one is not None. `batch` is the shape of the batch.
 """
 
 
-def unknown(reason: str) -> Information:
-    """The information of a distribution for which there is no formula."""
-    return lambda args, tangents, batch: Unknown(reason)
+@dataclass(frozen=True, slots=True)
+class NoInformation:
+    """The information of a distribution for which there is no formula, for a reason."""
+
+    reason: str
+
+    def __call__(self, args: Sequence[Any], tangents: Sequence[Any], batch: Shape) -> Any:
+        return Unknown(self.reason)
 
 
-NO_FORMULA = unknown("it has no formula for its expected information")
+NO_FORMULA = NoInformation("it has no formula for its expected information")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
