@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 from scipy import special, stats
@@ -363,33 +364,36 @@ def test_information_by_a_factor_is_the_one_by_a_covariance():
 
 
 def test_information_keeps_its_digits_where_a_formula_would_cancel():
-    mpmath = pytest.importorskip("mpmath")
-    mpmath.mp.dps = 60
+
+    mp: Any = mpmath.MPContext()
+    mp.dps = 60
 
     def trigamma(x):
-        return mpmath.psi(1, mpmath.mpf(x))
+        return mp.psi(1, mp.mpf(x))
 
     one = np.ones((1,))
     for df in (0.1, 5.0, 29.9, 30.1, 100.0, 1e4, 1e7):
-        v = mpmath.mpf(df)
+        v = mp.mpf(df)
         wanted = (trigamma(v / 2) - trigamma((v + 1) / 2)) / 4
         wanted -= (v + 5) / (2 * v * (v + 1) * (v + 3))
         found = expected_information(student_t, [df, 0.0, 1.0], [one, None, None])
         np.testing.assert_allclose(found, float(wanted), rtol=1e-11)
     for kappa in (0.0, 1e-9, 1e-5, 0.5, 49.9, 50.1, 200.0, 1e6):
-        k = mpmath.mpf(kappa)
-        a = mpmath.besseli(1, k) / mpmath.besseli(0, k)
+        k = mp.mpf(kappa)
+        a = mp.besseli(1, k) / mp.besseli(0, k)
         wanted = 1 - a * a - a / k if kappa else 0.5
         found = expected_information(von_mises, [0.0, kappa], [None, one])
         np.testing.assert_allclose(found, float(wanted), rtol=1e-11)
     for a, b in [(1e6, 1e-3), (2.0, 0.0199), (2.0, 0.0201), (3.0, 4.0)]:
         found = expected_information(beta, [a, b], [one, None])
-        wanted = trigamma(a) - trigamma(mpmath.mpf(a) + mpmath.mpf(b))
+        wanted = trigamma(a) - trigamma(mp.mpf(a) + mp.mpf(b))
         np.testing.assert_allclose(found, float(wanted), rtol=1e-11)
 
 
 @pytest.mark.parametrize(
-    ("r", "p"), [(0.3, 0.5), (2.5, 0.02), (400.0, 0.3), (1e-3, 0.9), (3.0, 1e-4)]
+    ("r", "p"),
+    [(0.3, 0.5), (2.5, 0.02), (2.5, 0.021), (400.0, 0.3), (150.0, 0.5), (1e-3, 0.9), (3.0, 1e-4)]
+    + [(1e-6, 0.5), (0.7, 0.9999), (5e3, 0.99), (0.2, 1e-3)],
 )
 def test_information_by_r_is_the_sum_of_its_series(r, p):
     """psi'(r) - E[psi'(r + X)] = sum_j P(X > j) / (r + j)^2."""

@@ -17,6 +17,7 @@ from genparams.dsl.distributions.piecewise import piecewise_uniform
 from genparams.dsl.distributions.statistics import cdf, entries, moments, sums, vectors
 from genparams.dsl.distributions.statistics.contraction import ByEntries, Pair, by_entries
 from genparams.dsl.distributions.statistics.known import NoInformation, Statistics
+from genparams.dsl.distributions.statistics.successes import by_r
 
 MOVING_ENDS = "it has no expected information where the ends of its support move"
 OF_A_MIXTURE = "the information of a mixture has no closed form"
@@ -25,7 +26,7 @@ OF_A_MIXTURE = "the information of a mixture has no closed form"
 def _neg_binomial(pairs: Any, *args: Any) -> dict[Pair, Any]:
     found = entries.neg_binomial(*args)
     if (0, 0) in pairs:
-        found |= sums.products(FAMILIES[d.neg_binomial], [(0, 0)], 0.0, np.inf, args)
+        found[0, 0] = by_r(*args)
     return found
 
 
