@@ -235,7 +235,7 @@ def test_the_information_is_the_mean_of_the_products_of_the_scores(row, seed):
         x = row.values(seed, args)
         as_one = (lambda v: [v]) if row.name == "dirichlet" else list
         curvature = -hessian(lambda v: row.log_prob(x, *as_one(v)), np.ravel(args))
-        t = np.reshape(np.moveaxis(tangents, 0, 1), (P, -1))
+        t = np.reshape(np.moveaxis(np.asarray(tangents), 0, 1), (P, -1))
         agree(found, t @ curvature @ t.T)
         return
     dense = not row.name.startswith("mvnormal")
@@ -408,6 +408,12 @@ def test_information_of_an_impossible_edge_is_unknown():
     assert expected_information(poisson, [0.0], [np.ones(1)]) is None
     assert "not finite" in why_unknown(poisson, [0.0], [np.ones(1)])
     assert expected_information(binomial, [3, 1.0], [None, np.ones(1)]) is None
+
+
+def test_an_argument_at_an_edge_that_does_not_move_there_adds_nothing():
+    probs, moving = np.array([0.3, 1.0]), np.array([[0.5, 0.0]])
+    found = expected_information(bernoulli, [probs], [moving])
+    np.testing.assert_allclose(found, 0.25 / 0.21)
     still = np.array([[0.3, -0.3, 0.0]])
     found = expected_information(categorical, [[0.4, 0.6, 0.0]], [still])
     np.testing.assert_allclose(found, 0.09 / 0.4 + 0.09 / 0.6)

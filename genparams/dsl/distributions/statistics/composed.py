@@ -242,7 +242,7 @@ def of_mixture(components_of: Callable[..., Any], column: Sequence[Distribution]
         return total(w, args, lambda own, a: own.variance(*a) + np.square(own.mean(*a) - middle))
 
     def cdf(x: Any, w: Any, *args: Any) -> Any:
-        return total(w, args, lambda own, a: own.cdf(x, *a))
+        return np.minimum(total(w, args, lambda own, a: own.cdf(x, *a)), 1.0)
 
     means = all(s.mean for s in each)
     return Statistics(
