@@ -225,9 +225,7 @@ def _einsum(subscripts: str, *operands: Any) -> Any:
     inputs, arrow, output = subscripts.replace(" ", "").partition("->")
     if not arrow:
         return loop(np.einsum, (subscripts, *operands), {})
-    letter = next(
-        c for c in "zyxwvutsrqponmlkjihgfedcbaZYXWVUTSRQPONMLKJIHGFEDCBA" if c not in subscripts
-    )
+    letter = next(c for c in ascii_letters if c not in subscripts)
     each = zip(inputs.split(","), operands, strict=True)
     terms = ",".join(letter + s if type(v) is Batch else s for s, v in each)
     values = [v.value if type(v) is Batch else v for v in operands]

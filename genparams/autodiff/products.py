@@ -25,10 +25,8 @@ def _left_factor(g: Any, x: Any, y: Any) -> Any:
     rows, columns = len(shape_of(x)) == 1, len(shape_of(y)) == 1
     if columns:
         return sum_to((g if rows else np.expand_dims(g, -1)) * y, shape_of(x))
-    if rows:  # each matrix of the stack takes the vector from the left
-        found = _matrix_times(y, g)
-    else:
-        found = np.matmul(g, np.swapaxes(y, -1, -2))
+    # a vector meets each matrix of the stack from the left
+    found = _matrix_times(y, g) if rows else np.matmul(g, np.swapaxes(y, -1, -2))
     return sum_to(found, shape_of(x))
 
 

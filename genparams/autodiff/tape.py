@@ -258,7 +258,7 @@ def sum_product_to(g: Any, partial: Any, shape: tuple[int, ...]) -> Any:
     ):  # one pass and no temporary
         flat = g.ndim == 1
         return float(_dot(g, partial) if flat else _dot(g.ravel(), partial.ravel()))
-    if type(g) is Batch and not shape and shape_of(partial) == g.shape:
+    if not shape and type(g) is Batch and shape_of(partial) == g.shape:
         return _dot_rows(g, partial)
     return sum_to(g * partial, shape)
 
