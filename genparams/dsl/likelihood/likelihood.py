@@ -5,20 +5,20 @@ evaluate it aside: no parameter moves and no accumulator is used.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from genparams.autodiff import Box, Tape, raw
-from genparams.dsl.interpreter import Choose, Operands, Read, Run
-from genparams.dsl.likelihood.sites import Site, stacks, traced_operands
+from genparams.dsl.interpreter import Read, Run
+from genparams.dsl.likelihood.sites import Site, recording, stacks, traced_operands
 from genparams.dsl.replay import held, replay
 from genparams.numeric import quiet
 from genparams.params import Parameter
 from genparams.params.vector import Vector
 from genparams.trace.trace import Trace
-from genparams.types import Address, Array
+from genparams.types import Array
 
 
 class First(NamedTuple):
@@ -44,6 +44,8 @@ class Likelihood:
     vector: Vector
     priors: Mapping[Parameter, Any]
     """A `Call` of a distribution for each parameter that has a prior, over its natural value."""
+    held: Mapping[Parameter, Any] = field(default_factory=dict)
+    """The natural values of parameters that are not in the vector; the present ones if absent."""
 
     # --- Values
 
@@ -56,7 +58,7 @@ class Likelihood:
         """The log probability of each trace, without the prior."""
         values = self._natural(x) if values is None else values
         return [
-            float(sum(map(raw, self._run(trace, _given(values)).log_probs.values())))
+            float(sum(map(raw, self._run(trace, self._given(values)).log_probs.values())))
             for trace in self.traces
         ]
 
@@ -71,7 +73,7 @@ class Likelihood:
         values = self._natural(x)
         for trace in self.traces:
             found.append([])
-            self._run(trace, _given(values), found[-1])
+            self._run(trace, self._given(values), found[-1])
         return found
 
     # --- Derivatives
@@ -146,6 +148,26 @@ class Likelihood:
             columns = _columns(outer, tape, boxes, leaves, self.vector)
             return np.concatenate([columns[id(b)].reshape(self.vector.size, -1).T for b in boxes])
 
+    @quiet
+    def tangents(
+        self, x: Array, compute: Callable[[Read], Sequence[Any]]
+    ) -> list[tuple[Any, Array]]:
+        """Functions of the natural values: each value, and its derivatives by the vector, of shape
+        (size, *shape).
+
+        Args:
+            compute: From a function that reads a parameter to the values.
+        """
+        with Tape() as outer, Tape() as tape:
+            leaves: dict[Parameter, Box] = {}
+            found = compute(_boxing(tape, self.vector.parts(x), leaves, self.held))
+            boxes = {id(v): v for v in found if type(v) is Box}
+            columns = _columns(outer, tape, list(boxes.values()), leaves, self.vector)
+            nothing = (self.vector.size,)
+            return [
+                (raw(v), columns.get(id(v), np.zeros((*nothing, *np.shape(raw(v)))))) for v in found
+            ]
+
     def _score(self, trace: Trace, parts: Mapping[Parameter, Any]) -> Array:
         with Tape() as tape:
             _, leaves, seeds = self._trace_terms(trace, tape, parts)
@@ -170,7 +192,7 @@ class Likelihood:
     ) -> tuple[float, dict[Parameter, Box], list[Any]]:
         """log p of a trace, the leaves of the tape, and what to seed for the gradient."""
         leaves: dict[Parameter, Box] = {}
-        run = self._run(trace, _boxing(tape, parts, leaves), sites)
+        run = self._run(trace, _boxing(tape, parts, leaves, self.held), sites)
         log_probs = run.log_probs.values()
         seeds = [(lp, 1.0) for lp in log_probs if type(lp) is Box and lp.tape is tape]
         return float(sum(map(raw, log_probs))), leaves, seeds
@@ -179,7 +201,7 @@ class Likelihood:
         self, tape: Tape, parts: Mapping[Parameter, Any]
     ) -> tuple[float, dict[Parameter, Box], list[Any]]:
         leaves: dict[Parameter, Box] = {}
-        read = _boxing(tape, parts, leaves)
+        read = _boxing(tape, parts, leaves, self.held)
         found = [call.log_prob(read(p)) for p, call in self.priors.items()]
         return float(sum(map(raw, found))), leaves, [(lp, 1.0) for lp in found]
 
@@ -187,7 +209,7 @@ class Likelihood:
         """Run a trace's function again with its choices held; what it declares is forgotten."""
         choose, runs = held(trace, at_run=True), []
         if sites is not None:
-            choose = _recording(choose, sites)
+            choose = recording(choose, sites)
         try:
             run, _ = replay(trace, read, trace.args, choose, runs, at_run=True)
         finally:
@@ -198,6 +220,9 @@ class Likelihood:
     def _natural(self, x: Array) -> dict[Parameter, Any]:
         return self.vector.values(x)
 
+    def _given(self, values: Mapping[Parameter, Any]) -> Read:
+        return given({**self.held, **values})
+
     def _add(self, g: Array, leaves: Mapping[Parameter, Box], found: Any) -> None:
         for p, part in zip(leaves, found, strict=True):
             if part is not None:
@@ -207,7 +232,7 @@ class Likelihood:
 # --- Answers
 
 
-def _given(values: Mapping[Parameter, Any]) -> Read:
+def given(values: Mapping[Parameter, Any]) -> Read:
     """A `Read` that gives these values, and the present ones of other parameters."""
 
     def read(parameter: Parameter) -> Any:
@@ -217,9 +242,14 @@ def _given(values: Mapping[Parameter, Any]) -> Read:
     return read
 
 
-def _boxing(tape: Tape, parts: Mapping[Parameter, Any], leaves: dict[Parameter, Box]) -> Read:
+def _boxing(
+    tape: Tape,
+    parts: Mapping[Parameter, Any],
+    leaves: dict[Parameter, Box],
+    held: Mapping[Parameter, Any],
+) -> Read:
     """A `Read` that gives each parameter of `parts` as a function of its boxed coordinates."""
-    values: dict[Parameter, Any] = {}
+    values: dict[Parameter, Any] = dict(held)
 
     def read(parameter: Parameter) -> Any:
         value = values.get(parameter)
@@ -232,17 +262,6 @@ def _boxing(tape: Tape, parts: Mapping[Parameter, Any], leaves: dict[Parameter, 
         return value
 
     return read
-
-
-def _recording(choose: Choose, sites: list[Site]) -> Choose:
-    """A `Choose` that appends each choice to `sites`."""
-
-    def answer(address: Address, distribution: Any, operands: Operands, size: Any) -> Any:
-        value = choose(address, distribution, operands, size)
-        sites.append(Site(address, distribution, operands, value))
-        return value
-
-    return answer
 
 
 # --- Matrices

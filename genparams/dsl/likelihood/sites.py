@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from genparams.autodiff import Box, np, raw, shape_of
+from genparams.dsl.interpreter import Choose, Operands
 from genparams.types import Address, Array
 
 
@@ -77,3 +78,14 @@ def traced_operands(sites: Iterable[Site]) -> list[Box]:
     """Each argument that is traced, once."""
     found = {id(o): o for site in sites for o in site.operands if type(o) is Box}
     return list(found.values())
+
+
+def recording(choose: Choose, sites: list[Site]) -> Choose:
+    """A `Choose` that appends each choice to `sites`."""
+
+    def answer(address: Address, distribution: Any, operands: Operands, size: Any) -> Any:
+        value = choose(address, distribution, operands, size)
+        sites.append(Site(address, distribution, operands, value))
+        return value
+
+    return answer
