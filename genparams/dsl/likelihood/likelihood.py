@@ -220,6 +220,10 @@ class Likelihood:
     def _natural(self, x: Array) -> dict[Parameter, Any]:
         return self.vector.values(x)
 
+    def natural(self, x: Array) -> dict[Parameter, Any]:
+        """The natural value of each parameter of the vector, and of those that are held."""
+        return {**self.held, **self._natural(x)}
+
     def _given(self, values: Mapping[Parameter, Any]) -> Read:
         return given({**self.held, **values})
 
