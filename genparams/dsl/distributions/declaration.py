@@ -8,6 +8,7 @@ from typing import Any
 
 from genparams.autodiff import np, raw, shape_of
 from genparams.dsl.distributions.domains import Domain, ValueKind
+from genparams.dsl.distributions.statistics.known import Statistics
 from genparams.errors import ShapeError
 from genparams.text import brief
 
@@ -85,6 +86,10 @@ class Declaration:
     """How many numbers a temporary array holds for each entry of the value."""
     draws_floats: bool = False
     """Whether `draw` takes size=None, for one number."""
+
+    statistics: Statistics | None = None
+    """Its expected information, moments and distribution function, where it is no family of the
+    table in `statistics.families`."""
 
     doc: str | None = None
     note: str = ""

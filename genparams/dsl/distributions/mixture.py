@@ -26,6 +26,7 @@ from genparams.dsl.distributions.mixing import (
     mixture_terms,
 )
 from genparams.dsl.distributions.parts import made_of_parts, no_call, with_arguments, without_boxes
+from genparams.dsl.distributions.statistics.composed import of_mixture
 from genparams.dsl.distributions.values import why_impossible
 from genparams.errors import ArgumentError, ShapeError
 from genparams.mistakes import explained
@@ -151,6 +152,10 @@ def _mixture_of(rows: tuple[Row, ...], one_call: bool) -> Distribution:
             doc=mixture.__doc__,
             support=_support(column),
             fault=column[0].declared.fault,
+            statistics=of_mixture(
+                lambda args, count: [one for (one,) in components_of(rows, one_call, args, count)],
+                column,
+            ),
         )
     )
 

@@ -1,7 +1,7 @@
 """A user's own distributions: a sampler, a log density and, if given, its gradients."""
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
@@ -10,6 +10,8 @@ from genparams.dsl.custom import one_for_each, recorded
 from genparams.dsl.distributions.base import Distribution
 from genparams.dsl.distributions.declaration import Declaration, Pullback, Terms, once
 from genparams.dsl.distributions.domains import Domain, real_number, whole
+from genparams.dsl.distributions.statistics.contraction import Pair, by_entries
+from genparams.dsl.distributions.statistics.known import Statistics
 from genparams.errors import ArgumentError, DistributionError, ShapeError, TracedValueError
 from genparams.mistakes import explained, refuse_other_functions
 from genparams.types import calling_module
@@ -28,6 +30,7 @@ def distribution(
     gradients: Callable[..., Sequence[Any]] | None = None,
     name: str | None = None,
     discrete: bool = False,
+    information: Callable[..., Mapping[tuple[str, str], Any]] | None = None,
 ) -> Distribution: ...
 @overload
 def distribution(
@@ -36,6 +39,7 @@ def distribution(
     gradients: Callable[..., Sequence[Any]] | None = None,
     name: str | None = None,
     discrete: bool = False,
+    information: Callable[..., Mapping[tuple[str, str], Any]] | None = None,
 ) -> Callable[[Callable[..., Any]], Distribution]: ...
 @explained
 def distribution(
@@ -44,6 +48,7 @@ def distribution(
     gradients: Callable[..., Sequence[Any]] | None = None,
     name: str | None = None,
     discrete: bool = False,
+    information: Callable[..., Mapping[tuple[str, str], Any]] | None = None,
 ) -> Any:
     """A distribution from a sampler and a log density, both of them elementwise.
 
@@ -68,6 +73,9 @@ def distribution(
             for a second derivative. `has_gradients` does not know where it is None.
         name: The name in messages; by default the name of `log_prob`.
         discrete: Whether the values are whole numbers, by which there is no derivative.
+        information: `information(*args)` is the expected information of each entry by pairs of
+            names, such as {("loc", "loc"): 1.0 / scale**2, ...}; a pair that is left out has none.
+            Without it there is no expected information.
 
     Raises:
         ArgumentError: `sample`, `log_prob` or `gradients` is not a function of these arguments.
@@ -78,7 +86,9 @@ def distribution(
         "sample of @distribution(sample=...)", sample, "rng", partly=True, size=None
     )
     if log_prob is None:
-        return lambda function: distribution(sample, function, gradients, name, discrete)
+        return lambda function: distribution(
+            sample, function, gradients, name, discrete, information
+        )
     refuse_other_functions("log_prob of a distribution", log_prob, "x", partly=True)
     arguments = _arguments(log_prob)
     names = list(arguments)
@@ -99,9 +109,28 @@ def distribution(
         getattr(log_prob, "__module__", __name__),
         log_prob.__doc__ or f"A user's distribution, {called}({', '.join(names)}).",
         {n: value for n, value in arguments.items() if value is not inspect.Parameter.empty},
+        statistics=None if information is None else _statistics(called, names, information),
     )
     made.__wrapped__ = log_prob
     return made
+
+
+def _statistics(called: str, names: list[str], information: Callable[..., Any]) -> Statistics:
+    """The statistics of a distribution whose information is given by pairs of names."""
+
+    def entries(*args: Any) -> dict[Pair, Any]:
+        found = {}
+        for pair, value in information(*args).items():
+            if not isinstance(pair, tuple) or len(pair) != 2 or not {*pair} <= {*names}:
+                raise ArgumentError(
+                    f"information of {called} is by pairs of its arguments {', '.join(names)}, "
+                    f"got {pair!r}"
+                )
+            i, j = sorted(map(names.index, pair))
+            found[i, j] = value
+        return found
+
+    return Statistics(information=by_entries(entries))
 
 
 def _arguments(log_prob: Callable[..., Any]) -> dict[str, Any]:
@@ -189,6 +218,7 @@ def _declare(
     doc: str,
     defaults: dict[str, Any],
     note: str = "",
+    statistics: Statistics | None = None,
 ) -> Distribution:
     """A distribution, pickled by its name in `module`."""
 
@@ -211,6 +241,7 @@ def _declare(
         terms=terms,
         defaults=defaults,
         note=note,
+        statistics=statistics,
         support=f"{kind.support} to which its log_prob gives a density",
     )
     made = Distribution(declared)

@@ -8,6 +8,7 @@ from genparams.dsl.distributions.base import Distribution
 from genparams.dsl.distributions.declaration import Declaration, Terms
 from genparams.dsl.distributions.domains import probability
 from genparams.dsl.distributions.parts import base_of, made_of_parts
+from genparams.dsl.distributions.statistics.composed import of_zero_inflated
 from genparams.errors import ArgumentError
 from genparams.mistakes import explained
 from genparams.types import Numbers, R, Size
@@ -92,5 +93,6 @@ def _zero_inflated(base: Distribution) -> Distribution:
             block_width=base.declared.block_width,
             doc=zero_inflated.__doc__,
             support=f"0, and {base.support}",
+            statistics=of_zero_inflated(base),
         )
     )

@@ -35,6 +35,10 @@ from genparams.dsl.distributions.limits.masses import draw_between, log_mass, lo
 from genparams.dsl.distributions.limits.normal import normal_between
 from genparams.dsl.distributions.parts import base_of, made_of_parts
 from genparams.dsl.distributions.signatures import called_as
+from genparams.dsl.distributions.statistics.composed import (
+    statistics_of_censored,
+    statistics_of_truncated,
+)
 from genparams.errors import ArgumentError, DistributionError
 from genparams.mistakes import explained
 from genparams.types import Numbers, R, Size
@@ -186,6 +190,7 @@ def _truncated_numbers(base: Distribution, name: str, **more: Any) -> Distributi
         inside=inside,
         block_width=BLOCK_WIDTH,
         draws_floats=True,
+        statistics=statistics_of_truncated(base),
         **more,
     )
 
@@ -322,6 +327,7 @@ def _censored(base: Distribution) -> Distribution:
             "formula": formula,
             "block_width": BLOCK_WIDTH,
             "draws_floats": base.declared.draws_floats,
+            "statistics": statistics_of_censored(base),
         }
 
     def draw(rng: Any, *args: Any, size: tuple[int, ...] | None) -> Any:

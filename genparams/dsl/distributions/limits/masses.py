@@ -123,7 +123,7 @@ def _between_close_limits(
 def _by_quadrature(family: Family, low: Any, high: Any, args: Sequence[Any]) -> LogDensity:
     """`log_mass` of arrays and boxes."""
     with np.errstate(all="ignore"):
-        y, log_weight, columns = _nodes(family, low, high, args)
+        y, log_weight, columns = nodes_between(family, low, high, args)
         log_f, partials = family.along(y, *columns)
         each = log_f + log_weight
         peak = np.max(np.where(raw(each) == raw(each), raw(each), -np.inf), axis=-1, keepdims=True)
@@ -145,7 +145,7 @@ def _by_quadrature(family: Family, low: Any, high: Any, args: Sequence[Any]) -> 
     return value, [d and mean(d) for d in partials]
 
 
-def _nodes(
+def nodes_between(
     family: Family, low: Any, high: Any, args: Sequence[Any]
 ) -> tuple[Any, Any, Sequence[Any]]:
     """The nodes between two limits, in y along the last axis, the logs of their weights, and the
