@@ -37,7 +37,12 @@
     |  |- NothingAccumulated       `apply` without a gradient
     |  |- NonFiniteGradient        a gradient with a NaN or an infinity
     |  `- StateMismatch            a saved state that does not fit
+    |- FitError (RuntimeError)
+    |  |- NoModel                  a fit loaded from a file is asked for what needs its model
+    |  |- NotComparable            two fits that a test cannot compare
+    |  `- NoProfile                a profile that cannot be computed
     |- UnknownImport (ImportError)   an import of a name that genparams does not have
+    |- MissingExtra (ImportError)   a package of an extra is not installed
     `- CheckpointError (OSError)   a file that is not a checkpoint, or is damaged
 
 Each also derives from the builtin in brackets, has its data as attributes, and says what to write
@@ -310,8 +315,34 @@ class StateMismatch(UpdateError):
     """A saved state does not fit what it is loaded into."""
 
 
+class FitError(GenParamsError, RuntimeError):
+    """The result of a fit does not have what it is asked for."""
+
+
+class NoModel(FitError):
+    """The result of a fit was loaded from a file, and what it is asked for needs the model."""
+
+
+class NotComparable(FitError):
+    """Two fits that a test cannot compare."""
+
+
+class NoProfile(FitError):
+    """The profile of a likelihood cannot be computed."""
+
+
 class UnknownImport(GenParamsError, ImportError):
     """genparams has no public name of that spelling."""
+
+
+class MissingExtra(GenParamsError, ImportError):
+    """Something needs a package that is installed with an extra of genparams."""
+
+    def __init__(self, wanted: str, package: str, extra: str):
+        self.wanted, self.package, self.extra = wanted, package, extra
+        super().__init__(
+            f"{wanted} needs {package}, which is not installed; run pip install genparams[{extra}]"
+        )
 
 
 class CheckpointError(GenParamsError, OSError):

@@ -1,6 +1,7 @@
 """Runs that leave a trace, and the answers that they are given."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -73,9 +74,15 @@ def natural(parameter: Parameter) -> Any:
     return parameter.value
 
 
-def recorder() -> tuple[Read, dict[Parameter, Any]]:
-    """A `Read` that gives each parameter one value throughout a run, and the values it gave."""
-    values: dict[Parameter, Any] = {}
+def recorder(
+    given: Mapping[Parameter, Any] = MappingProxyType({}),
+) -> tuple[Read, dict[Parameter, Any]]:
+    """A `Read` that gives each parameter one value throughout a run, and the values it gave.
+
+    Args:
+        given: The values of some parameters, in place of their present ones.
+    """
+    values: dict[Parameter, Any] = dict(given)
 
     def read(parameter: Parameter) -> Any:
         value = values.get(parameter)
@@ -135,14 +142,19 @@ def execute(
     args: tuple[Any, ...],
     choose: Choose,
     check: Callable[[Run], None] | None = None,
+    given: Mapping[Parameter, Any] = MappingProxyType({}),
 ) -> Trace:
-    """Run a generative function at the root; if `check` raises, the run has failed."""
+    """Run a generative function at the root; if `check` raises, the run has failed.
+
+    Args:
+        given: The values of some parameters, in place of their present ones.
+    """
     if not isinstance(args, tuple):
         raise ArgumentError(_not_a_tuple(function, args))
     call = function.complete(args)
     refuse_masked(function.argument_names, call.args)
     prints = tuple(map(fingerprint, call.args))
-    read, values = recorder()
+    read, values = recorder(given)
     run = Run(choose, read)
     retval = run.execute(call, check)
     if Box in map(type, run.log_probs.values()) or _is_traced(retval):

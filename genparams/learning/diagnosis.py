@@ -24,7 +24,7 @@ from genparams.params import Parameter
 from genparams.types import Array, Real
 
 FLAT = 1e-13
-"""The eigenvalue of the scaled curvature, beside the largest, that rounding does not tell from 0."""
+"""An eigenvalue of the scaled curvature, beside the largest, that may be 0 but for rounding."""
 FAR = 14.0
 """A distance on a logarithmic scale, a factor of a million, at which a scale has collapsed."""
 POORLY_CONDITIONED = 1e8
@@ -292,9 +292,9 @@ def _conclude(d: Diagnosis) -> None:
         if condition > POORLY_CONDITIONED:
             d.warnings.append(
                 IllConditioned(
-                    f"the condition number is {condition:.3g}: some combination of the estimates is "
-                    "determined that much worse than another one, in the units of the "
-                    "parameters. Centre and scale the predictors"
+                    f"the condition number is {condition:.3g}: one combination of the parameters "
+                    "is determined that much worse than another one, in their units. Centre and "
+                    "scale the predictors"
                 )
             )
 

@@ -22,7 +22,7 @@ from genparams.errors import (
     nearest,
 )
 from genparams.learning.diagnosis import diagnosed, listed
-from genparams.learning.maximum import Found, Maximum
+from genparams.learning.maximum import Maximum
 from genparams.learning.progress import shown
 from genparams.learning.result import FitResult
 from genparams.learning.search import METHODS, method_of, search

@@ -1,11 +1,504 @@
-from dataclasses import dataclass
+"""The result of a fit: estimates, their errors, and the tests and pictures that they allow."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 
-@dataclass
+from genparams.dsl.execution import Rng
+from genparams.errors import UnknownParameter, nearest
+from genparams.learning import saved
+from genparams.learning.bootstrap import Bootstrap, bootstrapped
+from genparams.learning.derive import Derived, derived
+from genparams.learning.errors import Errors, errors_of
+from genparams.learning.facts import Facts, facts_of
+from genparams.learning.hypotheses import TestResult, likelihood_ratio, wald
+from genparams.learning.intervals import Intervals, check_level, normal_quantile, on_scale
+from genparams.learning.kinds import check_kind
+from genparams.learning.maximum import Maximum
+from genparams.learning.model import Model, model_of
+from genparams.learning.predictions import Predictions, fitted, predicted
+from genparams.learning.profile import Profile, profile_intervals, profiled
+from genparams.learning.residuals import residuals_of
+from genparams.learning.simulations import simulated
+from genparams.learning.views import frame, view
+from genparams.mistakes import answering, closed, explained
+from genparams.text import brief
+from genparams.trace.trace import Trace
+from genparams.types import Array, Constraint
+
+BAD_CONDITION = 1e8
+"""The condition number above which standard errors may lose digits."""
+
+
+@closed()
+@answering(
+    params="write estimates",
+    coef="write estimates",
+    bse="write std_errors",
+    stderr="write std_errors",
+    llf="write log_likelihood",
+    loglik="write log_likelihood",
+    nobs="write num_obs",
+    df_resid="write df_residual",
+    cov_params="write cov()",
+    vcov="write cov()",
+    pvalues="write summary(), or wald_test({entry: 0.0})",
+    fittedvalues="write fitted()",
+    resid="write residuals()",
+    x="write estimates",
+    success="write converged",
+    confint="write conf_int()",
+)
+@dataclass(frozen=True, eq=False, repr=False)
 class FitResult:
-    maximum: Any
+    """The maximum of a likelihood, and what it says about the parameters.
+
+    Numbers are on the natural scale of the parameters. Standard errors are computed in
+    unconstrained coordinates and carried over by the delta method; intervals are built in these
+    coordinates, so that they respect the constraints. A number that cannot be given is NaN, and
+    `missing` has the reason.
+
+    A result does not follow the parameters: it is at their values at the time of the fit.
+    """
+
+    facts: Facts
+    kind: str
+    """The kind of standard error that is shown: observed, expected, opg or sandwich."""
+    model: Model | None
+    """What other numbers are computed from; None for a result that was loaded from a file."""
+    _errors: dict[str, Errors] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, maximum, labels=None, kind="observed"):
-        return cls(maximum)
+    def of(
+        cls,
+        maximum: Maximum,
+        labels: Mapping[str, Sequence[Any]] | None = None,
+        kind: str = "observed",
+    ) -> "FitResult":
+        """The result of a search for a maximum.
+
+        Args:
+            labels: The names of the entries of array parameters, as `{"beta": ["dose", "age"]}`.
+            kind: The kind of standard error to show.
+
+        Raises:
+            UnknownParameter, ShapeError: labels do not fit the parameters.
+            InvalidValue: there is no such kind.
+        """
+        model = model_of(maximum, labels or {})
+        return cls(facts_of(model), check_kind(kind), model)
+
+    # --- Estimates
+
+    @property
+    def function(self) -> str:
+        """The name of the function that was fitted."""
+        return self.facts.function
+
+    @property
+    def method(self) -> str:
+        """How the maximum was searched for."""
+        return self.facts.method
+
+    @property
+    def estimates(self) -> dict[str, Any]:
+        """The natural value of each parameter by name, frozen ones included."""
+        return dict(self.facts.estimates)
+
+    @property
+    def std_errors(self) -> dict[str, Any]:
+        """The standard error of each parameter by name, in the shape of the estimates."""
+        return self.shaped(self.errors().std_errors)
+
+    @property
+    def entries(self) -> list[str]:
+        """The name of each number in the estimates, in order."""
+        return [name for names in self.facts.names.values() for name in names]
+
+    @property
+    def labels(self) -> dict[str, list[str]]:
+        """The names of the entries of each parameter."""
+        return {key: list(names) for key, names in self.facts.names.items()}
+
+    @property
+    def constraints(self) -> dict[str, Constraint]:
+        """The constraint of each parameter."""
+        return dict(self.facts.constraints)
+
+    @property
+    def priors(self) -> tuple[str, ...]:
+        """The names of the parameters that have a prior."""
+        return self.facts.priors
+
+    @property
+    def status(self) -> dict[str, str]:
+        """For each parameter `"ok"`, `"frozen"`, or what is wrong in a few words."""
+        return dict(self.facts.status)
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """Why a number is missing: an entry without a standard error, or `"aicc"`."""
+        entries = self.entries
+        found = {entries[i]: reason for i, reason in sorted(self.errors().missing.items())}
+        if self.num_obs <= self.num_params + 1:
+            found["aicc"] = f"it needs more than {self.num_params + 1} observations"
+        return found
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What to doubt, in sentences."""
+        condition = self.condition
+        if not math.isfinite(condition) or condition < BAD_CONDITION:
+            return self.facts.warnings
+        digits = (
+            f"the condition number is {condition:.2g}: the parameters have very different scales or "
+            "are nearly collinear"
+        )
+        return (*self.facts.warnings, digits)
+
+    # --- The search
+
+    @property
+    def converged(self) -> bool:
+        """Whether the search ended at a maximum."""
+        return self.facts.converged
+
+    @property
+    def message(self) -> str:
+        """Why the search ended, in words."""
+        return self.facts.message
+
+    @property
+    def iterations(self) -> int:
+        """The steps of the search."""
+        return self.facts.iterations
+
+    @property
+    def evaluations(self) -> int:
+        """How often the search evaluated the likelihood."""
+        return self.facts.evaluations
+
+    # --- Log likelihood and criteria
+
+    @property
+    def log_likelihood(self) -> float:
+        """The log probability of the data at the estimates, without priors."""
+        return self.facts.log_likelihood
+
+    @property
+    def log_posterior(self) -> float:
+        """The log likelihood and the log density of the priors; without priors the same."""
+        found = self.facts.log_posterior
+        return self.log_likelihood if found is None else found
+
+    @property
+    def num_params(self) -> int:
+        """The number of free unconstrained coordinates: a simplex of K entries has K - 1."""
+        return self.facts.num_params
+
+    @property
+    def num_obs(self) -> int:
+        """The number of observations: members of the batches of all choices."""
+        return self.facts.num_obs
+
+    @property
+    def df_residual(self) -> int:
+        """The number of observations without the number of parameters."""
+        return self.num_obs - self.num_params
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion, 2 p - 2 log likelihood."""
+        return 2.0 * self.num_params - 2.0 * self.log_likelihood
+
+    @property
+    def aicc(self) -> float:
+        """AIC + 2 p (p + 1) / (n - p - 1); NaN unless n > p + 1."""
+        p, n = self.num_params, self.num_obs
+        return self.aic + 2.0 * p * (p + 1) / (n - p - 1) if n > p + 1 else math.nan
+
+    @property
+    def bic(self) -> float:
+        """The criterion of Schwarz, p log n - 2 log likelihood."""
+        return self.num_params * math.log(self.num_obs) - 2.0 * self.log_likelihood
+
+    # --- Errors
+
+    def errors(self, kind: str | None = None) -> Errors:
+        """The covariance of the entries, computed once for each kind.
+
+        Raises:
+            InvalidValue: there is no such kind.
+            NoModel: the result was loaded from a file that does not have the kind.
+        """
+        kind = check_kind(self.kind if kind is None else kind)
+        if kind not in self._errors:
+            known = " and ".join(self._errors)
+            model = saved.needed(self.model, f"standard errors of kind {kind!r}", known)
+            self._errors[kind] = errors_of(model.places, kind)
+        return self._errors[kind]
+
+    @explained
+    def with_errors(self, kind: str) -> "FitResult":
+        """The same result, showing standard errors of another kind."""
+        return replace(self, kind=check_kind(kind))
+
+    @explained
+    def cov(self, kind: str | None = None) -> Array:
+        """The covariance of the estimates on the natural scale, in the order of `entries`."""
+        return self.errors(kind).cov.copy()
+
+    @explained
+    def corr(self, kind: str | None = None) -> Array:
+        """The correlations of the estimates, in the order of `entries`."""
+        found = self.errors(kind)
+        with np.errstate(all="ignore"):
+            return found.cov / np.outer(found.std_errors, found.std_errors)
+
+    @property
+    def condition(self) -> float:
+        """The square root of the largest over the smallest eigenvalue of the information, in
+        unconstrained coordinates and in their units: for a linear regression the condition number
+        of its design matrix. Infinite if the information has no inverse.
+        """
+        return self.errors().condition
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How the standard errors were computed, where there is more than one way."""
+        note = self.errors().note
+        return (note,) if note else ()
+
+    @explained
+    def conf_int(self, level: float = 0.95, kind: str = "wald") -> Intervals:
+        """An interval for each entry.
+
+        Args:
+            level: The probability with which such an interval covers the true value.
+            kind: "wald", by the standard errors, or "profile", by the likelihood itself.
+
+        Raises:
+            InvalidValue: the level is not between 0 and 1, or there is no such kind.
+        """
+        z = normal_quantile(level)
+        if check_interval(kind) == "profile":
+            return profile_intervals(self, check_level(level))
+        found, entries = self.errors(), self.entries
+        low, high = on_scale(self.facts.scales, self.facts.at, found.spread, z)
+        missing = {entries[i]: reason for i, reason in sorted(found.missing.items())}
+        return Intervals(entries, low, high, level, kind, missing)
+
+    def shaped(self, flat: Array) -> dict[str, Any]:
+        """Numbers of the entries, by parameter name in the shape of the estimates."""
+        found, start = {}, 0
+        for key, value in self.facts.estimates.items():
+            part = flat[start : start + np.size(value)]
+            start += np.size(value)
+            found[key] = part.reshape(np.shape(value)) if np.ndim(value) else float(part[0])
+        return found
+
+    def place_of(self, entry: str) -> int:
+        """The place of an entry.
+
+        Raises:
+            UnknownParameter: there is none of that name.
+        """
+        entries = self.entries
+        if entry in entries:
+            return entries.index(entry)
+        if entry in self.facts.names:
+            first = self.facts.names[entry][0] if self.facts.names[entry] else entry
+            raise UnknownParameter(f"{entry!r} has several entries; write one, such as {first!r}")
+        raise UnknownParameter(f"there is no entry {brief(entry)}; {nearest(str(entry), entries)}")
+
+    # --- More of the likelihood
+
+    @explained
+    def profile(self, entry: str) -> Profile:
+        """The largest log likelihood at each value of an entry, over all other parameters.
+
+        Raises:
+            UnknownParameter: there is no such entry.
+            InvalidValue: the entry is frozen or constant.
+        """
+        return profiled(self, entry)
+
+    @explained
+    def lr_test(self, other: "FitResult") -> TestResult:
+        """Twice the difference of the log likelihoods, against chi-square: the smaller of the two
+        models is the null hypothesis.
+
+        Raises:
+            NotComparable: the data differ, the models have as many parameters, the larger one has
+                the smaller likelihood, one did not converge, or one has priors.
+        """
+        return likelihood_ratio(self, other)
+
+    @explained
+    def wald_test(self, hypothesis: Any, value: Any = None) -> TestResult:
+        """A test of values of the parameters by the covariance of the estimates.
+
+        Args:
+            hypothesis: `{entry: value}`; a name, all of whose entries are tested against `value`; a
+                matrix whose rows multiply `entries`; or a function of a mapping like `estimates`.
+            value: What the name, the rows or the function equal under the hypothesis; 0 if None.
+
+        Raises:
+            InvalidValue: the hypothesis has another form, or a covariance is missing or singular.
+            UnknownParameter: there is no such name.
+        """
+        return wald(self, hypothesis, value)
+
+    @explained
+    def derive(self, function: Callable[[Mapping[str, Any]], Any]) -> Derived:
+        """A function of the parameters with its standard error, by the delta method.
+
+        Args:
+            function: From a mapping like `estimates` to a number, an array, or a dictionary of
+                them, in operations that can be differentiated.
+        """
+        return derived(self, function)
+
+    @explained
+    def bootstrap(self, n: int, rng: Rng = None) -> Bootstrap:
+        """Simulate data at the estimates and fit again, n times; no parameter moves."""
+        return bootstrapped(self, n, rng)
+
+    # --- Data and predictions
+
+    @explained
+    def simulate(self, n: int, rng: Rng = None) -> list[Trace]:
+        """n traces at the estimates, with the arguments of the data; of several traces of data, n
+        of each in turn.
+        """
+        return simulated(self, n, rng)
+
+    @explained
+    def predict(
+        self,
+        args: tuple[Any, ...] | None = None,
+        constraints: Mapping[Any, Any] | None = None,
+    ) -> Predictions:
+        """The mean of each choice at other arguments, with its standard error.
+
+        Args:
+            args: The arguments, as a tuple; None for the arguments and choices of the data.
+            constraints: Values of choices on which others depend.
+
+        Raises:
+            InvalidValue: a choice depends on another one that is not given, or its distribution has
+                no mean.
+        """
+        return predicted(self, args, constraints)
+
+    @explained
+    def fitted(self) -> dict[Any, Any]:
+        """The mean of each choice of the data, by address, given the choices before it."""
+        return fitted(self)
+
+    @explained
+    def residuals(self, kind: str = "response") -> dict[Any, Any]:
+        """The residual of each choice of the data, by address.
+
+        Args:
+            kind: "response", value less mean; "pearson", over the standard deviation; "quantile",
+                the standard normal quantile of the probability below the value.
+
+        Raises:
+            InvalidValue: there is no such kind, or a distribution lacks what it needs.
+        """
+        return residuals_of(self, kind)
+
+    # --- Tables and pictures
+
+    @explained
+    def summary(self, level: float = 0.95) -> Any:
+        """The table of the fit: print it, or show it in a notebook."""
+        return view("reporting", "summary")(self, level)
+
+    @explained
+    def to_frame(self, level: float = 0.95) -> Any:
+        """A data frame of pandas with a row for each entry."""
+        ends, std_errors = self.conf_int(level), self.errors().std_errors
+        columns = {"estimate": self.facts.values, "std_error": std_errors}
+        return frame({**columns, "low": ends.low, "high": ends.high}, self.entries)
+
+    @explained
+    def plot_profile(self, entry: str, ax: Any = None) -> Any:
+        """Draw the profile of an entry; returns the axes."""
+        return view("plotting", "plot_profile")(self, entry, ax=ax)
+
+    @explained
+    def plot_fit(self, ax: Any = None, **options: Any) -> Any:
+        """Draw what was observed against what was fitted; returns the axes."""
+        return view("plotting", "plot_fit")(self, ax=ax, **options)
+
+    @explained
+    def plot_residuals(self, ax: Any = None, **options: Any) -> Any:
+        """Draw the residuals against the fitted means; returns the axes."""
+        return view("plotting", "plot_residuals")(self, ax=ax, **options)
+
+    def __str__(self) -> str:
+        return str(self.summary())
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
+
+    def __repr__(self) -> str:
+        state = "" if self.converged else ", not converged"
+        return (
+            f"FitResult({self.function}, log_likelihood={self.log_likelihood:.6g}, "
+            f"{self.num_params} parameters, {self.num_obs} observations{state})"
+        )
+
+    # --- Saving
+
+    def to_dict(self) -> dict[str, Any]:
+        """The numbers as plain types of JSON; NaN and infinities are texts with the numbers."""
+        return saved.to_dict(self.facts, self.kind, {**self._errors, self.kind: self.errors()})
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "FitResult":
+        """The result that `to_dict` wrote, without its model.
+
+        Raises:
+            InvalidValue: it is no such dictionary.
+        """
+        facts, kind, errors = saved.from_dict(record)
+        return cls(facts, kind, None, errors)
+
+    def to_json(self) -> str:
+        """`to_dict` as a text of JSON."""
+        return saved.to_json(self.to_dict())
+
+    @classmethod
+    def from_json(cls, text: str) -> "FitResult":
+        """The result that `to_json` wrote, without its model.
+
+        Raises:
+            InvalidValue: it is no such text.
+        """
+        return cls.from_dict(saved.from_json(text))
+
+    def __reduce__(self) -> Any:
+        parts = (self.facts, self.kind, saved.pickled(self.model), dict(self._errors))
+        return saved.unpickled, (FitResult, *parts)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, FitResult):
+            return NotImplemented
+        return self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def check_interval(kind: str) -> str:
+    """A kind of interval.
+
+    Raises:
+        InvalidValue: there is no such kind.
+    """
+    return saved.one_of("interval", kind, ("wald", "profile"))

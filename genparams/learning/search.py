@@ -20,7 +20,7 @@ LARGE = 500
 
 REASONS = {
     "converged": "converged: the last step of Newton's method was small beside every estimate",
-    "plateau": "stopped on a plateau: steps no longer raise the log likelihood and do not get small",
+    "plateau": "stopped on a plateau: steps are long and no longer raise the log likelihood",
     "stalled": "stopped: no step raises the log likelihood, however short",
     "iterations": "stopped at max_iterations before the steps were small",
 }

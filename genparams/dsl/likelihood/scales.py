@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from genparams.dsl.distributions.continuous import lognormal, normal
-from genparams.dsl.likelihood.sites import Site
+from genparams.dsl.likelihood.sites import Site, Tangents
 from genparams.types import Array
 
 ROUNDING = 16 * np.finfo(float).eps
@@ -67,7 +67,7 @@ class Scales:
 
 def scales_of(
     sites: Sequence[Site],
-    tangents: Sequence[list[Array | None]],
+    tangents: Sequence[Tangents],
     size: int,
     fixed: Iterable[int],
 ) -> Scales:
@@ -89,7 +89,7 @@ def scales_of(
     return Scales({j: places for j, places in entries.items() if j not in others})
 
 
-def _masks(site: Site, tangents: list[Array | None]) -> dict[int, Array]:
+def _masks(site: Site, tangents: Tangents) -> dict[int, Array]:
     """The entries of a choice whose log standard deviation is a coordinate, by coordinate."""
     if site.distribution not in RESIDUALS or tangents[1] is None:
         return {}

@@ -1,0 +1,186 @@
+"""The maximum of a likelihood where one entry of a parameter has a given value.
+
+Write s(x) for the coordinate of the entry, such as the logit of an entry of a simplex, as a
+function of the coordinates x of the likelihood. The others are free. A direction d along which s
+grows is eliminated: x = u + d c, where u is 0 at the place m of d, and c solves s(x) = target. With
+a = ds/dx, Q = d^2s/dx^2 and the gradient g and second derivatives H of the log likelihood,
+
+    T = dx/du = I - d a^T / (a . d)      (without the column m)
+    dl/du = T^T g        d^2l/du^2 = T^T (H - lambda Q) T,    lambda = g . d / (a . d)
+
+and at the maximum lambda is the derivative of the log likelihood by the target.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from genparams.autodiff import gradient, hessian
+from genparams.autodiff import np as boxed
+from genparams.constraints import Ordered, Simplex
+from genparams.dsl.likelihood.likelihood import Likelihood, Second
+from genparams.errors import NoProfile
+from genparams.learning.newton import climb
+from genparams.numeric import quiet
+from genparams.params import Parameter
+from genparams.types import Array, Constraint
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry of a free parameter: its place in the vector, and its coordinate s."""
+
+    parameter: Parameter
+    place: slice
+    index: int
+    """Its place among the entries of the value."""
+    scale: Constraint
+    """The constraint whose coordinate s is."""
+    own: int | None
+    """The one coordinate that s is; None if it depends on several."""
+
+    def coordinate(self, x: Array) -> float:
+        """s(x)."""
+        return float(x[self.own]) if self.own is not None else float(self._of(x[self.place]))
+
+    def slopes(self, x: Array) -> Array:
+        """a = ds/dx."""
+        found = np.zeros(len(x))
+        if self.own is not None:
+            found[self.own] = 1.0
+        else:
+            found[self.place] = gradient(self._of, x[self.place])
+        return found
+
+    def bends(self, x: Array) -> Array:
+        """Q = d^2s/dx^2."""
+        found = np.zeros((len(x), len(x)))
+        if self.own is None:
+            found[self.place, self.place] = hessian(self._of, x[self.place])
+        return found
+
+    def _of(self, theta: Any) -> Any:
+        value = self.parameter.constraint.natural(boxed.reshape(theta, self.parameter.shape))
+        entry = boxed.reshape(value, (-1,))[self.index]
+        inverse: Callable[[Any], Any] | None = getattr(self.scale, "inverse", None)
+        return entry if inverse is None else inverse(entry)
+
+    def direction(self, x: Array) -> tuple[Array, int]:
+        """d and its place m: s grows or falls along d from -inf to inf where it can."""
+        found = np.zeros(len(x))
+        if self.own is not None:
+            found[self.own] = 1.0
+            return found, self.own
+        block, at = self._block()
+        if isinstance(self.parameter.constraint, Simplex) and at == len(block):
+            found[block] = -1.0
+            return found, block[0]
+        m = (
+            block[0]
+            if isinstance(self.parameter.constraint, Ordered)
+            else block[min(at, -1 + len(block))]
+        )
+        if not isinstance(self.parameter.constraint, (Simplex, Ordered)):
+            m = int(np.argmax(np.abs(self.slopes(x))))
+        found[m] = 1.0
+        return found, m
+
+    def _block(self) -> tuple[list[int], int]:
+        """The coordinates of the vector that the entry is in, and its place in that vector."""
+        width = self.parameter.value_shape[-1] if self.parameter.value_shape else 1
+        own = self.parameter.shape[-1] if self.parameter.shape else 1
+        start = self.place.start + (self.index // width) * own
+        return list(range(start, start + own)), self.index % width
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """The maximum at one coordinate of the entry."""
+
+    at: float
+    x: Array
+    log_prob: float
+    slope: float
+    """The derivative of the largest log likelihood by the coordinate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The likelihood where the entry has the coordinate `target`, as a function of u."""
+
+    likelihood: Likelihood
+    entry: Entry
+    target: float
+    base: Array
+    d: Array
+    m: int
+    others: Array
+    """The places of u: all that are free but m."""
+
+    def x(self, u: Array) -> Array:
+        """The coordinates with s(x) = target."""
+        x = self.base.copy()
+        c = self.base[self.m] / self.d[self.m]
+        for _ in range(60):
+            x[self.others] = u + self.d[self.others] * c
+            x[self.m] = self.d[self.m] * c
+            off = self.entry.coordinate(x) - self.target
+            step = off / float(self.entry.slopes(x) @ self.d)
+            if not np.isfinite(step):
+                break
+            c -= step
+            if abs(step) <= 1e-14 * (1.0 + abs(c)):
+                break
+        x[self.others] = u + self.d[self.others] * c
+        x[self.m] = self.d[self.m] * c
+        return x
+
+    def start(self) -> Array:
+        """u at the base."""
+        c = self.base[self.m] / self.d[self.m]
+        return self.base[self.others] - self.d[self.others] * c
+
+    def log_prob(self, u: Array) -> float:
+        x = self.x(u)
+        return self.likelihood.log_prob(x) if self.holds(x) else -np.inf
+
+    def holds(self, x: Array) -> bool:
+        """Whether s(x) = target."""
+        return abs(self.entry.coordinate(x) - self.target) <= 1e-10 * (1.0 + abs(self.target))
+
+    def second(self, u: Array) -> Second:
+        x = self.x(u)
+        found, a = self.likelihood.hessian(x), self.entry.slopes(x)
+        along = float(a @ self.d)
+        t = np.eye(len(x))[:, self.others] - np.outer(self.d, a[self.others]) / along
+        bent = found.matrix - float(found.gradient @ self.d) / along * self.entry.bends(x)
+        return Second(found.log_prob, t.T @ found.gradient, t.T @ bent @ t)
+
+
+@quiet
+def highest(
+    likelihood: Likelihood, entry: Entry, target: float, start: Array, usable: Array
+) -> Point:
+    """The maximum where the entry has the coordinate `target`.
+
+    Args:
+        start: The coordinates from which the search begins.
+        usable: Which coordinates may move.
+
+    Raises:
+        NoProfile: the search does not end at a maximum.
+    """
+    d, m = entry.direction(start)
+    free = usable.copy()
+    free[m] = False
+    held = Slice(likelihood, entry, target, start, d, m, np.flatnonzero(free))
+    peak = climb(held.second, held.log_prob, held.start())
+    x = held.x(peak.x)
+    if not np.isfinite(peak.at.log_prob):
+        return Point(target, x, -np.inf, 0.0)
+    if not peak.converged or not held.holds(x):
+        raise NoProfile(f"no maximum over the other parameters was found: {peak.message}")
+    g, a = likelihood.gradient(x).gradient, entry.slopes(x)
+    return Point(target, x, peak.at.log_prob, float(g @ d / (a @ d)))

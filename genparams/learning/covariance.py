@@ -1,0 +1,69 @@
+"""The inverse of an information matrix, or the reason why there is none."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from genparams.learning.entries import combination
+from genparams.types import Array
+
+FLAT = 1e-13
+"""An eigenvalue of the scaled matrix below this part of the largest is rounding noise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inverse:
+    """The inverse of an information matrix, NaN if there is none."""
+
+    matrix: Array
+    condition: float
+    """The square root of the largest over the smallest eigenvalue of the matrix as it is. For a
+    linear regression it is the condition number of the design matrix, which packages print.
+    """
+    reason: str = ""
+    """Why there is no inverse; empty if there is one."""
+
+
+def inverse_of(information: Array, names: Sequence[str]) -> Inverse:
+    """The inverse of a symmetric positive definite matrix, computed with a diagonal of ones.
+
+        S = diag(d)^-1 A diag(d)^-1,    d_i = sqrt(A_ii),    A^-1 = diag(d)^-1 S^-1 diag(d)^-1
+
+    S does not depend on the units of the coordinates.
+
+    Args:
+        names: Of the coordinates, for the reason if there is no inverse.
+    """
+    if not np.all(np.isfinite(information)):
+        return _none(information, _not_finite(information, names))
+    diagonal = np.diag(information)
+    if np.any(diagonal <= 0.0):
+        low = [name for name, d in zip(names, diagonal, strict=True) if d <= 0.0]
+        return _none(information, f"the curvature is not negative along {', '.join(low)}")
+    d = np.sqrt(diagonal)
+    values, vectors = np.linalg.eigh(information / np.outer(d, d))
+    if values[0] <= FLAT * values[-1]:
+        along = combination(vectors[:, 0] / d, names)
+        shape = "not concave" if values[0] < -FLAT * values[-1] else "flat"
+        return _none(information, f"the log likelihood is {shape} along {along}")
+    half = vectors / np.sqrt(values) / d[:, None]
+    matrix = half @ half.T
+    return Inverse(matrix, _condition(information, matrix))
+
+
+def _none(information: Array, reason: str) -> Inverse:
+    return Inverse(np.full_like(information, np.nan), np.inf, reason)
+
+
+def _not_finite(information: Array, names: Sequence[str]) -> str:
+    wrong = ~np.all(np.isfinite(information), axis=1)
+    named = ", ".join(name for name, bad in zip(names, wrong, strict=True) if bad)
+    return f"the curvature is not finite along {named}"
+
+
+def _condition(information: Array, inverse: Array) -> float:
+    if not len(information):
+        return 1.0
+    largest = np.linalg.eigvalsh(information)[-1], np.linalg.eigvalsh(inverse)[-1]
+    return float(np.sqrt(largest[0] * largest[1]))
