@@ -77,7 +77,11 @@ class Entry:
         if isinstance(self.parameter.constraint, Simplex) and at == len(block):
             found[block] = -1.0
             return found, block[0]
-        m = block[0] if isinstance(self.parameter.constraint, Ordered) else block[min(at, -1 + len(block))]
+        m = (
+            block[0]
+            if isinstance(self.parameter.constraint, Ordered)
+            else block[min(at, -1 + len(block))]
+        )
         if not isinstance(self.parameter.constraint, (Simplex, Ordered)):
             m = int(np.argmax(np.abs(self.slopes(x))))
         found[m] = 1.0

@@ -74,9 +74,7 @@ class Bootstrap:
         return f"Bootstrap({len(self.table)} draws, {self.failed} failed)"
 
 
-def bootstrapped(
-    result: "FitResult", n: int, rng: Rng, refit: Refit = maximise_over
-) -> Bootstrap:
+def bootstrapped(result: "FitResult", n: int, rng: Rng, refit: Refit = maximise_over) -> Bootstrap:
     """Fits of n data sets that are simulated at the estimates.
 
     Args:

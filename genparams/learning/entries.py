@@ -10,7 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from genparams.constraints import Interval, LowerCholesky, Positive, Simplex, positive, unit_interval
+from genparams.constraints import (
+    Interval,
+    LowerCholesky,
+    Positive,
+    Simplex,
+    positive,
+    unit_interval,
+)
 from genparams.errors import InvalidValue, ShapeError, UnknownParameter, nearest
 from genparams.params import Parameter, labels
 from genparams.text import brief

@@ -140,7 +140,7 @@ def errors_of(places: Places, kind: str) -> Errors:
     found = spread(maximum, kind, names)
     missing = {**places.reasons, **_held(places)}
     if found.inverse.reason:
-        free = {i: found.inverse.reason for i in range(len(places.values))}
+        free = dict.fromkeys(range(len(places.values)), found.inverse.reason)
         missing = {**free, **missing}
     j = places.jacobian[:, usable]
     cov = _symmetric(j @ found.inverse.matrix @ j.T)

@@ -22,7 +22,9 @@ BELOW = 1e-6
 
 
 @closed()
-@answering(pvalue="write p_value", p="write p_value", stat="write statistic", chi2="write statistic")
+@answering(
+    pvalue="write p_value", p="write p_value", stat="write statistic", chi2="write statistic"
+)
 @dataclass(frozen=True, slots=True)
 class TestResult:
     """A statistic, with its distribution under the hypothesis: chi-square."""
@@ -117,7 +119,9 @@ def wald(result: "FitResult", hypothesis: Any, value: Any) -> TestResult:
     errors = result.errors()
     cov, lost = carried(rows, errors.cov, errors.missing)
     if lost:
-        raise InvalidValue(f"this test needs a variance that is missing: {next(iter(lost.values()))}")
+        raise InvalidValue(
+            f"this test needs a variance that is missing: {next(iter(lost.values()))}"
+        )
     inverse = inverse_of(cov, [f"restriction {i + 1}" for i in range(len(cov))])
     if inverse.reason:
         raise InvalidValue(
@@ -164,9 +168,7 @@ def _places(result: "FitResult", name: str) -> list[int]:
     return [result.place_of(name)]
 
 
-def _at_bound(
-    result: "FitResult", name: str, places: list[int], values: list[float]
-) -> list[str]:
+def _at_bound(result: "FitResult", name: str, places: list[int], values: list[float]) -> list[str]:
     """A note if a value is not inside the constraint of its entry."""
     for place, value in zip(places, values, strict=True):
         scale = result.facts.scales[place]

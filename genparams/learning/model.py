@@ -57,9 +57,7 @@ class Model:
         """Where the entries are."""
         free = self.likelihood.vector.parameters
         scales = [scale for p in self.keys for scale in scales_of(p)]
-        coordinates = [
-            n for p in free for n in coordinate_names(p, self.names[self.keys[p]])
-        ]
+        coordinates = [n for p in free for n in coordinate_names(p, self.names[self.keys[p]])]
         reasons, held = {}, [p not in free for p in self.keys for _ in scales_of(p)]
         for row, (scale, is_held) in enumerate(zip(scales, held, strict=True)):
             if is_held or scale is None:
@@ -112,8 +110,6 @@ def _restored(record: dict[str, Any]) -> Model | None:
     if any(name not in f.params for (f, name), _ in record["keys"]):
         return None
     free = Vector(f.params[name] for f, name in record["free"])
-    likelihood = Likelihood(
-        record["traces"], free, found(record["priors"]), found(record["held"])
-    )
+    likelihood = Likelihood(record["traces"], free, found(record["priors"]), found(record["held"]))
     maximum = Maximum(likelihood, status=found(record["status"]), **record["maximum"])
     return Model(maximum, found(record["keys"]), record["names"])

@@ -50,7 +50,9 @@ def one_of(what: str, given: Any, known: Sequence[str]) -> Any:
         InvalidValue: it is none of them.
     """
     if not isinstance(given, str) or given not in known:
-        raise InvalidValue(f"there is no {what} of kind {brief(given)}; {nearest(str(given), known)}")
+        raise InvalidValue(
+            f"there is no {what} of kind {brief(given)}; {nearest(str(given), known)}"
+        )
     return given
 
 
@@ -136,7 +138,7 @@ def _plain_number(value: float) -> Any:
 def _plain_constraint(constraint: Constraint) -> Any:
     if isinstance(constraint, Interval):
         return {"interval": [constraint.low, constraint.high]}
-    known = NAMED.get(getattr(constraint, "name", "")) is constraint
+    known = NAMED.get(getattr(constraint, "name", "")) == constraint
     return {"constraint" if known else "foreign": constraint.name if known else repr(constraint)}
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from genparams.autodiff import Box, Tape, raw
+from genparams.dsl.distributions.statistics.functions import expected_information
 from genparams.dsl.interpreter import Read, Run
 from genparams.dsl.likelihood.sites import Site, recording, stacks, traced_operands
 from genparams.dsl.replay import held, replay
@@ -278,11 +279,18 @@ def _information(sites: Sequence[Site], columns: dict[int, Array], size: int) ->
         if all(t is None for t in tangents):
             continue
         distribution = stack.sites[0].distribution
-        found = distribution.expected_information(stack.args(), tangents, np.shape(stack.value()))
+        size = _batch(distribution, stack.value())
+        found = expected_information(distribution, stack.args(), tangents, size)
         if found is None:
             return None
         total += found
     return total
+
+
+def _batch(distribution: Any, value: Any) -> tuple[int, ...] | None:
+    """The shape of the batch of a value; None for a tuple of values."""
+    shape = np.shape(value) if not isinstance(value, tuple) else None
+    return None if shape is None else shape[: len(shape) - distribution.kind.rank]
 
 
 def _columns(
