@@ -11,6 +11,8 @@ from genparams.learning.maximum import Found
 from genparams.types import Array
 
 STEPS, HALVINGS = 200, 40
+PLATEAU = 1e-4
+"""A step that is longer than this part of the way so far does not end a search."""
 NEAR, DONE = 1e-9, 1e-22
 """Twice the expected gain of a step below which only full steps are taken, and no more steps."""
 
@@ -34,17 +36,17 @@ def climb(second: Callable[[Array], Second], value: Callable[[Array], float], x:
     A step solves |S| s = g in coordinates scaled by the curvature, with the absolute values of
     the eigenvalues of S; it is halved until the function grows.
     """
-    peak = Peak(x, _evaluated(second, x), False, "", 0, 1)
+    start, peak = x, Peak(x, _evaluated(second, x), False, "", 0, 1)
     for _ in range(STEPS):
         step, gain, concave = _step(peak.at)
         if not np.isfinite(gain):
             return replace(peak, message="the derivatives are not finite")
         if concave and gain < DONE:
-            return replace(peak, converged=True, message="the gradient vanishes")
+            return _ended(peak, start, step)
         if concave and gain < NEAR * (1.0 + abs(peak.at.log_prob)) ** 0.5:
             moved = _moved(peak, second, step, 1)
             if not _step(moved.at)[1] < 0.5 * gain:  # rounding noise
-                return replace(peak, converged=True, message="the gradient vanishes")
+                return _ended(peak, start, step)
             peak = moved
             continue
         found = _damped(peak, second, value, step, gain)
@@ -52,6 +54,17 @@ def climb(second: Callable[[Array], Second], value: Callable[[Array], float], x:
             return replace(peak, message="no step raises the log likelihood")
         peak = found
     return replace(peak, message=f"{STEPS} steps were not enough")
+
+
+def _ended(peak: Peak, start: Array, step: Array) -> Peak:
+    """The end of a search: a maximum, unless the function only becomes flatter far away.
+
+    There the gradient is tiny and a step is long beside the way so far.
+    """
+    far = np.maximum(np.abs(peak.x), np.abs(peak.x - start))
+    if peak.iterations > 5 and np.any(np.abs(step) > PLATEAU * far):
+        return replace(peak, message="a coordinate runs off: the likelihood has no maximum")
+    return replace(peak, converged=True, message="the gradient vanishes")
 
 
 def _step(at: Second) -> tuple[Array, float, bool]:

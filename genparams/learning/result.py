@@ -29,10 +29,6 @@ from genparams.text import brief
 from genparams.trace.trace import Trace
 from genparams.types import Array, Constraint
 
-BAD_CONDITION = 1e8
-"""The condition number above which standard errors may lose digits."""
-
-
 @closed()
 @answering(
     params="write estimates",
@@ -150,14 +146,7 @@ class FitResult:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What to doubt, in sentences."""
-        condition = self.condition
-        if not math.isfinite(condition) or condition < BAD_CONDITION:
-            return self.facts.warnings
-        digits = (
-            f"the condition number is {condition:.2g}: the parameters have very different scales or "
-            "are nearly collinear"
-        )
-        return (*self.facts.warnings, digits)
+        return self.facts.warnings
 
     # --- The search
 
@@ -381,18 +370,22 @@ class FitResult:
         self,
         args: tuple[Any, ...] | None = None,
         constraints: Mapping[Any, Any] | None = None,
+        draws: int = 0,
+        rng: Rng = None,
     ) -> Predictions:
         """The mean of each choice at other arguments, with its standard error.
 
         Args:
             args: The arguments, as a tuple; None for the arguments and choices of the data.
             constraints: Values of choices on which others depend.
+            draws: How often new data are drawn, each at parameters drawn from the normal
+                distribution of the estimates.
 
         Raises:
             InvalidValue: a choice depends on another one that is not given, or its distribution has
                 no mean.
         """
-        return predicted(self, args, constraints)
+        return predicted(self, args, constraints, draws, rng)
 
     @explained
     def fitted(self) -> dict[Any, Any]:
@@ -400,17 +393,18 @@ class FitResult:
         return fitted(self)
 
     @explained
-    def residuals(self, kind: str = "response") -> dict[Any, Any]:
+    def residuals(self, kind: str = "response", rng: Rng = 0) -> dict[Any, Any]:
         """The residual of each choice of the data, by address.
 
         Args:
             kind: "response", value less mean; "pearson", over the standard deviation; "quantile",
                 the standard normal quantile of the probability below the value.
+            rng: For the quantile residuals of discrete choices, which are randomised.
 
         Raises:
             InvalidValue: there is no such kind, or a distribution lacks what it needs.
         """
-        return residuals_of(self, kind)
+        return residuals_of(self, kind, rng)
 
     # --- Tables and pictures
 
@@ -490,7 +484,11 @@ class FitResult:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, FitResult):
             return NotImplemented
-        return self.to_dict() == other.to_dict()
+        return self._shown() == other._shown()
+
+    def _shown(self) -> dict[str, Any]:
+        """The numbers with the errors of the kind that is shown."""
+        return saved.to_dict(self.facts, self.kind, {self.kind: self.errors()})
 
     __hash__ = None  # type: ignore[assignment]
 

@@ -138,7 +138,7 @@ def _plain_number(value: float) -> Any:
 def _plain_constraint(constraint: Constraint) -> Any:
     if isinstance(constraint, Interval):
         return {"interval": [constraint.low, constraint.high]}
-    known = NAMED.get(getattr(constraint, "name", "")) is constraint
+    known = NAMED.get(getattr(constraint, "name", "")) == constraint
     return {"constraint" if known else "foreign": constraint.name if known else repr(constraint)}
 
 
