@@ -35,6 +35,7 @@
     |  |- NonFiniteGradient        a gradient with a NaN or an infinity
     |  `- StateMismatch            a saved state that does not fit
     |- UnknownImport (ImportError)   an import of a name that genparams does not have
+    |- MissingExtra (ImportError)   a package of an extra is not installed
     `- CheckpointError (OSError)   a file that is not a checkpoint, or is damaged
 
 Each also derives from the builtin in brackets, has its data as attributes, and says what to write
@@ -290,6 +291,16 @@ class StateMismatch(UpdateError):
 
 class UnknownImport(GenParamsError, ImportError):
     """genparams has no public name of that spelling."""
+
+
+class MissingExtra(GenParamsError, ImportError):
+    """Something needs a package that is installed with an extra of genparams."""
+
+    def __init__(self, wanted: str, package: str, extra: str):
+        self.wanted, self.package, self.extra = wanted, package, extra
+        super().__init__(
+            f"{wanted} needs {package}, which is not installed; run pip install genparams[{extra}]"
+        )
 
 
 class CheckpointError(GenParamsError, OSError):
