@@ -18,8 +18,9 @@ class Fit(Protocol):
 
     `estimates`, `std_errors`, `constraints` and `status` have the same parameter names in the same
     order. `entries` names each number of the estimates, in order. `missing` has the reason for each
-    entry without a standard error. `priors` names the parameters with a prior. `conf_int` returns
-    the two ends for each entry, in order: an array, or a mapping of arrays.
+    entry without a standard error. `priors` names the parameters with a prior. `notes` says more of
+    how the standard errors were computed. `conf_int` returns the two ends for each entry, in order:
+    an array, or a mapping of pairs.
     """
 
     @property
@@ -45,6 +46,8 @@ class Fit(Protocol):
     @property
     def log_likelihood(self) -> float: ...
     @property
+    def log_posterior(self) -> float: ...
+    @property
     def aic(self) -> float: ...
     @property
     def aicc(self) -> float: ...
@@ -64,6 +67,8 @@ class Fit(Protocol):
     def iterations(self) -> int: ...
     @property
     def evaluations(self) -> int: ...
+    @property
+    def notes(self) -> Sequence[str]: ...
     @property
     def warnings(self) -> Sequence[str]: ...
     def conf_int(self, level: float) -> Any: ...

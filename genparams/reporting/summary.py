@@ -12,7 +12,16 @@ import numpy as np
 
 from genparams.errors import InvalidValue, ShapeError, nearest
 from genparams.reporting.cells import Cell, Missing, PValue, Rounded, places
-from genparams.reporting.fits import Fit, counted, criteria, flat, is_known, known, not_converged
+from genparams.reporting.fits import (
+    Fit,
+    counted,
+    criteria,
+    criterion,
+    flat,
+    is_known,
+    known,
+    not_converged,
+)
 from genparams.reporting.table import Table
 from genparams.types import real
 
@@ -62,8 +71,10 @@ def _facts(result: Fit) -> list[tuple[str, Cell]]:
     steps = counted(result.iterations, "iteration"), counted(result.evaluations, "evaluation")
     how = ", ".join(["yes" if result.converged else "no", result.method, *steps])
     unknown = "the number of observations is not known"
+    posterior = criterion(result.log_posterior, "the log posterior is not known")
     return [
         *criteria(result).items(),
+        *([("log posterior", posterior)] if result.priors else []),
         ("observations", known(result.num_obs, unknown)),
         ("parameters", result.num_params),
         ("degrees of freedom", known(result.df_residual, unknown)),
@@ -143,6 +154,7 @@ def _tests(estimate: float, std_error: float, reason: str) -> list[Cell]:
 
 def _notes(result: Fit) -> Iterator[str]:
     yield _convention(result)
+    yield from result.notes
     if any(constraint != real for constraint in result.constraints.values()):
         yield (
             "Intervals are computed in unconstrained coordinates. A parameter with a constraint "

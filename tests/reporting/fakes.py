@@ -27,6 +27,7 @@ class FakeFit:
     missing: dict[str, str] = field(default_factory=dict)
     priors: tuple[str, ...] = ()
     log_likelihood: float = -10.157596
+    log_posterior: float = -11.5
     aic: float = 24.315192
     aicc: float = 24.915192
     bic: float = 26.586180
@@ -37,6 +38,7 @@ class FakeFit:
     message: str = "the gradient is 0"
     iterations: int = 6
     evaluations: int = 7
+    notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property

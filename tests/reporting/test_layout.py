@@ -128,9 +128,11 @@ def test_columns_that_do_not_fit_follow_below_with_the_names():
         assert len(header) <= 100
 
 
-def test_long_facts_are_in_one_column():
-    text = str(Table(facts=[("a", "x " * 30 + "end"), ("b", "y " * 30 + "end"), ("c", "z" * 60)]))
-    assert [line[0] for line in text.splitlines()] == ["a", "b", "c"]
+@pytest.mark.parametrize(("more", "count"), [(0, 1), (1, 2)])
+def test_facts_are_in_one_column_if_two_are_too_wide(more, count):
+    text = str(Table(facts=[("a", "x" * 45), ("b", "y" * (45 + more))]))
+    assert len(text.splitlines()) == count
+    assert max(map(len, text.splitlines())) == (100 if count == 1 else 49)
 
 
 def test_long_notes_are_wrapped_with_an_indent():

@@ -58,6 +58,7 @@ log likelihood  -10.158    observations        23
 AIC              24.315    parameters          22
 AICc              -[1]     degrees of freedom  21
 BIC              26.586    converged           no, newton, 1 iteration, 7 evaluations
+log posterior   -11.500
 
              estimate  std. error           z    P>|z|       95% low      95% high  status
 ------------------------------------------------------------------------------------------------
@@ -207,6 +208,11 @@ def test_the_kind_of_standard_error_is_named(kind):
     name = {"opg": "outer products"}.get(kind, kind)
     assert note.startswith(f"Standard errors: {name} ")
     assert note.endswith("; no n/(n-p) correction as lm and nls use.")
+
+
+def test_the_notes_of_a_fit_follow_the_kind_of_standard_error():
+    note = "expected information in closed form"
+    assert summary(FakeFit(kind="expected", notes=(note,))).notes[1:] == (note,)
 
 
 def test_an_unknown_kind_of_standard_error_is_refused():
