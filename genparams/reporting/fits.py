@@ -19,8 +19,8 @@ class Fit(Protocol):
     `estimates`, `std_errors`, `constraints` and `status` have the same parameter names in the same
     order. `entries` names each number of the estimates, in order. `missing` has the reason for each
     entry without a standard error. `priors` names the parameters with a prior. `notes` says more of
-    how the standard errors were computed. `conf_int` returns the two ends for each entry, in order:
-    an array, or a mapping of pairs.
+    how the standard errors were computed. `conf_int` returns the two ends for each entry: a mapping
+    from entries to pairs, or an array with a row for each.
     """
 
     @property

@@ -88,7 +88,7 @@ def _facts(result: Fit) -> list[tuple[str, Cell]]:
 def _rows(result: Fit, level: float) -> Iterator[tuple[str, list[Cell]]]:
     """The cells of each entry, the last of them its status, '' for ok."""
     estimates, std_errors = flat(result.estimates), flat(result.std_errors)
-    ends = _intervals(result.conf_int(level))
+    ends = _intervals(result, level)
     owners = [name for name, value in result.estimates.items() for _ in range(np.size(value))]
     sizes = {len(result.entries), len(estimates), len(std_errors), len(ends)}
     if len(sizes) > 1:
@@ -106,8 +106,12 @@ def _rows(result: Fit, level: float) -> Iterator[tuple[str, list[Cell]]]:
         yield entry, [*_row(*row, is_real=is_real, reason=reason), status]
 
 
-def _intervals(ends: object) -> np.ndarray:
-    return np.reshape(flat(ends) if isinstance(ends, Mapping) else np.asarray(ends, float), (-1, 2))
+def _intervals(result: Fit, level: float) -> np.ndarray:
+    """The two ends of each entry."""
+    ends = result.conf_int(level)
+    if isinstance(ends, Mapping):
+        ends = [ends[entry] for entry in result.entries]
+    return np.reshape(np.asarray(ends, float), (-1, 2))
 
 
 def _row(

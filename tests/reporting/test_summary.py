@@ -119,7 +119,7 @@ def test_a_level_is_a_probability(level):
 def test_intervals_by_name_are_taken_too():
     class ByName(FakeFit):
         def conf_int(self, level):
-            return dict(zip(self.entries, super().conf_int(level), strict=True))
+            return dict(reversed([*zip(self.entries, super().conf_int(level), strict=True)]))
 
     assert summary(ByName()) == summary(FakeFit())
 
