@@ -29,18 +29,17 @@
     |  |- ReplayDiffers            a replay of a trace gives other results than its run
     |  |- ImpossibleTrace          a gradient of a log probability that is not finite
     |  `- ForeignParameters        a trace of another process, where parameters have other values
-    |- FitError (RuntimeError)    a fit that cannot begin
-    |  |- LatentChoice             a choice without data
-    |  `- ChoicesDiffer            other choices at other parameters: the likelihood has a jump
+    |- FitError (RuntimeError)
+    |  |- LatentChoice             a fit of a model with choices that have no data
+    |  |- ChoicesDiffer            other choices at other parameters: the likelihood has a jump
+    |  |- NoModel                  a fit loaded from a file is asked for what needs its model
+    |  |- NotComparable            two fits that a test cannot compare
+    |  `- NoProfile                a profile that cannot be computed
     |- DeepRecursion (RecursionError)    a model that calls itself deeper than Python allows
     |- UpdateError (RuntimeError)
     |  |- NothingAccumulated       `apply` without a gradient
     |  |- NonFiniteGradient        a gradient with a NaN or an infinity
     |  `- StateMismatch            a saved state that does not fit
-    |- FitError (RuntimeError)
-    |  |- NoModel                  a fit loaded from a file is asked for what needs its model
-    |  |- NotComparable            two fits that a test cannot compare
-    |  `- NoProfile                a profile that cannot be computed
     |- UnknownImport (ImportError)   an import of a name that genparams does not have
     |- MissingExtra (ImportError)   a package of an extra is not installed
     `- CheckpointError (OSError)   a file that is not a checkpoint, or is damaged
@@ -266,7 +265,7 @@ class ForeignParameters(TraceError):
 
 
 class FitError(GenParamsError, RuntimeError):
-    """A fit cannot begin."""
+    """A fit cannot begin, or cannot give what it is asked for."""
 
 
 class LatentChoice(FitError):
@@ -275,6 +274,18 @@ class LatentChoice(FitError):
 
 class ChoicesDiffer(FitError):
     """A model makes other choices at other parameters, so that its likelihood has a jump."""
+
+
+class NoModel(FitError):
+    """The result of a fit was loaded from a file, and what it is asked for needs the model."""
+
+
+class NotComparable(FitError):
+    """Two fits that a test cannot compare."""
+
+
+class NoProfile(FitError):
+    """The profile of a likelihood cannot be computed."""
 
 
 class DeepRecursion(GenParamsError, RecursionError):
@@ -313,22 +324,6 @@ class NonFiniteGradient(UpdateError):
 
 class StateMismatch(UpdateError):
     """A saved state does not fit what it is loaded into."""
-
-
-class FitError(GenParamsError, RuntimeError):
-    """The result of a fit does not have what it is asked for."""
-
-
-class NoModel(FitError):
-    """The result of a fit was loaded from a file, and what it is asked for needs the model."""
-
-
-class NotComparable(FitError):
-    """Two fits that a test cannot compare."""
-
-
-class NoProfile(FitError):
-    """The profile of a likelihood cannot be computed."""
 
 
 class UnknownImport(GenParamsError, ImportError):

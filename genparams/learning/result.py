@@ -29,6 +29,7 @@ from genparams.text import brief
 from genparams.trace.trace import Trace
 from genparams.types import Array, Constraint
 
+
 @closed()
 @answering(
     params="write estimates",
