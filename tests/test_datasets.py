@@ -206,6 +206,12 @@ def test_the_log_likelihood_at_the_ends_of_a_profile_interval_is_1_92_below_the_
         assert fit.log_likelihood + best.fun == pytest.approx(3.841458821 / 2.0, abs=1e-6)
 
 
+def test_the_likelihood_ratio_of_the_failures_is_the_known_one():
+    fits = datasets.aircondit().fits
+    statistic = 2.0 * (fits["gamma"].log_likelihood - fits["exponential"].log_likelihood)
+    assert statistic == pytest.approx(1.09881172, abs=1e-8)
+
+
 # --- The sets of NIST
 
 
