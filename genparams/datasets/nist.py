@@ -32,9 +32,11 @@ class NISTSet:
 
     Args:
         columns: x and y by the names that the source gives them.
-        starts: Two vectors of parameters to begin from. The first is farther away.
+        starts: Two vectors of parameters to begin from, the first usually farther away.
         certified: The parameters of least squares, to 11 digits.
         std_devs: Their standard deviations, to 11 digits.
+        sum_of_squares: The sum of squared residuals at `certified`, to 11 digits.
+        residual_std: The root of `sum_of_squares` / `degrees_of_freedom`, to 11 digits.
     """
 
     name: str
@@ -48,7 +50,7 @@ class NISTSet:
 
     @property
     def degrees_of_freedom(self) -> int:
-        """Observations less parameters. NIST prints 9 for Rat43, and divides by 11 as well."""
+        """Observations less parameters. For Rat43 NIST prints 9 and divides by 11, as here."""
         return len(self.y) - len(self.certified)
 
     @property

@@ -44,7 +44,7 @@ class ReferenceFit:
 
 
 class Table(dict[str, Array]):
-    """A dictionary of columns, with `fits`: the reference fits of the data, by name.
+    """A dictionary of columns, with `fits`: the reference fits of the data by name.
 
     A column is an array of floats, or of strings if it holds words. Each call of a loader makes a
     new table.
