@@ -141,7 +141,7 @@ def _dense(g: Any, source: Box, count: int) -> Any:
     """The rows of a batch of gradients by a source; zeros where there is none."""
     if type(g) is Batch:
         return g.value
-    return np.zeros((count, *source.shape))
+    return np.broadcast_to(0.0 if g is None else g, (count, *source.shape))
 
 
 def _is_on(tape: Tape, value: Any) -> bool:
