@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from genparams.dsl.likelihood.likelihood import Likelihood, Second
+from genparams.dsl.likelihood.sites import Site
 from genparams.errors import (
     AtBoundary,
     Collapse,
@@ -38,6 +39,8 @@ class Diagnosis:
     found: Found
     start: Array
     at: Second
+    sites: list[Site]
+    """The choices of all traces."""
     converged: bool
     missing: dict[int, str] = field(default_factory=dict)
     status: dict[Parameter, str] = field(default_factory=dict)
@@ -70,8 +73,9 @@ def diagnosed(likelihood: Likelihood, found: Found, start: Array, method: str) -
     """The end of a search with its curvature, the status of each parameter, and warnings."""
     if not found.converged:
         found = _polished(likelihood, found)
-    at = likelihood.hessian(found.x)
-    d = Diagnosis(likelihood, found, start, at._replace(matrix=-at.matrix), found.converged)
+    at = found.at or likelihood.hessian(found.x)
+    sites = [site for run in likelihood.sites(found.x) for site in run]
+    d = Diagnosis(likelihood, found, start, at._replace(matrix=-at.matrix), sites, found.converged)
     if not np.all(np.isfinite(at.matrix)):
         d.say(NotConverged, d.left, "Hessian not finite", "the Hessian is not finite here")
     else:
@@ -84,7 +88,7 @@ def diagnosed(likelihood: Likelihood, found: Found, start: Array, method: str) -
     _conclude(d)
     return Maximum(
         likelihood=likelihood,
-        found=Found(*found[:2], d.converged, *found[3:]),
+        found=d.found._replace(converged=d.converged, at=None),
         gradient=at.gradient,
         hessian=at.matrix,
         status={p: d.status.get(p, "ok") for p in likelihood.vector.parameters},
@@ -100,7 +104,7 @@ def _polished(likelihood: Likelihood, found: Found) -> Found:
     A search stops short of it where other directions are flat.
     """
     for _ in range(3):
-        at = likelihood.hessian(found.x)
+        at = found.at or likelihood.hessian(found.x)
         matrix = -at.matrix
         scale = _scale_of(matrix)
         if not np.all(np.isfinite(matrix)):
@@ -115,7 +119,7 @@ def _polished(likelihood: Likelihood, found: Found) -> Found:
             break
         if not log_prob >= found.log_prob - 1e-12 * max(1.0, abs(found.log_prob)):
             break
-        found = found._replace(x=x, log_prob=max(log_prob, found.log_prob))
+        found = found._replace(x=x, log_prob=max(log_prob, found.log_prob), at=None)
     return found
 
 
@@ -147,9 +151,7 @@ def _say_collapse(d: Diagnosis, places: Iterable[int]) -> None:
 
 def _find_exact_fit(d: Diagnosis) -> None:
     """Standard deviations of residuals that are rounding errors."""
-    scales = d.likelihood.scales(d.found.x)
-    sites = [site for run in d.likelihood.sites(d.found.x) for site in run]
-    found = scales.exact(sites)
+    found = d.likelihood.scales(d.found.x).exact(d.sites)
     if found:
         d.converged = False
         _say_collapse(d, found)
@@ -282,7 +284,7 @@ def _conclude(d: Diagnosis) -> None:
     left = d.left
     if not d.converged and not d.warnings:
         d.warnings.append(NotConverged(f"the fit did not converge: {d.found.message}"))
-    count = d.likelihood.num_obs(d.found.x)
+    count = sum(site.count for site in d.sites)
     if count < len(d.found.x) and not d.likelihood.priors:
         d.warnings.append(
             FlatDirection(f"{count} observations are fewer than the {len(d.found.x)} parameters")

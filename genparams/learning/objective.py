@@ -62,6 +62,7 @@ class Objective:
         for p, place in likelihood.vector.places.items():
             if not isinstance(p.constraint, Real):
                 self._limits[place] = LIMIT
+        self._last_hessian: tuple[Array, Second] | None = None
         self._watch = watch
         self._scales = Scales({})
 
@@ -100,7 +101,7 @@ class Objective:
         return self._second(self.likelihood.information, x, 1.0)
 
     def newton(self, x: Array) -> Second:
-        found = self._second(self.likelihood.hessian, x, -1.0)
+        found = self._second(self._hessian, x, -1.0)
         assert found is not None
         return found
 
@@ -108,9 +109,20 @@ class Objective:
         found = self._evaluated(self.likelihood.gradient, x)
         return First(found.log_prob, found.gradient[self.free])
 
+    @property
+    def at_best(self) -> Second | None:
+        """The derivatives at the best point, if the Hessian was computed there last."""
+        x, found = self._last_hessian or (None, None)
+        return found if np.array_equal(x, self.best) else None
+
     def move_best(self, x: Array, at: First | Second) -> None:
         """Take a point as the best, though rounding may make it less than the best seen."""
         self.best, self.best_log_prob = self.whole(x), at.log_prob
+
+    def _hessian(self, x: Array) -> Second:
+        found = self.likelihood.hessian(x)
+        self._last_hessian = x, found
+        return found
 
     def _second(self, f: Callable[[Array], Any], x: Array, sign: float) -> Second | None:
         found = self._evaluated(f, x)

@@ -60,7 +60,7 @@ def search(
         message += f"; outside of the domain the model raised {objective.refusal}"
     at = objective.best, objective.best_log_prob
     counts = objective.iterations, objective.evaluations
-    return Found(*at, reason == "converged", message, *counts)
+    return Found(*at, reason == "converged", message, *counts, objective.at_best)
 
 
 def method_of(name: str | None) -> str | None:
