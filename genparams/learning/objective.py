@@ -52,6 +52,7 @@ class Objective:
     def __init__(self, likelihood: Likelihood, x: Array, free: Array, watch: Watch | None = None):
         self.likelihood = likelihood
         self.free = free
+        self._block = np.ix_(free, free)
         self.best, self.best_log_prob = x, -np.inf
         self.evaluations = 0
         self.iterations = 0
@@ -128,26 +129,29 @@ class Objective:
         found = self._evaluated(f, x)
         if found is None:
             return None
-        matrix = sign * found.matrix[np.ix_(self.free, self.free)]
+        matrix = sign * found.matrix[self._block]
         return Second(found.log_prob, found.gradient[self.free], matrix)
 
     def _evaluated(self, f: Callable[[Array], Any], x: Array) -> Any:
         """What the likelihood gives at x; -inf and NaN outside of the model's domain."""
         whole = self.whole(x)
         self.evaluations += 1
-        n = len(whole)
-        nowhere = Second(-np.inf, np.full(n, np.nan), np.full((n, n), np.nan))
         if np.any(np.abs(whole - self._all) > self._limits):
-            return nowhere
+            return _nowhere(len(whole))
         try:
             with same_choices():
                 found = f(whole)
         except OUTSIDE as error:
             self.refusal = f"{type(error).__name__}: {error}"
-            return nowhere
+            return _nowhere(len(whole))
         if found is not None:
             if np.isfinite(found.log_prob) and found.log_prob > self.best_log_prob:
                 self.best, self.best_log_prob = whole, found.log_prob
             if self._watch is not None:
                 self._watch(self.best, self.best_log_prob)
         return found
+
+
+def _nowhere(n: int) -> Second:
+    """What a likelihood gives outside of the model's domain."""
+    return Second(-np.inf, np.full(n, np.nan), np.full((n, n), np.nan))

@@ -65,6 +65,9 @@ class Step(NamedTuple):
     """|D s|."""
     is_interior: bool
     """Whether it is the maximum of a model that has one."""
+    values: Array
+    vectors: Array
+    """The eigenvalues and eigenvectors of D^-1 M D^-1."""
 
 
 class Ending(NamedTuple):
@@ -109,7 +112,8 @@ class Region:
             self.radius = float(np.linalg.norm(q / sure))
         y, is_interior = _bounded(values, q, self.radius)
         gain = float(q @ y - 0.5 * (values * y) @ y)
-        return Step(vectors @ y / d, gain, float(np.linalg.norm(y)), is_interior)
+        length = float(np.linalg.norm(y))
+        return Step(vectors @ y / d, gain, length, is_interior, values, vectors)
 
     def adapt(self, step: Step, ratio: float) -> None:
         if not ratio >= 0.25:
@@ -250,10 +254,9 @@ def is_small(step: Step, x: Array, at: Second, region: Region) -> bool:
     if not step.gain < SMALL:
         return False
     beside_value = s <= SMALL * np.abs(x)
-    if np.all(beside_value):  # nearly always: without the inverse
-        return True
-    inverse = np.linalg.pinv(at.matrix / scale / scale[:, None], hermitian=True)
-    error = np.sqrt(np.abs(np.diag(inverse))) / scale
+    sure = np.abs(step.values) > 1e-15 * np.max(np.abs(step.values))
+    variances = np.square(step.vectors[:, sure]) @ (1.0 / step.values[sure])
+    error = np.sqrt(np.abs(variances)) / scale
     is_lost = np.sqrt(np.abs(np.diag(at.matrix))) * 1e4 < scale
     beside_error = (s <= 10.0 * SMALL * error) & ~is_lost
     return bool(np.all(beside_value | beside_error))
