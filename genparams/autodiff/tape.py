@@ -243,7 +243,11 @@ def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
 
 def total(value: Any) -> Any:
     """The sum of every entry, as a float or a box."""
-    return float(_add_up(value, None)) if type(value) is numpy.ndarray else np.sum(value)
+    if type(value) is numpy.ndarray:
+        return float(_add_up(value, None))
+    if type(value) is Box and (shape := shape_of(value)):  # as `np.sum`, without its dispatch
+        return unary(value, total(value.value), lambda g: np.broadcast_to(g, shape))
+    return np.sum(value)
 
 
 def sum_product_to(g: Any, partial: Any, shape: tuple[int, ...]) -> Any:
@@ -260,6 +264,9 @@ def sum_product_to(g: Any, partial: Any, shape: tuple[int, ...]) -> Any:
         return float(_dot(g, partial) if flat else _dot(g.ravel(), partial.ravel()))
     if not shape and type(g) is Batch and shape_of(partial) == g.shape:
         return _dot_rows(g, partial)
+    if not shape and type(g) is Box and type(partial) is numpy.ndarray and g.shape == partial.shape:
+        product = sum_product_to(g.value, partial, shape)  # one node in place of two
+        return unary(g, product, lambda c: c * partial)
     return sum_to(g * partial, shape)
 
 

@@ -101,6 +101,8 @@ def _moves(tangent: Any) -> Any:
 
 def summed_to(weights: Any, batch: Shape, shape: Shape) -> Any:
     """Weights of the members of a batch, summed over what shares one entry of a shape."""
+    if np.shape(weights) == shape == batch:
+        return weights
     kept = np.broadcast_shapes(np.shape(weights), shape)
     times = math.prod(batch) / math.prod(kept) if math.prod(kept) else 0.0
     return times * sum_to(np.broadcast_to(weights, kept), shape)
