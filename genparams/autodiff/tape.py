@@ -234,11 +234,22 @@ def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
     have = g.shape if type(g) is numpy.ndarray else shape_of(g)
     if have == shape:
         return g
+    if type(g) is Batch:
+        return _sum_rows_to(g, shape)
     if not shape:
         return total(g)
     g = np.sum(g, axis=tuple(range(len(have) - len(shape)))) if len(have) > len(shape) else g
     stretched = tuple(i for i, n in enumerate(shape) if n == 1 and shape_of(g)[i] != 1)
     return np.sum(g, axis=stretched, keepdims=True) if stretched else g
+
+
+def _sum_rows_to(g: Batch, shape: tuple[int, ...]) -> Batch:
+    """`sum_to` of each row, by one sum over all axes."""
+    have, new = g.shape, len(g.shape) - len(shape)
+    stretched = [i for i, n in enumerate(shape, new) if n == 1 and have[i] != 1]
+    axes = tuple([i + 1 for i in (*range(new), *stretched)])
+    found = _add_up(g.value, axes) if type(g.value) is numpy.ndarray else np.sum(g.value, axes)
+    return Batch(found if not stretched else np.reshape(found, (g.count, *shape)))
 
 
 def total(value: Any) -> Any:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from genparams.dsl.likelihood.likelihood import Likelihood, Second
+from genparams.dsl.likelihood.scales import may_have_scale
 from genparams.dsl.likelihood.sites import Site
 from genparams.errors import (
     AtBoundary,
@@ -151,6 +152,8 @@ def _say_collapse(d: Diagnosis, places: Iterable[int]) -> None:
 
 def _find_exact_fit(d: Diagnosis) -> None:
     """Standard deviations of residuals that are rounding errors."""
+    if not any(map(may_have_scale, d.sites)):
+        return
     found = d.likelihood.scales(d.found.x).exact(d.sites)
     if found:
         d.converged = False
@@ -330,9 +333,10 @@ def condition_number(matrix: Array) -> float:
     computed from the inverse of the matrix scaled to a unit diagonal, which loses fewer digits.
     """
     scale = np.sqrt(np.abs(np.diag(matrix)))
-    inverse = (
-        np.linalg.pinv(matrix / scale / scale[:, None], hermitian=True) / scale / scale[:, None]
-    )
+    values, vectors = np.linalg.eigh(matrix / scale / scale[:, None])
+    sure = np.abs(values) > 1e-15 * np.max(np.abs(values))
+    half = vectors[:, sure] / scale[:, None]
+    inverse = half / values[sure] @ half.T
     return float(np.sqrt(np.linalg.eigvalsh(matrix)[-1] * np.linalg.eigvalsh(inverse)[-1]))
 
 
