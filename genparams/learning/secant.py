@@ -16,9 +16,9 @@ import numpy as np
 from genparams.dsl.likelihood.likelihood import First, Likelihood, Second
 from genparams.types import Array
 
-STEPS = 8
-"""Steps between two matrices: about as many gradients as one matrix costs."""
-COORDINATES, PRODUCTS = 16, 2**19
+SHARE = 6
+"""Steps between two matrices: p / SHARE, about as many gradients as one matrix costs."""
+COORDINATES, PRODUCTS = 24, 2**19
 """Below so many coordinates, or products in a gradient, a matrix does not cost much more."""
 
 
@@ -35,13 +35,13 @@ class Secants:
     def __init__(self, information: Callable[[Array], Any], gradient: Callable[[Array], First]):
         self._information = information
         self._gradient = gradient
-        self._steps = STEPS
+        self._steps = 0
         """Steps since the information was computed."""
         self._last: tuple[Array, Second] | None = None
         """The best point so far, with its model: a search goes on from there."""
 
     def __call__(self, x: Array) -> Second | None:
-        if self._last is None or self._steps == STEPS:
+        if self._last is None or self._steps >= len(x) // SHARE:
             self._steps, found = 0, self._information(x)
         else:
             at, model = self._last
@@ -51,10 +51,12 @@ class Secants:
         return found
 
     def _is_best(self, found: Second) -> bool:
+        if not (np.isfinite(found.log_prob) and np.all(np.isfinite(found.matrix))):
+            return False
         if self._last is None:
             return True
         best = self._last[1].log_prob
-        return found.log_prob >= best - 1e-13 * max(abs(best), 1.0)
+        return found.log_prob >= best - 1e-11 * max(abs(best), 1.0)
 
 
 def updated(last: Second, step: Array, new: First) -> Second:

@@ -247,11 +247,13 @@ def _is_finite(at: Second) -> bool:
 
 
 def _ratio(new: Second, at: Second, step: Step) -> float:
-    """The gain over the predicted gain; 1 where rounding hides both."""
+    """The gain over the predicted gain; by the gradients at both ends where rounding hides it."""
     if not _is_finite(new) or step.gain <= 0.0:
         return -np.inf
     gain, rounding = new.log_prob - at.log_prob, 1e-13 * max(abs(at.log_prob), 1.0)
-    return 1.0 if step.gain < rounding and gain > -rounding else gain / step.gain
+    if step.gain < 100.0 * rounding and abs(gain) < 100.0 * rounding:
+        gain = 0.5 * float((at.gradient + new.gradient) @ step.step)
+    return gain / step.gain
 
 
 def is_small(step: Step, x: Array, at: Second, region: Region) -> bool:
