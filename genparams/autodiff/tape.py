@@ -243,6 +243,11 @@ def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
     return np.sum(g, axis=stretched, keepdims=True) if stretched else g
 
 
+def _traced_dot(g: Box, partial: Any) -> Box:
+    """The sum of `g * partial`, as one node in place of two."""
+    return unary(g, sum_product_to(g.value, partial, ()), lambda c: c * partial)
+
+
 def _sum_rows_to(g: Batch, shape: tuple[int, ...]) -> Batch:
     """`sum_to` of each row, by one sum over all axes."""
     have, new = g.shape, len(g.shape) - len(shape)
@@ -275,9 +280,9 @@ def sum_product_to(g: Any, partial: Any, shape: tuple[int, ...]) -> Any:
         return float(_dot(g, partial) if flat else _dot(g.ravel(), partial.ravel()))
     if not shape and type(g) is Batch and shape_of(partial) == g.shape:
         return _dot_rows(g, partial)
-    if not shape and type(g) is Box and type(partial) is numpy.ndarray and g.shape == partial.shape:
-        product = sum_product_to(g.value, partial, shape)  # one node in place of two
-        return unary(g, product, lambda c: c * partial)
+    kind = type(g)
+    if not shape and kind is Box and type(partial) is numpy.ndarray and g.shape == partial.shape:
+        return _traced_dot(g, partial)
     return sum_to(g * partial, shape)
 
 

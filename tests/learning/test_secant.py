@@ -56,9 +56,9 @@ def test_a_point_outside_of_the_domain_is_no_start_of_a_change():
     inside = Second(-1.0, np.ones(24), np.eye(24))
     answers = iter([nowhere, First(-0.5, 0.5 * np.ones(24))])
     scoring = Secants(lambda x: inside, lambda x: next(answers))
-    for x in at, 9.0 * at, 1.5 * at:
-        found = scoring(x)
-    assert np.all(np.isfinite(found.matrix))
+    found = [scoring(x) for x in (at, 9.0 * at, 1.5 * at)]
+    assert found[-1] is not None
+    assert np.all(np.isfinite(found[-1].matrix))
 
 
 def regression(n, p):
