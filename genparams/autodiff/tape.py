@@ -243,7 +243,7 @@ def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
     return np.sum(g, axis=stretched, keepdims=True) if stretched else g
 
 
-def _traced_dot(g: Box, partial: Any) -> Box:
+def _traced_dot(g: Any, partial: Any) -> Box:
     """The sum of `g * partial`, as one node in place of two."""
     return unary(g, sum_product_to(g.value, partial, ()), lambda c: c * partial)
 
