@@ -23,6 +23,7 @@ from genparams import (
     binomial,
     categorical,
     censored,
+    dirichlet,
     distribution,
     exponential,
     from_scipy,
@@ -388,6 +389,38 @@ def test_information_keeps_its_digits_where_a_formula_would_cancel():
         found = expected_information(beta, [a, b], [one, None])
         wanted = trigamma(a) - trigamma(mp.mpf(a) + mp.mpf(b))
         np.testing.assert_allclose(found, float(wanted), rtol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("n", "a", "b"), [(10, 1e6, 2e6), (3, 1e4, 1e-2), (50, 1e3, 1e5), (200, 0.3, 0.4)]
+)
+def test_information_of_beta_binomial_is_the_sum_over_its_values(n, a, b):
+    mp: Any = mpmath.MPContext()
+    mp.dps = 50
+    first, second = mp.mpf(a), mp.mpf(b)
+
+    def slope(own, x):
+        total = first + second
+        return mp.psi(0, x + own) - mp.psi(0, n + total) - mp.psi(0, own) + mp.psi(0, total)
+
+    wanted = mp.zeros(2)
+    for x in range(n + 1):
+        mass = mp.binomial(n, x) * mp.beta(x + first, n - x + second) / mp.beta(first, second)
+        s = mp.matrix([slope(first, x), slope(second, n - x)])
+        wanted += mass * s * s.T
+    found = expected_information(beta_binomial, [n, a, b], [None, *np.eye(2)])
+    np.testing.assert_allclose(found, np.array(wanted.tolist(), dtype=float), rtol=1e-12)
+
+
+def test_information_of_a_concentration_keeps_its_digits():
+    mp: Any = mpmath.MPContext()
+    mp.dps = 50
+    alpha = [1e6, 2e6, 3e5]
+    along = [mp.mpf(v) for v in alpha]
+    wanted = mp.fsum(v**2 * mp.psi(1, v) for v in along)
+    wanted -= mp.fsum(along) ** 2 * mp.psi(1, mp.fsum(along))
+    found = expected_information(dirichlet, [alpha], [np.array([alpha])])
+    np.testing.assert_allclose(found, float(wanted), rtol=1e-13)
 
 
 @pytest.mark.parametrize(
