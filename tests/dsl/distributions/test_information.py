@@ -764,6 +764,21 @@ def test_a_distribution_of_ones_own_has_no_information_unless_it_is_given():
     assert expected_information(call.fn, call.args, any_tangents(call.args)) is None
 
 
+def test_zeros_in_a_distribution_of_ones_own_have_the_information_of_the_same_family():
+    own = distribution(
+        lambda rng, rate, size: rng.poisson(rate, size),
+        lambda x, rate: x * np.log(rate) - rate - special.gammaln(x + 1.0),
+        discrete=True,
+        name="counts",
+        information=lambda rate: {("rate", "rate"): 1.0 / rate},
+    )
+    calls = [zero_inflated(0.3, base(np.array([2.5, 0.4]))) for base in (own, poisson)]
+    found, wanted = (
+        expected_information(call.fn, call.args, any_tangents(call.args)) for call in calls
+    )
+    agree(found, wanted, 1e-12)
+
+
 def test_information_by_a_name_that_is_no_argument_is_refused():
     call = gumbel_of(lambda loc, scale: {("mu", "mu"): 1.0})(0.5, 2.0)
     with pytest.raises(ArgumentError, match=r"pairs of its arguments loc, scale, got"):
