@@ -40,6 +40,7 @@ GROUPS = {
     "Gradients": "dsl.gradients dsl.check",
     "Parameters": "params dsl.parameters",
     "Constraints": "constraints types",
+    "Fitting": "learning",
     "Updating": "update.param_update update.tracer update.plateau",
     "Checkpoints": "update.checkpoint",
     "Rules by name": "update.named_rules update.by_name",
@@ -74,6 +75,11 @@ MEMBERS = {
     "ReduceOnPlateau": "step state_dict load_state_dict",
     "GradientCheck": "",
     "Constraint": "",
+    "FitResult": "function method estimates std_errors entries labels constraints priors status"
+    " missing warnings notes converged message iterations evaluations log_likelihood log_posterior"
+    " num_params num_obs df_residual aic aicc bic condition with_errors cov corr conf_int profile"
+    " lr_test wald_test derive bootstrap predict fitted residuals simulate summary to_frame"
+    " plot_profile plot_fit plot_residuals plot_qq plot_curve to_dict from_dict to_json from_json",
     "NISTSet": "x y degrees_of_freedom",
     "ReferenceFit": "",
     "Table": "",
