@@ -39,7 +39,9 @@ def maximum_of(
     return Maximum(likelihood, found, at.gradient, at.matrix, status, missing, (), "newton")
 
 
-def fitted(function: Any, args: tuple[Any, ...], data: Mapping[Any, Any], **named: Any) -> FitResult:
+def fitted(
+    function: Any, args: tuple[Any, ...], data: Mapping[Any, Any], **named: Any
+) -> FitResult:
     """The result of a fit from the present parameters."""
     trace, _ = function.generate(args, data)
     of = {k: named.pop(k) for k in ("labels", "kind") if k in named}
