@@ -16,7 +16,7 @@ docs: .venv/ready  ## write the pages that are made from docstrings and from tes
 
 oldest:  ## run every test with the oldest numpy, scipy and autograd that pyproject.toml allows
 	$(PYTHON) -m venv .venv-oldest
-	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --editable . numpy==2.1.0 scipy==1.13.0 autograd==1.9.0 pytest hypothesis mpmath matplotlib scikit-learn
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --editable . numpy==2.1.0 scipy==1.13.0 autograd==1.9.0 pytest hypothesis mpmath matplotlib scikit-learn pandas tqdm
 	.venv-oldest/bin/python -m pytest
 
 oracles: .venv/ready  ## run the tests of updates beside optax and numba

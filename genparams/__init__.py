@@ -67,6 +67,7 @@ from genparams.dsl.parameters import (
     zero_param_grad,
 )
 from genparams.errors import (
+    FitWarning,
     GenParamsError,
     GenParamsWarning,
     GradientsWaiting,
@@ -74,6 +75,8 @@ from genparams.errors import (
     UnreadParameter,
     UntrainedParameter,
 )
+from genparams.learning.fit import fit
+from genparams.learning.result import FitResult
 from genparams.mistakes import unknown_name
 from genparams.params import Parameter, ParamStore
 from genparams.trace.choices import ChoiceMap
@@ -159,8 +162,8 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    if name == "datasets":
-        return import_module("genparams.datasets")
+    if name in ("datasets", "plotting", "reporting"):
+        return import_module(f"genparams.{name}")
     raise unknown_name(name, __all__)
 
 
@@ -185,6 +188,8 @@ __all__ += ["Constraint", "ParamStore", "Parameter", "get_param", "get_param_gra
 __all__ += ["increment_param_grad", "init_param", "interval", "lower_cholesky", "ordered"]
 __all__ += ["positive", "real", "set_param", "set_param_grad", "simplex", "unit_interval"]
 __all__ += ["zero_param_grad"]
+# fits
+__all__ += ["FitResult", "fit"]
 # updates
 __all__ += ["GradientTracer", "ParamUpdate", "ReduceOnPlateau", "by_name", "checkpoint_metadata"]
 __all__ += ["from_hyperparameters", "known_rules", "load_checkpoint", "save_checkpoint"]
@@ -207,5 +212,11 @@ __all__ += ["join_schedules", "one_over_sqrt", "piecewise_constant", "polynomial
 __all__ += ["project_ball", "project_box", "project_monotonic", "project_monotonic_approximately"]
 __all__ += ["project_simplex"]
 # errors
-__all__ += ["GenParamsError", "GenParamsWarning", "GradientsWaiting", "ReplacedFunction"]
+__all__ += [
+    "FitWarning",
+    "GenParamsError",
+    "GenParamsWarning",
+    "GradientsWaiting",
+    "ReplacedFunction",
+]
 __all__ += ["UnreadParameter", "UntrainedParameter"]

@@ -29,15 +29,17 @@
     |  |- ReplayDiffers            a replay of a trace gives other results than its run
     |  |- ImpossibleTrace          a gradient of a log probability that is not finite
     |  `- ForeignParameters        a trace of another process, where parameters have other values
+    |- FitError (RuntimeError)
+    |  |- LatentChoice             a fit of a model with choices that have no data
+    |  |- ChoicesDiffer            other choices at other parameters: the likelihood has a jump
+    |  |- NoModel                  a fit loaded from a file is asked for what needs its model
+    |  |- NotComparable            two fits that a test cannot compare
+    |  `- NoProfile                a profile that cannot be computed
     |- DeepRecursion (RecursionError)    a model that calls itself deeper than Python allows
     |- UpdateError (RuntimeError)
     |  |- NothingAccumulated       `apply` without a gradient
     |  |- NonFiniteGradient        a gradient with a NaN or an infinity
     |  `- StateMismatch            a saved state that does not fit
-    |- FitError (RuntimeError)
-    |  |- NoModel                  a fit loaded from a file is asked for what needs its model
-    |  |- NotComparable            two fits that a test cannot compare
-    |  `- NoProfile                a profile that cannot be computed
     |- UnknownImport (ImportError)   an import of a name that genparams does not have
     |- MissingExtra (ImportError)   a package of an extra is not installed
     `- CheckpointError (OSError)   a file that is not a checkpoint, or is damaged
@@ -51,7 +53,14 @@ What may be a mistake or intended is a warning:
     |- UntrainedParameter   gradients wait at a parameter that no update moves
     |- UnreadParameter      no run reads a parameter, and one with a similar name is read
     |- GradientsWaiting     a new update finds gradients that were accumulated before it
-    `- ReplacedFunction     an update trains a function that was defined again later
+    |- ReplacedFunction     an update trains a function that was defined again later
+    `- FitWarning           what a fit says of its estimates
+       |- NotConverged         the search did not end at a maximum
+       |- AtBoundary           the maximum is at the bound of a constraint
+       |- Separation           the likelihood rises without end as a parameter grows
+       |- Collapse             the likelihood has no bound as a scale goes to 0
+       |- FlatDirection        the data do not determine a parameter or a combination
+       `- IllConditioned       the estimates lose digits to rounding
 """
 
 from collections.abc import Iterable
@@ -255,6 +264,30 @@ class ForeignParameters(TraceError):
         )
 
 
+class FitError(GenParamsError, RuntimeError):
+    """A fit cannot begin, or cannot give what it is asked for."""
+
+
+class LatentChoice(FitError):
+    """A fit is asked for a model with choices that have no data."""
+
+
+class ChoicesDiffer(FitError):
+    """A model makes other choices at other parameters, so that its likelihood has a jump."""
+
+
+class NoModel(FitError):
+    """The result of a fit was loaded from a file, and what it is asked for needs the model."""
+
+
+class NotComparable(FitError):
+    """Two fits that a test cannot compare."""
+
+
+class NoProfile(FitError):
+    """The profile of a likelihood cannot be computed."""
+
+
 class DeepRecursion(GenParamsError, RecursionError):
     """A generative function calls itself deeper than Python's stack allows."""
 
@@ -293,22 +326,6 @@ class StateMismatch(UpdateError):
     """A saved state does not fit what it is loaded into."""
 
 
-class FitError(GenParamsError, RuntimeError):
-    """The result of a fit does not have what it is asked for."""
-
-
-class NoModel(FitError):
-    """The result of a fit was loaded from a file, and what it is asked for needs the model."""
-
-
-class NotComparable(FitError):
-    """Two fits that a test cannot compare."""
-
-
-class NoProfile(FitError):
-    """The profile of a likelihood cannot be computed."""
-
-
 class UnknownImport(GenParamsError, ImportError):
     """genparams has no public name of that spelling."""
 
@@ -345,3 +362,31 @@ class GradientsWaiting(GenParamsWarning):
 
 class ReplacedFunction(GenParamsWarning):
     """An update moves the parameters of a function that was defined again later."""
+
+
+class FitWarning(GenParamsWarning):
+    """What a fit says of its estimates: each warning is in `FitResult.warnings` too."""
+
+
+class NotConverged(FitWarning):
+    """The search did not end at a maximum."""
+
+
+class AtBoundary(FitWarning):
+    """The likelihood is largest at the bound of a constraint, where no coordinate is."""
+
+
+class Separation(FitWarning):
+    """The likelihood rises without end as a parameter grows, so that it has no maximum."""
+
+
+class Collapse(FitWarning):
+    """The likelihood has no bound: a scale goes to 0 around single observations."""
+
+
+class FlatDirection(FitWarning):
+    """The data do not determine a parameter, or a combination of parameters."""
+
+
+class IllConditioned(FitWarning):
+    """The estimates are so nearly dependent that rounding takes many of their digits."""

@@ -45,13 +45,31 @@ def test_the_installed_version_is_the_version_of_the_package():
     assert installed == genparams.__version__
 
 
-@pytest.mark.parametrize(("extra", "folder"), [("numba", "genparams"), ("examples", "examples")])
+def packages(extra):
+    """The packages of an extra, and of the extras that it names."""
+    for name in EXTRAS[extra]:
+        inner = re.fullmatch(r"genparams\[([\w,]+)\]", name)
+        for other in inner[1].split(",") if inner else ():
+            yield from packages(other)
+        if not inner:
+            yield NAMES.get(name, name)
+
+
+@pytest.mark.parametrize(
+    ("extra", "folder"),
+    [
+        ("numba", "genparams"),
+        ("pandas", "genparams"),
+        ("plot", "examples"),
+        ("examples", "examples"),
+    ],
+)
 def test_an_extra_installs_what_is_imported(extra, folder):
-    assert {NAMES.get(name, name) for name in EXTRAS[extra]} <= set(imported(folder))
+    assert set(packages(extra)) <= set(imported(folder))
 
 
-def test_the_other_extras_are_for_tests():
-    assert EXTRAS.keys() - {"numba", "examples"} == {"dev", "oracles"}
+def test_the_other_extras_are_for_tests_or_for_every_use_of_fits():
+    assert EXTRAS.keys() - {"numba", "pandas", "plot", "examples"} == {"dev", "oracles", "progress"}
 
 
 def test_the_readme_names_every_extra_for_users():

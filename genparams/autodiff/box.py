@@ -10,6 +10,7 @@ from typing import Any
 import numpy
 
 from genparams.autodiff import rearranging
+from genparams.autodiff.batch import Batch
 from genparams.autodiff.dispatch import call, call_ufunc
 from genparams.autodiff.elementwise import DERIVATIVES, elementwise
 from genparams.autodiff.operators import OPERATORS
@@ -54,12 +55,14 @@ class _Array:
     ) -> Any:
         if method == "at" or (out is not None and any(o is not None for o in out)):
             raise refusal("in-place arithmetic on an array", "x = x + y instead of x += y")
+        if Batch in map(type, inputs):
+            return NotImplemented  # a batch of rows that are boxes
         if ufunc in DERIVATIVES and method == "__call__" and not kwargs:  # nearly always
             return elementwise(ufunc, inputs)
         return call_ufunc(ufunc, method, inputs, kwargs)
 
     def __array_function__(self, func: Callable, types: Any, args: tuple, kwargs: dict) -> Any:
-        return call(func, args, kwargs)
+        return NotImplemented if Batch in types else call(func, args, kwargs)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         """An object array of boxes. It is read-only unless it is a copy: writing to it would not

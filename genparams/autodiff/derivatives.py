@@ -1,9 +1,26 @@
-"""Derivatives of a function."""
+"""Derivatives of a function: gradients, Jacobians and Hessians.
 
-from collections.abc import Callable
+A Jacobian J has an entry for each output (row) and each source (column). A backward pass computes
+J^T c for a cotangent c of the outputs, which is one row where c is a unit vector. A `Batch` of unit
+vectors gives all rows in one pass.
+
+J^T c is linear in c. So the derivative of J^T c by c, at any c, is J^T, and the rows of J^T are the
+columns of J: `columns` records the pass that computes J^T c on a tape of its own, and goes through
+that tape backwards. It takes about the time of p forward passes for p columns, for any number of
+outputs.
+"""
+
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from genparams.autodiff.tape import Box, Tape, np, shape_of
+from genparams.autodiff.batch import Batch
+from genparams.autodiff.tape import Box, Tape, np, operand, shape_of
+
+AT_ONCE = 8
+"""Cotangents in the first pass, which shows how large the cotangents of this tape are."""
+LARGEST = 2**23
+"""Numbers in the largest cotangents of one of the other passes: 64 MiB in double precision."""
 
 
 def gradient(f: Callable[[Any], Any], x: Any) -> Any:
@@ -22,8 +39,124 @@ def hessian(f: Callable[[Any], Any], x: Any) -> Any:
     x = np.asarray(x, dtype=float)
     with Tape() as tape:
         source = tape.leaf(x)
-        g = gradient(f, source)
-        if type(g) is not Box:
-            return np.zeros((x.size, x.size))
-        rows = [tape.gradients([(g, row)], [source])[0] for row in np.eye(x.size)]
-    return np.stack([np.zeros(x.size) if row is None else row for row in rows])
+        return rows(tape, [gradient(f, source)], [source])
+
+
+def jacobian(f: Callable[[Any], Any], x: Any) -> Any:
+    """The derivatives at `x` of a function from a number or an array to a number or an array.
+
+    Returns:
+        d f(x)[i] / d x[j] at [i, j], of shape (*f(x).shape, *x.shape): by rows if f(x) has no more
+        entries than x, else by columns.
+    """
+    x = operand(x)
+    with Tape() as tape:
+        source = tape.leaf(x)
+        y = operand(f(source))
+        if _size(y) <= _size(x):
+            found = rows(tape, [y], [source])
+        else:
+            (by_source,) = columns(tape, [y], [source])
+            found = np.transpose(np.reshape(by_source, (_size(x), _size(y))))
+    found = np.reshape(found, (*shape_of(y), *shape_of(x)))
+    return operand(found)
+
+
+# --- Parts of a Jacobian
+
+
+def rows(tape: Tape, outputs: Sequence[Any], sources: Sequence[Box]) -> Any:
+    """The matrix of the derivatives of outputs by sources.
+
+    Args:
+        outputs: Boxes of the tape, of any shapes; any other value is a constant.
+        sources: Boxes of the tape.
+
+    Returns:
+        A matrix with a row for each entry of the outputs and a column for each entry of the
+        sources, both in order and flattened.
+    """
+    count, parts = sum(map(_size, outputs)), _by_source(tape, outputs, sources)
+    each = zip(parts, sources, strict=True)
+    return np.concatenate([np.reshape(part, (count, _size(s))) for part, s in each], axis=1)
+
+
+def columns(tape: Tape, outputs: Sequence[Any], sources: Sequence[Box]) -> list[Any]:
+    """The derivatives of outputs by each entry of the sources, for many outputs and few sources.
+
+    Args:
+        outputs: Boxes of the tape, of any shapes; any other value is a constant.
+        sources: Boxes of the tape.
+
+    Returns:
+        For each output an array of shape (p, *output.shape), where p counts the entries of all
+        sources, in order and flattened: entry k is the derivative by source entry k.
+    """
+    with Tape() as linear:
+        cotangents = [linear.leaf(_numbers(shape_of(y))) for y in outputs]
+        seeds = zip(outputs, cotangents, strict=True)
+        found = tape.gradients([(y, c) for y, c in seeds if _is_on(tape, y)], sources)
+        each = zip(found, sources, strict=True)
+        pulled = [_zeros(source.shape) if g is None else g for g, source in each]
+        return _by_source(linear, pulled, cotangents)
+
+
+def _by_source(tape: Tape, outputs: Sequence[Any], sources: Sequence[Box]) -> list[Any]:
+    """The derivatives of all entries of the outputs by each source, along a first axis.
+
+    They are computed for a block of entries at once, so that no cotangent takes much memory.
+    """
+    count, start, step = sum(map(_size, outputs)), 0, AT_ONCE
+    blocks: list[list[Any]] = []
+    while start < count or not blocks:
+        stop = min(start + step, count)
+        found = tape.cotangents(_unit_vectors(tape, outputs, start, stop))
+        blocks.append([_dense(found[source.index], source, stop - start) for source in sources])
+        if stop < count:
+            largest = max((g.size for g in found if type(g) is Batch), default=1)
+            step = max(AT_ONCE, LARGEST // max(largest, 1))
+        start = stop
+    if len(blocks) == 1:
+        return blocks[0]
+    return [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
+
+
+def _unit_vectors(
+    tape: Tape, outputs: Sequence[Any], start: int, stop: int
+) -> list[tuple[Box, Batch]]:
+    """The outputs with the unit vectors of their entries from `start` to `stop`."""
+    seeds, first = [], 0
+    for y in outputs:
+        size = _size(y)
+        own = range(max(start, first), min(stop, first + size))
+        if own and _is_on(tape, y):
+            vectors = np.zeros((stop - start, size))
+            vectors[np.asarray(own) - start, np.asarray(own) - first] = 1.0
+            seeds.append((y, Batch(vectors.reshape(stop - start, *shape_of(y)))))
+        first += size
+    return seeds
+
+
+def _dense(g: Any, source: Box, count: int) -> Any:
+    """The rows of a batch of gradients by a source; zeros where there is none."""
+    if type(g) is Batch:
+        return g.value
+    return np.broadcast_to(0.0 if g is None else g, (count, *source.shape))
+
+
+def _is_on(tape: Tape, value: Any) -> bool:
+    return type(value) is Box and value.tape is tape
+
+
+def _size(value: Any) -> int:
+    return math.prod(shape_of(value))
+
+
+def _numbers(shape: tuple[int, ...]) -> Any:
+    """A cotangent without a zero, since some pullbacks leave work out for a cotangent of zeros."""
+    found = np.cos(1.0 + np.arange(math.prod(shape)))
+    return found.reshape(shape) if shape else float(found[0])
+
+
+def _zeros(shape: tuple[int, ...]) -> Any:
+    return np.zeros(shape) if shape else 0.0

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from genparams.autodiff.batch import by_row
 from genparams.autodiff.reductions import Axis, axes_of, max_, min_
 from genparams.autodiff.refusals import refusal
 from genparams.autodiff.tape import Box, np, operand, raw, shape_of, sum_to, unary, unbox
@@ -73,6 +74,12 @@ def _autograd_rule(name: str) -> Callable[..., Any]:
     return primitive_vjps[getattr(autograd.numpy.linalg, name)]
 
 
+def _zeros_beside(g: Any, part: Any) -> Any:
+    """A cotangent of zeros; traced where `g` is, since autograd's rules add `g` to it in place."""
+    zeros = np.zeros(shape_of(part))
+    return zeros + 0.0 * np.sum(g) if type(g) is Box else zeros
+
+
 def _decomposition(name: str, a: Any, **options: Any) -> Any:
     """A function of numpy.linalg with autograd's rule: a box for each of its results."""
     if type(a) is not Box:
@@ -84,11 +91,11 @@ def _decomposition(name: str, a: Any, **options: Any) -> Any:
 
     def pull_from(i: int) -> Callable[[Any], Any]:
         def pull(g: Any) -> Any:
-            gs = tuple(g if k == i else np.zeros(shape_of(p)) for k, p in enumerate(parts))
+            gs = tuple(g if k == i else _zeros_beside(g, p) for k, p in enumerate(parts))
             maker = _autograd_rule(name)((0,), results, (x,), options)
             return next(iter(maker(g if alone else gs)))
 
-        return pull
+        return by_row(pull)
 
     made = [unary(a, part, pull_from(i)) for i, part in enumerate(parts)]
     return made[0] if alone else tuple(made)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy
 
+from genparams.autodiff.batch import Batch
 from genparams.autodiff.dispatch import call_ufunc
 from genparams.autodiff.elementwise import DERIVATIVES, elementwise, pullback
 from genparams.autodiff.refusals import refusal
@@ -74,7 +75,7 @@ def binary_operator(
 
 def is_operand(value: Any) -> bool:
     """Whether this can be the other operand of a box."""
-    return (
+    return type(value) is not Batch and (
         isinstance(value, (Box, float, int, complex, list, tuple, numpy.ndarray, np.generic))
         or hasattr(value, "__array__")
         or (isinstance(value, (Real, Sequence)) and not isinstance(value, (str, bytes)))

@@ -25,10 +25,8 @@ def _left_factor(g: Any, x: Any, y: Any) -> Any:
     rows, columns = len(shape_of(x)) == 1, len(shape_of(y)) == 1
     if columns:
         return sum_to((g if rows else np.expand_dims(g, -1)) * y, shape_of(x))
-    if rows:  # each matrix of the stack takes the vector from the left
-        found = np.matmul(y, np.expand_dims(g, -1))[..., 0]
-    else:
-        found = np.matmul(g, np.swapaxes(y, -1, -2))
+    # a vector meets each matrix of the stack from the left
+    found = _matrix_times(y, g) if rows else np.matmul(g, np.swapaxes(y, -1, -2))
     return sum_to(found, shape_of(x))
 
 
@@ -37,12 +35,19 @@ def _right_factor(g: Any, x: Any, y: Any) -> Any:
     if columns:
         if rows:
             return g * x
-        return sum_to(np.matmul(np.swapaxes(x, -1, -2), np.expand_dims(g, -1))[..., 0], shape_of(y))
+        return sum_to(_matrix_times(np.swapaxes(x, -1, -2), g), shape_of(y))
     if rows:
         found = np.expand_dims(x, -1) * np.expand_dims(g, -2)
     else:
         found = np.matmul(np.swapaxes(x, -1, -2), g)
     return sum_to(found, shape_of(y))
+
+
+def _matrix_times(a: Any, g: Any) -> Any:
+    """A matrix, or each of a stack, times a vector, or each of a stack."""
+    if len(shape_of(a)) == 2 and len(shape_of(g)) == 1:
+        return np.matmul(a, g)
+    return np.matmul(a, np.expand_dims(g, -1))[..., 0]
 
 
 def dot(a: Any, b: Any) -> Any:

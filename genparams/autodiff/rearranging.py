@@ -8,9 +8,12 @@ concatenated arguments by those positions. Position 0 is the number zero, which 
 inserts.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
+from genparams.autodiff.batch import Batch
+from genparams.autodiff.batching import is_basic
 from genparams.autodiff.refusals import refusal
 from genparams.autodiff.tape import (
     Box,
@@ -42,13 +45,34 @@ def scatter(g: Any, index: Any, shape: tuple[int, ...]) -> Any:
     """Zeros of a shape with `g` added at `index`: the pullback of `getitem`."""
     if type(g) is Box:
         return unary(g, scatter(g.value, index, shape), lambda h: getitem(h, index))
+    if type(g) is Batch:
+        return Batch(_scatter_rows(g.value, index, shape))
     zeros = np.zeros(shape)
-    keys = index if isinstance(index, tuple) else (index,)
-    if all(isinstance(k, (int, slice, np.integer)) or k is None or k is Ellipsis for k in keys):
+    if is_basic(index):
         zeros[index] = g
     else:
         np.add.at(zeros, index, g)  # an index that may name an entry twice
     return zeros if shape else float(zeros)
+
+
+def _scatter_rows(rows: Any, index: Any, shape: tuple[int, ...]) -> Any:
+    """`scatter` of each of the rows."""
+    count = rows.shape[0]
+    if is_basic(index):
+        keys = index if isinstance(index, tuple) else (index,)
+        every = (slice(None), *keys)
+        if type(rows) is Box:
+            return scatter(rows, every, (count, *shape))
+        zeros = np.zeros((count, *shape))
+        zeros[every] = rows
+        return zeros
+    size = math.prod(shape)
+    places = np.arange(size).reshape(shape)[index].ravel()
+    flat = np.reshape(rows, (count, -1))
+    if type(flat) is Box:
+        return np.reshape(scatter(flat, (slice(None), places), (count, size)), (count, *shape))
+    each = [np.bincount(places, row, size) for row in flat]
+    return np.reshape(np.stack(each), (count, *shape))
 
 
 def reshape(a: Box, /, shape: Any, order: str = "C") -> Any:

@@ -37,6 +37,7 @@ from typing import Any
 import numpy
 from scipy import special as scipy_special
 
+from genparams.autodiff.batch import Batch
 from genparams.autodiff.refusals import refusal, user_line
 from genparams.errors import TracedValueError
 from genparams.numeric import quiet
@@ -88,10 +89,19 @@ class Tape:
         self.node = _ended
         self.edges = []
 
-    @quiet
     def gradients(self, seeds: Iterable[tuple["Box", Any]], sources: Sequence["Box"]) -> list[Any]:
         """The gradient of `sum(seed * value for value, seed in seeds)` by each source; None for a
         source that the values do not depend on.
+
+        A seed may be a `Batch` of p seeds, and the gradients are then batches of p gradients.
+        """
+        cotangents = self.cotangents(seeds)
+        return [cotangents[source.index] for source in sources]
+
+    @quiet
+    def cotangents(self, seeds: Iterable[tuple["Box", Any]]) -> list[Any]:
+        """The gradient of `sum(seed * value for value, seed in seeds)` by each box, in the order of
+        their numbers; None for a box that the values do not depend on.
         """
         cotangents: list[Any] = [None] * self.node()
         for box, seed in seeds:
@@ -104,7 +114,7 @@ class Tape:
                 g = partial(g) if type(partial) is FunctionType else g * partial
                 old = cotangents[parent]
                 cotangents[parent] = g if old is None else old + g
-        return [cotangents[source.index] for source in sources]
+        return cotangents
 
 
 class Box:
@@ -140,6 +150,7 @@ def canonical(value: Any) -> Any:
         kind is float
         or kind is Box
         or (kind is numpy.ndarray and value.ndim and value.dtype.kind == "f")
+        or kind is Batch
     ):
         return value
     value = np.asarray(value)
@@ -162,7 +173,7 @@ def shape_of(value: Any) -> tuple[int, ...]:
     kind = type(value)
     if kind is float:
         return ()
-    if kind is numpy.ndarray:
+    if kind is numpy.ndarray or kind is Batch:
         return value.shape
     return shape_of(value.value) if kind is Box else np.shape(value)
 
@@ -187,13 +198,15 @@ def operand(value: Any) -> Any:
         return value
     if kind is numpy.ndarray and value.dtype.kind == "f":
         return value if value.ndim else float(value)
+    if kind is Batch:
+        return value
     if isinstance(value, (int, float, np.number, np.bool_)) and not isinstance(
         value, np.complexfloating
     ):
         return float(value)
     if isinstance(value, (list, tuple)):
         parts = [operand(v) for v in value]
-        if any(type(p) is Box for p in parts):
+        if any(type(p) is Box or type(p) is Batch for p in parts):
             return np.stack(parts)
         value = parts
     if isinstance(value, np.ma.MaskedArray):
@@ -245,7 +258,14 @@ def sum_product_to(g: Any, partial: Any, shape: tuple[int, ...]) -> Any:
     ):  # one pass and no temporary
         flat = g.ndim == 1
         return float(_dot(g, partial) if flat else _dot(g.ravel(), partial.ravel()))
+    if not shape and type(g) is Batch and shape_of(partial) == g.shape:
+        return _dot_rows(g, partial)
     return sum_to(g * partial, shape)
+
+
+def _dot_rows(g: Batch, partial: Any) -> Batch:
+    """The sum of `row * partial` for each row, without the products as a temporary."""
+    return Batch(np.matmul(np.reshape(g.value, (g.count, -1)), np.reshape(partial, (-1,))))
 
 
 def unary(box: Box, value: Any, pull: Any) -> Box:

@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, overload
 
-from genparams.autodiff import Box, holds_box, np, operand, raw, shape_of, unbox
+from genparams.autodiff import Box, by_row, holds_box, np, operand, raw, shape_of, unbox
 from genparams.dsl.call import Call
 from genparams.dsl.distributions.base import SingleChoice
 from genparams.dsl.distributions.declaration import once
@@ -204,13 +204,13 @@ def _with_gradient(
         return operand(result) if traced else result
 
     def pullbacks(values: Sequence[Any], result: Any, places: list[int]) -> list[Any]:
-        found = once(lambda g: _checked(gradient(tuple(values), result, g), values, name))
+        def by_inputs(g: Any) -> list[Any]:
+            found = _checked(gradient(tuple(values), result, g), values, name)
+            each = zip(found, values, strict=True)
+            return [np.zeros(shape_of(v)) if by is None else by for by, v in each]
 
-        def pull(g: Any, i: int) -> Any:
-            by_input = found(g)[i]
-            return np.zeros(shape_of(values[i])) if by_input is None else by_input
-
-        return [lambda g, i=i: pull(g, i) for i in range(len(values))]
+        found = once(by_row(by_inputs))
+        return [lambda g, i=i: found(g)[i] for i in range(len(values))]
 
     traced = any(type(v) is Box for v in inputs)
     return recorded(name, applied, pullbacks, inputs)

@@ -66,7 +66,7 @@ def facts_of(model: Model) -> Facts:
         message=found.message,
         iterations=found.iterations,
         evaluations=found.evaluations,
-        warnings=tuple(maximum.warnings),
+        warnings=tuple(f"{type(w).__name__}: {w}" for w in maximum.warnings),
         data=fingerprint(likelihood.traces),
         is_mixture=has_mixture(model.sites),
     )

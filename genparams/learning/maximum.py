@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from genparams.dsl.likelihood.likelihood import Likelihood
+from genparams.errors import FitWarning
 from genparams.params import Parameter
 from genparams.types import Array
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """The best point of a search."""
 
     x: Array
@@ -39,7 +40,7 @@ class Maximum:
     missing: Mapping[int, str] = field(default_factory=dict)
     """Why a coordinate has no standard error, by its place in the vector. It takes no part in the
     curvature: the others have their errors with this one held."""
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[FitWarning, ...] = ()
     method: str = ""
 
     @property

@@ -29,9 +29,6 @@ from genparams.text import brief
 from genparams.trace.trace import Trace
 from genparams.types import Array, Constraint
 
-BAD_CONDITION = 1e8
-"""The condition number above which standard errors may lose digits."""
-
 
 @closed()
 @answering(
@@ -150,14 +147,7 @@ class FitResult:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What to doubt, in sentences."""
-        condition = self.condition
-        if not math.isfinite(condition) or condition < BAD_CONDITION:
-            return self.facts.warnings
-        digits = (
-            f"the condition number is {condition:.2g}: the parameters have very different scales "
-            "or are nearly collinear"
-        )
-        return (*self.facts.warnings, digits)
+        return self.facts.warnings
 
     # --- The search
 

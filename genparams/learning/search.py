@@ -1,1 +1,115 @@
-"""The search for the maximum of a likelihood."""
+"""The search for the maximum of a likelihood, by the default method or one of scipy's."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from genparams.dsl.likelihood.likelihood import Likelihood
+from genparams.errors import FitError, InvalidValue, nearest
+from genparams.learning.maximum import Found
+from genparams.learning.objective import Objective, Watch
+from genparams.learning.trust_region import climb, last_step
+from genparams.types import Array
+
+SCIPY = ("BFGS", "L-BFGS-B", "CG", "Newton-CG", "trust-ncg", "trust-krylov", "trust-exact")
+SCIPY += ("TNC", "SLSQP", "Nelder-Mead", "Powell")
+METHODS = ("newton", *SCIPY)
+LARGE = 500
+"""The number of coordinates above which a matrix of them is not the default."""
+
+REASONS = {
+    "converged": "converged: the last step of Newton's method was small beside every estimate",
+    "plateau": "stopped on a plateau: steps are long and no longer raise the log likelihood",
+    "stalled": "stopped: no step raises the log likelihood, however short",
+    "iterations": "stopped at max_iterations before the steps were small",
+}
+
+
+def search(
+    likelihood: Likelihood,
+    x: Array,
+    free: Array | None = None,
+    method: str | None = None,
+    max_iterations: int = 2000,
+    watch: Watch | None = None,
+) -> Found:
+    """Search for the maximum of a likelihood by its free coordinates, from x.
+
+    Ctrl-C or an error of the model ends the search at the best point seen.
+
+    Raises:
+        ChoicesDiffer: the model makes other choices than the traces have.
+    """
+    free = np.ones(len(x), bool) if free is None else free
+    objective = Objective(likelihood, x, free, watch)
+    default = "newton" if objective.start.size <= LARGE else "L-BFGS-B"
+    climber = _climbed if (method or default) == "newton" else _minimised
+    try:
+        reason = climber(objective, method or default, max_iterations)
+        message = REASONS.get(reason, reason)
+    except FitError:
+        raise
+    except KeyboardInterrupt:
+        reason = message = "interrupted"
+    except Exception as error:
+        if objective.best_log_prob == -np.inf:
+            raise
+        reason, message = "failed", f"stopped by {type(error).__name__} in the model: {error}"
+    if reason in ("plateau", "stalled") and objective.refusal:
+        message += f"; outside of the domain the model raised {objective.refusal}"
+    at = objective.best, objective.best_log_prob
+    counts = objective.iterations, objective.evaluations
+    return Found(*at, reason == "converged", message, *counts)
+
+
+def method_of(name: str | None) -> str | None:
+    """The name of a method.
+
+    Raises:
+        InvalidValue: there is none of that name.
+    """
+    if name is None:
+        return None
+    known = {m.lower(): m for m in METHODS}
+    if not isinstance(name, str) or name.lower() not in known:
+        raise InvalidValue(f"there is no method {name!r} of fit; {nearest(str(name), METHODS)}")
+    return known[name.lower()]
+
+
+def _climbed(objective: Objective, method: str, max_iterations: int) -> str:
+    objective.find_scales()
+    end = climb(objective, objective.start, max_iterations)
+    if end.reason == "converged":
+        objective.move_best(end.x, end.at)
+    return end.reason
+
+
+def _minimised(objective: Objective, method: str, max_iterations: int) -> str:
+    """Search by `scipy.optimize.minimize`; the end is judged as that of the default method."""
+    from scipy.optimize import minimize
+
+    def value(x: Array) -> tuple[float, Array]:
+        log_prob, g = objective.gradient(x)
+        return (-log_prob, -g) if np.isfinite(log_prob) else (np.inf, np.zeros_like(g))
+
+    named: dict[str, Any] = {"jac": True}
+    if method in ("Newton-CG", "trust-ncg", "trust-krylov", "trust-exact"):
+        named["hess"] = lambda x: objective.newton(x).matrix
+    f: Callable[..., Any] = value
+    if method in ("Nelder-Mead", "Powell"):
+        named, f = {}, lambda x: value(x)[0]
+    options = {"maxiter": max_iterations}
+    done = minimize(f, objective.start, method=method, options=options, **named)
+    objective.iterations = int(done.nit)
+    if objective.best.size > 4 * LARGE:
+        return "converged" if done.success else _said(done)
+    step = last_step(objective, objective.best[objective.free])
+    if step is None:
+        return _said(done)
+    objective.move_best(*step)
+    return "converged"
+
+
+def _said(done: Any) -> str:
+    return f"scipy stopped short of a maximum: {done.message}"

@@ -1,4 +1,4 @@
-"""Parameters as one flat vector: the free unconstrained coordinates of several parameters in a row."""
+"""Parameters as one flat vector: their unconstrained coordinates, one after another."""
 
 import math
 from collections.abc import Iterable, Mapping

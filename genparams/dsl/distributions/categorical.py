@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, final
 
-from genparams.autodiff import np, raw, shape_of, special, sum_to
+from genparams.autodiff import np, raw, scatter, shape_of, special, sum_to
 from genparams.dsl.call import Call
 from genparams.dsl.distributions import signatures
 from genparams.dsl.distributions.base import AbstractDistribution, Distribution
@@ -178,12 +178,15 @@ def _pick(x, table):
 
 def _terms_of_one(x, probs):
     """`_categorical_terms` of one number and one table, for speed: a Markov chain has thousands."""
-    p = float(probs[x]) if 0 <= x < len(probs) else 0.0
+    p, shape = float(probs[x]) if 0 <= x < len(probs) else 0.0, probs.shape
 
     def pull(g):
-        by_probs = np.zeros(len(probs))
-        if 0 <= x < len(probs):
-            by_probs[x] = scalars.ratio(float(g), p)
+        inside = 0 <= x < len(probs)
+        if type(g) is not float:
+            return scatter(g * (scalars.ratio(1.0, p) if inside else 0.0), x % len(probs), shape)
+        by_probs = np.zeros(shape)
+        if inside:
+            by_probs[x] = scalars.ratio(g, p)
         return by_probs
 
     return scalars.log(p), (None, pull)

@@ -10,10 +10,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from genparams.autodiff import Box, Tape, raw
-from genparams.dsl.distributions.statistics.functions import expected_information
+from genparams.autodiff import Box, Tape, columns, raw, rows
 from genparams.dsl.interpreter import Read, Run
-from genparams.dsl.likelihood.sites import Site, recording, stacks, traced_operands
+from genparams.dsl.likelihood.scales import Scales, scales_of
+from genparams.dsl.likelihood.sites import (
+    Site,
+    Tangents,
+    information_of,
+    recording,
+    tangents_of,
+    traced_operands,
+)
 from genparams.dsl.replay import held, replay
 from genparams.numeric import quiet
 from genparams.params import Parameter
@@ -50,31 +57,29 @@ class Likelihood:
 
     # --- Values
 
+    @quiet
     def log_prob(self, x: Array) -> float:
         """The log probability, without derivatives."""
-        values = self._natural(x)
-        return sum(self.log_probs(x, values)) + self.log_prior(x)
+        return sum(self.log_probs(x)) + self.log_prior(x)
 
-    def log_probs(self, x: Array, values: Mapping[Parameter, Any] | None = None) -> list[float]:
+    @quiet
+    def log_probs(self, x: Array) -> list[float]:
         """The log probability of each trace, without the prior."""
-        values = self._natural(x) if values is None else values
-        return [
-            float(sum(map(raw, self._run(trace, self._given(values)).log_probs.values())))
-            for trace in self.traces
-        ]
+        read = self._given(x)
+        runs = [self._run(trace, read) for trace in self.traces]
+        return [float(sum(map(raw, run.log_probs.values()))) for run in runs]
 
     def log_prior(self, x: Array) -> float:
         """The log density of the parameters that have a prior."""
-        values = self._natural(x)
+        values = self.natural(x)
         return float(sum(call.log_prob(values[p]) for p, call in self.priors.items()))
 
+    @quiet
     def sites(self, x: Array) -> list[list[Site]]:
         """The choices of each trace, with the arguments of their distributions."""
-        found: list[list[Site]] = []
-        values = self._natural(x)
-        for trace in self.traces:
-            found.append([])
-            self._run(trace, self._given(values), found[-1])
+        found: list[list[Site]] = [[] for _ in self.traces]
+        for trace, sites in zip(self.traces, found, strict=True):
+            self._run(trace, self._given(x), sites)
         return found
 
     # --- Derivatives
@@ -82,30 +87,32 @@ class Likelihood:
     @quiet
     def gradient(self, x: Array) -> First:
         """The log probability and its gradient."""
-        parts, total, g = self.vector.parts(x), 0.0, np.zeros(self.vector.size)
+        total, g = 0.0, np.zeros(self.vector.size)
         for terms in self._terms():
             with Tape() as tape:
-                log_prob, leaves, seeds = terms(tape, parts)
+                leaves = self._leaves(tape, x)
+                log_prob, seeds = terms(tape, leaves)
                 total += log_prob
-                self._add(g, leaves, tape.gradients(seeds, list(leaves.values())))
+                g += self._joined(leaves, tape.gradients(seeds, [*leaves.values()]))
         return First(total, g)
 
     @quiet
     def hessian(self, x: Array) -> Second:
         """The log probability, its gradient and its second derivatives."""
-        parts, total, size = self.vector.parts(x), 0.0, self.vector.size
+        total, size = 0.0, self.vector.size
         g, h = np.zeros(size), np.zeros((size, size))
         for terms in self._terms():
             with Tape() as outer:
-                above = {p: outer.leaf(part) for p, part in parts.items()}
+                above = self._leaves(outer, x)
                 with Tape() as inner:
-                    log_prob, leaves, seeds = terms(inner, above)
+                    leaves = {p: inner.leaf(box) for p, box in above.items()}
+                    log_prob, seeds = terms(inner, leaves)
                     total += log_prob
-                    first = inner.gradients(seeds, list(leaves.values()))
-                self._add(g, leaves, map(raw, first))
-                for p, boxes in zip(leaves, first, strict=True):
-                    if boxes is not None:
-                        h[self.vector.places[p]] += _rows(outer, boxes, above, self.vector)
+                    found = inner.gradients(seeds, [*leaves.values()])
+                pairs = zip(leaves, found, strict=True)
+                first = [np.zeros(p.shape) if part is None else part for p, part in pairs]
+                g += self._joined(leaves, map(raw, first))
+                h += rows(outer, first, [*above.values()])
         return Second(total, g, 0.5 * (h + h.T))
 
     @quiet
@@ -113,41 +120,65 @@ class Likelihood:
         """The log probability, its gradient and the expected information; None where the
         distributions have no closed form of it.
 
-        I = sum over choices of A^T I(a) A, for the derivatives A of the arguments a of each choice
-        by theta. It is minus the expectation of the Hessian if every choice is drawn anew given
-        those before it as they are.
+            I = sum over choices of A^T I(a) A
+
+        for the derivatives A of the arguments a of each choice by theta. It is minus the
+        expectation of the Hessian if every choice is drawn anew given those before it as they are.
+        A prior adds minus its Hessian.
         """
-        parts, total, size = self.vector.parts(x), 0.0, self.vector.size
+        total, size = 0.0, self.vector.size
         g, information = np.zeros(size), np.zeros((size, size))
         for trace in self.traces:
-            with Tape() as outer, Tape() as tape:
-                sites: list[Site] = []
-                log_prob, leaves, seeds = self._trace_terms(trace, tape, parts, sites)
+            with Tape() as tape:
+                leaves, sites = self._leaves(tape, x), []
+                log_prob, seeds = self._trace_terms(trace, tape, leaves, sites)
                 total += log_prob
-                self._add(g, leaves, tape.gradients(seeds, list(leaves.values())))
-                operands = traced_operands(sites)
-                columns = _columns(outer, tape, operands, leaves, self.vector)
-                found = _information(sites, columns, size)
+                g += self._joined(leaves, tape.gradients(seeds, [*leaves.values()]))
+                found = information_of(sites, self._tangents(tape, leaves, sites), size)
                 if found is None:
                     return None
                 information += found
+        if self.priors:
+            prior = Likelihood((), self.vector, self.priors, self.held).hessian(x)
+            return Second(total + prior.log_prob, g + prior.gradient, information - prior.matrix)
         return Second(total, g, information)
+
+    @quiet
+    def scales(self, x: Array) -> Scales:
+        """The standard deviations that have their maximum in closed form."""
+        sites: list[Site] = []
+        tangents: list[Tangents] = []
+        for trace in self.traces:
+            with Tape() as tape:
+                leaves, mine = self._leaves(tape, x), []
+                self._trace_terms(trace, tape, leaves, mine)
+                by_operand = self._tangents(tape, leaves, mine)
+                tangents += [tangents_of(site, by_operand) for site in mine]
+                sites += mine
+        fixed = [j for p in self.priors for j in range(len(x))[self.vector.places[p]]]
+        return scales_of(sites, tangents, self.vector.size, fixed)
+
+    @quiet
+    def settled(self, x: Array, scales: Scales) -> Array:
+        """x with those standard deviations at their maximum given the rest."""
+        if not scales.entries:
+            return x
+        return scales.settled(x, [site for run in self.sites(x) for site in run])
 
     @quiet
     def scores(self, x: Array) -> Array:
         """The gradient of each term, in rows: of each entry of each choice if there is one trace,
         else of each trace.
         """
-        parts = self.vector.parts(x)
         if len(self.traces) > 1:
-            return np.stack([self._score(trace, parts) for trace in self.traces])
-        with Tape() as outer, Tape() as tape:
-            sites: list[Site] = []
-            _, leaves, _ = self._trace_terms(self.traces[0], tape, parts, sites)
+            each = [Likelihood([t], self.vector, {}, self.held) for t in self.traces]
+            return np.stack([one.gradient(x).gradient for one in each])
+        with Tape() as tape:
+            leaves, sites = self._leaves(tape, x), []
+            self._trace_terms(self.traces[0], tape, leaves, sites)
             each = [s.distribution.log_probs_of(s.value, s.operands) for s in sites]
-            boxes = [box for box in each if type(box) is Box]
-            columns = _columns(outer, tape, boxes, leaves, self.vector)
-            return np.concatenate([columns[id(b)].reshape(self.vector.size, -1).T for b in boxes])
+            found = columns(tape, [one for one in each if type(one) is Box], [*leaves.values()])
+            return np.concatenate([by_theta.reshape(len(x), -1).T for by_theta in found])
 
     @quiet
     def tangents(
@@ -159,28 +190,18 @@ class Likelihood:
         Args:
             compute: From a function that reads a parameter to the values.
         """
-        with Tape() as outer, Tape() as tape:
-            leaves: dict[Parameter, Box] = {}
-            found = compute(_boxing(tape, self.vector.parts(x), leaves, self.held))
-            boxes = {id(v): v for v in found if type(v) is Box}
-            columns = _columns(outer, tape, list(boxes.values()), leaves, self.vector)
-            nothing = (self.vector.size,)
-            return [
-                (raw(v), columns.get(id(v), np.zeros((*nothing, *np.shape(raw(v)))))) for v in found
-            ]
-
-    def _score(self, trace: Trace, parts: Mapping[Parameter, Any]) -> Array:
         with Tape() as tape:
-            _, leaves, seeds = self._trace_terms(trace, tape, parts)
-            g = np.zeros(self.vector.size)
-            self._add(g, leaves, tape.gradients(seeds, list(leaves.values())))
-            return g
+            leaves = self._leaves(tape, x)
+            found = compute(_natural_of(leaves, self.held))
+            by_theta = columns(tape, found, [*leaves.values()])
+            return [(raw(v), d) for v, d in zip(found, by_theta, strict=True)]
 
     # --- Terms: a trace, or the prior
 
-    def _terms(self) -> Iterator[Callable[..., Any]]:
+    def _terms(self) -> Iterator[Callable[..., tuple[float, list[Any]]]]:
+        """Functions of a tape and its leaves to log p, and what to seed for its gradient."""
         for trace in self.traces:
-            yield lambda tape, parts, trace=trace: self._trace_terms(trace, tape, parts)
+            yield lambda tape, leaves, trace=trace: self._trace_terms(trace, tape, leaves)
         if self.priors:
             yield self._prior_terms
 
@@ -188,23 +209,18 @@ class Likelihood:
         self,
         trace: Trace,
         tape: Tape,
-        parts: Mapping[Parameter, Any],
+        leaves: Mapping[Parameter, Box],
         sites: list[Site] | None = None,
-    ) -> tuple[float, dict[Parameter, Box], list[Any]]:
-        """log p of a trace, the leaves of the tape, and what to seed for the gradient."""
-        leaves: dict[Parameter, Box] = {}
-        run = self._run(trace, _boxing(tape, parts, leaves, self.held), sites)
+    ) -> tuple[float, list[Any]]:
+        run = self._run(trace, _natural_of(leaves, self.held), sites)
         log_probs = run.log_probs.values()
         seeds = [(lp, 1.0) for lp in log_probs if type(lp) is Box and lp.tape is tape]
-        return float(sum(map(raw, log_probs))), leaves, seeds
+        return float(sum(map(raw, log_probs))), seeds
 
-    def _prior_terms(
-        self, tape: Tape, parts: Mapping[Parameter, Any]
-    ) -> tuple[float, dict[Parameter, Box], list[Any]]:
-        leaves: dict[Parameter, Box] = {}
-        read = _boxing(tape, parts, leaves, self.held)
+    def _prior_terms(self, tape: Tape, leaves: Mapping[Parameter, Box]) -> tuple[float, list[Any]]:
+        read = _natural_of(leaves, self.held)
         found = [call.log_prob(read(p)) for p, call in self.priors.items()]
-        return float(sum(map(raw, found))), leaves, [(lp, 1.0) for lp in found]
+        return float(sum(map(raw, found))), [(lp, 1.0) for lp in found if type(lp) is Box]
 
     def _run(self, trace: Trace, read: Read, sites: list[Site] | None = None) -> Run:
         """Run a trace's function again with its choices held; what it declares is forgotten."""
@@ -218,20 +234,30 @@ class Likelihood:
                 one.forget()
         return run
 
-    def _natural(self, x: Array) -> dict[Parameter, Any]:
-        return self.vector.values(x)
+    # --- Parameters
+
+    def _leaves(self, tape: Tape, x: Array) -> dict[Parameter, Box]:
+        """A leaf of a tape for each parameter, in the order of the vector."""
+        return {p: tape.leaf(part) for p, part in self.vector.parts(x).items()}
+
+    def _tangents(
+        self, tape: Tape, leaves: Mapping[Parameter, Box], sites: Sequence[Site]
+    ) -> dict[int, Array]:
+        """The derivatives of each traced argument by the vector, by its `id`."""
+        operands = traced_operands(sites)
+        found = columns(tape, operands, [*leaves.values()])
+        return {id(o): by_theta for o, by_theta in zip(operands, found, strict=True)}
+
+    def _joined(self, leaves: Mapping[Parameter, Box], found: Any) -> Array:
+        pairs = zip(leaves, found, strict=True)
+        return self.vector.joined({p: part for p, part in pairs if part is not None})
 
     def natural(self, x: Array) -> dict[Parameter, Any]:
         """The natural value of each parameter of the vector, and of those that are held."""
-        return {**self.held, **self._natural(x)}
+        return {**self.held, **self.vector.values(x)}
 
-    def _given(self, values: Mapping[Parameter, Any]) -> Read:
-        return given({**self.held, **values})
-
-    def _add(self, g: Array, leaves: Mapping[Parameter, Box], found: Any) -> None:
-        for p, part in zip(leaves, found, strict=True):
-            if part is not None:
-                g[self.vector.places[p]] += np.ravel(part)
+    def _given(self, x: Array) -> Read:
+        return given(self.natural(x))
 
 
 # --- Answers
@@ -247,97 +273,16 @@ def given(values: Mapping[Parameter, Any]) -> Read:
     return read
 
 
-def _boxing(
-    tape: Tape,
-    parts: Mapping[Parameter, Any],
-    leaves: dict[Parameter, Box],
-    held: Mapping[Parameter, Any],
-) -> Read:
-    """A `Read` that gives each parameter of `parts` as a function of its boxed coordinates."""
+def _natural_of(leaves: Mapping[Parameter, Box], held: Mapping[Parameter, Any]) -> Read:
+    """A `Read` that gives each parameter as a function of its boxed coordinates."""
     values: dict[Parameter, Any] = dict(held)
 
     def read(parameter: Parameter) -> Any:
         value = values.get(parameter)
         if value is None:
-            value = parameter.value
-            if parameter in parts:
-                leaf = leaves[parameter] = tape.leaf(parts[parameter])
-                value = parameter.constraint.natural(leaf)
+            leaf = leaves.get(parameter)
+            value = parameter.value if leaf is None else parameter.constraint.natural(leaf)
             values[parameter] = value
         return value
 
     return read
-
-
-# --- Matrices
-
-
-def _information(sites: Sequence[Site], columns: dict[int, Array], size: int) -> Array | None:
-    total = np.zeros((size, size))
-    for stack in stacks(sites):
-        tangents = stack.tangents(columns, size)
-        if all(t is None for t in tangents):
-            continue
-        distribution = stack.sites[0].distribution
-        size = _batch(distribution, stack.value())
-        found = expected_information(distribution, stack.args(), tangents, size)
-        if found is None:
-            return None
-        total += found
-    return total
-
-
-def _batch(distribution: Any, value: Any) -> tuple[int, ...] | None:
-    """The shape of the batch of a value; None for a tuple of values."""
-    shape = np.shape(value) if not isinstance(value, tuple) else None
-    return None if shape is None else shape[: len(shape) - distribution.kind.rank]
-
-
-def _columns(
-    outer: Tape,
-    tape: Tape,
-    outputs: Sequence[Box],
-    leaves: Mapping[Parameter, Box],
-    vector: Vector,
-) -> dict[int, Array]:
-    """The derivatives of each output by the vector, of shape (size, *shape), by its `id`."""
-    cotangents = [
-        outer.leaf(np.zeros(np.shape(raw(o)))) if np.shape(raw(o)) else outer.leaf(0.0)
-        for o in outputs
-    ]
-    found = tape.gradients(list(zip(outputs, cotangents)), list(leaves.values()))
-    result = {id(o): np.zeros((vector.size, *np.shape(raw(o)))) for o in outputs}
-    for p, box in zip(leaves, found, strict=True):
-        if type(box) is not Box:
-            continue
-        start = vector.places[p].start
-        shape = np.shape(raw(box))
-        for k in range(int(np.prod(shape)) if shape else 1):
-            seed = 1.0
-            if shape:
-                seed = np.zeros(shape)
-                seed.flat[k] = 1.0
-            rows = outer.gradients([(box, seed)], cotangents)
-            for o, r in zip(outputs, rows):
-                if r is not None:
-                    result[id(o)][start + k] += r
-    return result
-
-
-def _rows(outer: Tape, box: Any, above: Mapping[Parameter, Box], vector: Vector) -> Array:
-    """The derivatives of the entries of a box by the vector, in rows."""
-    n = int(np.prod(np.shape(raw(box)))) if box is not None else 0
-    result = np.zeros((max(n, 0), vector.size))
-    if type(box) is not Box or box.tape is not outer:
-        return result
-    shape = np.shape(raw(box))
-    for k in range(n):
-        seed = 1.0
-        if shape:
-            seed = np.zeros(shape)
-            seed.flat[k] = 1.0
-        found = outer.gradients([(box, seed)], list(above.values()))
-        for p, r in zip(above, found):
-            if r is not None:
-                result[k, vector.places[p]] = np.ravel(r)
-    return result

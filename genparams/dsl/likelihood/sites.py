@@ -5,8 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from genparams.autodiff import Box, np, raw, shape_of
+from genparams.dsl.distributions.statistics.functions import expected_information
 from genparams.dsl.interpreter import Choose, Operands
 from genparams.types import Address, Array
+
+Tangents = list[Array | None]
+"""The derivatives of each argument of a distribution by the vector, of shape (size, *shape); None
+for an argument that does not depend on it."""
+ByOperand = dict[int, Array]
+"""The derivatives of each traced argument by the vector, by its `id`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +30,14 @@ class Site:
     def args(self) -> list[Any]:
         """The arguments as plain numbers and arrays."""
         return [raw(o) for o in self.operands]
+
+    @property
+    def batch(self) -> tuple[int, ...] | None:
+        """The shape of the batch of its entries; None for a tuple of values."""
+        if isinstance(self.value, tuple):
+            return None
+        shape = np.shape(self.value)
+        return shape[: len(shape) - self.distribution.kind.rank]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,26 +56,42 @@ class Stack:
             return self.sites[0].args
         return [np.array(column) for column in zip(*(s.args for s in self.sites), strict=True)]
 
-    def value(self) -> Any:
-        return self.sites[0].value if self.is_one else np.array([s.value for s in self.sites])
+    def batch(self) -> tuple[int, ...] | None:
+        """The shape of the batch of all entries."""
+        return self.sites[0].batch if self.is_one else (len(self.sites),)
 
-    def tangents(self, columns: dict[int, Array], size: int) -> list[Array | None]:
-        """The derivatives of the arguments by the vector, of shape (size, *shape).
-
-        Args:
-            columns: The derivatives of a traced argument, by its `id`.
-        """
+    def tangents(self, by_operand: ByOperand, size: int) -> Tangents:
+        """The derivatives of the arguments by the vector."""
         if self.is_one:
-            return [columns.get(id(o)) for o in self.sites[0].operands]
+            return tangents_of(self.sites[0], by_operand)
         each = zip(*(s.operands for s in self.sites), strict=True)
-        return [_side_by_side(column, columns, size) for column in each]
+        return [_side_by_side(column, by_operand, size) for column in each]
 
 
-def _side_by_side(column: Sequence[Any], columns: dict[int, Array], size: int) -> Array | None:
-    if not any(id(o) in columns for o in column):
+def _side_by_side(column: Sequence[Any], by_operand: ByOperand, size: int) -> Array | None:
+    if not any(id(o) in by_operand for o in column):
         return None
     nothing = np.zeros(size)
-    return np.stack([columns.get(id(o), nothing) for o in column], axis=-1)
+    return np.stack([by_operand.get(id(o), nothing) for o in column], axis=-1)
+
+
+def tangents_of(site: Site, by_operand: ByOperand) -> Tangents:
+    """The derivatives of the arguments of one choice by the vector."""
+    return [by_operand.get(id(o)) for o in site.operands]
+
+
+def information_of(sites: Iterable[Site], by_operand: ByOperand, size: int) -> Array | None:
+    """The expected information of all choices; None where one has no closed form of it."""
+    total = np.zeros((size, size))
+    for stack in stacks(sites):
+        tangents = stack.tangents(by_operand, size)
+        if any(t is not None for t in tangents):
+            distribution = stack.sites[0].distribution
+            found = expected_information(distribution, stack.args(), tangents, stack.batch())
+            if found is None:
+                return None
+            total += found
+    return total
 
 
 def stacks(sites: Iterable[Site]) -> list[Stack]:

@@ -70,7 +70,7 @@ def of_censored(base: Cdf) -> Cdf:
 
 def beta_uniform(beta: Cdf) -> Cdf:
     def cdf(x: Any, theta: Any, *args: Any) -> Any:
-        return theta * beta(x, *args) + (1.0 - theta) * np.clip(x, 0.0, 1.0)
+        return np.minimum(theta * beta(x, *args) + (1.0 - theta) * np.clip(x, 0.0, 1.0), 1.0)
 
     return cdf
 
@@ -78,4 +78,4 @@ def beta_uniform(beta: Cdf) -> Cdf:
 def piecewise_uniform(x: Any, bounds: Any, probs: Any) -> Any:
     low, width = bounds[..., :-1], np.diff(bounds, axis=-1)
     share = np.clip((np.asarray(x)[..., None] - low) / width, 0.0, 1.0)
-    return np.sum(probs * share, axis=-1)
+    return np.minimum(np.sum(probs * share, axis=-1), 1.0)

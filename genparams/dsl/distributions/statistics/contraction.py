@@ -82,11 +82,18 @@ def between(a: Any, b: Any, weights: Any, batch: Shape, same: bool) -> Any:
     if np.size(a) > np.size(b):
         a, b = b, a
     shape = np.broadcast_shapes(np.shape(a)[1:], np.shape(b)[1:])
+    if not np.all(np.isfinite(weights)):
+        weights = np.where(_moves(a) & _moves(b), weights, 0.0)
     summed = summed_to(weights, batch, shape)
     a = padded(a, len(shape))
     scaled = sum_to(padded(b, len(shape)) * summed, (len(b), *a.shape[1:]))
     product = a.reshape(len(a), -1) @ scaled.reshape(len(b), -1).T
     return product if same else product + product.T
+
+
+def _moves(tangent: Any) -> Any:
+    """Where an argument depends on a parameter: elsewhere there is no information by it."""
+    return np.any(np.asarray(tangent) != 0.0, axis=0)
 
 
 def summed_to(weights: Any, batch: Shape, shape: Shape) -> Any:

@@ -1,6 +1,6 @@
 """Means and variances of distributions, as functions of their arguments.
 
-A moment that is infinite is inf, and one that does not exist is NaN, as in `scipy.stats`.
+A moment that is infinite is inf, and one that does not exist is NaN.
 """
 
 import math

@@ -1,0 +1,109 @@
+"""Standard deviations that have their maximum in closed form, given the other parameters.
+
+Let coordinate j be the logarithm of the standard deviation of some normal choices (or of their
+logarithms, for lognormal ones), and change nothing else. For the n entries with residuals z in
+standard deviations the log likelihood is then largest where j has grown by
+
+    log(sum z^2 / n) / 2
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from genparams.dsl.distributions.continuous import lognormal, normal
+from genparams.dsl.likelihood.sites import Site, Tangents
+from genparams.types import Array
+
+ROUNDING = 16 * np.finfo(float).eps
+"""A standard deviation beside the values that rounding alone explains."""
+RESIDUALS = {
+    normal: lambda x, mu, std: (x - mu) / std,
+    lognormal: lambda x, mu, sigma: (np.log(x) - mu) / sigma,
+}
+"""The residuals in standard deviations, by distribution."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scales:
+    """The coordinates that are logarithms of standard deviations, and the entries of each."""
+
+    entries: dict[int, list[tuple[int, Any]]]
+    """By coordinate, each choice by its place in the run and a mask of its entries."""
+
+    def settled(self, x: Array, sites: Sequence[Site]) -> Array:
+        """x with each of them at its best, given the choices of a run at x."""
+        x = x.copy()
+        for j in self.entries:
+            mean = self._mean_square(j, sites)
+            if 0.0 < mean < np.inf:
+                x[j] += 0.5 * np.log(mean)
+        return x
+
+    def _mean_square(self, j: int, sites: Sequence[Site]) -> float:
+        """The mean square of the residuals in standard deviations."""
+        squares = [np.square(_residuals(sites[k]))[mask] for k, mask in self.entries[j]]
+        return float(np.mean(np.concatenate(squares)))
+
+    def exact(self, sites: Sequence[Site]) -> list[int]:
+        """The coordinates whose residuals are rounding errors: the model fits the data exactly."""
+        return [j for j in self.entries if self._largest_ratio(j, sites) < ROUNDING]
+
+    def _largest_ratio(self, j: int, sites: Sequence[Site]) -> float:
+        """The largest standard deviation beside the values, in root mean square."""
+        ratios = []
+        for k, mask in self.entries[j]:
+            std = np.broadcast_to(sites[k].args[1], mask.shape)[mask]
+            values = np.sqrt(np.mean(np.square(np.asarray(sites[k].value)[mask])))
+            ratios.append(float(np.max(std) / max(values, 1e-300)))
+        return max(ratios)
+
+    def unit(self, x: Array) -> float:
+        """The standard deviation, in geometric mean; 1 if there is none."""
+        return float(np.exp(np.mean(x[[*self.entries]]))) if self.entries else 1.0
+
+
+def scales_of(
+    sites: Sequence[Site],
+    tangents: Sequence[Tangents],
+    size: int,
+    fixed: Iterable[int],
+) -> Scales:
+    """The coordinates that are scales, by the derivatives of the arguments of every choice.
+
+    Args:
+        fixed: Coordinates that are none, as something else depends on them.
+    """
+    entries: dict[int, list[tuple[int, Any]]] = {}
+    others = set(fixed)
+    for k, (site, by_argument) in enumerate(zip(sites, tangents, strict=True)):
+        masks = _masks(site, by_argument)
+        for j, mask in masks.items():
+            entries.setdefault(j, []).append((k, mask))
+        for t in by_argument:
+            if t is not None:
+                moved = np.any(t.reshape(size, -1) != 0.0, axis=1)
+                others |= {int(j) for j in np.flatnonzero(moved) if int(j) not in masks}
+    return Scales({j: places for j, places in entries.items() if j not in others})
+
+
+def _masks(site: Site, tangents: Tangents) -> dict[int, Array]:
+    """The entries of a choice whose log standard deviation is a coordinate, by coordinate."""
+    if site.distribution not in RESIDUALS or tangents[1] is None:
+        return {}
+    std, shape = np.asarray(site.args[1]), np.shape(site.value)
+    relative = tangents[1] / std
+    found: dict[int, Array] = {}
+    for j in np.flatnonzero(np.any(relative.reshape(len(relative), -1) != 0.0, axis=1)):
+        one = np.abs(relative[j] - 1.0) < 1e-9
+        by_mean = tangents[0] is not None and np.any(tangents[0][j] != 0.0)
+        if by_mean or not np.all(one | (relative[j] == 0.0)):
+            return {}
+        found[int(j)] = np.broadcast_to(one, shape)
+    return found
+
+
+def _residuals(site: Site) -> Array:
+    return np.asarray(RESIDUALS[site.distribution](site.value, *site.args))

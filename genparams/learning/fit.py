@@ -1,0 +1,290 @@
+"""Maximum likelihood to convergence."""
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from genparams.dsl.call import Call
+from genparams.dsl.distributions.base import AbstractDistribution
+from genparams.dsl.execution import Rng, seeded
+from genparams.dsl.function import GenerativeFunction
+from genparams.dsl.likelihood.likelihood import Likelihood
+from genparams.errors import (
+    ArgumentError,
+    FitError,
+    InvalidValue,
+    LatentChoice,
+    UnknownParameter,
+    WrongGradient,
+    nearest,
+)
+from genparams.learning.diagnosis import diagnosed, listed
+from genparams.learning.maximum import Maximum
+from genparams.learning.progress import shown
+from genparams.learning.result import FitResult
+from genparams.learning.search import METHODS, method_of, search
+from genparams.mistakes import explained
+from genparams.params import Parameter, lock
+from genparams.params.vector import Vector
+from genparams.text import brief
+from genparams.trace.choices import choice_values
+from genparams.trace.trace import Trace
+from genparams.types import Array, show
+
+_busy: set[Parameter] = set()
+"""The parameters of the fits that are running; change it under the lock."""
+
+
+@explained
+def fit(
+    f: Any,
+    args: tuple[Any, ...] | None = None,
+    constraints: Mapping[Any, Any] | None = None,
+    *,
+    priors: Mapping[str, Any] | None = None,
+    kind: str = "observed",
+    labels: Mapping[str, Sequence[str]] | None = None,
+    method: str | None = None,
+    restarts: int = 0,
+    rng: Rng = None,
+    callees: bool = True,
+    max_iterations: int = 2000,
+    progress: bool = False,
+    debug: bool = False,
+) -> FitResult:
+    """Fit parameters by maximum likelihood, and move them to the maximum.
+
+        fit(f, args, constraints)   the likelihood of the data in `constraints`
+        fit(traces)                 of the choices of one trace or several, of any functions
+
+    The log likelihood is maximised over the unconstrained coordinates of every parameter that the
+    runs read and that is not frozen, from where the parameters are.
+
+    Args:
+        f: A generative function, or a trace, or several traces whose log likelihoods are added.
+        args: The arguments of `f`, a tuple.
+        constraints: The data: a value for every choice.
+        priors: A distribution for some parameters, such as `{"slope": normal(0, 10)}`, over their
+            natural values. The result is then the maximum of the posterior density of these
+            values. A parameter of a nested function is `"name.parameter"`.
+        kind: The convention of the standard errors: "observed", "expected", "opg" or "sandwich".
+        labels: Names of the entries of array parameters, for tables.
+        method: "newton" (see `learning.trust_region`), the default up to 500 coordinates; or a name
+            of `scipy.optimize.minimize`. The end is judged in the same way.
+        restarts: How many more searches begin at random points around the start; the best is kept.
+        rng: For the restarts: a generator, a seed, or None.
+        callees: Whether parameters of nested functions are fitted too.
+        max_iterations: Of each search.
+        progress: Whether a bar shows the log likelihood.
+        debug: Whether the gradient at the start is compared with a difference of log likelihoods.
+
+    Returns:
+        The estimates and what statistics says of them. If the search did not converge, or was
+        stopped by Ctrl-C or an error of the model, the parameters are at the best point seen and
+        `converged` and `message` say so.
+
+    Raises:
+        LatentChoice: a choice has no data.
+        ImpossibleTrace: the data have no density at the start.
+        ChoicesDiffer: the model makes other choices at other parameters.
+        FitError: there is no free parameter, or another fit of the same parameters is running.
+
+    Warns:
+        FitWarning: there is no maximum, or the data do not determine every parameter.
+    """
+    method = method_of(method)
+    traces = _traces(f, args, constraints)
+    for trace in traces:
+        trace.param_gradients()  # explains data without a density, and a replay that differs
+    vector = Vector(_free(traces, callees))
+    with _alone(vector.parameters):
+        likelihood = Likelihood(traces, vector, _priors(traces, priors or {}))
+        start = vector.now()
+        if debug:
+            _check_gradient(likelihood, start)
+        starts = [start, *_starts(start, restarts, rng)]
+        maximum = _best(likelihood, starts, method, max_iterations, progress)
+        result = FitResult.of(maximum, labels=labels, kind=kind)
+        vector.move_to(maximum.found.x)
+    for warning in maximum.warnings:
+        warnings.warn(warning, stacklevel=3)
+    return result
+
+
+# --- The data
+
+
+def _traces(f: Any, args: Any, constraints: Any) -> list[Trace]:
+    """The traces to fit.
+
+    Raises:
+        ArgumentError: these are no traces, or no function with its arguments and data.
+        LatentChoice: a choice has no data.
+    """
+    if isinstance(f, GenerativeFunction):
+        if args is None or constraints is None:
+            raise ArgumentError(
+                f"fit({f.__name__}, ...) takes the arguments, a tuple, and the data: write "
+                f'fit({f.__name__}, args, {{"address": value}})'
+            )
+        return [_trace(f, args, constraints)]
+    if args is not None or constraints is not None:
+        raise ArgumentError(f"fit takes a generative function or traces first, got {brief(f)}")
+    traces = list(f) if isinstance(f, Iterable) and not isinstance(f, Trace | Mapping) else [f]
+    for trace in traces:
+        if not isinstance(trace, Trace):
+            raise ArgumentError(
+                f"fit takes a generative function, a trace or traces, got {brief(trace)}; write "
+                "fit(f, args, constraints)"
+            )
+    if not traces:
+        raise ArgumentError("fit was given no traces")
+    return traces
+
+
+def _trace(f: Any, args: tuple[Any, ...], constraints: Mapping[Any, Any]) -> Trace:
+    trace, _ = f.generate(args, constraints, rng=0)
+    given = choice_values(constraints)
+    latent = [show(a) for a in trace.choices if a not in given]
+    if latent:
+        some = f"{listed(latent[:3])}{' and more' if len(latent) > 3 else ''}"
+        raise LatentChoice(
+            f"{f.__name__} chose {some}, for which there are no data, so that its likelihood would "
+            "change from call to call. Give the data, sum or integrate the choice out in the model "
+            "(a mixture, a marginal distribution), or train by a loop for incomplete data"
+        )
+    return trace
+
+
+# --- The parameters
+
+
+def _free(traces: Sequence[Trace], callees: bool) -> list[Parameter]:
+    """The parameters that the traces read and that are not frozen.
+
+    Raises:
+        FitError: there is none.
+    """
+    read = {
+        function.params[name]: None
+        for trace in traces
+        for function, name in trace.parameters
+        if callees or function is trace.gen_fn
+    }
+    free = [p for p in read if not p.frozen]
+    if not free:
+        names = listed(sorted({t.gen_fn.__name__ for t in traces}))
+        why = "every parameter is frozen; thaw() one" if read else 'it reads none; write param("a")'
+        raise FitError(f"{names} has no free parameter to fit: {why}")
+    return free
+
+
+def _priors(traces: Sequence[Trace], given: Mapping[str, Any]) -> dict[Parameter, Any]:
+    """The priors by parameter.
+
+    Raises:
+        UnknownParameter: no run reads a parameter of that name, or several functions have one.
+        InvalidValue: a prior is no call of a distribution.
+    """
+    known: dict[str, set[Parameter]] = {}
+    for trace in traces:
+        for function, name in trace.parameters:
+            for key in (name, f"{function.__name__}.{name}"):
+                known.setdefault(key, set()).add(function.params[name])
+    found = {}
+    for name, call in given.items():
+        if name not in known:
+            raise UnknownParameter(f"no run reads a parameter {name!r}; {nearest(name, known)}")
+        if len(known[name]) > 1:
+            raise UnknownParameter(
+                f"several functions have a parameter {name!r}; write 'function.{name}'"
+            )
+        if not isinstance(call, Call) or not isinstance(call.fn, AbstractDistribution):
+            raise InvalidValue(
+                f"the prior of {name!r} is a distribution with its arguments, such as "
+                f"normal(0, 10), got {brief(call)}"
+            )
+        found[next(iter(known[name]))] = call
+    return found
+
+
+@contextmanager
+def _alone(parameters: Iterable[Parameter]) -> Iterator[None]:
+    """Refuse a second fit of parameters while a first one runs."""
+    mine = set(parameters)
+    with lock:
+        if mine & _busy:
+            name = next(iter(mine & _busy)).name
+            raise FitError(
+                f"another fit of parameter {name!r} is running, in another thread or around this "
+                "one; fit clones, f.with_params(store)"
+            )
+        _busy.update(mine)
+    try:
+        yield
+    finally:
+        with lock:
+            _busy.difference_update(mine)
+
+
+# --- The search
+
+
+def _starts(start: Array, restarts: int, rng: Rng) -> list[Array]:
+    """Random points around the start, as far from it as it is from 0, or 1."""
+    if restarts == 0:
+        return []
+    generator = seeded(rng)
+    spread = np.maximum(np.abs(start), 1.0)
+    return [start + spread * generator.normal(size=start.size) for _ in range(restarts)]
+
+
+def _best(
+    likelihood: Likelihood,
+    starts: Sequence[Array],
+    method: str | None,
+    max_iterations: int,
+    progress: bool,
+) -> Maximum:
+    """The best of the maxima that the searches found: a converged one, if there is one."""
+    found: list[Maximum] = []
+    with shown("fit", progress) as report:
+        count = 0
+
+        def watch(x: Array, log_prob: float) -> None:
+            nonlocal count
+            count += 1
+            report(count, f"log likelihood {log_prob:.6g}")
+
+        for start in starts:
+            end = search(likelihood, start, None, method, max_iterations, watch)
+            if np.isfinite(end.log_prob):
+                found.append(diagnosed(likelihood, end, start, method or METHODS[0]))
+            if end.message == "interrupted":
+                break
+    best = max(found, key=lambda m: (m.found.converged, m.found.log_prob))
+    return best
+
+
+def _check_gradient(likelihood: Likelihood, x: Array) -> None:
+    """Compare the gradient with a central difference along a random direction.
+
+    Raises:
+        WrongGradient: they differ.
+    """
+    direction = np.random.default_rng(0).normal(size=x.size) * np.maximum(np.abs(x), 1.0)
+    slope = float(likelihood.gradient(x).gradient @ direction)
+    steps = [h * direction for h in (1e-4, 1e-5)]
+    found = [
+        (likelihood.log_prob(x + s) - likelihood.log_prob(x - s)) / (2.0 * h)
+        for s, h in zip(steps, (1e-4, 1e-5), strict=True)
+    ]
+    error = 10.0 * abs(found[0] - found[1]) + 1e-6 * (abs(slope) + abs(likelihood.log_prob(x)))
+    if not abs(slope - found[1]) <= error:
+        raise WrongGradient(
+            f"along a random direction the gradient at the start is {slope:.8g}, and the "
+            f"difference of log likelihoods is {found[1]:.8g}"
+        )

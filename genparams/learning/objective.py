@@ -1,0 +1,145 @@
+"""What a search maximises: a likelihood by its free coordinates, with the best point seen."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from genparams.dsl.likelihood.likelihood import First, Likelihood, Second
+from genparams.dsl.likelihood.scales import Scales
+from genparams.errors import (
+    AddressConflict,
+    ChoicesDiffer,
+    MissingChoice,
+    ReplayDiffers,
+    UnusedConstraint,
+)
+from genparams.types import Array, Real
+
+OUTSIDE = (ArithmeticError, ValueError, np.linalg.LinAlgError)
+"""Errors of a model at parameters outside of its domain, where a search takes a shorter step.
+
+`InvalidValue`, of arguments outside the domain of a distribution, is a `ValueError`.
+"""
+LIMIT = 200.0
+"""How far a coordinate of a constraint, most often a logarithm, goes from the start."""
+JUMP = (
+    "at other parameters the model makes other choices, so that its likelihood has a jump and no "
+    "derivative there; let the same choices be made at all parameters. The choices differ"
+)
+Watch = Callable[[Array, float], None]
+
+
+@contextmanager
+def same_choices() -> Iterator[None]:
+    """Explain a run that makes other choices than its trace.
+
+    Raises:
+        ChoicesDiffer: the choices are others.
+    """
+    try:
+        yield
+    except (AddressConflict, MissingChoice, UnusedConstraint) as error:
+        raise ChoicesDiffer(f"{JUMP} ({error})") from error
+    except ReplayDiffers as error:
+        raise ChoicesDiffer(f"{JUMP} at {error.address}") from error
+
+
+class Objective:
+    """The log probability by some of the coordinates, the others held; and the best point seen."""
+
+    def __init__(self, likelihood: Likelihood, x: Array, free: Array, watch: Watch | None = None):
+        self.likelihood = likelihood
+        self.free = free
+        self.best, self.best_log_prob = x, -np.inf
+        self.evaluations = 0
+        self.iterations = 0
+        self.refusal: str | None = None
+        """The last error of the model outside of its domain."""
+        self._all = x
+        self._limits = np.full(len(x), np.inf)
+        for p, place in likelihood.vector.places.items():
+            if not isinstance(p.constraint, Real):
+                self._limits[place] = LIMIT
+        self._watch = watch
+        self._scales = Scales({})
+
+    @property
+    def start(self) -> Array:
+        return self._all[self.free]
+
+    @property
+    def logarithmic(self) -> Array:
+        return np.isfinite(self._limits)[self.free]
+
+    def whole(self, x: Array) -> Array:
+        """The vector with these free coordinates."""
+        whole = self._all.copy()
+        whole[self.free] = x
+        return whole
+
+    def find_scales(self) -> None:
+        """Find the standard deviations with a maximum in closed form, at the start."""
+        try:
+            with same_choices():
+                found = self.likelihood.scales(self._all)
+        except OUTSIDE:
+            return
+        places = {j: k for k, j in enumerate(np.flatnonzero(self.free).tolist())}
+        self._scales = Scales({j: e for j, e in found.entries.items() if j in places})
+
+    def settled(self, x: Array) -> Array:
+        """The point with the standard deviations that have a maximum in closed form at it."""
+        try:
+            with same_choices():
+                return self.likelihood.settled(self.whole(x), self._scales)[self.free]
+        except OUTSIDE:
+            return x
+
+    def unit(self, x: Array) -> float:
+        return self._scales.unit(self.whole(x))
+
+    def scoring(self, x: Array) -> Second | None:
+        return self._second(self.likelihood.information, x, 1.0)
+
+    def newton(self, x: Array) -> Second:
+        found = self._second(self.likelihood.hessian, x, -1.0)
+        assert found is not None
+        return found
+
+    def gradient(self, x: Array) -> First:
+        found = self._evaluated(self.likelihood.gradient, x)
+        return First(found.log_prob, found.gradient[self.free])
+
+    def move_best(self, x: Array, at: First | Second) -> None:
+        """Take a point as the best, though rounding may make it less than the best seen."""
+        self.best, self.best_log_prob = self.whole(x), at.log_prob
+
+    def _second(self, f: Callable[[Array], Any], x: Array, sign: float) -> Second | None:
+        found = self._evaluated(f, x)
+        if found is None:
+            return None
+        matrix = sign * found.matrix[np.ix_(self.free, self.free)]
+        return Second(found.log_prob, found.gradient[self.free], matrix)
+
+    def _evaluated(self, f: Callable[[Array], Any], x: Array) -> Any:
+        """What the likelihood gives at x; -inf and NaN outside of the model's domain."""
+        whole = self.whole(x)
+        self.evaluations += 1
+        n = len(whole)
+        nowhere = Second(-np.inf, np.full(n, np.nan), np.full((n, n), np.nan))
+        if np.any(np.abs(whole - self._all) > self._limits):
+            return nowhere
+        try:
+            with same_choices():
+                found = f(whole)
+        except OUTSIDE as error:
+            self.refusal = f"{type(error).__name__}: {error}"
+            return nowhere
+        if found is not None:
+            if np.isfinite(found.log_prob) and found.log_prob > self.best_log_prob:
+                self.best, self.best_log_prob = whole, found.log_prob
+            if self._watch is not None:
+                self._watch(self.best, self.best_log_prob)
+        return found

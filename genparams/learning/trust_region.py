@@ -1,0 +1,297 @@
+"""The default method: Newton's method in a trust region, by Fisher scoring until it is near.
+
+One step maximises the quadratic model
+
+    m(s) = f + g's - s'Ms / 2       subject to  |D s| <= radius
+
+M is the expected information where the choices have one in closed form, which is never indefinite,
+and minus the Hessian near the maximum or where there is no other. D is the root of the largest
+diagonal of M that was seen (More, 1978), so that the units of a parameter do not matter. The radius
+grows and shrinks by the ratio of the gain that a step brings to the gain that the model predicts.
+
+The search has converged where a step of Newton's method with the exact Hessian stays inside of the
+region, promises next to nothing, and is small beside each parameter or its standard error. A
+plateau has a small gradient too, but a large step.
+
+Reference: Conn, Gould and Toint, 2000, Trust-Region Methods, SIAM; More, 1978, The
+Levenberg-Marquardt algorithm, Lecture Notes in Mathematics 630, 105-116.
+"""
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from genparams.dsl.likelihood.likelihood import Second
+from genparams.types import Array
+
+NEAR = 0.1
+"""The predicted gain below which the exact Hessian is used: within half a standard error."""
+SMALL = 1e-6
+"""A step beside a parameter that makes the next one, which is its square, as small as rounding."""
+PLATEAU = 1e-9
+"""A gain that does not matter."""
+LONGEST = 2.0
+"""A step in a logarithm, a factor of 7: a model says little about values further away."""
+PATIENCE = 20
+"""How many such gains in a row end a search."""
+
+
+class Objective(Protocol):
+    """What is maximised. A matrix is minus an approximation of the Hessian."""
+
+    iterations: int
+    """How many steps were tried."""
+
+    def settled(self, x: Array) -> Array:
+        """The point, with the coordinates that have a maximum in closed form at it."""
+        ...
+
+    def scoring(self, x: Array) -> Second | None:
+        """With the expected information; None if there is none. Not finite where it fails."""
+        ...
+
+    @property
+    def logarithmic(self) -> Array:
+        """Which coordinates are those of a constraint, most often logarithms."""
+        ...
+
+    def unit(self, x: Array) -> float:
+        """The standard deviation of the noise at x, by which the curvature is divided; or 1."""
+        ...
+
+    def newton(self, x: Array) -> Second:
+        """With minus the Hessian. Not finite where it fails."""
+        ...
+
+
+class Step(NamedTuple):
+    step: Array
+    gain: float
+    """What the model predicts."""
+    length: float
+    """|D s|."""
+    is_interior: bool
+    """Whether it is the maximum of a model that has one."""
+
+
+class Ending(NamedTuple):
+    """Where a search ended."""
+
+    x: Array
+    at: Second
+    reason: str
+    """"converged", "plateau", "stalled" or "iterations"."""
+
+
+class Region:
+    """A trust region: the scale of each coordinate, and a radius."""
+
+    def __init__(self, at: Second, x: Array, unit: float, logarithmic: Array):
+        self.scale = np.zeros_like(x)
+        self.logarithmic = logarithmic
+        self.unit = unit
+        self.radius = 0.0
+        self.rescale(at.matrix, unit)
+        length = float(np.linalg.norm(self.scale * x))
+        self.radius = length if length > 0.0 else np.inf
+
+    def rescale(self, matrix: Array, unit: float) -> None:
+        """Take the curvature at a new point into the scale; noise that shrinks changes no ratio."""
+        self.scale *= self.unit / unit
+        self.radius *= self.unit / unit
+        self.unit = unit
+        self.scale = np.maximum(self.scale, np.sqrt(np.abs(np.diag(matrix))))
+
+    @property
+    def divisors(self) -> Array:
+        """The scale, with 1 for a coordinate without any curvature so far.
+
+        The scale of a logarithm is at least such that no step is longer than `LONGEST` in it.
+        """
+        scale = np.where(self.scale > 0.0, self.scale, 1.0)
+        if not 0.0 < self.radius < np.inf:
+            return scale
+        return np.where(self.logarithmic, np.maximum(scale, self.radius / LONGEST), scale)
+
+    def step(self, at: Second) -> Step:
+        """The step that maximises the model in the region."""
+        d = self.divisors
+        values, vectors = np.linalg.eigh(at.matrix / d / d[:, None])
+        q = vectors.T @ (at.gradient / d)
+        if self.radius == np.inf:  # at the origin: as far as the curvature is sure
+            sure = np.maximum(np.abs(values), 1e-8 * np.max(np.abs(values)))
+            self.radius = max(float(np.linalg.norm(q / sure)), 1e-300)
+            return self.step(at)
+        y, is_interior = _bounded(values, q, self.radius)
+        gain = float(q @ y - 0.5 * (values * y) @ y)
+        return Step(vectors @ y / d, gain, float(np.linalg.norm(y)), is_interior)
+
+    def adapt(self, step: Step, ratio: float) -> None:
+        if not ratio >= 0.25:
+            self.radius = 0.25 * min(step.length, self.radius)
+        elif ratio > 0.75 and not step.is_interior and step.gain > PLATEAU:
+            self.radius = max(self.radius, 2.0 * step.length)
+
+
+def _bounded(values: Array, q: Array, radius: float) -> tuple[Array, bool]:
+    """The maximum of q'y - sum(values y^2) / 2 with |y| <= radius; whether the bound is idle."""
+    tiny = 1e-14 * max(float(np.max(np.abs(values))), 1e-300)
+    if values[0] > tiny:
+        y = q / values
+        if np.linalg.norm(y) <= radius:
+            return y, True
+    y = q / (values + _shift(values, q, radius, max(0.0, -float(values[0])) + tiny))
+    length = float(np.linalg.norm(y))
+    if values[0] < 0.0 and length < radius:  # the hard case: the rest along the lowest eigenvector
+        y[0] += np.copysign(np.sqrt(radius**2 - length**2), q[0])
+    return y, False
+
+
+def _shift(values: Array, q: Array, radius: float, low: float) -> float:
+    """The shift of the eigenvalues, at least `low`, that gives the step the length of the radius.
+
+    It is the root of 1 / |y| - 1 / radius, which is nearly linear in the shift (Hebden, 1973).
+    """
+    if np.linalg.norm(q / (values + low)) <= radius:
+        return low
+    high = low + float(np.linalg.norm(q)) / radius
+    shift = high
+    for _ in range(60):
+        y = q / (values + shift)
+        length = float(np.linalg.norm(y))
+        if abs(length - radius) <= 0.01 * radius:
+            break
+        low, high = (shift, high) if length > radius else (low, shift)
+        slope = float((y * y) @ (1.0 / (values + shift)))
+        shift += (length / radius - 1.0) * length**2 / slope
+        if not low < shift < high:
+            shift = np.sqrt(low * high)
+    return shift
+
+
+def climb(objective: Objective, x: Array, max_iterations: int) -> Ending:
+    """Search for the maximum from x."""
+    climber = Climber(objective, x)
+    for _ in range(max_iterations):
+        objective.iterations += 1
+        reason = climber.advance()
+        if reason:
+            return Ending(climber.x, climber.at, reason)
+    return Ending(climber.x, climber.at, "iterations")
+
+
+class Climber:
+    """A search: the point, the model there, the trust region, and which kind of model is used."""
+
+    def __init__(self, objective: Objective, x: Array):
+        self.objective = objective
+        self.x = objective.settled(x)
+        scoring = objective.scoring(self.x)
+        self.has_scoring = scoring is not None
+        self.is_exact = scoring is None
+        self.at = scoring or objective.newton(self.x)
+        self.region = Region(self.at, self.x, objective.unit(self.x), objective.logarithmic)
+        self.flat = 0
+        """Steps in a row that promise less than a gain that matters."""
+        self.rest = 0
+        """Steps until the exact Hessian is tried again, after a step by it was poor."""
+
+    def advance(self) -> str:
+        """Make one step; the reason to stop, or nothing."""
+        step = self._step()
+        if self.is_exact and step.is_interior and is_small(step, self.x, self.at, self.region):
+            self.x, self.at = _polished(self.objective, self.x, self.at, step)
+            return "converged"
+        self.flat = self.flat + 1 if step.gain < PLATEAU else 0
+        if self.flat > PATIENCE:
+            return "plateau"
+        if step.length <= 1e-14 * float(np.linalg.norm(self.region.divisors * self.x)):
+            return "stalled"
+        self._try(step)
+        return ""
+
+    def _step(self) -> Step:
+        """The step of the present model; near the maximum, of the exact one."""
+        step = self.region.step(self.at)
+        if self.is_exact or self.rest or step.gain >= NEAR:
+            return step
+        newton = self.objective.newton(self.x)
+        if not np.all(np.isfinite(newton.matrix)):
+            return step
+        exact = self.region.step(newton)
+        if not exact.is_interior:
+            return step
+        self.at, self.is_exact = newton, True
+        return exact
+
+    def _try(self, step: Step) -> None:
+        """Go to the end of a step, if the log probability rises there as it should."""
+        x = self.objective.settled(self.x + step.step)
+        new = (None if self.is_exact else self.objective.scoring(x)) or self.objective.newton(x)
+        ratio = _ratio(new, self.at, step)
+        self.region.adapt(step, ratio)
+        self.rest = max(0, self.rest - 1)
+        if ratio > 1e-4:
+            self.x, self.at = x, new
+            self.region.rescale(new.matrix, self.objective.unit(x))
+        if self.is_exact and self.has_scoring and ratio < 0.25:
+            self.is_exact, self.rest = False, 5
+            self.at = self.objective.scoring(self.x) or self.at
+
+
+def _is_finite(at: Second) -> bool:
+    return bool(
+        np.isfinite(at.log_prob)
+        and np.all(np.isfinite(at.gradient))
+        and np.all(np.isfinite(at.matrix))
+    )
+
+
+def _ratio(new: Second, at: Second, step: Step) -> float:
+    """The gain over the predicted gain; 1 where rounding hides both."""
+    if not _is_finite(new) or step.gain <= 0.0:
+        return -np.inf
+    gain, rounding = new.log_prob - at.log_prob, 1e-13 * max(abs(at.log_prob), 1.0)
+    return 1.0 if step.gain < rounding and gain > -rounding else gain / step.gain
+
+
+def is_small(step: Step, x: Array, at: Second, region: Region) -> bool:
+    """Whether a step of Newton's method is small beside each parameter or its standard error.
+
+    The standard error does not count where the curvature is far below what it was: on a plateau it
+    grows without end.
+    """
+    s, scale = np.abs(step.step), region.divisors
+    inverse = np.linalg.pinv(at.matrix / scale / scale[:, None], hermitian=True)
+    error = np.sqrt(np.abs(np.diag(inverse))) / scale
+    is_lost = np.sqrt(np.abs(np.diag(at.matrix))) * 1e4 < scale
+    beside_error = (s <= 10.0 * SMALL * error) & ~is_lost
+    return step.gain < SMALL and bool(np.all((s <= SMALL * np.abs(x)) | beside_error))
+
+
+def has_converged(x: Array, at: Second) -> bool:
+    """Whether a step of Newton's method from x is small, without any history."""
+    return _small_step(x, at) is not None
+
+
+def last_step(objective: Objective, x: Array) -> tuple[Array, Second] | None:
+    """The end of a step of Newton's method from x; None if it is not small."""
+    at = objective.newton(x)
+    step = _small_step(x, at)
+    return None if step is None else _polished(objective, x, at, step)
+
+
+def _small_step(x: Array, at: Second) -> Step | None:
+    if not _is_finite(at):
+        return None
+    region = Region(at, x, 1.0, np.zeros(len(x), bool))
+    region.radius = np.inf
+    step = region.step(at)
+    return step if step.is_interior and is_small(step, x, at, region) else None
+
+
+def _polished(objective: Objective, x: Array, at: Second, step: Step) -> tuple[Array, Second]:
+    """The end of a small step, unless it is a worse point by more than rounding."""
+    new = objective.newton(x + step.step)
+    floor = at.log_prob - 1e-12 * max(abs(at.log_prob), 1.0)
+    return (x + step.step, new) if _is_finite(new) and new.log_prob >= floor else (x, at)
