@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from genparams.autodiff import gradient, hessian
-from genparams.autodiff import np as boxed
 from genparams.constraints import Ordered, Simplex
 from genparams.dsl.likelihood.likelihood import Likelihood, Second
 from genparams.errors import NoProfile
@@ -62,8 +61,8 @@ class Entry:
         return found
 
     def _of(self, theta: Any) -> Any:
-        value = self.parameter.constraint.natural(boxed.reshape(theta, self.parameter.shape))
-        entry = boxed.reshape(value, (-1,))[self.index]
+        value = self.parameter.constraint.natural(theta.reshape(self.parameter.shape))
+        entry = value.reshape(-1)[self.index]
         inverse: Callable[[Any], Any] | None = getattr(self.scale, "inverse", None)
         return entry if inverse is None else inverse(entry)
 

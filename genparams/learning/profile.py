@@ -10,7 +10,7 @@ Reference: Bates and Watts, 1988, Nonlinear Regression Analysis and its Applicat
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -79,7 +79,7 @@ class Curve:
         def over(at: float) -> float:
             return min(abs(self.zeta(at)), z + 10.0) - z
 
-        root = brentq(over, *found, xtol=1e-10 * self.error, rtol=1e-13, maxiter=200)
+        root: Any = brentq(over, *found, xtol=1e-10 * self.error, maxiter=200)
         return float(root), ""
 
     def _bracket(self, sign: float, z: float) -> tuple[float, float] | str:

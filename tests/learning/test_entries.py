@@ -89,8 +89,8 @@ def test_parameters_that_share_a_name_have_the_names_of_their_functions():
 
 
 def test_a_combination_leaves_out_what_hardly_counts():
-    assert combination([0.7, -0.7, 1e-9], ["a", "b", "c"]) == "a - b"
-    assert combination([0.5, 0.25], ["a", "b"]) == "a + 0.5 b"
+    assert combination(np.array([0.7, -0.7, 1e-9]), ["a", "b", "c"]) == "a - b"
+    assert combination(np.array([0.5, 0.25]), ["a", "b"]) == "a + 0.5 b"
 
 
 def test_reasons_name_coordinates():

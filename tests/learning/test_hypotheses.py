@@ -22,6 +22,7 @@ from scipy import stats
 from genparams import bernoulli, gen, normal, param
 from genparams.datasets import oring
 from genparams.errors import InvalidValue, NotComparable, ShapeError, UnknownParameter
+from genparams.learning.maximum import Found
 from genparams.learning.result import FitResult
 
 
@@ -73,8 +74,12 @@ def other_data():
     return fitted(constant, (XS,), {"ys": YS[::-1]})
 
 
-def changed(maximum, **found):
-    return FitResult.of(replace(maximum, found=replace(maximum.found, **found)))
+def changed(maximum, x=None, converged=True, message=""):
+    """The result of a maximum of which something else is said."""
+    old = maximum.found
+    x = old.x if x is None else x
+    found = Found(x, old.log_prob, converged, message, old.iterations, old.evaluations)
+    return FitResult.of(replace(maximum, found=found))
 
 
 def unconverged():

@@ -111,7 +111,7 @@ def test_a_level_outside_0_and_1_is_refused(level):
 
 
 def test_percents_are_explained():
-    with pytest.raises(InvalidValue, match="write 0.95"):
+    with pytest.raises(InvalidValue, match=r"write 0\.95"):
         gamma_fit().conf_int(95)
 
 

@@ -139,7 +139,7 @@ def test_a_distribution_without_a_mean_is_named():
 
 
 def test_new_data_are_drawn():
-    """2000 draws: the ends of the interval are right to 0.15 standard deviations but once in 1000."""
+    """2000 draws: the ends are right to 0.15 standard deviations, but once in 1000."""
     result = line_fit()
     found = result.predict((np.array([1.0]),), draws=2000, rng=1)["ys"]
     assert found.draws.shape == (2000, 1)
