@@ -128,7 +128,7 @@ def wald(result: "FitResult", hypothesis: Any, value: Any) -> TestResult:
             "the restrictions of this test depend on each other, or on nothing that varies: leave "
             "out those that follow from the others"
         )
-    return _chi_square(differences @ inverse.matrix @ differences, len(cov), message)
+    return _chi_square(float(differences @ inverse.matrix @ differences), len(cov), message)
 
 
 def _restrictions(result: "FitResult", hypothesis: Any, value: Any) -> tuple[Array, Array, str]:

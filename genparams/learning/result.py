@@ -479,6 +479,8 @@ class FitResult:
         return cls.from_dict(saved.from_json(text))
 
     def __reduce__(self) -> Any:
+        """Pickled with its model if the functions are pickled by name, else without."""
+        self.errors()  # computed while there is a model
         parts = (self.facts, self.kind, saved.pickled(self.model), dict(self._errors))
         return saved.unpickled, (FitResult, *parts)
 
