@@ -95,7 +95,7 @@ class Region:
         self.radius = 0.0
         self.rescale(at.matrix, unit)
         length = float(np.linalg.norm((self.scale * x)[~logarithmic]))
-        self.radius = length if length > 0.0 else np.inf
+        self.radius = length if length > 1e-8 else np.inf
 
     def rescale(self, matrix: Array, unit: float) -> None:
         """Take the curvature at a new point into the scale; noise that shrinks changes no ratio."""
@@ -122,7 +122,7 @@ class Region:
         q = vectors.T @ (at.gradient / d)
         if self.radius == np.inf:  # at the origin: as far as the curvature is sure
             sure = np.maximum(np.abs(values), 1e-8 * np.max(np.abs(values)))
-            self.radius = max(float(np.linalg.norm(q / sure)), 1e-300)
+            self.radius = max(float(np.linalg.norm(q / sure)), 1.0)
             return self.step(at)
         y, is_interior = _bounded(values, q, self.radius)
         gain = float(q @ y - 0.5 * (values * y) @ y)
