@@ -70,8 +70,6 @@ class Diagnosis:
 @quiet
 def diagnosed(likelihood: Likelihood, found: Found, start: Array, method: str) -> Maximum:
     """The end of a search with its curvature, the status of each parameter, and warnings."""
-    if not found.converged:
-        found = _polished(likelihood, found)
     at = likelihood.hessian(found.x)
     d = Diagnosis(likelihood, found, start, at._replace(matrix=-at.matrix), found.converged)
     if not np.all(np.isfinite(at.matrix)):
@@ -94,31 +92,6 @@ def diagnosed(likelihood: Likelihood, found: Found, start: Array, method: str) -
         warnings=tuple(d.warnings),
         method=method,
     )
-
-
-def _polished(likelihood: Likelihood, found: Found) -> Found:
-    """The end of a search, moved to the maximum along the directions that have a clear curvature.
-
-    A search stops short of it where other directions are flat.
-    """
-    for _ in range(3):
-        at = likelihood.hessian(found.x)
-        matrix = -at.matrix
-        scale = _scale_of(matrix)
-        if not np.all(np.isfinite(matrix)):
-            break
-        values, vectors = np.linalg.eigh(matrix / scale / scale[:, None])
-        q = vectors.T @ (at.gradient / scale)
-        clear = values > 1e-6 * np.max(np.abs(values))
-        x = found.x + vectors @ np.where(clear, q / np.where(clear, values, 1.0), 0.0) / scale
-        try:
-            log_prob = likelihood.log_prob(x)
-        except Exception:  # whatever the model raises there
-            break
-        if not log_prob >= found.log_prob - 1e-12 * max(1.0, abs(found.log_prob)):
-            break
-        found = found._replace(x=x, log_prob=max(log_prob, found.log_prob))
-    return found
 
 
 # --- What can be wrong
@@ -275,8 +248,9 @@ def _find_indefinite(d: Diagnosis) -> None:
         NotConverged,
         left,
         "Hessian not negative definite",
-        "the Hessian is not negative definite, so this point is no maximum and has no standard "
-        "errors; start elsewhere, or give restarts=10",
+        f"the fit did not converge: {d.found.message}. The Hessian is not negative definite there, "
+        "so that point is no maximum and has no standard errors; start elsewhere, or give "
+        "restarts=10",
     )
 
 

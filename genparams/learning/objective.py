@@ -55,7 +55,7 @@ class Objective:
         self.best, self.best_log_prob = x, -np.inf
         self.evaluations = 0
         self.iterations = 0
-        self.refusal: str | None = None
+        self.refusal: Exception | None = None
         """The last error of the model outside of its domain."""
         self._all = x
         self._limits = np.full(len(x), np.inf)
@@ -135,7 +135,7 @@ class Objective:
             with same_choices():
                 found = f(whole)
         except OUTSIDE as error:
-            self.refusal = f"{type(error).__name__}: {error}"
+            self.refusal = error
             return nowhere
         if found is not None:
             if np.isfinite(found.log_prob) and found.log_prob > self.best_log_prob:

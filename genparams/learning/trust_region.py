@@ -276,13 +276,6 @@ def has_converged(x: Array, at: Second) -> bool:
     return _small_step(x, at) is not None
 
 
-def last_step(objective: Objective, x: Array) -> tuple[Array, Second] | None:
-    """The end of a step of Newton's method from x; None if it is not small."""
-    at = objective.newton(x)
-    step = _small_step(x, at)
-    return None if step is None else _polished(objective, x, at, step)
-
-
 def _small_step(x: Array, at: Second) -> Step | None:
     if not _is_finite(at):
         return None
