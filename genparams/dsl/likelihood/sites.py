@@ -33,11 +33,17 @@ class Site:
 
     @property
     def batch(self) -> tuple[int, ...] | None:
-        """The shape of the batch of its entries; None for a tuple of values."""
-        if isinstance(self.value, tuple):
-            return None
-        shape = np.shape(self.value)
-        return shape[: len(shape) - self.distribution.kind.rank]
+        """The shape of the batch of its entries; None for a tuple whose entries differ in it."""
+        if not isinstance(self.value, tuple):
+            return _batch(self.value, self.distribution)
+        parts = getattr(self.distribution, "parts", ())
+        found = {_batch(v, part) for v, part in zip(self.value, parts, strict=False)}
+        return found.pop() if len(found) == 1 else None
+
+
+def _batch(value: Any, distribution: Any) -> tuple[int, ...]:
+    shape = np.shape(value)
+    return shape[: len(shape) - distribution.kind.rank]
 
 
 @dataclass(frozen=True, slots=True)
