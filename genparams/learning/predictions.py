@@ -44,6 +44,8 @@ POSITIVE = {
 """The distributions whose mean is above 0."""
 SOURCE = 7
 """The seed of the draws by which choices that depend on others are found."""
+TRIES = 100
+"""How often a choice is drawn to find a value unlike another."""
 
 
 @closed()
@@ -276,8 +278,10 @@ def _refuse_dependence(
     other = drawn(SOURCE + 1)
 
     def changed(address: Address, distribution: Any, operands: Operands, size: Any) -> Any:
-        new = other(address, distribution, operands, size)
-        return _other(values[address], new) if address in values else new
+        def draw() -> Any:
+            return other(address, distribution, operands, size)
+
+        return _other(values[address], draw) if address in values else draw()
 
     try:
         second = sites_at(function, args, read, _answers(known, changed))
@@ -295,16 +299,28 @@ def _refuse_dependence(
     )
 
 
-def _other(value: Any, new: Any) -> Any:
-    """A value that differs from the first in every number."""
+def _other(value: Any, draw: Callable[[], Any]) -> Any:
+    """A value that differs from the first in every number, or another draw."""
+    if isinstance(value, tuple):
+        return tuple(map(_other, value, [lambda v=v: v for v in draw()]))
     numbers = np.asarray(value)
+    if numbers.dtype.kind not in "biu":
+        return _unlike(value, draw)
     if numbers.dtype.kind == "b":
         changed = ~numbers
-    elif numbers.dtype.kind in "iu":
-        changed = np.where(numbers > 0, numbers - 1, numbers + 1)
     else:
-        return new
+        changed = np.where(numbers > 0, numbers - 1, numbers + 1)
     return changed if numbers.ndim else type(value)(changed.item())
+
+
+def _unlike(value: Any, draw: Callable[[], Any]) -> Any:
+    """A draw without an entry that equals one of the value, or the last of many draws."""
+    new = draw()
+    for _ in range(TRIES):
+        if not np.any(np.asarray(new) == np.asarray(value)):
+            break
+        new = draw()
+    return new
 
 
 def _same(a: Site, b: Site) -> bool:
