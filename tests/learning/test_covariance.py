@@ -10,7 +10,7 @@ from mpmath import matrix as exact
 from mpmath import mp
 from scipy import special
 
-from genparams import gen, init_param, mixture, normal, param, positive, product
+from genparams import custom_random, gen, init_param, mixture, normal, param, positive, product
 from genparams.datasets import oring
 from genparams.errors import InvalidValue
 from genparams.learning.covariance import inverse_of
@@ -154,6 +154,45 @@ def test_choices_in_a_loop_have_the_errors_of_a_batch():
     assert result.num_obs == whole.num_obs
     for kind in ("observed", "expected", "opg", "sandwich"):
         np.testing.assert_allclose(result.cov(kind), whole.cov(kind), rtol=1e-7, atol=1e-12)
+
+
+def test_a_choice_without_a_log_probability_for_each_entry_is_one_term():
+    def log_prob(x, mu):
+        return -0.5 * float(np.sum((x - mu) ** 2))
+
+    def gradients(x, mu):
+        return mu - x, np.sum(x - mu)
+
+    group = custom_random(None, log_prob, gradients, params=["mu"], name="group")
+
+    @gen
+    def groups():
+        for i in range(4):
+            group() @ i
+
+    init_param(group, "mu", 0.0)
+    x = np.array([[1.0, 2.0], [0.5, 3.0], [-1.0, 0.0], [2.0, 2.5]])
+    result = fitted(groups, (), dict(enumerate(x)))
+    assert result.num_obs == 4
+    mu = np.mean(x)
+    assert result.estimates["mu"] == pytest.approx(mu)
+    assert result.std_errors["mu"] == pytest.approx(1.0 / np.sqrt(8))
+    by_hand = np.sum(np.sum(x - mu, axis=1) ** 2)
+    assert result.cov("opg")[0, 0] == pytest.approx(1.0 / by_hand)
+
+
+def test_a_product_of_batches_of_two_shapes_is_one_term():
+    @gen
+    def uneven():
+        m = param("m", 0.0)
+        return product([normal(m + np.zeros(3), 1.0), normal(2.0 * m, 1.0)]) @ "x"
+
+    result = fitted(uneven, (), {"x": (np.array([1.0, 2.0, 3.0]), 1.0)}, kind="opg")
+    m = result.estimates["m"]
+    assert m == pytest.approx((6.0 + 2.0) / 7.0)
+    assert result.num_obs == 3
+    assert result.missing == {} or set(result.missing) == {"aicc", "m"}
+    np.testing.assert_allclose(result.cov("expected"), [[1.0 / 7.0]])
 
 
 # --- Expected information by simulation
