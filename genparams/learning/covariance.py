@@ -38,6 +38,8 @@ def inverse_of(
         names: Of the coordinates, for the reason if there is no inverse.
         what: Whose curvature it is, for the reason too.
     """
+    if not len(information):
+        return Inverse(information, 1.0)
     if not np.all(np.isfinite(information)):
         return _none(information, _not_finite(information, names))
     diagonal = np.diag(information)

@@ -17,6 +17,7 @@ from genparams.errors import (
     NotConverged,
     Separation,
 )
+from genparams.learning.covariance import inverse_of
 from genparams.learning.maximum import Found, Maximum
 from genparams.learning.observations import count_of
 from genparams.learning.trust_region import has_converged
@@ -289,8 +290,9 @@ def _conclude(d: Diagnosis) -> None:
             FlatDirection(f"{count} observations are fewer than the {len(d.found.x)} parameters")
         )
     if left.size:
-        condition = condition_number(d.at.matrix[np.ix_(left, left)])
-        if condition > POORLY_CONDITIONED:
+        names = coordinate_names(d.likelihood.vector)
+        condition = inverse_of(d.at.matrix[np.ix_(left, left)], names).condition
+        if POORLY_CONDITIONED < condition < np.inf:
             d.warnings.append(
                 IllConditioned(
                     f"the condition number is {condition:.3g}: one combination of the parameters "
@@ -320,19 +322,6 @@ def _scale_of(matrix: Array) -> Array:
 
 def _is_definite(scaled: Array) -> bool:
     return bool(np.linalg.eigvalsh(scaled)[0] > 0.0)
-
-
-def condition_number(matrix: Array) -> float:
-    """The root of the largest over the smallest eigenvalue of a curvature.
-
-    For linear regression it is the condition number of the predictors. The smallest eigenvalue is
-    computed from the inverse of the matrix scaled to a unit diagonal, which loses fewer digits.
-    """
-    scale = np.sqrt(np.abs(np.diag(matrix)))
-    inverse = (
-        np.linalg.pinv(matrix / scale / scale[:, None], hermitian=True) / scale / scale[:, None]
-    )
-    return float(np.sqrt(np.linalg.eigvalsh(matrix)[-1] * np.linalg.eigvalsh(inverse)[-1]))
 
 
 # --- Words

@@ -432,9 +432,9 @@ class FitResult:
         return frame({**columns, "low": ends.low, "high": ends.high}, self.entries)
 
     @explained
-    def plot_profile(self, entry: str, ax: Any = None) -> Any:
+    def plot_profile(self, entry: str, ax: Any = None, **options: Any) -> Any:
         """Draw the profile of an entry; returns the axes."""
-        return view("plotting", "plot_profile")(self, entry, ax=ax)
+        return view("plotting", "plot_profile")(self, entry, ax=ax, **options)
 
     @explained
     def plot_fit(self, ax: Any = None, **options: Any) -> Any:
@@ -445,6 +445,16 @@ class FitResult:
     def plot_residuals(self, ax: Any = None, **options: Any) -> Any:
         """Draw the residuals against the fitted means; returns the axes."""
         return view("plotting", "plot_residuals")(self, ax=ax, **options)
+
+    @explained
+    def plot_qq(self, ax: Any = None, **options: Any) -> Any:
+        """Draw the quantile residuals against normal quantiles; returns the axes."""
+        return view("plotting", "plot_qq")(self, ax=ax, **options)
+
+    @explained
+    def plot_curve(self, x: Any, args: Any = None, ax: Any = None, **options: Any) -> Any:
+        """Draw the mean of a choice over x with its band; returns the axes."""
+        return view("plotting", "plot_curve")(self, x, args, ax=ax, **options)
 
     def __str__(self) -> str:
         return str(self.summary())

@@ -32,6 +32,8 @@ PLATEAU = 1e-9
 """A gain that does not matter."""
 LONGEST = 2.0
 """A step in a logarithm, a factor of 7: a model says little about values further away."""
+WORTH = 0.1
+"""The part of the gain that was predicted below which a step is not made."""
 PATIENCE = 20
 """How many such gains in a row end a search."""
 
@@ -92,8 +94,8 @@ class Region:
         self.unit = unit
         self.radius = 0.0
         self.rescale(at.matrix, unit)
-        length = float(np.linalg.norm(self.scale * x))
-        self.radius = length if length > 0.0 else np.inf
+        length = float(np.linalg.norm((self.scale * x)[~logarithmic]))
+        self.radius = length if length > 1e-8 else np.inf
 
     def rescale(self, matrix: Array, unit: float) -> None:
         """Take the curvature at a new point into the scale; noise that shrinks changes no ratio."""
@@ -120,7 +122,7 @@ class Region:
         q = vectors.T @ (at.gradient / d)
         if self.radius == np.inf:  # at the origin: as far as the curvature is sure
             sure = np.maximum(np.abs(values), 1e-8 * np.max(np.abs(values)))
-            self.radius = max(float(np.linalg.norm(q / sure)), 1e-300)
+            self.radius = max(float(np.linalg.norm(q / sure)), 1.0)
             return self.step(at)
         y, is_interior = _bounded(values, q, self.radius)
         gain = float(q @ y - 0.5 * (values * y) @ y)
@@ -231,7 +233,7 @@ class Climber:
         ratio = _ratio(new, self.at, step)
         self.region.adapt(step, ratio)
         self.rest = max(0, self.rest - 1)
-        if ratio > 1e-4:
+        if ratio > WORTH:
             self.x, self.at = x, new
             self.region.rescale(new.matrix, self.objective.unit(x))
         if self.is_exact and self.has_scoring and ratio < 0.25:
