@@ -140,7 +140,7 @@ class Slice:
 
     def log_prob(self, u: Array) -> float:
         x = self.x(u)
-        return self.likelihood.log_prob(x) if self.holds(x) else -np.inf
+        return self.likelihood.gradient(x).log_prob if self.holds(x) else -np.inf
 
     def holds(self, x: Array) -> bool:
         """Whether s(x) = target."""

@@ -10,7 +10,7 @@ from mpmath import matrix as exact
 from mpmath import mp
 from scipy import special
 
-from genparams import gen, init_param, mixture, normal, param, positive
+from genparams import custom_random, gen, init_param, mixture, normal, param, positive, product
 from genparams.datasets import oring
 from genparams.errors import InvalidValue
 from genparams.learning.covariance import inverse_of
@@ -125,6 +125,74 @@ def test_a_cholesky_factor_has_no_error_above_its_diagonal():
     assert result.missing == {"L[0, 1]": "always 0"}
     assert np.isnan(result.std_errors["L"][0, 1])
     np.testing.assert_allclose(np.sqrt(np.diag(result.cov()))[:2], result.std_errors["mu"])
+
+
+@pytest.mark.parametrize("n", [1, 12])
+def test_a_product_has_the_expected_information_of_its_batch(n):
+    @gen
+    def pairs(n):
+        parts = [normal(param("m", 0.0), 1.0), normal(0.0, param("s", 1.0, positive))]
+        return product(parts, size=n) @ "x"
+
+    x = np.random.default_rng(0).normal(size=(2, n))
+    result = fitted(pairs, (n,), {"x": tuple(x)}, kind="expected")
+    s = result.estimates["s"]
+    assert result.num_obs == n
+    assert result.std_errors["m"] == pytest.approx(1.0 / np.sqrt(n))
+    assert result.std_errors["s"] == pytest.approx(s / np.sqrt(2.0 * n))
+
+
+def test_choices_in_a_loop_have_the_errors_of_a_batch():
+    @gen
+    def loop(xs):
+        slope, intercept = param("slope", 0.0), param("intercept", 0.0)
+        sigma = param("sigma", 1.0, positive)
+        for i, x in enumerate(xs):
+            normal(slope * x + intercept, sigma) @ i
+
+    result, whole = fitted(loop, (list(XS),), dict(enumerate(YS))), line_fit()
+    assert result.num_obs == whole.num_obs
+    for kind in ("observed", "expected", "opg", "sandwich"):
+        np.testing.assert_allclose(result.cov(kind), whole.cov(kind), rtol=1e-7, atol=1e-12)
+
+
+def test_a_choice_without_a_log_probability_for_each_entry_is_one_term():
+    def log_prob(x, mu):
+        return -0.5 * float(np.sum((x - mu) ** 2))
+
+    def gradients(x, mu):
+        return mu - x, np.sum(x - mu)
+
+    group = custom_random(None, log_prob, gradients, params=["mu"], name="group")
+
+    @gen
+    def groups():
+        for i in range(4):
+            group() @ i
+
+    init_param(group, "mu", 0.0)
+    x = np.array([[1.0, 2.0], [0.5, 3.0], [-1.0, 0.0], [2.0, 2.5]])
+    result = fitted(groups, (), dict(enumerate(x)))
+    assert result.num_obs == 4
+    mu = np.mean(x)
+    assert result.estimates["mu"] == pytest.approx(mu)
+    assert result.std_errors["mu"] == pytest.approx(1.0 / np.sqrt(8))
+    by_hand = np.sum(np.sum(x - mu, axis=1) ** 2)
+    assert result.cov("opg")[0, 0] == pytest.approx(1.0 / by_hand)
+
+
+def test_a_product_of_batches_of_two_shapes_is_one_term():
+    @gen
+    def uneven():
+        m = param("m", 0.0)
+        return product([normal(m + np.zeros(3), 1.0), normal(2.0 * m, 1.0)]) @ "x"
+
+    result = fitted(uneven, (), {"x": (np.array([1.0, 2.0, 3.0]), 1.0)}, kind="opg")
+    m = result.estimates["m"]
+    assert m == pytest.approx((6.0 + 2.0) / 7.0)
+    assert result.num_obs == 3
+    assert result.missing == {} or set(result.missing) == {"aicc", "m"}
+    np.testing.assert_allclose(result.cov("expected"), [[1.0 / 7.0]])
 
 
 # --- Expected information by simulation

@@ -122,6 +122,9 @@ def test_mixtures_and_bounds_are_doubted():
     status = {**maximum.status, line.params["sigma"]: "at its bound"}
     bound = FitResult.of(replace(maximum, status=status))
     assert "sigma (at its bound)" in bound.lr_test(constant_fit()).message
+    stopped = Found(*maximum.found[:2], False, "stopped", 1, 1)
+    bound = FitResult.of(replace(maximum, status=status, found=stopped))
+    assert bound.lr_test(constant_fit()).statistic > 10.0
 
 
 # --- Wald

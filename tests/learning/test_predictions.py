@@ -3,11 +3,23 @@
 import numpy as np
 import pytest
 from fits import XS, YS, faithful_fit, gamma_fit, line, line_fit, oring_fit, start
-from maxima import fitted
+from maxima import fitted, maximum_of
 from scipy import special, stats
 
-from genparams import bernoulli, categorical, cauchy, gen, normal, param, poisson, positive
+from genparams import (
+    bernoulli,
+    binomial,
+    categorical,
+    cauchy,
+    gen,
+    normal,
+    param,
+    poisson,
+    positive,
+    product,
+)
 from genparams.errors import InvalidValue, UnknownAddress, UnusedConstraint
+from genparams.learning.result import FitResult
 
 Z = stats.norm.ppf(0.975)
 
@@ -136,6 +148,60 @@ def test_a_distribution_without_a_mean_is_named():
     result = fitted(wild, (5,), {"x": np.array([-1.0, 0.0, 0.2, 0.4, 3.0])})
     with pytest.raises(InvalidValue, match="the mean of cauchy at 'x' does not exist"):
         result.predict((5,))
+
+
+def test_a_choice_without_a_mean_leaves_the_others_theirs():
+    @gen
+    def mixed(n):
+        m = param("m", 0.0)
+        return cauchy(m, 1.0) @ "wild", normal(m, 1.0, size=n) @ "tame"
+
+    result = fitted(mixed, (2,), {"wild": 0.3, "tame": np.array([0.1, 0.5])})
+    for found in (result.predict((2,)), result.predict(), result.fitted()):
+        assert list(found) == ["tame"]
+        with pytest.raises(InvalidValue, match="the mean of cauchy at 'wild' does not exist"):
+            found["wild"]
+    assert set(result.residuals("quantile")) == {"wild", "tame"}
+
+
+def test_the_band_of_a_count_ends_below_its_total():
+    @gen
+    def damaged(n):
+        return binomial(n, 1.0 / (1.0 + np.exp(-param("a", 0.0)))) @ "k"
+
+    result = fitted(damaged, (np.array([6, 6]),), {"k": np.array([6, 5])})
+    found = result.predict((np.array([6, 0]),))["k"]
+    low, high = found.conf_int()
+    a = result.conf_int()["a"]
+    assert (low[0], high[0]) == pytest.approx(tuple(6.0 * special.expit(np.array(a))))
+    assert high[0] < 6.0
+    assert (low[1], high[1]) == (0.0, 0.0)
+
+
+def test_several_traces_have_numbers_before_their_addresses():
+    halves = [line.generate((XS[i::2],), {"ys": YS[i::2]})[0] for i in range(2)]
+    start(line, slope=0.0, intercept=0.0, sigma=1.0)
+    result = FitResult.of(maximum_of(halves))
+    assert list(result.fitted()) == [(0, "ys"), (1, "ys")]
+    np.testing.assert_allclose(result.residuals()[1, "ys"], YS[1::2] - result.fitted()[1, "ys"])
+    np.testing.assert_allclose(result.predict()[0, "ys"].mean, result.fitted()[0, "ys"])
+
+
+@pytest.mark.parametrize("kind", ["tuple", "label"])
+def test_a_choice_that_follows_a_tuple_or_a_label_is_found(kind):
+    @gen
+    def follows():
+        if kind == "tuple":
+            a, _ = product([bernoulli(0.01), normal(0.0, 1.0)]) @ "first"
+        else:
+            a = ["no", "yes"].index(categorical([0.9, 0.1], labels=["no", "yes"]) @ "first")
+        return normal(param("m", 0.0) + 3.0 * a, 1.0) @ "x"
+
+    first = (False, 0.2) if kind == "tuple" else "no"
+    result = fitted(follows, (), {"first": first, "x": 1.0})
+    with pytest.raises(InvalidValue, match="depends on one of"):
+        result.predict(())
+    assert result.predict((), {"first": first})["x"].mean == pytest.approx(1.0)
 
 
 def test_new_data_are_drawn():

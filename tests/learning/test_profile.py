@@ -15,7 +15,7 @@ from fits import (
 from maxima import fitted
 from scipy import optimize, stats
 
-from genparams import gen, init_param, normal, ordered, param, positive
+from genparams import categorical, gen, init_param, normal, ordered, param, positive, simplex
 from genparams.errors import InvalidValue, NoProfile, UnknownParameter
 
 DROP = 0.5 * stats.chi2.ppf(0.95, 1)
@@ -131,6 +131,42 @@ def test_the_two_weights_of_a_mixture_have_mirrored_intervals():
     ends = faithful_fit().conf_int(kind="profile")
     low, high = ends["w[0]"]
     assert ends["w[1]"] == pytest.approx((1.0 - high, 1.0 - low), rel=1e-7)
+
+
+@gen
+def two_groups(group):
+    """Categories with probabilities of their own in each group."""
+    probs = param("probs", np.full((2, 3), 1.0 / 3.0), simplex)
+    return categorical(probs[group]) @ "k"
+
+
+def test_a_cell_of_a_multinomial_has_the_interval_of_a_binomial():
+    init_param(two_groups, "probs", np.full((2, 3), 1.0 / 3.0), constraint=simplex)
+    group = np.repeat([0, 1], 30)
+    k = np.concatenate([np.repeat([0, 1, 2], [5, 10, 15]), np.repeat([0, 1, 2], [20, 6, 4])])
+    ends = fitted(two_groups, (group,), {"k": k}).conf_int(kind="profile")
+    counts = {"probs[0, 0]": 5, "probs[0, 2]": 15, "probs[1, 1]": 6, "probs[1, 2]": 4}
+    for entry, count in counts.items():
+        p = count / 30
+
+        def fall(q, count=count, p=p):
+            return count * np.log(p / q) + (30 - count) * np.log((1 - p) / (1 - q)) - DROP
+
+        expected = optimize.brentq(fall, 1e-9, p), optimize.brentq(fall, p, 1 - 1e-9)
+        assert ends[entry] == pytest.approx(expected, rel=1e-7)
+
+
+def test_values_in_single_precision_have_a_profile():
+    @gen
+    def single(n):
+        return normal(param("m"), param("s"), size=n) @ "x"
+
+    init_param(single, "m", np.float32(0.0))
+    init_param(single, "s", np.float32(1.0), constraint=positive)
+    x = np.random.default_rng(0).normal(3.0, 2.0, 30)
+    low, high = fitted(single, (30,), {"x": x}).profile("m").conf_int()
+    reach = np.std(x) * np.sqrt(np.expm1(2 * DROP / 30))
+    assert (low, high) == pytest.approx((np.mean(x) - reach, np.mean(x) + reach), rel=1e-5)
 
 
 @gen

@@ -203,7 +203,7 @@ class Likelihood:
         with Tape() as tape:
             leaves, sites = self._leaves(tape, x), []
             self._trace_terms(self.traces[0], tape, leaves, sites)
-            each = [s.distribution.log_probs_of(s.value, s.operands) for s in sites]
+            each = [site.log_probs() for site in sites]
             found = columns(tape, [one for one in each if type(one) is Box], [*leaves.values()])
             return np.concatenate([by_theta.reshape(len(x), -1).T for by_theta in found])
 
