@@ -74,6 +74,9 @@ MEMBERS = {
     "ReduceOnPlateau": "step state_dict load_state_dict",
     "GradientCheck": "",
     "Constraint": "",
+    "NISTSet": "x y degrees_of_freedom",
+    "ReferenceFit": "",
+    "Table": "",
 }
 """The members of classes that a user calls."""
 

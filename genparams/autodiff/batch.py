@@ -25,6 +25,8 @@ class Batch:
 
     __slots__ = ("value",)
 
+    __mul__: Any
+
     def __init__(self, value: Any):
         self.value = value
         """An array, or a box of an outer tape, of shape (p, *shape)."""

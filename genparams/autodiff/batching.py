@@ -200,12 +200,10 @@ def _times_left(a: Batch, b: Any) -> Batch:
 
 def _times_right(a: Any, b: Batch) -> Batch:
     """A plain matrix or vector times a batch, by the transposes."""
-    if b.ndim == 1 or b.shape[-1] == 1:
-        vectors = b if b.ndim == 1 else _getitem(b, (..., 0))
-        found = _times_left(vectors, np.transpose(a))
-        if _rank(a) == 1 and b.ndim > 1:
-            return _expand_dims(found, -1)
-        return found if b.ndim == 1 else _expand_dims(found, -1)
+    if b.ndim == 1:
+        return _times_left(b, np.transpose(a))
+    if b.shape[-1] == 1:
+        return _expand_dims(_times_left(_getitem(b, (..., 0)), np.transpose(a)), -1)
     found = _times_left(_swapaxes(b, -1, -2), np.transpose(a))
     return found if _rank(a) == 1 else _swapaxes(found, -1, -2)
 
@@ -395,8 +393,7 @@ for _name, _ufunc in _OPERATORS.items():
 for _name, _ufunc in {"neg": np.negative, "abs": np.absolute, "invert": np.invert}.items():
     setattr(Batch, f"__{_name}__", lambda self, ufunc=_ufunc: Batch(ufunc(self.value)))
 Batch.__pos__ = lambda self: self  # type: ignore[attr-defined]
+_OF_CLASSES = {"__annotations__", "__dict__", "__doc__", "__module__", "__weakref__", "value"}
 for _name, _value in vars(_Rows).items():
-    if _name not in {*vars(Batch), "__annotations__", "__dict__", "__weakref__"} or _name in {
-        "__hash__",
-    }:
+    if _name not in _OF_CLASSES | {"shape"}:
         setattr(Batch, _name, _value)

@@ -65,32 +65,39 @@ def jacobian(f: Callable[[Any], Any], x: Any) -> Any:
 # --- Parts of a Jacobian
 
 
-def rows(tape: Tape, outputs: Sequence[Any], sources: Sequence[Box]) -> Any:
+def rows(tape: Tape, outputs: Sequence[Any], sources: Sequence[Box], largest: int = LARGEST) -> Any:
     """The matrix of the derivatives of outputs by sources.
 
     Args:
         outputs: Boxes of the tape, of any shapes; any other value is a constant.
         sources: Boxes of the tape.
+        largest: The most numbers in the cotangents of one value, unless 8 rows have more. There are
+            several passes where all rows would have more.
 
     Returns:
         A matrix with a row for each entry of the outputs and a column for each entry of the
         sources, both in order and flattened.
     """
-    count, parts = sum(map(_size, outputs)), _by_source(tape, outputs, sources)
+    count, parts = sum(map(_size, outputs)), _by_source(tape, outputs, sources, largest)
     each = zip(parts, sources, strict=True)
     return np.concatenate([np.reshape(part, (count, _size(s))) for part, s in each], axis=1)
 
 
-def columns(tape: Tape, outputs: Sequence[Any], sources: Sequence[Box]) -> list[Any]:
+def columns(
+    tape: Tape, outputs: Sequence[Any], sources: Sequence[Box], largest: int = LARGEST
+) -> list[Any]:
     """The derivatives of outputs by each entry of the sources, for many outputs and few sources.
 
     Args:
-        outputs: Boxes of the tape, of any shapes; any other value is a constant.
-        sources: Boxes of the tape.
+        outputs, sources, largest: As in `rows`.
 
     Returns:
         For each output an array of shape (p, *output.shape), where p counts the entries of all
         sources, in order and flattened: entry k is the derivative by source entry k.
+
+    Raises:
+        TracedValueError: the outputs use a function whose gradient, given by hand, cannot be
+            differentiated; `rows` does not differentiate it.
     """
     with Tape() as linear:
         cotangents = [linear.leaf(_numbers(shape_of(y))) for y in outputs]
@@ -98,10 +105,12 @@ def columns(tape: Tape, outputs: Sequence[Any], sources: Sequence[Box]) -> list[
         found = tape.gradients([(y, c) for y, c in seeds if _is_on(tape, y)], sources)
         each = zip(found, sources, strict=True)
         pulled = [_zeros(source.shape) if g is None else g for g, source in each]
-        return _by_source(linear, pulled, cotangents)
+        return _by_source(linear, pulled, cotangents, largest)
 
 
-def _by_source(tape: Tape, outputs: Sequence[Any], sources: Sequence[Box]) -> list[Any]:
+def _by_source(
+    tape: Tape, outputs: Sequence[Any], sources: Sequence[Box], largest: int
+) -> list[Any]:
     """The derivatives of all entries of the outputs by each source, along a first axis.
 
     They are computed for a block of entries at once, so that no cotangent takes much memory.
@@ -113,8 +122,8 @@ def _by_source(tape: Tape, outputs: Sequence[Any], sources: Sequence[Box]) -> li
         found = tape.cotangents(_unit_vectors(tape, outputs, start, stop))
         blocks.append([_dense(found[source.index], source, stop - start) for source in sources])
         if stop < count:
-            largest = max((g.size for g in found if type(g) is Batch), default=1)
-            step = max(AT_ONCE, LARGEST // max(largest, 1))
+            size = max((g.size for g in found if type(g) is Batch), default=1)
+            step = max(AT_ONCE, largest // max(size, 1))
         start = stop
     if len(blocks) == 1:
         return blocks[0]
@@ -141,7 +150,7 @@ def _dense(g: Any, source: Box, count: int) -> Any:
     """The rows of a batch of gradients by a source; zeros where there is none."""
     if type(g) is Batch:
         return g.value
-    return np.zeros((count, *source.shape))
+    return np.broadcast_to(0.0 if g is None else g, (count, *source.shape))
 
 
 def _is_on(tape: Tape, value: Any) -> bool:

@@ -35,6 +35,8 @@ def inverse_of(information: Array, names: Sequence[str]) -> Inverse:
     Args:
         names: Of the coordinates, for the reason if there is no inverse.
     """
+    if not len(information):
+        return Inverse(information, 1.0)
     if not np.all(np.isfinite(information)):
         return _none(information, _not_finite(information, names))
     diagonal = np.diag(information)

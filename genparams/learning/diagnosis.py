@@ -18,6 +18,7 @@ from genparams.errors import (
     Separation,
 )
 from genparams.learning.maximum import Found, Maximum
+from genparams.learning.observations import count_of
 from genparams.learning.trust_region import has_converged
 from genparams.numeric import quiet
 from genparams.params import Parameter
@@ -282,7 +283,7 @@ def _conclude(d: Diagnosis) -> None:
     left = d.left
     if not d.converged and not d.warnings:
         d.warnings.append(NotConverged(f"the fit did not converge: {d.found.message}"))
-    count = d.likelihood.num_obs(d.found.x)
+    count = count_of(d.likelihood.sites(d.found.x))
     if count < len(d.found.x) and not d.likelihood.priors:
         d.warnings.append(
             FlatDirection(f"{count} observations are fewer than the {len(d.found.x)} parameters")

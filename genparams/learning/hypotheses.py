@@ -10,6 +10,7 @@ from scipy import special
 from genparams.errors import ConstraintError, InvalidValue, NotComparable, ShapeError
 from genparams.learning.covariance import inverse_of
 from genparams.learning.derive import carried, linearised
+from genparams.learning.views import view
 from genparams.mistakes import answering, closed
 from genparams.text import brief
 from genparams.types import Array
@@ -37,6 +38,12 @@ class TestResult:
     """The probability of a larger statistic under the hypothesis."""
     message: str = ""
     """Why the chi-square distribution may not hold; empty if nothing is known against it."""
+
+    def __str__(self) -> str:
+        return str(view("reporting", "test_table")(self))
+
+    def _repr_html_(self) -> str:
+        return view("reporting", "test_table")(self)._repr_html_()
 
 
 def _chi_square(statistic: float, df: int, message: str) -> TestResult:
@@ -128,7 +135,8 @@ def wald(result: "FitResult", hypothesis: Any, value: Any) -> TestResult:
             "the restrictions of this test depend on each other, or on nothing that varies: leave "
             "out those that follow from the others"
         )
-    return _chi_square(differences @ inverse.matrix @ differences, len(cov), message)
+    statistic = float(differences @ inverse.matrix @ differences)
+    return _chi_square(statistic, len(cov), message)
 
 
 def _restrictions(result: "FitResult", hypothesis: Any, value: Any) -> tuple[Array, Array, str]:

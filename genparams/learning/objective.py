@@ -69,6 +69,10 @@ class Objective:
     def start(self) -> Array:
         return self._all[self.free]
 
+    @property
+    def logarithmic(self) -> Array:
+        return np.isfinite(self._limits)[self.free]
+
     def whole(self, x: Array) -> Array:
         """The vector with these free coordinates."""
         whole = self._all.copy()

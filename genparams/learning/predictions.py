@@ -42,6 +42,8 @@ POSITIVE = {
     *("binomial", "neg_binomial", "geometric", "beta_binomial"),
 }
 """The distributions whose mean is above 0."""
+SHOWN = 10
+"""The most means, or addresses, that a prediction shows."""
 SOURCE = 7
 """The seed of the draws by which choices that depend on others are found."""
 
@@ -60,6 +62,12 @@ class Prediction:
     """New data along the first axis, if draws were asked for."""
     _scale: Constraint
 
+    def __repr__(self) -> str:
+        rows = zip(np.ravel(self.mean), np.ravel(self.std_errors), strict=True)
+        lines = [f"{mean:.6g} +- {error:.3g}" for mean, error in rows]
+        more = [f"and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+        return "\n".join([*lines[:SHOWN], *more, *([self.missing] if self.missing else [])])
+
     @explained
     def conf_int(self, level: float = 0.95) -> tuple[Array, Array]:
         """A band for the mean: its lower and its upper end at each entry."""
@@ -68,7 +76,8 @@ class Prediction:
         at = np.array([coordinate(s, m) for s, m in zip(scales, flat, strict=True)])
         rates = np.array([slope(s, m) for s, m in zip(scales, flat, strict=True)])
         low, high = on_scale(scales, at, rates * self.std_errors.ravel(), z)
-        return low.reshape(self.mean.shape), high.reshape(self.mean.shape)
+        shape = np.shape(self.mean)
+        return low.reshape(shape)[()], high.reshape(shape)[()]
 
     @explained
     def interval(self, level: float = 0.95) -> tuple[Array, Array]:
@@ -130,8 +139,9 @@ class Predictions(Mapping[Any, Prediction]):
         return frame(columns, index)
 
     def __repr__(self) -> str:
-        found = ", ".join(show(address) for address in self.by_address)
-        return f"Predictions({found})"
+        found = [show(address) for address in self.by_address]
+        more = [f"and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
+        return f"Predictions({', '.join([*found[:SHOWN], *more])})"
 
 
 def key_of(address: Address) -> Any:

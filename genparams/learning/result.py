@@ -27,7 +27,7 @@ from genparams.learning.views import frame, view
 from genparams.mistakes import answering, closed, explained
 from genparams.text import brief
 from genparams.trace.trace import Trace
-from genparams.types import Array, Constraint
+from genparams.types import Array, Constraint, real
 
 
 @closed()
@@ -343,14 +343,22 @@ class FitResult:
         return wald(self, hypothesis, value)
 
     @explained
-    def derive(self, function: Callable[[Mapping[str, Any]], Any]) -> Derived:
+    def derive(
+        self, function: Callable[[Mapping[str, Any]], Any], constraint: Constraint = real
+    ) -> Derived:
         """A function of the parameters with its standard error, by the delta method.
 
         Args:
             function: From a mapping like `estimates` to a number, an array, or a dictionary of
                 them, in operations that can be differentiated.
+            constraint: `positive` for a quantity such as a ratio, `unit_interval` for a
+                probability: intervals are built in its logarithm or logit, and stay inside.
+
+        Raises:
+            InvalidValue: the function returns something else, a parameter does not exist, or a
+                value is not inside the constraint.
         """
-        return derived(self, function)
+        return derived(self, function, constraint)
 
     @explained
     def bootstrap(self, n: int, rng: Rng = None) -> Bootstrap:

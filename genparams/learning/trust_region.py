@@ -30,6 +30,8 @@ SMALL = 1e-6
 """A step beside a parameter that makes the next one, which is its square, as small as rounding."""
 PLATEAU = 1e-9
 """A gain that does not matter."""
+LONGEST = 2.0
+"""A step in a logarithm, a factor of 7: a model says little about values further away."""
 PATIENCE = 20
 """How many such gains in a row end a search."""
 
@@ -46,6 +48,11 @@ class Objective(Protocol):
 
     def scoring(self, x: Array) -> Second | None:
         """With the expected information; None if there is none. Not finite where it fails."""
+        ...
+
+    @property
+    def logarithmic(self) -> Array:
+        """Which coordinates are those of a constraint, most often logarithms."""
         ...
 
     def unit(self, x: Array) -> float:
@@ -79,8 +86,9 @@ class Ending(NamedTuple):
 class Region:
     """A trust region: the scale of each coordinate, and a radius."""
 
-    def __init__(self, at: Second, x: Array, unit: float):
+    def __init__(self, at: Second, x: Array, unit: float, logarithmic: Array):
         self.scale = np.zeros_like(x)
+        self.logarithmic = logarithmic
         self.unit = unit
         self.radius = 0.0
         self.rescale(at.matrix, unit)
@@ -96,8 +104,14 @@ class Region:
 
     @property
     def divisors(self) -> Array:
-        """The scale, with 1 for a coordinate without any curvature so far."""
-        return np.where(self.scale > 0.0, self.scale, 1.0)
+        """The scale, with 1 for a coordinate without any curvature so far.
+
+        The scale of a logarithm is at least such that no step is longer than `LONGEST` in it.
+        """
+        scale = np.where(self.scale > 0.0, self.scale, 1.0)
+        if not 0.0 < self.radius < np.inf:
+            return scale
+        return np.where(self.logarithmic, np.maximum(scale, self.radius / LONGEST), scale)
 
     def step(self, at: Second) -> Step:
         """The step that maximises the model in the region."""
@@ -106,7 +120,8 @@ class Region:
         q = vectors.T @ (at.gradient / d)
         if self.radius == np.inf:  # at the origin: as far as the curvature is sure
             sure = np.maximum(np.abs(values), 1e-8 * np.max(np.abs(values)))
-            self.radius = float(np.linalg.norm(q / sure))
+            self.radius = max(float(np.linalg.norm(q / sure)), 1e-300)
+            return self.step(at)
         y, is_interior = _bounded(values, q, self.radius)
         gain = float(q @ y - 0.5 * (values * y) @ y)
         return Step(vectors @ y / d, gain, float(np.linalg.norm(y)), is_interior)
@@ -175,7 +190,7 @@ class Climber:
         self.has_scoring = scoring is not None
         self.is_exact = scoring is None
         self.at = scoring or objective.newton(self.x)
-        self.region = Region(self.at, self.x, objective.unit(self.x))
+        self.region = Region(self.at, self.x, objective.unit(self.x), objective.logarithmic)
         self.flat = 0
         """Steps in a row that promise less than a gain that matters."""
         self.rest = 0
@@ -269,7 +284,7 @@ def last_step(objective: Objective, x: Array) -> tuple[Array, Second] | None:
 def _small_step(x: Array, at: Second) -> Step | None:
     if not _is_finite(at):
         return None
-    region = Region(at, x, 1.0)
+    region = Region(at, x, 1.0, np.zeros(len(x), bool))
     region.radius = np.inf
     step = region.step(at)
     return step if step.is_interior and is_small(step, x, at, region) else None

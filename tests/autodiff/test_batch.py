@@ -1,5 +1,7 @@
 """Many cotangents in one backward pass: the pass equals one pass for each."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from derivatives_check import check
@@ -28,7 +30,7 @@ RNG = np.random.default_rng(5)
 
 def traced_run(form, points):
     """The tape of one run of a line, its sources, and the boxes of its result; None if refused."""
-    tape = Tape()
+    tape: Any = Tape()
     sources = [tape.leaf(point) for point in points]
     boxes = [source * 1.0 for source in sources]
     try:
@@ -88,8 +90,9 @@ def check_pass(tape, outputs, sources, count, what):
         if g is None:
             assert all(row is None for row in each)
             continue
-        pairs.append((rows_of(g, count), np.stack(each)))
-        assert_close(*pairs[-1], what)
+        pair = rows_of(g, count), np.stack(each)
+        assert_close(*pair, what)
+        pairs.append(pair)
     return pairs
 
 
@@ -317,6 +320,17 @@ def test_a_hessian_of_many_rows_is_computed_in_blocks():
     np.testing.assert_allclose(hessian(lambda v: 0.5 * v @ A @ v, A[0]), (A + A.T) / 2, atol=1e-13)
 
 
+@pytest.mark.parametrize("largest", [1, 300, 2**23])
+def test_blocks_of_any_size_give_the_same_rows_and_columns(largest):
+    A = RNG.normal(size=(25, 20))
+    with Tape() as tape:
+        source: Any = tape.leaf(A[0])
+        y = A @ source
+        (found,) = columns(tape, [y], [source], largest)
+        np.testing.assert_allclose(rows(tape, [y], [source], largest), A, rtol=1e-14)
+    np.testing.assert_allclose(found, A.T, rtol=1e-14)
+
+
 @pytest.mark.parametrize(
     ("f", "x", "wanted"),
     [
@@ -339,10 +353,10 @@ def test_a_jacobian_has_the_axes_of_the_result_and_then_those_of_the_argument(f,
 
 def test_rows_and_columns_of_several_outputs_and_sources_are_those_of_one_matrix():
     with Tape() as tape:
-        a, b, unused = tape.leaf(np.array([1.0, 2.0])), tape.leaf(3.0), tape.leaf(1.0)
+        leaves: list[Any] = [tape.leaf(v) for v in (np.array([1.0, 2.0]), 3.0, 1.0)]
+        a, b, _ = leaves
         outputs = [a * b, 7.0, b * b, np.outer(a, a)]
-        matrix = rows(tape, outputs, [a, b, unused])
-        parts = columns(tape, outputs, [a, b, unused])
+        matrix, parts = rows(tape, outputs, leaves), columns(tape, outputs, leaves)
     wanted = [[3, 0, 1, 0], [0, 3, 2, 0], [0] * 4, [0, 0, 6, 0]]
     wanted += [[2, 0, 0, 0], [2, 1, 0, 0], [2, 1, 0, 0], [0, 4, 0, 0]]
     np.testing.assert_array_equal(matrix, wanted)
@@ -378,7 +392,7 @@ def test_jacobians_and_hessians_are_differentiable_by_other_numbers(of):
 
 def test_a_seed_of_many_goes_with_a_seed_for_all():
     with Tape() as tape:
-        a = tape.leaf(2.0)
+        a: Any = tape.leaf(2.0)
         seeds = [(a * a, Batch(np.array([1.0, 10.0]))), (3.0 * a, 1.0)]
         (found,) = tape.gradients(seeds, [a])
     np.testing.assert_array_equal(found.value, [7.0, 43.0])
@@ -388,7 +402,7 @@ def test_rows_of_single_precision_are_right_to_single_precision():
     x = np.array([0.3, 1.1, 0.8, 1.9], np.float32)
     X32 = X.astype(np.float32)
     with Tape() as tape:
-        source = tape.leaf(x)
+        source: Any = tape.leaf(x)
         y = np.tanh(X32[:3] @ source)
         assert y.dtype == np.float32
         found = rows(tape, [y], [source])

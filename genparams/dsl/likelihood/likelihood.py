@@ -82,10 +82,6 @@ class Likelihood:
             self._run(trace, self._given(x), sites)
         return found
 
-    def num_obs(self, x: Array) -> int:
-        """The number of observations: the entries of every choice, a vector counting as one."""
-        return sum(site.count for run in self.sites(x) for site in run)
-
     # --- Derivatives
 
     @quiet

@@ -1,6 +1,5 @@
 """The choices of a traced replay with their distributions and arguments, not yet differentiated."""
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,15 +32,10 @@ class Site:
         return [raw(o) for o in self.operands]
 
     @property
-    def count(self) -> int:
-        """The number of observations in it: its entries, a vector or a tuple counting as one."""
-        return math.prod(self.batch)
-
-    @property
-    def batch(self) -> tuple[int, ...]:
-        """The shape of the batch of its entries."""
-        if isinstance(self.value, str | tuple):
-            return ()
+    def batch(self) -> tuple[int, ...] | None:
+        """The shape of the batch of its entries; None for a tuple of values."""
+        if isinstance(self.value, tuple):
+            return None
         shape = np.shape(self.value)
         return shape[: len(shape) - self.distribution.kind.rank]
 
@@ -62,7 +56,7 @@ class Stack:
             return self.sites[0].args
         return [np.array(column) for column in zip(*(s.args for s in self.sites), strict=True)]
 
-    def batch(self) -> tuple[int, ...]:
+    def batch(self) -> tuple[int, ...] | None:
         """The shape of the batch of all entries."""
         return self.sites[0].batch if self.is_one else (len(self.sites),)
 
