@@ -43,6 +43,7 @@ GROUPS = {
     "Gradients": "dsl.gradients dsl.check",
     "Parameters": "params dsl.parameters",
     "Constraints": "constraints types",
+    "Fits": "learning",
     "Updating": "update.param_update update.tracer update.plateau",
     "Checkpoints": "update.checkpoint",
     "Rules by name": "update.named_rules update.by_name",
@@ -78,6 +79,11 @@ MEMBERS = {
     "ReduceOnPlateau": "step state_dict load_state_dict",
     "GradientCheck": "",
     "Constraint": "",
+    "FitResult": "estimates std_errors entries labels status missing warnings converged message"
+    " iterations evaluations log_likelihood log_posterior num_params num_obs df_residual aic aicc"
+    " bic cov corr conf_int condition with_errors profile lr_test wald_test derive bootstrap"
+    " simulate predict fitted residuals summary to_frame plot_profile plot_fit plot_residuals plot_qq"
+    " plot_curve to_dict from_dict to_json from_json",
     "NISTSet": "x y degrees_of_freedom",
     "ReferenceFit": "",
     "Table": "",
