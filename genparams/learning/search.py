@@ -69,7 +69,7 @@ def search(
             message += f"; on the way the model raised {brief_error(objective.refusal)}"
     at = objective.best, objective.best_log_prob
     counts = objective.iterations, objective.evaluations
-    return Found(*at, reason == "converged", message, *counts)
+    return Found(*at, reason == "converged", message, *counts, objective.at_best)
 
 
 def brief_error(error: Exception) -> str:
