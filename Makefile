@@ -30,11 +30,12 @@ lint: .venv/ready
 types: .venv/ready
 	$(BIN)/pyright
 
-benchmark: .venv/ready  ## training steps and updates against the same by hand in numpy
+benchmark: .venv/ready  ## training steps, updates and fits against the same by hand and in other packages
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/combinators.py
 	$(BIN)/python benchmarks/choices.py
 	$(BIN)/python benchmarks/update.py
+	$(BIN)/python benchmarks/fit.py
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from genparams.autodiff import gradient, hessian
-from genparams.autodiff import np as boxed
 from genparams.constraints import Ordered, Simplex
 from genparams.dsl.likelihood.likelihood import Likelihood, Second
 from genparams.errors import NoProfile
@@ -62,37 +61,34 @@ class Entry:
         return found
 
     def _of(self, theta: Any) -> Any:
-        value = self.parameter.constraint.natural(boxed.reshape(theta, self.parameter.shape))
-        entry = boxed.reshape(value, (-1,))[self.index]
+        value = self.parameter.constraint.natural(theta.reshape(self.parameter.shape))
+        entry = value.reshape(-1)[self.index]
         inverse: Callable[[Any], Any] | None = getattr(self.scale, "inverse", None)
         return entry if inverse is None else inverse(entry)
 
     def direction(self, x: Array) -> tuple[Array, int]:
-        """d and its place m: s grows or falls along d from -inf to inf where it can."""
-        found = np.zeros(len(x))
-        if self.own is not None:
-            found[self.own] = 1.0
-            return found, self.own
-        block, at = self._block()
-        if isinstance(self.parameter.constraint, Simplex) and at == len(block):
-            found[block] = -1.0
-            return found, block[0]
-        m = (
-            block[0]
-            if isinstance(self.parameter.constraint, Ordered)
-            else block[min(at, -1 + len(block))]
-        )
-        if not isinstance(self.parameter.constraint, (Simplex, Ordered)):
-            m = int(np.argmax(np.abs(self.slopes(x))))
-        found[m] = 1.0
-        return found, m
+        """d and its place m: s goes from -inf to inf along d where it can.
 
-    def _block(self) -> tuple[list[int], int]:
-        """The coordinates of the vector that the entry is in, and its place in that vector."""
+        theta_k for entry k of a simplex, all of its coordinates for the last entry, the first
+        coordinate for an ordered vector, and elsewhere the coordinate of the largest slope.
+        """
+        found, block = np.zeros(len(x)), self._block()
+        if isinstance(self.parameter.constraint, Simplex):
+            at = self.index % self.parameter.value_shape[-1]
+            places, sign = (block[at : at + 1], 1.0) if at < len(block) else (block, -1.0)
+        elif isinstance(self.parameter.constraint, Ordered):
+            places, sign = block[:1], 1.0
+        else:
+            places, sign = [int(np.argmax(np.abs(self.slopes(x))))], 1.0
+        found[places] = sign
+        return found, places[0]
+
+    def _block(self) -> list[int]:
+        """The coordinates of the vector that the entry is in."""
         width = self.parameter.value_shape[-1] if self.parameter.value_shape else 1
         own = self.parameter.shape[-1] if self.parameter.shape else 1
         start = self.place.start + (self.index // width) * own
-        return list(range(start, start + own)), self.index % width
+        return list(range(start, start + own))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +140,7 @@ class Slice:
 
     def log_prob(self, u: Array) -> float:
         x = self.x(u)
-        return self.likelihood.log_prob(x) if self.holds(x) else -np.inf
+        return self.likelihood.gradient(x).log_prob if self.holds(x) else -np.inf
 
     def holds(self, x: Array) -> bool:
         """Whether s(x) = target."""

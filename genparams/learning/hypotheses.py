@@ -18,6 +18,8 @@ from genparams.types import Array
 if TYPE_CHECKING:
     from genparams.learning.result import FitResult
 
+AT_BOUND = "at its bound"
+"""The status of a parameter whose likelihood is largest at a bound: its value is known there."""
 BELOW = 1e-6
 """By so much, relative to the log likelihood, rounding may lower the one of the larger model."""
 
@@ -84,7 +86,7 @@ def refuse_incomparable(one: Any, other: Any) -> None:
                 f"{result.function} was fitted with priors on {', '.join(result.priors)}: a "
                 "likelihood-ratio test needs maximum likelihood; fit without priors"
             )
-        if not result.converged:
+        if not result.converged and AT_BOUND not in result.status.values():
             raise NotComparable(f"the fit of {result.function} has not converged: {result.message}")
     if one.num_obs != other.num_obs or one.facts.data != other.facts.data:
         raise NotComparable(

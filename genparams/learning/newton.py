@@ -129,7 +129,10 @@ def maximise_over(likelihood: Likelihood, x: Array, free: Array) -> Found:
         found = likelihood.hessian(at(part))
         return Second(found.log_prob, found.gradient[free], found.matrix[np.ix_(free, free)])
 
-    peak = climb(second, lambda part: likelihood.log_prob(at(part)), x[free])
+    def value(part: Array) -> float:
+        return likelihood.gradient(at(part)).log_prob  # in double precision, as `second`
+
+    peak = climb(second, value, x[free])
     return Found(
         x=at(peak.x),
         log_prob=peak.at.log_prob,

@@ -11,6 +11,7 @@ from genparams.dsl.execution import Rng
 from genparams.errors import UnknownParameter, nearest
 from genparams.learning import saved
 from genparams.learning.bootstrap import Bootstrap, bootstrapped
+from genparams.learning.by_address import ByAddress
 from genparams.learning.derive import Derived, derived
 from genparams.learning.errors import Errors, errors_of
 from genparams.learning.facts import Facts, facts_of
@@ -19,7 +20,8 @@ from genparams.learning.intervals import Intervals, check_level, normal_quantile
 from genparams.learning.kinds import check_kind
 from genparams.learning.maximum import Maximum
 from genparams.learning.model import Model, model_of
-from genparams.learning.predictions import Predictions, fitted, predicted
+from genparams.learning.prediction import Predictions
+from genparams.learning.predictions import fitted, predicted
 from genparams.learning.profile import Profile, profile_intervals, profiled
 from genparams.learning.residuals import residuals_of
 from genparams.learning.simulations import simulated
@@ -397,12 +399,12 @@ class FitResult:
         return predicted(self, args, constraints, draws, rng)
 
     @explained
-    def fitted(self) -> dict[Any, Any]:
+    def fitted(self) -> ByAddress[Array]:
         """The mean of each choice of the data, by address, given the choices before it."""
         return fitted(self)
 
     @explained
-    def residuals(self, kind: str = "response", rng: Rng = 0) -> dict[Any, Any]:
+    def residuals(self, kind: str = "response", rng: Rng = 0) -> ByAddress[Array]:
         """The residual of each choice of the data, by address.
 
         Args:
@@ -497,6 +499,8 @@ class FitResult:
         return cls.from_dict(saved.from_json(text))
 
     def __reduce__(self) -> Any:
+        """Pickled with its model if the functions are pickled by name, else without."""
+        self.errors()  # computed while there is a model
         parts = (self.facts, self.kind, saved.pickled(self.model), dict(self._errors))
         return saved.unpickled, (FitResult, *parts)
 

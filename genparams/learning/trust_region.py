@@ -32,6 +32,8 @@ PLATEAU = 1e-9
 """A gain that does not matter."""
 LONGEST = 2.0
 """A step in a logarithm, a factor of 7: a model says little about values further away."""
+WORTH = 0.1
+"""The part of the gain that was predicted below which a step is not made."""
 PATIENCE = 20
 """How many such gains in a row end a search."""
 
@@ -72,6 +74,9 @@ class Step(NamedTuple):
     """|D s|."""
     is_interior: bool
     """Whether it is the maximum of a model that has one."""
+    values: Array
+    vectors: Array
+    """The eigenvalues and eigenvectors of D^-1 M D^-1."""
 
 
 class Ending(NamedTuple):
@@ -92,8 +97,8 @@ class Region:
         self.unit = unit
         self.radius = 0.0
         self.rescale(at.matrix, unit)
-        length = float(np.linalg.norm(self.scale * x))
-        self.radius = length if length > 0.0 else np.inf
+        length = float(np.linalg.norm((self.scale * x)[~logarithmic]))
+        self.radius = length if length > 1e-8 else np.inf
 
     def rescale(self, matrix: Array, unit: float) -> None:
         """Take the curvature at a new point into the scale; noise that shrinks changes no ratio."""
@@ -120,11 +125,12 @@ class Region:
         q = vectors.T @ (at.gradient / d)
         if self.radius == np.inf:  # at the origin: as far as the curvature is sure
             sure = np.maximum(np.abs(values), 1e-8 * np.max(np.abs(values)))
-            self.radius = max(float(np.linalg.norm(q / sure)), 1e-300)
+            self.radius = max(float(np.linalg.norm(q / sure)), 1.0)
             return self.step(at)
         y, is_interior = _bounded(values, q, self.radius)
         gain = float(q @ y - 0.5 * (values * y) @ y)
-        return Step(vectors @ y / d, gain, float(np.linalg.norm(y)), is_interior)
+        length = float(np.linalg.norm(y))
+        return Step(vectors @ y / d, gain, length, is_interior, values, vectors)
 
     def adapt(self, step: Step, ratio: float) -> None:
         if not ratio >= 0.25:
@@ -231,7 +237,7 @@ class Climber:
         ratio = _ratio(new, self.at, step)
         self.region.adapt(step, ratio)
         self.rest = max(0, self.rest - 1)
-        if ratio > 1e-4:
+        if ratio > WORTH:
             self.x, self.at = x, new
             self.region.rescale(new.matrix, self.objective.unit(x))
         if self.is_exact and self.has_scoring and ratio < 0.25:
@@ -262,23 +268,20 @@ def is_small(step: Step, x: Array, at: Second, region: Region) -> bool:
     grows without end.
     """
     s, scale = np.abs(step.step), region.divisors
-    inverse = np.linalg.pinv(at.matrix / scale / scale[:, None], hermitian=True)
-    error = np.sqrt(np.abs(np.diag(inverse))) / scale
+    if not step.gain < SMALL:
+        return False
+    beside_value = s <= SMALL * np.abs(x)
+    sure = np.abs(step.values) > 1e-15 * np.max(np.abs(step.values))
+    variances = np.square(step.vectors[:, sure]) @ (1.0 / step.values[sure])
+    error = np.sqrt(np.abs(variances)) / scale
     is_lost = np.sqrt(np.abs(np.diag(at.matrix))) * 1e4 < scale
     beside_error = (s <= 10.0 * SMALL * error) & ~is_lost
-    return step.gain < SMALL and bool(np.all((s <= SMALL * np.abs(x)) | beside_error))
+    return bool(np.all(beside_value | beside_error))
 
 
 def has_converged(x: Array, at: Second) -> bool:
     """Whether a step of Newton's method from x is small, without any history."""
     return _small_step(x, at) is not None
-
-
-def last_step(objective: Objective, x: Array) -> tuple[Array, Second] | None:
-    """The end of a step of Newton's method from x; None if it is not small."""
-    at = objective.newton(x)
-    step = _small_step(x, at)
-    return None if step is None else _polished(objective, x, at, step)
 
 
 def _small_step(x: Array, at: Second) -> Step | None:
