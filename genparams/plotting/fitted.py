@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from genparams.errors import GenParamsError
-from genparams.learning.predictions import key_of
+from genparams.learning.by_address import key_of
 from genparams.learning.result import FitResult
 from genparams.learning.saved import needed
 from genparams.mistakes import explained
