@@ -27,23 +27,29 @@ def entries(name, found, reference):
         yield label, np.asarray(found)[at], np.asarray(reference)[at]
 
 
-def check_fit(result, reference):
+def check_fit(result, reference, names=None):
     """Stop unless a fit agrees with the reference fit of its data; say what is in print about it.
 
-    Estimates and standard errors are compared to a part in 100 000, entry by entry in their order,
-    and the log likelihood to a part in a million.
+    Estimates and standard errors are compared to a part in 100 000, the log likelihood to a part in
+    a million.
+
+    Args:
+        names: The entry of the result for each name of the reference, where the two differ.
     """
-    errors = reference.std_errors
+    estimates, errors = by_entry(result, result.estimates), by_entry(result, result.std_errors)
+    places = {name: (names or {}).get(name, name) for name in reference.estimates}
     pairs = {
         "log likelihood": (result.log_likelihood, reference.log_likelihood, 1e-6),
-        "estimates": (flat(result.estimates), [*reference.estimates.values()], 1e-5),
-        "standard errors": (flat(result.std_errors), [errors[n] for n in reference.estimates], 1e-5),
+        **{n: (estimates[places[n]], x, 1e-5) for n, x in reference.estimates.items()},
+        **{f"error of {n}": (errors[places[n]], x, 1e-5) for n, x in reference.std_errors.items()},
     }
-    far = [name for name, (a, b, tolerance) in pairs.items() if not np.allclose(a, b, tolerance, 0)]
+    far = [name for name, (x, y, tolerance) in pairs.items() if not np.isclose(x, y, tolerance, 0)]
     if far:
         raise SystemExit(f"{result.function} is not at the reference: {', '.join(far)}")
     print("\n" + fill(f"This agrees with the reference fit. In print: {reference.printed}.", 100))
 
 
-def flat(values):
-    return np.concatenate([np.ravel(value) for value in values.values()])
+def by_entry(result, values):
+    """The numbers of arrays by the names of their entries."""
+    numbers = np.concatenate([np.ravel(value) for value in values.values()])
+    return dict(zip(result.entries, numbers, strict=True))

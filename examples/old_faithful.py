@@ -2,16 +2,15 @@
 
     waiting ~ weights[0] normal(means[0], stds[0]) + weights[1] normal(means[1], stds[1])
 
-fitted by maximum likelihood to 272 waits in two ways: by a loop of gradients and ADAM, which you can
-interleave with anything else, and by `fit`, which needs no learning rate, ends by itself, and has
-standard errors. `simplex` keeps the weights positive with sum 1, `ordered` keeps the components
-from changing places, `positive` keeps the standard deviations above zero. Takes less than a second,
-and two more for the picture.
+fitted by maximum likelihood to 272 waits in two ways: by a loop of gradients and updates, which you
+can interleave with anything else, and by `fit`, which needs no learning rate, ends by itself, and
+gives standard errors. `simplex` keeps the weights positive with sum 1, `ordered` keeps the
+components from changing places, `positive` keeps the standard deviations above zero. Takes a
+second, and two more for the picture.
 
     python examples/old_faithful.py --plot old_faithful.png
 """
 
-import numpy as np
 from checking import check_fit, compare
 from pictures import picture, plot_path
 
@@ -30,10 +29,17 @@ from genparams import (
     positive,
     simplex,
 )
-from genparams.datasets import ReferenceFit, faithful
+from genparams.datasets import faithful
 from genparams.plotting import plot_mixture
 
-NAMES = ("weights", "means", "stds")
+ENTRIES = {
+    "share": "weights[0]",
+    "mean1": "means[0]",
+    "mean2": "means[1]",
+    "std1": "stds[0]",
+    "std2": "stds[1]",
+}
+"""The entry of the parameters for each name of the reference fit."""
 
 
 @gen
@@ -45,22 +51,21 @@ def geyser(n):
 def main(steps=600, plot=None):
     """Fit the mixture twice; with `plot`, a path, also draw its density over the waits."""
     table = faithful()
-    reference, waiting = by_entry(table.fits["mixture"]), table["waiting"]
-    known = {name: reference.estimates[name] for name in NAMES}
-    known["log_likelihood"] = reference.log_likelihood
+    reference, waiting = table.fits["mixture"], table["waiting"]
 
     print(f"ADAM, {steps} steps and as many gradients:\n")
-    compare(by_steps(waiting, steps), known)
+    found = by_steps(waiting, steps)
+    compare(found, {**reference.estimates, "log_likelihood": reference.log_likelihood})
 
     start()
     result = fit(geyser, (len(waiting),), {"waiting": waiting})
     if plot:
         with picture(plot) as ax:
-            plot_mixture(result, ax=ax)
+            plot_mixture(waiting, result, ax=ax)
             ax.set(xlabel="minutes until the next eruption", title="Old Faithful")
     print(f"\nfit, {result.evaluations} evaluations:\n\n{result.summary()}")
-    check_fit(result, reference)
-    return {**result.estimates, "log_likelihood": result.log_likelihood}
+    check_fit(result, reference, ENTRIES)
+    return found, result
 
 
 def start():
@@ -77,27 +82,9 @@ def by_steps(waiting, steps):
     for _ in range(steps):
         trace.accumulate_param_gradients()
         update.apply()
-    found = {name: get_param(geyser, name) for name in NAMES}
-    return {**found, "log_likelihood": trace.rescored().log_prob}
-
-
-def by_entry(fit):
-    """The reference fit of the mixture, with the parameters of `geyser`."""
-    return ReferenceFit(
-        fit.model,
-        arranged(fit.estimates, 1.0 - fit.estimates["share"]),
-        arranged(fit.std_errors, fit.std_errors["share"]),
-        fit.log_likelihood,
-        fit.printed,
-    )
-
-
-def arranged(values, other_share):
-    return {
-        "weights": np.array([values["share"], other_share]),
-        "means": np.array([values["mean1"], values["mean2"]]),
-        "stds": np.array([values["std1"], values["std2"]]),
-    }
+    weights, means, stds = (get_param(geyser, name) for name in ("weights", "means", "stds"))
+    found = [weights[0], *means, *stds, trace.rescored().log_prob]
+    return dict(zip([*ENTRIES, "log_likelihood"], found, strict=True))
 
 
 if __name__ == "__main__":

@@ -69,13 +69,13 @@ def main(plot=None):
     }
     compare(found, REFERENCE, tolerance=1e-6)
     if plot:
-        draw(result, plot)
+        draw(result, args[0], data["distress"], plot)
     return {**found, "risk": float(risk.mean), "low": float(low), "high": float(high)}
 
 
-def draw(result, path):
+def draw(result, temp, distress, path):
     with picture(path, panels=2) as (left, right):
-        plot_curve(result, np.linspace(30.0, 82.0, 200), ax=left)
+        plot_curve(result, np.linspace(30.0, 82.0, 200), observed=(temp, distress), ax=left)
         left.set(xlabel="degrees Fahrenheit at launch", ylabel="risk of distress")
         plot_profile(result, "slope", ax=right)
 

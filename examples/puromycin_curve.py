@@ -2,10 +2,10 @@
 
     rate ~ normal(Vm conc / (K + conc), sigma)         Michaelis and Menten, 1913
 
-fitted by maximum likelihood to 12 reactions in cells treated with puromycin. What a chemist wants to
-know are functions of the parameters: the slope Vm / K at low concentrations, and the rate at 0.5
-parts per million. Each has a standard error by the delta method. Takes less than a second, and a
-second more for the picture.
+fitted by maximum likelihood to 12 reactions in cells treated with puromycin. A chemist asks for
+functions of the parameters: the slope Vm / K at low concentrations, and the rate at 0.5 parts per
+million. Each has a standard error by the delta method. Takes less than a second, and a second more
+for the picture.
 
     python examples/puromycin_curve.py --plot puromycin.png
 """
@@ -48,7 +48,8 @@ def main(plot=None):
 
     table = puromycin()
     treated = table["state"] == "treated"
-    result = fit(reaction, (table["conc"][treated],), {"rate": table["rate"][treated]})
+    conc, rates = table["conc"][treated], table["rate"][treated]
+    result = fit(reaction, (conc,), {"rate": rates})
     print(result.summary())
     check_fit(result, table.fits["treated"])
 
@@ -58,7 +59,7 @@ def main(plot=None):
     compare(found, REFERENCE)
     if plot:
         with picture(plot, panels=2) as (left, right):
-            plot_curve(result, np.linspace(0.01, 1.2, 200), ax=left)
+            plot_curve(result, np.linspace(0.01, 1.2, 200), observed=(conc, rates), ax=left)
             left.set(xlabel="parts per million", ylabel="counts per minute per minute")
             plot_residuals(result, ax=right)
     return found

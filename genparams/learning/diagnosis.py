@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from genparams.dsl.likelihood.likelihood import Likelihood, Second
+from genparams.dsl.likelihood.sites import Site
 from genparams.errors import (
     AtBoundary,
     Collapse,
@@ -40,6 +41,8 @@ class Diagnosis:
     found: Found
     start: Array
     at: Second
+    sites: list[Site]
+    """The choices of all traces."""
     converged: bool
     missing: dict[int, str] = field(default_factory=dict)
     status: dict[Parameter, str] = field(default_factory=dict)
@@ -70,10 +73,9 @@ class Diagnosis:
 @quiet
 def diagnosed(likelihood: Likelihood, found: Found, start: Array, method: str) -> Maximum:
     """The end of a search with its curvature, the status of each parameter, and warnings."""
-    if not found.converged:
-        found = _polished(likelihood, found)
-    at = likelihood.hessian(found.x)
-    d = Diagnosis(likelihood, found, start, at._replace(matrix=-at.matrix), found.converged)
+    at = found.at or likelihood.hessian(found.x)
+    sites = [site for run in likelihood.sites(found.x) for site in run]
+    d = Diagnosis(likelihood, found, start, at._replace(matrix=-at.matrix), sites, found.converged)
     if not np.all(np.isfinite(at.matrix)):
         d.say(NotConverged, d.left, "Hessian not finite", "the Hessian is not finite here")
     else:
@@ -86,7 +88,7 @@ def diagnosed(likelihood: Likelihood, found: Found, start: Array, method: str) -
     _conclude(d)
     return Maximum(
         likelihood=likelihood,
-        found=Found(*found[:2], d.converged, *found[3:]),
+        found=d.found._replace(converged=d.converged, at=None),
         gradient=at.gradient,
         hessian=at.matrix,
         status={p: d.status.get(p, "ok") for p in likelihood.vector.parameters},
@@ -94,31 +96,6 @@ def diagnosed(likelihood: Likelihood, found: Found, start: Array, method: str) -
         warnings=tuple(d.warnings),
         method=method,
     )
-
-
-def _polished(likelihood: Likelihood, found: Found) -> Found:
-    """The end of a search, moved to the maximum along the directions that have a clear curvature.
-
-    A search stops short of it where other directions are flat.
-    """
-    for _ in range(3):
-        at = likelihood.hessian(found.x)
-        matrix = -at.matrix
-        scale = _scale_of(matrix)
-        if not np.all(np.isfinite(matrix)):
-            break
-        values, vectors = np.linalg.eigh(matrix / scale / scale[:, None])
-        q = vectors.T @ (at.gradient / scale)
-        clear = values > 1e-6 * np.max(np.abs(values))
-        x = found.x + vectors @ np.where(clear, q / np.where(clear, values, 1.0), 0.0) / scale
-        try:
-            log_prob = likelihood.log_prob(x)
-        except Exception:  # whatever the model raises there
-            break
-        if not log_prob >= found.log_prob - 1e-12 * max(1.0, abs(found.log_prob)):
-            break
-        found = found._replace(x=x, log_prob=max(log_prob, found.log_prob))
-    return found
 
 
 # --- What can be wrong
@@ -149,9 +126,7 @@ def _say_collapse(d: Diagnosis, places: Iterable[int]) -> None:
 
 def _find_exact_fit(d: Diagnosis) -> None:
     """Standard deviations of residuals that are rounding errors."""
-    scales = d.likelihood.scales(d.found.x)
-    sites = [site for run in d.likelihood.sites(d.found.x) for site in run]
-    found = scales.exact(sites)
+    found = d.likelihood.scales(d.found.x).exact(d.sites)
     if found:
         d.converged = False
         _say_collapse(d, found)
@@ -275,8 +250,9 @@ def _find_indefinite(d: Diagnosis) -> None:
         NotConverged,
         left,
         "Hessian not negative definite",
-        "the Hessian is not negative definite, so this point is no maximum and has no standard "
-        "errors; start elsewhere, or give restarts=10",
+        f"the fit did not converge: {d.found.message}. The Hessian is not negative definite there, "
+        "so that point is no maximum and has no standard errors; start elsewhere, or give "
+        "restarts=10",
     )
 
 
@@ -284,7 +260,7 @@ def _conclude(d: Diagnosis) -> None:
     left = d.left
     if not d.converged and not d.warnings:
         d.warnings.append(NotConverged(f"the fit did not converge: {d.found.message}"))
-    count = count_of(d.likelihood.sites(d.found.x))
+    count = count_of([d.sites])
     if count < len(d.found.x) and not d.likelihood.priors:
         d.warnings.append(
             FlatDirection(f"{count} observations are fewer than the {len(d.found.x)} parameters")

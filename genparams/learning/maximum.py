@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from genparams.dsl.likelihood.likelihood import Likelihood
+from genparams.dsl.likelihood.likelihood import Likelihood, Second
 from genparams.errors import FitWarning
 from genparams.params import Parameter
 from genparams.types import Array
@@ -24,6 +24,8 @@ class Found(NamedTuple):
     """Why the search ended, in words."""
     iterations: int
     evaluations: int
+    at: Second | None = None
+    """The derivatives there, if the search ended with them."""
 
 
 @dataclass(frozen=True, slots=True)

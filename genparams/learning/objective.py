@@ -52,16 +52,18 @@ class Objective:
     def __init__(self, likelihood: Likelihood, x: Array, free: Array, watch: Watch | None = None):
         self.likelihood = likelihood
         self.free = free
+        self._block = np.ix_(free, free)
         self.best, self.best_log_prob = x, -np.inf
         self.evaluations = 0
         self.iterations = 0
-        self.refusal: str | None = None
+        self.refusal: Exception | None = None
         """The last error of the model outside of its domain."""
         self._all = x
         self._limits = np.full(len(x), np.inf)
         for p, place in likelihood.vector.places.items():
             if not isinstance(p.constraint, Real):
                 self._limits[place] = LIMIT
+        self._last_hessian: tuple[Array, Second] | None = None
         self._watch = watch
         self._scales = Scales({})
 
@@ -104,7 +106,7 @@ class Objective:
         return self._second(self.likelihood.information, x, 1.0)
 
     def newton(self, x: Array) -> Second:
-        found = self._second(self.likelihood.hessian, x, -1.0)
+        found = self._second(self._hessian, x, -1.0)
         assert found is not None
         return found
 
@@ -112,34 +114,48 @@ class Objective:
         found = self._evaluated(self.likelihood.gradient, x)
         return First(found.log_prob, found.gradient[self.free])
 
+    @property
+    def at_best(self) -> Second | None:
+        """The derivatives at the best point, if the Hessian was computed there last."""
+        x, found = self._last_hessian or (None, None)
+        return found if np.array_equal(x, self.best) else None
+
     def move_best(self, x: Array, at: First | Second) -> None:
         """Take a point as the best, though rounding may make it less than the best seen."""
         self.best, self.best_log_prob = self.whole(x), at.log_prob
+
+    def _hessian(self, x: Array) -> Second:
+        found = self.likelihood.hessian(x)
+        self._last_hessian = x, found
+        return found
 
     def _second(self, f: Callable[[Array], Any], x: Array, sign: float) -> Second | None:
         found = self._evaluated(f, x)
         if found is None:
             return None
-        matrix = sign * found.matrix[np.ix_(self.free, self.free)]
+        matrix = sign * found.matrix[self._block]
         return Second(found.log_prob, found.gradient[self.free], matrix)
 
     def _evaluated(self, f: Callable[[Array], Any], x: Array) -> Any:
         """What the likelihood gives at x; -inf and NaN outside of the model's domain."""
         whole = self.whole(x)
         self.evaluations += 1
-        n = len(whole)
-        nowhere = Second(-np.inf, np.full(n, np.nan), np.full((n, n), np.nan))
         if np.any(np.abs(whole - self._all) > self._limits):
-            return nowhere
+            return _nowhere(len(whole))
         try:
             with same_choices():
                 found = f(whole)
         except OUTSIDE as error:
-            self.refusal = f"{type(error).__name__}: {error}"
-            return nowhere
+            self.refusal = error
+            return _nowhere(len(whole))
         if found is not None:
             if np.isfinite(found.log_prob) and found.log_prob > self.best_log_prob:
                 self.best, self.best_log_prob = whole, found.log_prob
             if self._watch is not None:
                 self._watch(self.best, self.best_log_prob)
         return found
+
+
+def _nowhere(n: int) -> Second:
+    """What a likelihood gives outside of the model's domain."""
+    return Second(-np.inf, np.full(n, np.nan), np.full((n, n), np.nan))

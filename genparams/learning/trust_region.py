@@ -74,6 +74,9 @@ class Step(NamedTuple):
     """|D s|."""
     is_interior: bool
     """Whether it is the maximum of a model that has one."""
+    values: Array
+    vectors: Array
+    """The eigenvalues and eigenvectors of D^-1 M D^-1."""
 
 
 class Ending(NamedTuple):
@@ -126,7 +129,8 @@ class Region:
             return self.step(at)
         y, is_interior = _bounded(values, q, self.radius)
         gain = float(q @ y - 0.5 * (values * y) @ y)
-        return Step(vectors @ y / d, gain, float(np.linalg.norm(y)), is_interior)
+        length = float(np.linalg.norm(y))
+        return Step(vectors @ y / d, gain, length, is_interior, values, vectors)
 
     def adapt(self, step: Step, ratio: float) -> None:
         if not ratio >= 0.25:
@@ -264,23 +268,20 @@ def is_small(step: Step, x: Array, at: Second, region: Region) -> bool:
     grows without end.
     """
     s, scale = np.abs(step.step), region.divisors
-    inverse = np.linalg.pinv(at.matrix / scale / scale[:, None], hermitian=True)
-    error = np.sqrt(np.abs(np.diag(inverse))) / scale
+    if not step.gain < SMALL:
+        return False
+    beside_value = s <= SMALL * np.abs(x)
+    sure = np.abs(step.values) > 1e-15 * np.max(np.abs(step.values))
+    variances = np.square(step.vectors[:, sure]) @ (1.0 / step.values[sure])
+    error = np.sqrt(np.abs(variances)) / scale
     is_lost = np.sqrt(np.abs(np.diag(at.matrix))) * 1e4 < scale
     beside_error = (s <= 10.0 * SMALL * error) & ~is_lost
-    return step.gain < SMALL and bool(np.all((s <= SMALL * np.abs(x)) | beside_error))
+    return bool(np.all(beside_value | beside_error))
 
 
 def has_converged(x: Array, at: Second) -> bool:
     """Whether a step of Newton's method from x is small, without any history."""
     return _small_step(x, at) is not None
-
-
-def last_step(objective: Objective, x: Array) -> tuple[Array, Second] | None:
-    """The end of a step of Newton's method from x; None if it is not small."""
-    at = objective.newton(x)
-    step = _small_step(x, at)
-    return None if step is None else _polished(objective, x, at, step)
 
 
 def _small_step(x: Array, at: Second) -> Step | None:

@@ -90,9 +90,10 @@ def plot_curve(
 def _draw(axes: Any, x: Array, found: Prediction, level: float) -> None:
     order = np.argsort(x, kind="stable")
     low, high = (end[order] for end in found.conf_int(level))
-    label = "mean" + (f" (without a band: {found.missing})" if found.missing else "")
+    why = found.missing.partition(": ")[0]
+    label = "mean" + (f" (without a band: {why})" if why else "")
     axes.plot(x[order], found.mean[order], label=fill(label, 50), **LINE)
-    if np.any(np.isfinite(low)):
+    if np.any(high > low):
         axes.fill_between(
             x[order], low, high, label=f"{percent(level)} interval of the mean", **BAND
         )

@@ -204,4 +204,11 @@ def _doubts(result: Fit) -> Iterator[str]:
     said = None if result.converged else result.message
     if not result.converged:
         yield not_converged(result)
-    yield from (text for text in result.warnings if text != said)
+    shown = {said, *result.missing.values()}
+    yield from (text for text in result.warnings if _without_name(text) not in shown)
+
+
+def _without_name(text: str) -> str:
+    """A warning without the name of its class: `AtBoundary: ...`."""
+    name, _, rest = text.partition(": ")
+    return rest if name.isidentifier() else text

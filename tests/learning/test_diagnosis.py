@@ -231,7 +231,7 @@ def test_a_search_that_ends_at_a_saddle_is_no_maximum():
     init_param(two, "mean", 0.0)
     init_param(two, "other", 0.0)
     result, found = fitted(two, (6,), {"y": y}, max_iterations=0)
-    assert "is no maximum" in said(found, NotConverged)
+    assert "that point is no maximum" in said(found, NotConverged)
     assert result.status == {
         "mean": "Hessian not negative definite",
         "other": "Hessian not negative definite",

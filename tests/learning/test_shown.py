@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from genparams import bernoulli, datasets, fit, gen, interval, param, positive, unit_interval
-from genparams.errors import InvalidValue
+from genparams.errors import InvalidValue, Separation
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +71,15 @@ def test_a_constraint_that_a_derived_quantity_does_not_have_is_refused(oring):
         oring.derive(odds_ratio, constraint=unit_interval)
     with pytest.raises(InvalidValue, match=r"is positive or unit_interval, got interval"):
         oring.derive(odds_ratio, constraint=interval(0.0, 20.0))
+
+
+def test_a_fit_without_a_maximum_has_a_summary_with_the_reason_once():
+    @gen
+    def separated(x):
+        return bernoulli(logits=param("a", 0.0) + param("b", 0.0) * x) @ "y"
+
+    x = np.arange(6.0)
+    with pytest.warns(Separation):
+        result = fit(separated, (x,), {"y": x > 2.5})
+    assert str(result).count("the likelihood has no maximum") == 1
+    assert np.isnan(list(result.std_errors.values())).all()

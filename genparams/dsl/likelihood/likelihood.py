@@ -12,7 +12,7 @@ import numpy as np
 
 from genparams.autodiff import Box, Tape, columns, raw, rows
 from genparams.dsl.interpreter import Read, Run
-from genparams.dsl.likelihood.scales import Scales, scales_of
+from genparams.dsl.likelihood.scales import Scales, may_have_scale, scales_of
 from genparams.dsl.likelihood.sites import (
     Site,
     Tangents,
@@ -22,11 +22,15 @@ from genparams.dsl.likelihood.sites import (
     traced_operands,
 )
 from genparams.dsl.replay import held, replay
+from genparams.errors import DistributionError, TracedValueError
 from genparams.numeric import quiet
 from genparams.params import Parameter
 from genparams.params.vector import Vector
 from genparams.trace.trace import Trace
 from genparams.types import Array
+
+DIFFERENCE = 6e-6
+"""The step of a difference beside a coordinate: the cube root of the rounding error."""
 
 
 class First(NamedTuple):
@@ -54,6 +58,9 @@ class Likelihood:
     """A `Call` of a distribution for each parameter that has a prior, over its natural value."""
     held: Mapping[Parameter, Any] = field(default_factory=dict)
     """The natural values of parameters that are not in the vector; the present ones if absent."""
+    refusals: list[Exception] = field(default_factory=list)
+    """Why second derivatives are differences of gradients: the model gave some gradient by hand,
+    and it cannot be differentiated. Empty until this is found."""
 
     # --- Values
 
@@ -98,7 +105,20 @@ class Likelihood:
 
     @quiet
     def hessian(self, x: Array) -> Second:
-        """The log probability, its gradient and its second derivatives."""
+        """The log probability, its gradient and its second derivatives.
+
+        Where the model gives a gradient by hand that cannot be differentiated, they are differences
+        of gradients.
+        """
+        if not self.refusals:
+            try:
+                return self._hessian(x)
+            except (TracedValueError, DistributionError) as error:
+                self.gradient(x)  # the same error, if the parameters are outside of a domain
+                self.refusals.append(error)
+        return Second(*self.gradient(x), self._differences(x))
+
+    def _hessian(self, x: Array) -> Second:
         total, size = 0.0, self.vector.size
         g, h = np.zeros(size), np.zeros((size, size))
         for terms in self._terms():
@@ -114,6 +134,13 @@ class Likelihood:
                 g += self._joined(leaves, map(raw, first))
                 h += rows(outer, first, [*above.values()])
         return Second(total, g, 0.5 * (h + h.T))
+
+    def _differences(self, x: Array) -> Array:
+        """The Hessian by central differences of gradients, to about nine digits."""
+        steps = np.diag(DIFFERENCE * np.maximum(np.abs(x), 1.0))
+        columns = [self.gradient(x + s).gradient - self.gradient(x - s).gradient for s in steps]
+        h = np.reshape(columns, (len(x), len(x))) / (2.0 * np.diag(steps)[:, None])
+        return 0.5 * (h + h.T)
 
     @quiet
     def information(self, x: Array) -> Second | None:
@@ -146,6 +173,8 @@ class Likelihood:
     @quiet
     def scales(self, x: Array) -> Scales:
         """The standard deviations that have their maximum in closed form."""
+        if not any(may_have_scale(site) for run in self.sites(x) for site in run):
+            return Scales({})  # without the derivatives, which take as long as the information
         sites: list[Site] = []
         tangents: list[Tangents] = []
         for trace in self.traces:

@@ -65,6 +65,11 @@ class Scales:
         return float(np.exp(np.mean(x[[*self.entries]]))) if self.entries else 1.0
 
 
+def may_have_scale(site: Site) -> bool:
+    """Whether a choice is of a distribution whose standard deviation is an argument."""
+    return site.distribution in RESIDUALS
+
+
 def scales_of(
     sites: Sequence[Site],
     tangents: Sequence[Tangents],
@@ -91,7 +96,7 @@ def scales_of(
 
 def _masks(site: Site, tangents: Tangents) -> dict[int, Array]:
     """The entries of a choice whose log standard deviation is a coordinate, by coordinate."""
-    if site.distribution not in RESIDUALS or tangents[1] is None:
+    if not may_have_scale(site) or tangents[1] is None:
         return {}
     std, shape = np.asarray(site.args[1]), np.shape(site.value)
     relative = tangents[1] / std
