@@ -32,6 +32,7 @@ from genparams.trace.trace import Trace
 from genparams.types import Array, Constraint, real
 
 
+@explained
 @closed()
 @answering(
     params="write estimates",
