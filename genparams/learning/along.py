@@ -11,7 +11,7 @@ a = ds/dx, Q = d^2s/dx^2 and the gradient g and second derivatives H of the log 
 and at the maximum lambda is the derivative of the log likelihood by the target.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from genparams.autodiff import gradient, hessian
 from genparams.constraints import Ordered, Simplex
 from genparams.dsl.likelihood.likelihood import Likelihood, Second
 from genparams.errors import NoProfile
-from genparams.learning.newton import climb
+from genparams.learning.newton import RUNS_OFF, climb
 from genparams.numeric import quiet
 from genparams.params import Parameter
 from genparams.types import Array, Constraint
@@ -113,7 +113,7 @@ class Slice:
     d: Array
     m: int
     others: Array
-    """The places of u: all that are free but m."""
+    """The places of u: all but m."""
 
     def x(self, u: Array) -> Array:
         """The coordinates with s(x) = target."""
@@ -156,27 +156,35 @@ class Slice:
 
 
 @quiet
-def highest(
-    likelihood: Likelihood, entry: Entry, target: float, start: Array, usable: Array
-) -> Point:
-    """The maximum where the entry has the coordinate `target`.
+def highest(likelihood: Likelihood, entry: Entry, target: float, starts: Sequence[Array]) -> Point:
+    """The maximum where the entry has the coordinate `target`: the best of several searches.
 
-    Args:
-        start: The coordinates from which the search begins.
-        usable: Which coordinates may move.
+    Where another coordinate runs off, the log likelihood is at its supremum but for rounding.
 
     Raises:
-        NoProfile: the search does not end at a maximum.
+        NoProfile: no search ends at a maximum.
     """
+    found, messages = [], []
+    for start in starts:
+        point = _highest(likelihood, entry, target, start)
+        (found if isinstance(point, Point) else messages).append(point)
+    if not found:
+        raise NoProfile(f"no maximum over the other parameters was found: {messages[0]}")
+    return max(found, key=lambda p: p.log_prob)
+
+
+def _highest(likelihood: Likelihood, entry: Entry, target: float, start: Array) -> Point | str:
+    """The end of one search, or why it is no maximum."""
     d, m = entry.direction(start)
-    free = usable.copy()
-    free[m] = False
-    held = Slice(likelihood, entry, target, start, d, m, np.flatnonzero(free))
+    others = np.delete(np.arange(len(start)), m)
+    held = Slice(likelihood, entry, target, start, d, m, others)
     peak = climb(held.second, held.log_prob, held.start())
     x = held.x(peak.x)
     if not np.isfinite(peak.at.log_prob):
         return Point(target, x, -np.inf, 0.0)
-    if not peak.converged or not held.holds(x):
-        raise NoProfile(f"no maximum over the other parameters was found: {peak.message}")
+    if not held.holds(x):
+        return "the entry cannot have this value"
+    if not peak.converged and peak.message != RUNS_OFF:
+        return peak.message
     g, a = likelihood.gradient(x).gradient, entry.slopes(x)
     return Point(target, x, peak.at.log_prob, float(g @ d / (a @ d)))

@@ -19,7 +19,7 @@ from genparams.dsl.likelihood.aside import sites_at
 from genparams.dsl.likelihood.likelihood import given
 from genparams.dsl.likelihood.sites import Site
 from genparams.dsl.replay import held
-from genparams.errors import InvalidValue, UnusedConstraint
+from genparams.errors import ArgumentError, InvalidValue, UnusedConstraint
 from genparams.learning.by_address import ByAddress, some
 from genparams.learning.dependence import SEED, answered, refuse_dependence
 from genparams.learning.derive import CONSTANT
@@ -29,6 +29,7 @@ from genparams.learning.moments import mean_of, mean_slopes
 from genparams.learning.prediction import Prediction, Predictions
 from genparams.learning.saved import needed
 from genparams.learning.simulations import check_count
+from genparams.text import brief
 from genparams.trace.choices import choice_values
 from genparams.types import Address, Array, Constraint, real, show
 
@@ -62,6 +63,11 @@ def predicted(
     function = model.likelihood.traces[0].gen_fn
     if {t.gen_fn for t in model.likelihood.traces} != {function}:
         raise InvalidValue("several functions were fitted; predict() has the means of the data")
+    if not isinstance(args, tuple):
+        raise ArgumentError(
+            f"the arguments of {function.__name__} are one tuple, got {brief(args)}; write "
+            f"predict(({', '.join(function.argument_names)},))"
+        )
     known = choice_values(constraints)
     refuse_dependence(model, function, args, known)
     choose = answered(known, drawn(SEED))

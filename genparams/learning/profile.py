@@ -19,6 +19,7 @@ from genparams.dsl.likelihood.likelihood import Likelihood
 from genparams.errors import FitError, InvalidValue, NoProfile
 from genparams.learning.along import Entry, Point, highest
 from genparams.learning.intervals import Intervals, normal_quantile
+from genparams.learning.newton import starts_from
 from genparams.learning.saved import needed
 from genparams.mistakes import closed
 from genparams.numeric import quiet
@@ -32,6 +33,8 @@ REACH = 3.0
 SPACING = 0.5
 """The distance in zeta of its points, about."""
 DOUBLINGS = 40
+FAR = 100.0
+"""How far a flat likelihood is followed, in estimates or standard errors."""
 HIGHER = 1e-7
 """A log likelihood that is higher than the fit's by this, relatively, is another maximum."""
 
@@ -43,7 +46,8 @@ class Curve:
     likelihood: Likelihood
     entry: Entry
     name: str
-    usable: Array
+    doubtful: Array
+    """The coordinates without a standard error: at a bound, or in a flat direction."""
     top: Point
     error: float
     """The standard error of the coordinate, or a guess."""
@@ -54,7 +58,7 @@ class Curve:
         nearest = min([self.top, *self.known], key=lambda p: abs(p.at - at))
         if nearest.at == at:
             return nearest
-        found = highest(self.likelihood, self.entry, at, nearest.x, self.usable)
+        found = highest(self.likelihood, self.entry, at, starts_from(nearest.x, self.doubtful))
         if found.log_prob > self.top.log_prob + HIGHER * (1.0 + abs(self.top.log_prob)):
             raise NoProfile(
                 f"the profile of {self.name} finds a log likelihood of {found.log_prob:.9g}, above "
@@ -92,7 +96,7 @@ class Curve:
             if fall >= z:
                 return inner, outer
             flat = flat + 1 if fall - before < 1e-5 * z else 0
-            if flat == 3:
+            if flat >= 3 and step > FAR * max(abs(self.top.at), z * self.error):
                 break
             inner, before, step = outer, fall, 2.0 * step
         side = "above" if sign > 0.0 else "below"
@@ -209,7 +213,7 @@ def curve_of(result: "FitResult", entry: str) -> Curve:
     top = Point(at, model.x, model.maximum.found.log_prob, 0.0)
     error = result.errors("observed").spread[row]
     guess = error if math.isfinite(error) and error > 0.0 else _guess(model.maximum.hessian, where)
-    return Curve(model.likelihood, where, entry, model.maximum.usable, top, guess)
+    return Curve(model.likelihood, where, entry, ~model.maximum.usable, top, guess)
 
 
 def _guess(hessian: Array, entry: Entry) -> float:

@@ -32,6 +32,7 @@ from genparams.trace.trace import Trace
 from genparams.types import Array, Constraint, real
 
 
+@explained
 @closed()
 @answering(
     params="write estimates",
@@ -139,11 +140,13 @@ class FitResult:
 
     @property
     def missing(self) -> dict[str, str]:
-        """Why a number is missing: an entry without a standard error, or `"aicc"`."""
+        """Why a number is missing: an entry without a standard error, `"aicc"` or `"bic"`."""
         entries = self.entries
         found = {entries[i]: reason for i, reason in sorted(self.errors().missing.items())}
         if self.num_obs <= self.num_params + 1:
             found["aicc"] = f"it needs more than {self.num_params + 1} observations"
+        if self.num_obs == 0:
+            found["bic"] = "there are no observations"
         return found
 
     @property
@@ -214,7 +217,9 @@ class FitResult:
 
     @property
     def bic(self) -> float:
-        """The criterion of Schwarz, p log n - 2 log likelihood."""
+        """The criterion of Schwarz, p log n - 2 log likelihood; NaN without observations."""
+        if self.num_obs == 0:
+            return math.nan
         return self.num_params * math.log(self.num_obs) - 2.0 * self.log_likelihood
 
     # --- Errors

@@ -22,6 +22,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from genparams.dsl.likelihood.likelihood import Second
+from genparams.errors import FitError
 from genparams.types import Array
 
 NEAR = 0.1
@@ -124,7 +125,7 @@ class Region:
         values, vectors = np.linalg.eigh(at.matrix / d / d[:, None])
         q = vectors.T @ (at.gradient / d)
         if self.radius == np.inf:  # at the origin: as far as the curvature is sure
-            sure = np.maximum(np.abs(values), 1e-8 * np.max(np.abs(values)))
+            sure = np.maximum(np.abs(values), 1e-8 * max(np.max(np.abs(values)), 1e-290))
             self.radius = max(float(np.linalg.norm(q / sure)), 1.0)
             return self.step(at)
         y, is_interior = _bounded(values, q, self.radius)
@@ -194,8 +195,13 @@ class Climber:
         self.x = objective.settled(x)
         scoring = objective.scoring(self.x)
         self.has_scoring = scoring is not None
-        self.is_exact = scoring is None
-        self.at = scoring or objective.newton(self.x)
+        self.is_exact = scoring is None or not _is_finite(scoring)
+        self.at = objective.newton(self.x) if scoring is None or self.is_exact else scoring
+        if not _is_finite(self.at):
+            raise FitError(
+                "the second derivatives of the log likelihood are not finite at the start; start "
+                'elsewhere, or give method="BFGS"'
+            )
         self.region = Region(self.at, self.x, objective.unit(self.x), objective.logarithmic)
         self.flat = 0
         """Steps in a row that promise less than a gain that matters."""
@@ -241,8 +247,9 @@ class Climber:
             self.x, self.at = x, new
             self.region.rescale(new.matrix, self.objective.unit(x))
         if self.is_exact and self.has_scoring and ratio < 0.25:
-            self.is_exact, self.rest = False, 5
-            self.at = self.objective.scoring(self.x) or self.at
+            scoring = self.objective.scoring(self.x)
+            if scoring is not None and _is_finite(scoring):
+                self.is_exact, self.rest, self.at = False, 5, scoring
 
 
 def _is_finite(at: Second) -> bool:
@@ -274,7 +281,7 @@ def is_small(step: Step, x: Array, at: Second, region: Region) -> bool:
     sure = np.abs(step.values) > 1e-15 * np.max(np.abs(step.values))
     variances = np.square(step.vectors[:, sure]) @ (1.0 / step.values[sure])
     error = np.sqrt(np.abs(variances)) / scale
-    is_lost = np.sqrt(np.abs(np.diag(at.matrix))) * 1e4 < scale
+    is_lost = np.sqrt(np.abs(np.diag(at.matrix))) * 1e4 < region.scale
     beside_error = (s <= 10.0 * SMALL * error) & ~is_lost
     return bool(np.all(beside_value | beside_error))
 

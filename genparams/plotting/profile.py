@@ -62,9 +62,9 @@ def plot_profile(result: FitResult, entry: str, ax: Any = None, level: float = 0
     axes.plot(values, ratio, marker=".", markevery=computed, label="profile", **LINE)
     wald = _wald(result, entry, scale, values)
     if np.all(np.isfinite(wald)):
-        axes.plot(values, wald, label="Wald", **DASHED)
+        axes.plot(values, wald, label="Wald", zorder=3, **DASHED)
     line, bottom = -0.5 * z**2, -0.5 * max(REACH, 1.05 * z) ** 2
-    axes.axhline(line, label=f"{percent(level)} interval: {low:.4g} to {high:.4g}", **GUIDE)
+    axes.axhline(line, label=f"{percent(level)} interval: {_text(low)} to {_text(high)}", **GUIDE)
     ends = [end for end in (low, high) if min(values) <= end <= max(values)]
     axes.vlines(ends, bottom, line, **GUIDE)
     axes.set_ylim(bottom, 0.25)
@@ -83,8 +83,9 @@ def _curve(
     """
     from scipy.interpolate import PchipInterpolator  # heavy: only when needed
 
-    values = np.concatenate([profile.values, ends])
-    roots = np.concatenate([profile.zeta, [-z, z]])
+    found = list(zip(profile.values, profile.zeta, strict=True))
+    found += [(end, s * z) for s, end in zip((-1.0, 1.0), ends, strict=True) if _on(profile, end)]
+    values, roots = np.array(found).T
     at = np.array([coordinate(scale, v) for v in values])
     known = np.flatnonzero(np.isfinite(at))
     known = known[np.unique(at[known], return_index=True)[1]]
@@ -97,9 +98,21 @@ def _curve(
     return natural, -0.5 * zeta**2, pieces.tolist()
 
 
+def _on(profile: Profile, end: float) -> bool:
+    """Whether the curve passes an end of an interval: it does not where the interval is open."""
+    if profile.values[0] <= end <= profile.values[-1]:
+        return True
+    return bool(abs(profile.zeta[0 if end < profile.estimate else -1]) > REACH)
+
+
 @quiet
 def _wald(result: FitResult, entry: str, scale: Constraint, values: Array) -> Array:
     """-(s(v) - s(estimate))^2 / (2 error^2) in the coordinate s; NaN without an error."""
     row = result.place_of(entry)
     at = np.array([coordinate(scale, v) for v in values])
     return -0.5 * ((at - result.facts.at[row]) / result.errors().spread[row]) ** 2
+
+
+def _text(end: float) -> str:
+    """An end of an interval. A positive value at its bound is the least float above 0."""
+    return f"{round(end, 300):.4g}"

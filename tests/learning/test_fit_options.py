@@ -254,25 +254,43 @@ def test_progress_is_shown_and_the_answer_is_the_same(capsys):
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("after", [5, 6, 8])
-def test_an_interrupt_leaves_the_best_point_and_says_so(after):
+@pytest.mark.parametrize("limit", [0.11, 0.15, 0.2])
+def test_an_interrupt_leaves_the_best_point_and_says_so(limit):
+    came = False
+
+    @gen
+    def stops(x):
+        nonlocal came
+        b = param("b", 0.1)
+        if b > limit and not came:
+            came = True
+            raise KeyboardInterrupt
+        return normal(param("a", 1.0) * np.exp(b * x), 1.0) @ "y"
+
+    with pytest.warns(NotConverged, match="interrupted"):
+        result = fit(stops, (X,), {"y": Y})
+    assert came
+    assert not result.converged
+    assert result.message == "interrupted"
+    assert get_param(stops, "a") == result.estimates["a"]
+    trace, _ = stops.generate((X,), {"y": Y})
+    assert trace.log_prob == result.log_likelihood
+
+
+def test_an_interrupt_before_the_first_evaluation_is_raised():
     runs = 0
 
     @gen
     def stops(x):
         nonlocal runs
         runs += 1
-        if runs == after:
+        if runs == 3:  # after `generate` and the check of the start
             raise KeyboardInterrupt
-        return normal(param("a", 1.0) * np.exp(param("b", 0.1) * x), 1.0) @ "y"
+        return normal(param("a", 1.0) * x, 1.0) @ "y"
 
-    with pytest.warns(NotConverged, match="interrupted"):
-        result = fit(stops, (X,), {"y": Y})
-    assert not result.converged
-    assert result.message == "interrupted"
-    assert get_param(stops, "a") == result.estimates["a"]
-    trace, _ = stops.generate((X,), {"y": Y})
-    assert trace.log_prob == result.log_likelihood
+    with pytest.raises(KeyboardInterrupt):
+        fit(stops, (X,), {"y": Y})
+    assert get_param(stops, "a") == 1.0
 
 
 @pytest.mark.parametrize("error", [KeyError("boom"), TypeError("odd")])

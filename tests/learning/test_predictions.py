@@ -18,7 +18,7 @@ from genparams import (
     positive,
     product,
 )
-from genparams.errors import InvalidValue, UnknownAddress, UnusedConstraint
+from genparams.errors import ArgumentError, InvalidValue, UnknownAddress, UnusedConstraint
 from genparams.learning.result import FitResult
 
 Z = stats.norm.ppf(0.975)
@@ -228,6 +228,8 @@ def test_unknown_addresses_are_refused():
         result.predict((XS,))["y"]
     with pytest.raises(UnusedConstraint, match="never visited 'zs'"):
         result.predict((XS,), {"zs": 1.0})
+    with pytest.raises(ArgumentError, match=r"write predict\(\(xs,\)\)"):
+        result.predict(XS)
 
 
 def test_predictions_as_a_frame():

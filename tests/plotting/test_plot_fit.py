@@ -120,7 +120,7 @@ def test_a_mean_that_does_not_exist_is_an_error(ax):
     def wild(x):
         return cauchy(param("at", 0.0) * x, 1.0) @ "y"
 
-    with pytest.raises(InvalidValue, match="cauchy at 'y' has no finite mean; plot_qq needs none"):
+    with pytest.raises(InvalidValue, match="mean of cauchy at 'y' does not exist"):
         fit(wild, (X,), {"y": Y}).plot_fit(ax=ax)
 
 

@@ -109,6 +109,25 @@ def test_an_open_interval_has_one_end_and_says_so(ax):
     assert "to inf" in explained(ax)[-1]
 
 
+def test_a_parameter_at_its_bound_has_one_end_and_no_dashed_curve(ax):
+    error = np.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0])
+
+    @gen
+    def schools(error):
+        tau = param("tau", 5.0, constraint=positive)
+        return normal(param("mu", 5.0), (tau**2 + error**2) ** 0.5) @ "y"
+
+    with pytest.warns(UserWarning, match="bound"):
+        result = fit(schools, (error,), {"y": [28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0]})
+    result.plot_profile("tau", ax=ax)
+    at, ratio = drawn(ax, "profile")
+    high = result.profile("tau").conf_int()[1]
+    (ends,) = ax.collections
+    assert [path.vertices[0, 0] for path in ends.get_paths()] == pytest.approx([high])
+    assert np.all(ratio[at < 1.0] > -0.1)
+    assert explained(ax) == ["profile", f"95% interval: 0 to {high:.4g}"]
+
+
 def test_wrong_names_and_levels_are_errors(ax):
     result = line_of()
     with pytest.raises(UnknownParameter, match=r"did you mean beta\[slope\]"):

@@ -61,7 +61,7 @@ def test_a_kind_that_is_not_there_is_an_error(ax):
 
 
 def test_residuals_over_a_mean_that_does_not_exist_are_an_error(ax):
-    with pytest.raises(InvalidValue, match="no finite mean"):
+    with pytest.raises(InvalidValue, match="does not exist"):
         wild().plot_residuals(ax=ax, kind="quantile")
 
 
