@@ -138,14 +138,21 @@ def linearised(
         except GenParamsError:
             raise
         except KeyError as error:
-            known = ", ".join(estimates)
-            raise InvalidValue(f"there is no parameter {error}; known: {known}") from error
+            raise InvalidValue(_unknown(str(error.args[0]), estimates)) from error
         parts = _checked(found)
         rows = [_rows(tape, part, leaves) for part in parts.values()]
     width = sum(int(np.size(v)) for v in estimates.values())
     plain = {key: raw(part) for key, part in parts.items()}
     jacobian = np.concatenate([np.zeros((0, width)), *rows])
     return (plain if isinstance(found, Mapping) else plain[""]), jacobian
+
+
+def _unknown(name: str, estimates: Mapping[str, Any]) -> str:
+    """What is wrong with a name: it is one of an entry, or of nothing."""
+    parameter = name.partition("[")[0]
+    if parameter in estimates:
+        return f"{name} is an entry: index the parameter, as estimates[{parameter!r}][0]"
+    return f"there is no parameter {name!r}; known: {', '.join(estimates)}"
 
 
 def _checked(found: Any) -> dict[str, Any]:

@@ -127,3 +127,14 @@ def test_a_call_in_place_of_a_function_is_refused():
 def test_the_name_of_an_entry_in_place_of_a_level_is_refused(oring):
     with pytest.raises(InvalidValue, match=r"write conf_int\(\)\['slope'\] for one entry"):
         oring.conf_int("slope")
+
+
+def test_the_name_of_an_entry_in_a_derived_quantity_is_refused():
+    @gen
+    def weighted(x):
+        return normal(x @ param("beta", np.zeros(2)), 1.0) @ "y"
+
+    result = fit(weighted, (np.eye(2),), {"y": np.ones(2)}, labels={"beta": ["dose", "age"]})
+    assert result.derive(lambda theta: theta["beta"][0]).estimates == pytest.approx(1.0)
+    with pytest.raises(InvalidValue, match=r"beta\[dose\] is an entry: .*\['beta'\]\[0\]"):
+        result.derive(lambda theta: theta["beta[dose]"])
