@@ -87,8 +87,9 @@ def test_the_curve_of_puromycin_agrees_with_a_fit_of_other_parameters():
 
 
 def test_the_level_of_the_nile_agrees_with_the_reference():
-    found, known = load("nile_level").main(), datasets.nile().fits["local_level"]
+    found, known = load("nile_level").main(draws=5), datasets.nile().fits["local_level"]
     assert found.pop("signal to noise") == pytest.approx(0.0973057, abs=1e-6)
+    assert found.pop("forecast") == pytest.approx(798.368, abs=0.01)
     agree(found, known.estimates)
 
 

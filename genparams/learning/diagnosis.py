@@ -114,15 +114,17 @@ def _find_unbounded(d: Diagnosis) -> None:
 
 
 def _say_collapse(d: Diagnosis, places: Iterable[int]) -> None:
+    """There is no maximum, and so no other coordinate has a standard error either."""
     d.converged = False
-    d.say(
-        Collapse,
-        places,
-        "without bound",
-        f"the likelihood has no bound: it still rises as {d.named(places)} goes to its limit. A "
-        "scale goes to 0 around single observations, or the model fits the data exactly; bound the "
-        "scale from below with a prior or interval(low, high), or start elsewhere",
+    places = list(places)
+    text = (
+        f"the likelihood has no bound: it still rises as {d.named(places)} "
+        f"{'goes to its limit' if len(places) == 1 else 'go to their limits'}. A scale goes to 0 "
+        "around single observations, or the model fits the data exactly; bound the scale from "
+        "below with a prior or interval(low, high), or start elsewhere"
     )
+    d.say(Collapse, places, "without bound", text)
+    d.missing |= dict.fromkeys(map(int, d.left), text)
 
 
 def _find_exact_fit(d: Diagnosis) -> None:

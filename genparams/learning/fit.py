@@ -93,7 +93,8 @@ def fit(
         LatentChoice: a choice has no data.
         ImpossibleTrace: the data have no density at the start.
         ChoicesDiffer: the model makes other choices at other parameters.
-        FitError: there is no free parameter, or another fit of the same parameters is running.
+        FitError: there is no free parameter or no observation, or another fit of the same
+            parameters is running.
 
     Warns:
         FitWarning: there is no maximum, or the data do not determine every parameter.
@@ -103,6 +104,8 @@ def fit(
     check_count("restarts", restarts, 0)
     check_count("max_iterations", max_iterations, 0)
     traces = _traces(f, args, constraints)
+    if not any(np.size(value) for trace in traces for value in trace.choices.values()):
+        raise FitError(f"the data of {traces[0].gen_fn.__name__} have no observations")
     _check_start(traces)
     vector = Vector(_free(traces, callees))
     with _alone(vector.parameters):
@@ -139,6 +142,11 @@ def _traces(f: Any, args: Any, constraints: Any) -> list[Trace]:
                 f'fit({f.__name__}, args, {{"address": value}})'
             )
         return [_trace(f, args, constraints)]
+    if isinstance(f, Call):
+        raise ArgumentError(
+            f"fit takes a function and its arguments apart: write fit({f.fn.__name__}, args, "
+            f'{{"address": value}}), got {brief(f)}'
+        )
     if args is not None or constraints is not None:
         raise ArgumentError(f"fit takes a generative function or traces first, got {brief(f)}")
     traces = list(f) if isinstance(f, Iterable) and not isinstance(f, Trace | Mapping) else [f]

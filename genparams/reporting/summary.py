@@ -173,6 +173,11 @@ def _tests(estimate: float, std_error: float, reason: str) -> list[Cell]:
 def _notes(result: Fit) -> Iterator[str]:
     yield _convention(result)
     yield from map(_sentence, result.notes)
+    if result.priors:
+        yield (
+            f"Priors on {', '.join(result.priors)}: the log likelihood is not at its maximum, and "
+            "AIC, AICc and BIC are not those of a maximum likelihood."
+        )
     if any(constraint != real for constraint in result.constraints.values()):
         yield (
             "Intervals are computed in unconstrained coordinates. A parameter with a constraint "

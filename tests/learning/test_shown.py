@@ -3,8 +3,19 @@
 import numpy as np
 import pytest
 
-from genparams import bernoulli, datasets, fit, gen, interval, param, positive, unit_interval
-from genparams.errors import InvalidValue, Separation
+from genparams import (
+    bernoulli,
+    datasets,
+    fit,
+    gen,
+    interval,
+    mixture,
+    normal,
+    param,
+    positive,
+    unit_interval,
+)
+from genparams.errors import ArgumentError, Collapse, FitError, InvalidValue, Separation
 
 
 @pytest.fixture(scope="module")
@@ -83,3 +94,36 @@ def test_a_fit_without_a_maximum_has_a_summary_with_the_reason_once():
         result = fit(separated, (x,), {"y": x > 2.5})
     assert str(result).count("the likelihood has no maximum") == 1
     assert np.isnan(list(result.std_errors.values())).all()
+
+
+def test_a_fit_without_a_bound_has_no_standard_error_at_all():
+    @gen
+    def two(n):
+        parts = normal(param("means", [43.0, 70.0]), param("stds", [0.01, 13.0], positive))
+        return mixture([0.5, 0.5], parts, size=n) @ "waiting"
+
+    waits = datasets.faithful()["waiting"]
+    with pytest.warns(Collapse, match=r"as stds\[0\] goes to its limit"):
+        result = fit(two, (len(waits),), {"waiting": waits})
+    assert np.isnan(np.diag(result.cov())).all()
+    assert result.status == {"means": "ok", "stds": "without bound"}
+    assert list(result.missing) == result.entries
+
+
+def test_data_without_observations_are_refused():
+    @gen
+    def empty(n):
+        return normal(param("mean", 0.0), 1.0, size=n) @ "y"
+
+    with pytest.raises(FitError, match="the data of empty have no observations"):
+        fit(empty, (0,), {"y": np.zeros(0)})
+
+
+def test_a_call_in_place_of_a_function_is_refused():
+    with pytest.raises(ArgumentError, match=r"write fit\(normal, args, \{.*got normal\("):
+        fit(normal(0, 1), None, {"y": 1.0})
+
+
+def test_the_name_of_an_entry_in_place_of_a_level_is_refused(oring):
+    with pytest.raises(InvalidValue, match=r"write conf_int\(\)\['slope'\] for one entry"):
+        oring.conf_int("slope")

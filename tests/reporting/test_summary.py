@@ -73,6 +73,8 @@ mu          3.0000      -[3]            -[3]    -[3]       -[3]          -[3]   
 -[3] : frozen
 Standard errors: observed information (inverse of minus the Hessian of the full log likelihood and
   log prior), maximum a posteriori; no n/(n-p) correction as lm and nls use.
+Priors on sigma: the log likelihood is not at its maximum, and AIC, AICc and BIC are not those of a
+  maximum likelihood.
 Intervals are computed in unconstrained coordinates. A parameter with a constraint has no test
   against 0.
 Warning: not converged: 100 iterations were not enough
