@@ -102,47 +102,57 @@ def columns(
     with Tape() as linear:
         cotangents = [linear.leaf(_numbers(shape_of(y))) for y in outputs]
         seeds = zip(outputs, cotangents, strict=True)
-        found = tape.gradients([(y, c) for y, c in seeds if _is_on(tape, y)], sources)
-        each = zip(found, sources, strict=True)
+        found = tape.cotangents([(y, c) for y, c in seeds if _is_on(tape, y)])
+        each = [(found[source.index], source) for source in sources]
         pulled = [_zeros(source.shape) if g is None else g for g, source in each]
-        return _by_source(linear, pulled, cotangents, largest)
+        return _by_source(linear, pulled, cotangents, largest, _at_once(found, largest))
 
 
 def _by_source(
-    tape: Tape, outputs: Sequence[Any], sources: Sequence[Box], largest: int
+    tape: Tape,
+    outputs: Sequence[Any],
+    sources: Sequence[Box],
+    largest: int,
+    step: int = AT_ONCE,
 ) -> list[Any]:
     """The derivatives of all entries of the outputs by each source, along a first axis.
 
     They are computed for a block of entries at once, so that no cotangent takes much memory.
+
+    Args:
+        step: The number of entries in the first block.
     """
-    count, start, step = sum(map(_size, outputs)), 0, AT_ONCE
+    count, start = sum(map(_size, outputs)), 0
     blocks: list[list[Any]] = []
     while start < count or not blocks:
         stop = min(start + step, count)
         found = tape.cotangents(_unit_vectors(tape, outputs, start, stop))
         blocks.append([_dense(found[source.index], source, stop - start) for source in sources])
         if stop < count:
-            size = max((g.size for g in found if type(g) is Batch), default=1)
-            step = max(AT_ONCE, largest // max(size, 1))
+            step = _at_once(found, largest)
         start = stop
     if len(blocks) == 1:
         return blocks[0]
     return [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
 
 
+def _at_once(cotangents: Sequence[Any], largest: int) -> int:
+    """How many cotangents of these sizes a pass takes."""
+    size = max((_size(g) for g in cotangents if g is not None), default=1)
+    return max(AT_ONCE, largest // max(size, 1))
+
+
 def _unit_vectors(
     tape: Tape, outputs: Sequence[Any], start: int, stop: int
 ) -> list[tuple[Box, Batch]]:
     """The outputs with the unit vectors of their entries from `start` to `stop`."""
-    seeds, first = [], 0
+    seeds, first, count = [], 0, stop - start
+    vectors = np.eye(count, sum(map(_size, outputs)), start)
     for y in outputs:
-        size = _size(y)
-        own = range(max(start, first), min(stop, first + size))
-        if own and _is_on(tape, y):
-            vectors = np.zeros((stop - start, size))
-            vectors[np.asarray(own) - start, np.asarray(own) - first] = 1.0
-            seeds.append((y, Batch(vectors.reshape(stop - start, *shape_of(y)))))
-        first += size
+        last = first + _size(y)
+        if _is_on(tape, y) and first < stop and last > start:
+            seeds.append((y, Batch(vectors[:, first:last].reshape(count, *shape_of(y)))))
+        first = last
     return seeds
 
 

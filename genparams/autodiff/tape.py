@@ -234,6 +234,8 @@ def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
     have = g.shape if type(g) is numpy.ndarray else shape_of(g)
     if have == shape:
         return g
+    if type(g) is Batch:
+        return _sum_rows_to(g, shape)
     if not shape:
         return total(g)
     g = np.sum(g, axis=tuple(range(len(have) - len(shape)))) if len(have) > len(shape) else g
@@ -241,9 +243,22 @@ def sum_to(g: Any, shape: tuple[int, ...]) -> Any:
     return np.sum(g, axis=stretched, keepdims=True) if stretched else g
 
 
+def _sum_rows_to(g: Batch, shape: tuple[int, ...]) -> Batch:
+    """`sum_to` of each row, by one sum over all axes."""
+    have, new = g.shape, len(g.shape) - len(shape)
+    stretched = [i for i, n in enumerate(shape, new) if n == 1 and have[i] != 1]
+    axes = tuple([i + 1 for i in (*range(new), *stretched)])
+    found = _add_up(g.value, axes) if type(g.value) is numpy.ndarray else np.sum(g.value, axes)
+    return Batch(found if not stretched else np.reshape(found, (g.count, *shape)))
+
+
 def total(value: Any) -> Any:
     """The sum of every entry, as a float or a box."""
-    return float(_add_up(value, None)) if type(value) is numpy.ndarray else np.sum(value)
+    if type(value) is numpy.ndarray:
+        return float(_add_up(value, None))
+    if type(value) is Box and (shape := shape_of(value)):  # as `np.sum`, without its dispatch
+        return unary(value, total(value.value), lambda g: np.broadcast_to(g, shape))
+    return np.sum(value)
 
 
 def sum_product_to(g: Any, partial: Any, shape: tuple[int, ...]) -> Any:
@@ -260,6 +275,9 @@ def sum_product_to(g: Any, partial: Any, shape: tuple[int, ...]) -> Any:
         return float(_dot(g, partial) if flat else _dot(g.ravel(), partial.ravel()))
     if not shape and type(g) is Batch and shape_of(partial) == g.shape:
         return _dot_rows(g, partial)
+    if not shape and type(g) is Box and type(partial) is numpy.ndarray and g.shape == partial.shape:
+        product = sum_product_to(g.value, partial, shape)  # one node in place of two
+        return unary(g, product, lambda c: c * partial)
     return sum_to(g * partial, shape)
 
 

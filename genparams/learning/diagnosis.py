@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from genparams.dsl.likelihood.likelihood import Likelihood, Second
+from genparams.dsl.likelihood.scales import may_have_scale
 from genparams.dsl.likelihood.sites import Site
 from genparams.errors import (
     AtBoundary,
@@ -128,6 +129,8 @@ def _say_collapse(d: Diagnosis, places: Iterable[int]) -> None:
 
 def _find_exact_fit(d: Diagnosis) -> None:
     """Standard deviations of residuals that are rounding errors."""
+    if not any(map(may_have_scale, d.sites)):
+        return
     found = d.likelihood.scales(d.found.x).exact(d.sites)
     if found:
         d.converged = False

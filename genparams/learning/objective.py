@@ -15,6 +15,7 @@ from genparams.errors import (
     ReplayDiffers,
     UnusedConstraint,
 )
+from genparams.learning.secant import Secants, is_costly
 from genparams.types import Array, Real
 
 OUTSIDE = (ArithmeticError, ValueError, np.linalg.LinAlgError)
@@ -66,6 +67,10 @@ class Objective:
         self._last_hessian: tuple[Array, Second] | None = None
         self._watch = watch
         self._scales = Scales({})
+        self.is_costly = is_costly(likelihood)
+        """Whether a matrix costs many gradients."""
+        scoring = self._exact_scoring
+        self._scoring = Secants(scoring, self.gradient) if self.is_costly else scoring
 
     @property
     def start(self) -> Array:
@@ -103,6 +108,9 @@ class Objective:
         return self._scales.unit(self.whole(x))
 
     def scoring(self, x: Array) -> Second | None:
+        return self._scoring(x)
+
+    def _exact_scoring(self, x: Array) -> Second | None:
         return self._second(self.likelihood.information, x, 1.0)
 
     def newton(self, x: Array) -> Second:

@@ -29,6 +29,8 @@ NEAR = 0.1
 """The predicted gain below which the exact Hessian is used: within half a standard error."""
 SMALL = 1e-6
 """A step beside a parameter that makes the next one, which is its square, as small as rounding."""
+EXACT = 1e-20
+"""A gain that changes no digit of an estimate: a step of 1e-10 standard errors."""
 PLATEAU = 1e-9
 """A gain that does not matter."""
 LONGEST = 2.0
@@ -176,9 +178,13 @@ def _shift(values: Array, q: Array, radius: float, low: float) -> float:
     return shift
 
 
-def climb(objective: Objective, x: Array, max_iterations: int) -> Ending:
-    """Search for the maximum from x."""
-    climber = Climber(objective, x)
+def climb(objective: Objective, x: Array, max_iterations: int, near: float = NEAR) -> Ending:
+    """Search for the maximum from x.
+
+    Args:
+        near: The predicted gain below which the exact Hessian is used.
+    """
+    climber = Climber(objective, x, near)
     for _ in range(max_iterations):
         objective.iterations += 1
         reason = climber.advance()
@@ -190,8 +196,9 @@ def climb(objective: Objective, x: Array, max_iterations: int) -> Ending:
 class Climber:
     """A search: the point, the model there, the trust region, and which kind of model is used."""
 
-    def __init__(self, objective: Objective, x: Array):
+    def __init__(self, objective: Objective, x: Array, near: float):
         self.objective = objective
+        self.near = near
         self.x = objective.settled(x)
         scoring = objective.scoring(self.x)
         self.has_scoring = scoring is not None
@@ -225,7 +232,7 @@ class Climber:
     def _step(self) -> Step:
         """The step of the present model; near the maximum, of the exact one."""
         step = self.region.step(self.at)
-        if self.is_exact or self.rest or step.gain >= NEAR:
+        if self.is_exact or self.rest or not self._is_near(step):
             return step
         newton = self.objective.newton(self.x)
         if not np.all(np.isfinite(newton.matrix)):
@@ -235,6 +242,9 @@ class Climber:
             return step
         self.at, self.is_exact = newton, True
         return exact
+
+    def _is_near(self, step: Step) -> bool:
+        return step.gain < self.near or self.flat > PATIENCE // 3
 
     def _try(self, step: Step) -> None:
         """Go to the end of a step, if the log probability rises there as it should."""
@@ -302,6 +312,8 @@ def _small_step(x: Array, at: Second) -> Step | None:
 
 def _polished(objective: Objective, x: Array, at: Second, step: Step) -> tuple[Array, Second]:
     """The end of a small step, unless it is a worse point by more than rounding."""
+    if step.gain < EXACT:
+        return x, at
     new = objective.newton(x + step.step)
     floor = at.log_prob - 1e-12 * max(abs(at.log_prob), 1.0)
     return (x + step.step, new) if _is_finite(new) and new.log_prob >= floor else (x, at)

@@ -48,7 +48,7 @@ def _bernoulli_logits(m, x, logits):
     """`bernoulli` by log odds: log p(x) = log expit(logits) if x, else log expit(-logits)."""
     side = 2.0 * x - 1.0
     toward = side * logits
-    return m.log_expit(toward), (None, lambda: side * m.expit(-toward))
+    return m.log_expit(toward), (None, lambda: side * m.expit(-side * logits))
 
 
 @called_as(signatures.bernoulli)

@@ -161,7 +161,8 @@ class Likelihood:
                 log_prob, seeds = self._trace_terms(trace, tape, leaves, sites)
                 total += log_prob
                 g += self._joined(leaves, tape.gradients(seeds, [*leaves.values()]))
-                found = information_of(sites, self._tangents(tape, leaves, sites), size)
+                tangents = self._known_tangents(tape, leaves, sites)
+                found = None if tangents is None else information_of(sites, tangents, size)
                 if found is None:
                     return None
                 information += found
@@ -181,7 +182,9 @@ class Likelihood:
             with Tape() as tape:
                 leaves, mine = self._leaves(tape, x), []
                 self._trace_terms(trace, tape, leaves, mine)
-                by_operand = self._tangents(tape, leaves, mine)
+                by_operand = self._known_tangents(tape, leaves, mine)
+                if by_operand is None:
+                    return Scales({})
                 tangents += [tangents_of(site, by_operand) for site in mine]
                 sites += mine
         fixed = [j for p in self.priors for j in range(len(x))[self.vector.places[p]]]
@@ -276,6 +279,15 @@ class Likelihood:
         operands = traced_operands(sites)
         found = columns(tape, operands, [*leaves.values()])
         return {id(o): by_theta for o, by_theta in zip(operands, found, strict=True)}
+
+    def _known_tangents(
+        self, tape: Tape, leaves: Mapping[Parameter, Box], sites: Sequence[Site]
+    ) -> dict[int, Array] | None:
+        """`_tangents`; None where a gradient by hand cannot be differentiated."""
+        try:
+            return self._tangents(tape, leaves, sites)
+        except TracedValueError:
+            return None
 
     def _joined(self, leaves: Mapping[Parameter, Box], found: Any) -> Array:
         pairs = zip(leaves, found, strict=True)

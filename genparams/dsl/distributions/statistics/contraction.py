@@ -86,6 +86,9 @@ def between(a: Any, b: Any, weights: Any, batch: Shape, same: bool) -> Any:
         weights = np.where(_moves(a) & _moves(b), weights, 0.0)
     summed = summed_to(weights, batch, shape)
     a = padded(a, len(shape))
+    if same and np.all(summed >= 0.0):  # a product with its own transpose takes half the time
+        half = (a * np.sqrt(summed)).reshape(len(a), -1)
+        return half @ half.T
     scaled = sum_to(padded(b, len(shape)) * summed, (len(b), *a.shape[1:]))
     product = a.reshape(len(a), -1) @ scaled.reshape(len(b), -1).T
     return product if same else product + product.T
@@ -98,6 +101,8 @@ def _moves(tangent: Any) -> Any:
 
 def summed_to(weights: Any, batch: Shape, shape: Shape) -> Any:
     """Weights of the members of a batch, summed over what shares one entry of a shape."""
+    if np.shape(weights) == shape == batch:
+        return weights
     kept = np.broadcast_shapes(np.shape(weights), shape)
     times = math.prod(batch) / math.prod(kept) if math.prod(kept) else 0.0
     return times * sum_to(np.broadcast_to(weights, kept), shape)
