@@ -22,6 +22,7 @@ from genparams.errors import (
 from genparams.learning.covariance import inverse_of
 from genparams.learning.maximum import Found, Maximum
 from genparams.learning.observations import count_of
+from genparams.learning.search import EDGE
 from genparams.learning.trust_region import has_converged
 from genparams.numeric import quiet
 from genparams.params import Parameter
@@ -85,11 +86,12 @@ def diagnosed(likelihood: Likelihood, found: Found, start: Array, method: str) -
         _find_flat(d)
         if not d.converged:
             _find_running_off(d)
+        _find_edge(d)
         _find_indefinite(d)
     _conclude(d)
     return Maximum(
         likelihood=likelihood,
-        found=d.found._replace(converged=d.converged, at=None),
+        found=d.found._replace(converged=d.converged, message=_message(d), at=None),
         gradient=at.gradient,
         hessian=at.matrix,
         status={p: d.status.get(p, "ok") for p in likelihood.vector.parameters},
@@ -97,6 +99,20 @@ def diagnosed(likelihood: Likelihood, found: Found, start: Array, method: str) -
         warnings=tuple(d.warnings),
         method=method,
     )
+
+
+def _message(d: Diagnosis) -> str:
+    """Why the fit ended, in words."""
+    kinds = {type(w) for w in d.warnings}
+    if d.converged and FlatDirection in kinds and not d.found.converged:
+        return "converged: the log likelihood is at its maximum, and some parameters are free there"
+    endings = {
+        Collapse: "stopped: the likelihood has no bound",
+        Separation: "stopped: the likelihood has no maximum",
+        AtBoundary: "stopped: the likelihood is largest at a bound",
+    }
+    found = [text for kind, text in endings.items() if kind in kinds]
+    return found[0] if found and NotConverged not in kinds else d.found.message
 
 
 # --- What can be wrong
@@ -150,7 +166,7 @@ def _find_flat(d: Diagnosis) -> None:
     if left.size:
         _find_flat_combinations(d, left)
     if (dead.size or d.left.size < left.size) and not d.converged:
-        d.converged = _is_maximum(d)
+        d.converged = _is_maximum(d) and bool(np.max(np.abs(d.at.gradient)) < 1e-6)
 
 
 def _mattered(d: Diagnosis, places: Array) -> Array:
@@ -244,6 +260,19 @@ def _rises_along(d: Diagnosis, step: Array, suspects: Array) -> bool:
         return False
 
 
+def _find_edge(d: Diagnosis) -> None:
+    """A support that moves with the parameters, and ends at a datum."""
+    if d.found.message == EDGE:
+        d.say(
+            AtBoundary,
+            d.left,
+            "at the edge of a support",
+            "the likelihood is largest where a datum is at the edge of the support of its "
+            "distribution, which moves with the parameters. The slope is not 0 there, so that the "
+            "curvature gives no standard errors",
+        )
+
+
 def _find_indefinite(d: Diagnosis) -> None:
     left = d.left
     matrix = d.at.matrix[np.ix_(left, left)]
@@ -263,7 +292,7 @@ def _find_indefinite(d: Diagnosis) -> None:
 
 def _conclude(d: Diagnosis) -> None:
     left = d.left
-    if not d.converged and not d.warnings:
+    if not d.converged and (not d.warnings or not _is_maximum(d)):
         d.warnings.append(NotConverged(f"the fit did not converge: {d.found.message}"))
     count = count_of([d.sites])
     if count < len(d.found.x) and not d.likelihood.priors:
@@ -272,7 +301,8 @@ def _conclude(d: Diagnosis) -> None:
         )
     if left.size:
         names = coordinate_names(d.likelihood.vector)
-        condition = inverse_of(d.at.matrix[np.ix_(left, left)], names).condition
+        matrix = d.at.matrix[np.ix_(left, left)]
+        condition = inverse_of(matrix, [names[j] for j in left]).condition
         if POORLY_CONDITIONED < condition < np.inf:
             d.warnings.append(
                 IllConditioned(
@@ -290,7 +320,7 @@ def _is_maximum(d: Diagnosis) -> bool:
     """Whether the search has converged in the coordinates that are left."""
     left = d.left
     if not left.size:
-        return bool(np.max(np.abs(d.at.gradient)) < 1e-6)
+        return True
     at = Second(d.at.log_prob, d.at.gradient[left], d.at.matrix[np.ix_(left, left)])
     return has_converged(d.found.x[left], at)
 

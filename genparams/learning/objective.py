@@ -59,6 +59,8 @@ class Objective:
         self.iterations = 0
         self.refusal: Exception | None = None
         """The last error of the model outside of its domain."""
+        self.impossible: Array | None = None
+        """The last point at which a choice had no density."""
         self._all = x
         self._limits = np.full(len(x), np.inf)
         for p, place in likelihood.vector.places.items():
@@ -157,6 +159,8 @@ class Objective:
             self.refusal = error
             return _nowhere(len(whole))
         if found is not None:
+            if found.log_prob == -np.inf:
+                self.impossible = whole
             if np.isfinite(found.log_prob) and found.log_prob > self.best_log_prob:
                 self.best, self.best_log_prob = whole, found.log_prob
             if self._watch is not None:

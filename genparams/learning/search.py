@@ -19,6 +19,7 @@ FINISH = 10
 """Steps of the default method after another one has ended."""
 CLEAR = 1e-6
 """A clear curvature beside the largest one."""
+EDGE = "stopped at the edge of the support of a choice"
 LARGE = 500
 """The number of coordinates above which a matrix of them is not the default."""
 
@@ -67,9 +68,16 @@ def search(
             raise objective.refusal
         if reason in ("plateau", "stalled"):
             message += f"; on the way the model raised {brief_error(objective.refusal)}"
+    if reason == "stalled" and _is_beside(objective.impossible, objective.best):
+        message = EDGE
     at = objective.best, objective.best_log_prob
     counts = objective.iterations, objective.evaluations
     return Found(*at, reason == "converged", message, *counts, objective.at_best)
+
+
+def _is_beside(x: Array | None, best: Array) -> bool:
+    """Whether a point differs from the best one by rounding only."""
+    return x is not None and bool(np.all(np.abs(x - best) <= 1e-6 * np.maximum(np.abs(best), 1.0)))
 
 
 def brief_error(error: Exception) -> str:

@@ -23,6 +23,7 @@ import numpy as np
 
 from genparams.dsl.likelihood.likelihood import Second
 from genparams.errors import FitError
+from genparams.numeric import quiet
 from genparams.types import Array
 
 NEAR = 0.1
@@ -178,6 +179,7 @@ def _shift(values: Array, q: Array, radius: float, low: float) -> float:
     return shift
 
 
+@quiet
 def climb(objective: Objective, x: Array, max_iterations: int, near: float = NEAR) -> Ending:
     """Search for the maximum from x.
 

@@ -17,6 +17,7 @@ from genparams import (
     param,
     poisson,
     positive,
+    uniform,
     unit_interval,
 )
 from genparams.errors import (
@@ -135,6 +136,35 @@ def test_a_model_that_fits_the_data_exactly_collapses():
     assert "sigma" in said(found, Collapse)
     assert not result.converged
     assert result.status["sigma"] == "without bound"
+
+
+def test_a_support_that_moves_with_a_parameter_ends_at_a_datum():
+    @gen
+    def arrivals(n):
+        return uniform(0.0, param("latest", 10.0, positive), size=n) @ "t"
+
+    result, found = fitted(arrivals, (3,), {"t": np.array([1.0, 2.0, 2.5])})
+    assert "at the edge of the support" in said(found, AtBoundary)
+    assert result.estimates["latest"] == pytest.approx(2.5, rel=1e-9)
+    assert result.status == {"latest": "at the edge of a support"}
+    assert np.isnan(result.std_errors["latest"])
+    assert not result.converged
+
+
+@pytest.mark.parametrize("start", [(50.0, 90.0), (40.0, 100.0), (60.0, 61.0)])
+def test_old_faithful_is_found_from_far_starts(start):
+    waiting = datasets.faithful()["waiting"]
+
+    @gen
+    def eruptions(n):
+        share, means = param("share", 0.5, unit_interval), param("means", np.array(start))
+        stds = param("stds", np.array([10.0, 10.0]), positive)
+        parts = [normal(means[0], stds[0]), normal(means[1], stds[1])]
+        return mixture([share, 1.0 - share], parts, size=n) @ "waiting"
+
+    result, found = fitted(eruptions, (272,), {"waiting": waiting})
+    assert found == []
+    assert result.log_likelihood == pytest.approx(-1034.00174983, abs=1e-7)
 
 
 def test_two_estimates_of_exactly_0_are_no_alarm():
