@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 .PHONY: demo test docs oldest oracles lint types benchmark clean
 
-demo: .venv/ready  ## fit a mixture to Old Faithful's eruptions and draw it
+demo: .venv/ready  ## fit a mixture to Old Faithful's waits, draw it and print its summary
 	$(BIN)/python examples/old_faithful.py --plot old_faithful.png
 
 test: .venv/ready  ## run every test, in two processes

@@ -1,9 +1,10 @@
-"""One thread for linear algebra, and the settings of Hypothesis, for every test."""
+"""One thread for linear algebra, no display, and the settings of Hypothesis, for every test."""
 
 import os
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")  # read when numpy is imported: each test process is busy
+os.environ.setdefault("MPLBACKEND", "Agg")  # pictures without a display
 
 from hypothesis import settings  # noqa: E402
 

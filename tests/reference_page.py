@@ -17,7 +17,10 @@ from types import FunctionType
 from typing import Any
 
 import genparams
-from genparams import datasets, errors
+from genparams import datasets, errors, plotting
+
+PARTS = {"datasets": datasets, "plotting": plotting}
+"""The modules whose names are reached through them, as `genparams.datasets.faithful`."""
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference.md"
 
@@ -40,6 +43,7 @@ GROUPS = {
     "Gradients": "dsl.gradients dsl.check",
     "Parameters": "params dsl.parameters",
     "Constraints": "constraints types",
+    "Fits": "learning",
     "Updating": "update.param_update update.tracer update.plateau",
     "Checkpoints": "update.checkpoint",
     "Rules by name": "update.named_rules update.by_name",
@@ -48,6 +52,7 @@ GROUPS = {
     "Schedules": "update.schedules",
     "Projections": "update.projections",
     "Data": "datasets",
+    "Pictures of fits": "plotting",
     "Errors and warnings": "errors",
 }
 """The headings, each with modules. A name belongs to the longest of them that its module is in.
@@ -74,6 +79,11 @@ MEMBERS = {
     "ReduceOnPlateau": "step state_dict load_state_dict",
     "GradientCheck": "",
     "Constraint": "",
+    "FitResult": "estimates std_errors entries labels status missing warnings converged message"
+    " iterations evaluations log_likelihood log_posterior num_params num_obs df_residual aic aicc"
+    " bic cov corr conf_int condition with_errors profile lr_test wald_test derive bootstrap"
+    " simulate predict fitted residuals summary to_frame plot_profile plot_fit plot_residuals"
+    " plot_qq plot_curve to_dict from_dict to_json from_json",
     "NISTSet": "x y degrees_of_freedom",
     "ReferenceFit": "",
     "Table": "",
@@ -91,15 +101,20 @@ OBJECTS = {
 """Objects whose docstring says what their class is."""
 
 
+def listed() -> list[str]:
+    """Every public name."""
+    return [*genparams.__all__, *(name for part in PARTS.values() for name in part.__all__)]
+
+
 def sources() -> dict[str, str]:
     """The module that each public name comes from, without `genparams.` in front."""
     tree = ast.parse(Path(genparams.__file__).read_text(encoding="utf-8"))
-    found = dict.fromkeys(datasets.__all__, "datasets")
+    found = {name: home for home, part in PARTS.items() for name in part.__all__}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
             module = node.module.removeprefix("genparams.")
             found |= {alias.name: module for alias in node.names}
-    public = {name: found[name] for name in [*genparams.__all__, *datasets.__all__]}
+    public = {name: found[name] for name in listed()}
     families = [name for name in public if isinstance(find(name), genparams.Distribution)]
     return public | dict.fromkeys(families, "distributions")
 
@@ -124,7 +139,8 @@ def longest(module: str, known: Iterable[str]) -> str:
 
 
 def find(name: str) -> Any:
-    return getattr(datasets if name in datasets.__all__ else genparams, name)
+    parts = (part for part in PARTS.values() if name in part.__all__)
+    return getattr(next(parts, genparams), name)
 
 
 def page() -> str:

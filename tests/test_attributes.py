@@ -41,9 +41,15 @@ def an_update():
     return ParamUpdate(ADAM(0.1), ParamStore(W=np.zeros(2), b=0.5))
 
 
+def a_fit():
+    trace, _ = attributed.generate((), {"x": 0.5})
+    return genparams.fit(trace)
+
+
 EXAMPLES = {
     "Call": lambda: normal(0.0, 1.0),
     "ChoiceMap": lambda: ChoiceMap({"x": 1.0}),
+    "FitResult": a_fit,
     "GradientCheck": lambda: genparams.check_gradients(attributed),
     "GradientTracer": GradientTracer,
     "ParamStore": lambda: ParamStore(W=1.0),
@@ -109,6 +115,7 @@ def sets(make, name, value):
         (lambda: ParamStore(W=1.0)["W"], "value", r"write theta\['W'\].set\(3.0\)"),
         (lambda: ParamStore(W=1.0)["W"], "grad", r"write theta\['W'\].set_grad\(grad\)"),
         (lambda: ParamStore(W=1.0)["W"], "coordinates", r"write theta\['W'\].set\(value\)"),
+        (a_fit, "estimates", "'estimates' that can be set"),
         (attributed.simulate, "retval", "a trace does not change: write trace.update"),
         (lambda: ADAM(0.1), "learning_rate", "a rule does not change"),
         (lambda: constant_schedule(0.1), "value", "make another constant_schedule"),

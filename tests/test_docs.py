@@ -9,7 +9,8 @@ and, at the end of a block, the error that the block raises, on one or several l
 
     # NameOfTheError: its message
 
-In both, `...` stands for anything.
+The lines of a ```text block that follows a ```python block are what that block prints last, such as
+a table. In all of them, `...` stands for anything.
 """
 
 import os
@@ -24,7 +25,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```python\n(.*?)^```$(?:\n\n^```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
 PRINTED = re.compile(r"^ *print\(.*\)  # (.*)$", re.MULTILINE)
 RAISED = re.compile(r"^# [A-Z]\w+: .*\n(?:# .*\n)*\Z", re.MULTILINE)
 
@@ -34,7 +35,7 @@ def script(page: str) -> str:
     source, end = "", 0
     for block in BLOCK.finditer(page):
         source += "\n" * page.count("\n", end, block.start()) + guarded(block[1])
-        end = block.end()
+        end = block.end(1) + len("```")
     return source
 
 
@@ -49,8 +50,8 @@ def guarded(block: str) -> str:
 def claims(page: str) -> list[str]:
     """What a page says that its blocks print or raise, in order."""
     found = []
-    for block in BLOCK.findall(page):
-        found += PRINTED.findall(block)
+    for block, table in BLOCK.findall(page):
+        found += [*PRINTED.findall(block), *table.splitlines()]
         if error := RAISED.search(block):
             found.append(" ".join(line.removeprefix("# ") for line in error[0].splitlines()))
     return found
@@ -88,9 +89,11 @@ def test_a_false_claim_of_a_page_is_found(tmp_path):
         "A page.\n\n```python\nprint(1 + 1)  # 3\nprint(2)  # 2\n```\n"
         "```python\nint('x')\n# ValueError: invalid literal ...\n```\n"
         "```python\nint('x')\n# TypeError: no such thing,\n# on two lines\n```\n"
+        "```python\nprint('a\\n\\nb')\n```\n\n```text\na\n\nc\n```\n"
     )
     both = zip(claims(page), outcome(page, tmp_path), strict=True)
-    assert [holds(claim, line) for claim, line in both] == [False, True, True, False]
+    found = [holds(claim, line) for claim, line in both]
+    assert found == [False, True, True, False, True, True, False]
 
 
 def test_an_error_in_a_page_shows_the_line_of_the_page(tmp_path):

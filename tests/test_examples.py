@@ -4,19 +4,21 @@ Where the data have a reference fit in `genparams.datasets`, estimates agree wit
 error of 1e-5.
 """
 
+import dataclasses
 import math
 import subprocess
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from genparams import datasets
+from genparams import datasets, fit, gen, normal, param, positive
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
-sys.path.append(str(EXAMPLES))  # they share checking.py
+sys.path.append(str(EXAMPLES))  # they share checking.py and pictures.py
 
 
 def load(name):
@@ -33,37 +35,94 @@ def agree(found, estimates):
 
 
 def test_the_line_is_the_fit_of_least_squares():
-    found, fit = load("line_mtcars").main(), datasets.mtcars().fits["line"]
-    assert found["log_likelihood"] == pytest.approx(fit.log_likelihood, abs=1e-4)
+    found, known = load("line_mtcars").main(), datasets.mtcars().fits["line"]
+    assert found["log_likelihood"] == pytest.approx(known.log_likelihood, abs=1e-4)
     agree(
         {
             "intercept": found["intercept"],
             "slope": found["slope"],
             "sigma": found["noise"],
         },
-        fit.estimates,
+        known.estimates,
     )
 
 
-def test_the_logistic_curve_agrees_with_the_reference():
-    found, fit = load("oring_logistic").main(), datasets.oring().fits["logit"]
-    assert found["log_likelihood"] == pytest.approx(fit.log_likelihood, abs=1e-4)
-    agree({"intercept": found["intercept"], "slope": found["slope"]}, fit.estimates)
+def test_the_study_of_the_o_rings_agrees_with_the_reference(capsys):
+    study = load("oring_study").main()
+    known = datasets.oring().fits["logit"]
+    assert study["profile interval"] == pytest.approx(known.profile_intervals["slope"], rel=1e-6)
+    assert study["likelihood ratio"] == pytest.approx(7.951960, abs=1e-6)
+    low, high = forecast(31.0, known.estimates)
+    assert study["risk"] == pytest.approx(0.99960878, abs=1e-8)
+    assert (study["low"], study["high"]) == pytest.approx((low, high), abs=1e-6)
+    assert "slope       -0.2322      0.1082" in capsys.readouterr().out
 
 
-def test_the_mixture_agrees_with_the_reference():
-    found, fit = load("old_faithful").main(), datasets.faithful().fits["mixture"]
-    assert found["log_likelihood"] == pytest.approx(fit.log_likelihood, abs=1e-4)
-    agree(
-        {
-            "share": found["weights"][0],
-            "mean1": found["means"][0],
-            "mean2": found["means"][1],
-            "std1": found["stds"][0],
-            "std2": found["stds"][1],
-        },
-        fit.estimates,
+def forecast(temp, estimates):
+    """The interval of the risk at a temperature, from the weights of logistic regression."""
+    X = np.column_stack([np.ones(23), datasets.oring()["temp"]])
+    a, b = estimates["intercept"], estimates["slope"]
+    risk = 1.0 / (1.0 + np.exp(-X @ [a, b]))
+    cov = np.linalg.inv(X.T * (risk * (1.0 - risk)) @ X)
+    at = np.array([1.0, temp])
+    reach = 1.959963985 * np.sqrt(at @ cov @ at)
+    return 1.0 / (1.0 + np.exp(-(a + b * temp) + np.array([reach, -reach])))
+
+
+def test_the_failures_of_the_air_conditioning_do_not_speak_against_an_exponential():
+    found = load("air_conditioning").main()
+    assert found["likelihood ratio"] == pytest.approx(1.09881172, abs=1e-7)
+    assert found["p-value"] == pytest.approx(0.294527, abs=1e-6)
+    fits = datasets.aircondit().fits
+    aics = [2 - 2 * fits["exponential"].log_likelihood, 4 - 2 * fits["gamma"].log_likelihood]
+    assert found["aic"] == pytest.approx(aics, abs=1e-5)
+
+
+def test_the_curve_of_puromycin_agrees_with_a_fit_of_other_parameters():
+    found = load("puromycin_curve").main()
+    slope, error = found["slope"]
+    known = datasets.puromycin().fits["treated"]
+    assert slope == pytest.approx(known.estimates["Vm"] / known.estimates["K"], rel=1e-5)
+    assert error == pytest.approx(337.813335, rel=1e-5)
+
+
+def test_the_level_of_the_nile_agrees_with_the_reference():
+    found, known = load("nile_level").main(draws=5), datasets.nile().fits["local_level"]
+    assert found.pop("signal to noise") == pytest.approx(0.0973057, abs=1e-6)
+    assert found.pop("forecast") == pytest.approx(798.368, abs=0.01)
+    agree(found, known.estimates)
+
+
+def test_the_mixture_is_the_same_by_steps_and_by_fit(capsys):
+    found, result = load("old_faithful").main()
+    known = datasets.faithful().fits["mixture"]
+    assert found.pop("log_likelihood") == pytest.approx(known.log_likelihood, abs=1e-4)
+    agree(found, known.estimates)
+    assert result.estimates["stds"] == pytest.approx(
+        [known.estimates["std1"], known.estimates["std2"]], rel=1e-6
     )
+    assert result.evaluations < 60
+    assert "ADAM, 600 steps" in capsys.readouterr().out
+
+
+def fitted_line():
+    @gen
+    def line(wt):
+        mean = param("intercept", 30.0) + param("slope", 0.0) * wt
+        return normal(mean, param("sigma", 5.0, constraint=positive)) @ "mpg"
+
+    table = datasets.mtcars()
+    return fit(line, (table["wt"],), {"mpg": table["mpg"]})
+
+
+def test_a_fit_that_is_not_the_reference_is_refused():
+    checking = load("checking")
+    result = fitted_line()
+    known = datasets.mtcars().fits["line"]
+    with pytest.raises(SystemExit, match=r"line is not at the reference: error of sigma"):
+        checking.check_fit(result, dataclasses.replace(known, std_errors={"sigma": 0.37}))
+    with pytest.raises(SystemExit, match=r"line is not at the reference: log likelihood$"):
+        checking.check_fit(result, dataclasses.replace(known, log_likelihood=-80.02))
 
 
 def test_the_hidden_markov_model_agrees_with_expectation_maximisation():
@@ -75,9 +134,9 @@ def test_the_hidden_markov_model_agrees_with_expectation_maximisation():
 def test_the_break_in_the_explosions_agrees_with_the_reference():
     found, exact = load("change_points").main(sweeps=500)
     assert found["after"] == 1891
-    fit = datasets.coal().fits["step"]
-    agree({name: found[name] for name in fit.estimates}, fit.estimates)
-    assert found["log_likelihood"] == pytest.approx(fit.log_likelihood, abs=1e-6)
+    known = datasets.coal().fits["step"]
+    agree({name: found[name] for name in known.estimates}, known.estimates)
+    assert found["log_likelihood"] == pytest.approx(known.log_likelihood, abs=1e-6)
     assert exact["breaks"] == pytest.approx([0.0, 0.30, 0.70], abs=0.01)
 
 
@@ -141,7 +200,6 @@ def test_a_run_without_its_generator_ends_with_other_numbers():
 
 EARLY = {
     "line_mtcars": {"steps": 5},
-    "oring_logistic": {"steps": 5},
     "old_faithful": {"steps": 5},
     "hidden_markov": {"n": 20, "steps": 5},
     "change_points": {"steps": 5},
@@ -164,17 +222,27 @@ def test_a_walk_that_stops_too_early_says_so():
         load("change_points").main(sweeps=1)
 
 
-def test_the_picture_is_saved(tmp_path):
+@pytest.mark.parametrize(
+    "name", ["oring_study", "air_conditioning", "puromycin_curve", "old_faithful"]
+)
+def test_the_picture_is_saved(name, tmp_path):
     pytest.importorskip("matplotlib")
-    load("old_faithful").main(plot=tmp_path / "picture.png")
+    load(name).main(plot=tmp_path / "picture.png")
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_without_matplotlib_the_example_says_how_to_get_it(tmp_path, monkeypatch, capsys):
+def test_without_matplotlib_the_example_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    load("old_faithful").main(plot=tmp_path / "picture.png")
-    assert "pip install genparams[examples]" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match=r"pip install genparams\[plot\]"):
+        load("old_faithful").main(plot=tmp_path / "picture.png")
     assert not (tmp_path / "picture.png").exists()
+
+
+def test_the_demo_ends_in_a_summary(capsys):
+    load("old_faithful").main()
+    end = capsys.readouterr().out.partition("Maximum likelihood fit of geyser")[2]
+    assert "weights[1]   0.63911     0.03116" in end
+    assert end.count("\n\n") == 4
 
 
 def test_the_first_steps_print_what_their_comments_say():

@@ -65,32 +65,39 @@ def jacobian(f: Callable[[Any], Any], x: Any) -> Any:
 # --- Parts of a Jacobian
 
 
-def rows(tape: Tape, outputs: Sequence[Any], sources: Sequence[Box]) -> Any:
+def rows(tape: Tape, outputs: Sequence[Any], sources: Sequence[Box], largest: int = LARGEST) -> Any:
     """The matrix of the derivatives of outputs by sources.
 
     Args:
         outputs: Boxes of the tape, of any shapes; any other value is a constant.
         sources: Boxes of the tape.
+        largest: The most numbers in the cotangents of one value, unless 8 rows have more. There are
+            several passes where all rows would have more.
 
     Returns:
         A matrix with a row for each entry of the outputs and a column for each entry of the
         sources, both in order and flattened.
     """
-    count, parts = sum(map(_size, outputs)), _by_source(tape, outputs, sources)
+    count, parts = sum(map(_size, outputs)), _by_source(tape, outputs, sources, largest)
     each = zip(parts, sources, strict=True)
     return np.concatenate([np.reshape(part, (count, _size(s))) for part, s in each], axis=1)
 
 
-def columns(tape: Tape, outputs: Sequence[Any], sources: Sequence[Box]) -> list[Any]:
+def columns(
+    tape: Tape, outputs: Sequence[Any], sources: Sequence[Box], largest: int = LARGEST
+) -> list[Any]:
     """The derivatives of outputs by each entry of the sources, for many outputs and few sources.
 
     Args:
-        outputs: Boxes of the tape, of any shapes; any other value is a constant.
-        sources: Boxes of the tape.
+        outputs, sources, largest: As in `rows`.
 
     Returns:
         For each output an array of shape (p, *output.shape), where p counts the entries of all
         sources, in order and flattened: entry k is the derivative by source entry k.
+
+    Raises:
+        TracedValueError: the outputs use a function whose gradient, given by hand, cannot be
+            differentiated; `rows` does not differentiate it.
     """
     with Tape() as linear:
         cotangents = [linear.leaf(_numbers(shape_of(y))) for y in outputs]
@@ -98,11 +105,15 @@ def columns(tape: Tape, outputs: Sequence[Any], sources: Sequence[Box]) -> list[
         found = tape.cotangents([(y, c) for y, c in seeds if _is_on(tape, y)])
         each = [(found[source.index], source) for source in sources]
         pulled = [_zeros(source.shape) if g is None else g for g, source in each]
-        return _by_source(linear, pulled, cotangents, _at_once(found))
+        return _by_source(linear, pulled, cotangents, largest, _at_once(found, largest))
 
 
 def _by_source(
-    tape: Tape, outputs: Sequence[Any], sources: Sequence[Box], step: int = AT_ONCE
+    tape: Tape,
+    outputs: Sequence[Any],
+    sources: Sequence[Box],
+    largest: int,
+    step: int = AT_ONCE,
 ) -> list[Any]:
     """The derivatives of all entries of the outputs by each source, along a first axis.
 
@@ -118,17 +129,17 @@ def _by_source(
         found = tape.cotangents(_unit_vectors(tape, outputs, start, stop))
         blocks.append([_dense(found[source.index], source, stop - start) for source in sources])
         if stop < count:
-            step = _at_once(found)
+            step = _at_once(found, largest)
         start = stop
     if len(blocks) == 1:
         return blocks[0]
     return [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
 
 
-def _at_once(cotangents: Sequence[Any]) -> int:
+def _at_once(cotangents: Sequence[Any], largest: int) -> int:
     """How many cotangents of these sizes a pass takes."""
-    largest = max((_size(g) for g in cotangents if g is not None), default=1)
-    return max(AT_ONCE, LARGEST // max(largest, 1))
+    size = max((_size(g) for g in cotangents if g is not None), default=1)
+    return max(AT_ONCE, largest // max(size, 1))
 
 
 def _unit_vectors(

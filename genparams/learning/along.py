@@ -11,18 +11,17 @@ a = ds/dx, Q = d^2s/dx^2 and the gradient g and second derivatives H of the log 
 and at the maximum lambda is the derivative of the log likelihood by the target.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from genparams.autodiff import gradient, hessian
-from genparams.autodiff import np as boxed
 from genparams.constraints import Ordered, Simplex
 from genparams.dsl.likelihood.likelihood import Likelihood, Second
 from genparams.errors import NoProfile
-from genparams.learning.newton import climb
+from genparams.learning.newton import RUNS_OFF, climb
 from genparams.numeric import quiet
 from genparams.params import Parameter
 from genparams.types import Array, Constraint
@@ -62,37 +61,34 @@ class Entry:
         return found
 
     def _of(self, theta: Any) -> Any:
-        value = self.parameter.constraint.natural(boxed.reshape(theta, self.parameter.shape))
-        entry = boxed.reshape(value, (-1,))[self.index]
+        value = self.parameter.constraint.natural(theta.reshape(self.parameter.shape))
+        entry = value.reshape(-1)[self.index]
         inverse: Callable[[Any], Any] | None = getattr(self.scale, "inverse", None)
         return entry if inverse is None else inverse(entry)
 
     def direction(self, x: Array) -> tuple[Array, int]:
-        """d and its place m: s grows or falls along d from -inf to inf where it can."""
-        found = np.zeros(len(x))
-        if self.own is not None:
-            found[self.own] = 1.0
-            return found, self.own
-        block, at = self._block()
-        if isinstance(self.parameter.constraint, Simplex) and at == len(block):
-            found[block] = -1.0
-            return found, block[0]
-        m = (
-            block[0]
-            if isinstance(self.parameter.constraint, Ordered)
-            else block[min(at, -1 + len(block))]
-        )
-        if not isinstance(self.parameter.constraint, (Simplex, Ordered)):
-            m = int(np.argmax(np.abs(self.slopes(x))))
-        found[m] = 1.0
-        return found, m
+        """d and its place m: s goes from -inf to inf along d where it can.
 
-    def _block(self) -> tuple[list[int], int]:
-        """The coordinates of the vector that the entry is in, and its place in that vector."""
+        theta_k for entry k of a simplex, all of its coordinates for the last entry, the first
+        coordinate for an ordered vector, and elsewhere the coordinate of the largest slope.
+        """
+        found, block = np.zeros(len(x)), self._block()
+        if isinstance(self.parameter.constraint, Simplex):
+            at = self.index % self.parameter.value_shape[-1]
+            places, sign = (block[at : at + 1], 1.0) if at < len(block) else (block, -1.0)
+        elif isinstance(self.parameter.constraint, Ordered):
+            places, sign = block[:1], 1.0
+        else:
+            places, sign = [int(np.argmax(np.abs(self.slopes(x))))], 1.0
+        found[places] = sign
+        return found, places[0]
+
+    def _block(self) -> list[int]:
+        """The coordinates of the vector that the entry is in."""
         width = self.parameter.value_shape[-1] if self.parameter.value_shape else 1
         own = self.parameter.shape[-1] if self.parameter.shape else 1
         start = self.place.start + (self.index // width) * own
-        return list(range(start, start + own)), self.index % width
+        return list(range(start, start + own))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +113,7 @@ class Slice:
     d: Array
     m: int
     others: Array
-    """The places of u: all that are free but m."""
+    """The places of u: all but m."""
 
     def x(self, u: Array) -> Array:
         """The coordinates with s(x) = target."""
@@ -144,7 +140,7 @@ class Slice:
 
     def log_prob(self, u: Array) -> float:
         x = self.x(u)
-        return self.likelihood.log_prob(x) if self.holds(x) else -np.inf
+        return self.likelihood.gradient(x).log_prob if self.holds(x) else -np.inf
 
     def holds(self, x: Array) -> bool:
         """Whether s(x) = target."""
@@ -160,27 +156,35 @@ class Slice:
 
 
 @quiet
-def highest(
-    likelihood: Likelihood, entry: Entry, target: float, start: Array, usable: Array
-) -> Point:
-    """The maximum where the entry has the coordinate `target`.
+def highest(likelihood: Likelihood, entry: Entry, target: float, starts: Sequence[Array]) -> Point:
+    """The maximum where the entry has the coordinate `target`: the best of several searches.
 
-    Args:
-        start: The coordinates from which the search begins.
-        usable: Which coordinates may move.
+    Where another coordinate runs off, the log likelihood is at its supremum but for rounding.
 
     Raises:
-        NoProfile: the search does not end at a maximum.
+        NoProfile: no search ends at a maximum.
     """
+    found, messages = [], []
+    for start in starts:
+        point = _highest(likelihood, entry, target, start)
+        (found if isinstance(point, Point) else messages).append(point)
+    if not found:
+        raise NoProfile(f"no maximum over the other parameters was found: {messages[0]}")
+    return max(found, key=lambda p: p.log_prob)
+
+
+def _highest(likelihood: Likelihood, entry: Entry, target: float, start: Array) -> Point | str:
+    """The end of one search, or why it is no maximum."""
     d, m = entry.direction(start)
-    free = usable.copy()
-    free[m] = False
-    held = Slice(likelihood, entry, target, start, d, m, np.flatnonzero(free))
+    others = np.delete(np.arange(len(start)), m)
+    held = Slice(likelihood, entry, target, start, d, m, others)
     peak = climb(held.second, held.log_prob, held.start())
     x = held.x(peak.x)
     if not np.isfinite(peak.at.log_prob):
         return Point(target, x, -np.inf, 0.0)
-    if not peak.converged or not held.holds(x):
-        raise NoProfile(f"no maximum over the other parameters was found: {peak.message}")
+    if not held.holds(x):
+        return "the entry cannot have this value"
+    if not peak.converged and peak.message != RUNS_OFF:
+        return peak.message
     g, a = likelihood.gradient(x).gradient, entry.slopes(x)
     return Point(target, x, peak.at.log_prob, float(g @ d / (a @ d)))

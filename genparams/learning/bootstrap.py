@@ -14,7 +14,7 @@ from genparams.dsl.likelihood.likelihood import Likelihood
 from genparams.learning.intervals import Intervals, check_level
 from genparams.learning.maximum import Found
 from genparams.learning.model import Model
-from genparams.learning.newton import maximise_over
+from genparams.learning.newton import maximise_over, starts_from
 from genparams.learning.saved import needed, one_of
 from genparams.learning.simulations import check_count
 from genparams.mistakes import closed, explained
@@ -95,7 +95,10 @@ def bootstrapped(result: "FitResult", n: int, rng: Rng, refit: Refit = maximise_
 
 def _refitted(model: Model, rng: np.random.Generator, refit: Refit) -> Found:
     traces = model.simulate(rng)
-    return refit(replace(model.likelihood, traces=traces), model.x, model.maximum.usable)
+    likelihood, free = replace(model.likelihood, traces=traces), np.ones(len(model.x), bool)
+    starts = starts_from(model.x, ~model.maximum.usable)
+    found = [refit(likelihood, start, free) for start in starts]
+    return max(found, key=lambda f: (f.converged, f.log_prob))
 
 
 def _flat(model: Model, x: Array) -> Array:

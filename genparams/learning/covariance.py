@@ -25,7 +25,9 @@ class Inverse:
     """Why there is no inverse; empty if there is one."""
 
 
-def inverse_of(information: Array, names: Sequence[str]) -> Inverse:
+def inverse_of(
+    information: Array, names: Sequence[str], what: str = "the log likelihood"
+) -> Inverse:
     """The inverse of a symmetric positive definite matrix, computed with a diagonal of ones.
 
         S = diag(d)^-1 A diag(d)^-1,    d_i = sqrt(A_ii),    A^-1 = diag(d)^-1 S^-1 diag(d)^-1
@@ -34,19 +36,22 @@ def inverse_of(information: Array, names: Sequence[str]) -> Inverse:
 
     Args:
         names: Of the coordinates, for the reason if there is no inverse.
+        what: Whose curvature it is, for the reason too.
     """
+    if not len(information):
+        return Inverse(information, 1.0)
     if not np.all(np.isfinite(information)):
         return _none(information, _not_finite(information, names))
     diagonal = np.diag(information)
     if np.any(diagonal <= 0.0):
         low = [name for name, d in zip(names, diagonal, strict=True) if d <= 0.0]
-        return _none(information, f"the curvature is not negative along {', '.join(low)}")
+        return _none(information, f"{what} is flat or not concave along {', '.join(low)}")
     d = np.sqrt(diagonal)
     values, vectors = np.linalg.eigh(information / np.outer(d, d))
     if values[0] <= FLAT * values[-1]:
         along = combination(vectors[:, 0] / d, names)
         shape = "not concave" if values[0] < -FLAT * values[-1] else "flat"
-        return _none(information, f"the log likelihood is {shape} along {along}")
+        return _none(information, f"{what} is {shape} along {along}")
     half = vectors / np.sqrt(values) / d[:, None]
     matrix = half @ half.T
     return Inverse(matrix, _condition(information, matrix))

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genparams.autodiff import Box, Tape, raw
+from genparams.constraints import positive, unit_interval
 from genparams.errors import GenParamsError, InvalidValue
-from genparams.learning.intervals import Intervals, normal_quantile
+from genparams.learning.errors import coordinate, slope
+from genparams.learning.intervals import Intervals, normal_quantile, on_scale
 from genparams.mistakes import closed
 from genparams.numeric import quiet
 from genparams.text import brief
-from genparams.types import Array
+from genparams.types import Array, Constraint, real
 
 if TYPE_CHECKING:
     from genparams.learning.result import FitResult
@@ -40,15 +42,20 @@ class Derived:
     """Their covariance."""
     missing: Mapping[str, str]
     """Why an entry has no standard error."""
+    constraint: Constraint = real
+    """In whose coordinate intervals are built."""
 
     def conf_int(self, level: float = 0.95) -> Intervals:
-        """Each value plus and minus z standard errors.
+        """Each value plus and minus z standard errors, in the coordinate of the constraint.
 
         Raises:
             InvalidValue: the level is not between 0 and 1.
         """
-        reach = normal_quantile(level) * np.sqrt(np.diag(self.cov))
-        low, high = self.values - reach, self.values + reach
+        scales = [self.constraint] * len(self.values)
+        at = np.array([coordinate(self.constraint, v) for v in self.values])
+        rates = np.array([slope(self.constraint, v) for v in self.values])
+        errors = rates * np.sqrt(np.diag(self.cov))
+        low, high = on_scale(scales, at, errors, normal_quantile(level))
         return Intervals(self.entries, low, high, level, "wald", self.missing)
 
     def __repr__(self) -> str:
@@ -57,7 +64,11 @@ class Derived:
         return "\n".join(f"{name} = {value:.6g} +- {error:.3g}" for name, value, error in rows)
 
 
-def derived(result: "FitResult", function: Callable[[Mapping[str, Any]], Any]) -> Derived:
+def derived(
+    result: "FitResult",
+    function: Callable[[Mapping[str, Any]], Any],
+    constraint: Constraint = real,
+) -> Derived:
     """A function of the estimates with its covariance."""
     if not callable(function):
         raise InvalidValue(
@@ -69,7 +80,28 @@ def derived(result: "FitResult", function: Callable[[Mapping[str, Any]], Any]) -
     values = np.concatenate([np.zeros(0), *(np.ravel(v) for v in _parts(found).values())])
     cov, lost = carried(jacobian, errors.cov, errors.missing)
     missing = {entries[i]: reason for i, reason in lost.items()}
-    return Derived(found, _formed(found, np.sqrt(np.diag(cov))), entries, values, cov, missing)
+    _check_inside(constraint, entries, values)
+    std_errors = _formed(found, np.sqrt(np.diag(cov)))
+    return Derived(found, std_errors, entries, values, cov, missing, constraint)
+
+
+def _check_inside(constraint: Any, entries: Sequence[str], values: Array) -> None:
+    """Refuse a constraint in whose coordinate there is no interval.
+
+    Raises:
+        InvalidValue: it is another one than `real`, `positive` and `unit_interval`, or a value is
+            not inside.
+    """
+    if constraint not in (real, positive, unit_interval):
+        raise InvalidValue(
+            f"the constraint of a derived quantity is positive or unit_interval, got "
+            f"{brief(constraint)}"
+        )
+    for entry, value in zip(entries, values, strict=True):
+        if not np.isfinite(coordinate(constraint, value)):
+            raise InvalidValue(
+                f"{entry} is {value:.6g}, not inside {constraint!r}; leave out constraint="
+            )
 
 
 def carried(
@@ -106,14 +138,21 @@ def linearised(
         except GenParamsError:
             raise
         except KeyError as error:
-            known = ", ".join(estimates)
-            raise InvalidValue(f"there is no parameter {error}; known: {known}") from error
+            raise InvalidValue(_unknown(str(error.args[0]), estimates)) from error
         parts = _checked(found)
         rows = [_rows(tape, part, leaves) for part in parts.values()]
     width = sum(int(np.size(v)) for v in estimates.values())
     plain = {key: raw(part) for key, part in parts.items()}
     jacobian = np.concatenate([np.zeros((0, width)), *rows])
     return (plain if isinstance(found, Mapping) else plain[""]), jacobian
+
+
+def _unknown(name: str, estimates: Mapping[str, Any]) -> str:
+    """What is wrong with a name: it is one of an entry, or of nothing."""
+    parameter = name.partition("[")[0]
+    if parameter in estimates:
+        return f"{name} is an entry: index the parameter, as estimates[{parameter!r}][0]"
+    return f"there is no parameter {name!r}; known: {', '.join(estimates)}"
 
 
 def _checked(found: Any) -> dict[str, Any]:

@@ -19,7 +19,10 @@ from genparams.errors import (
     NotConverged,
     Separation,
 )
+from genparams.learning.covariance import inverse_of
 from genparams.learning.maximum import Found, Maximum
+from genparams.learning.observations import count_of
+from genparams.learning.search import EDGE
 from genparams.learning.trust_region import has_converged
 from genparams.numeric import quiet
 from genparams.params import Parameter
@@ -72,8 +75,6 @@ class Diagnosis:
 @quiet
 def diagnosed(likelihood: Likelihood, found: Found, start: Array, method: str) -> Maximum:
     """The end of a search with its curvature, the status of each parameter, and warnings."""
-    if not found.converged:
-        found = _polished(likelihood, found)
     at = found.at or likelihood.hessian(found.x)
     sites = [site for run in likelihood.sites(found.x) for site in run]
     d = Diagnosis(likelihood, found, start, at._replace(matrix=-at.matrix), sites, found.converged)
@@ -85,11 +86,12 @@ def diagnosed(likelihood: Likelihood, found: Found, start: Array, method: str) -
         _find_flat(d)
         if not d.converged:
             _find_running_off(d)
+        _find_edge(d)
         _find_indefinite(d)
     _conclude(d)
     return Maximum(
         likelihood=likelihood,
-        found=d.found._replace(converged=d.converged, at=None),
+        found=d.found._replace(converged=d.converged, message=_message(d), at=None),
         gradient=at.gradient,
         hessian=at.matrix,
         status={p: d.status.get(p, "ok") for p in likelihood.vector.parameters},
@@ -99,29 +101,18 @@ def diagnosed(likelihood: Likelihood, found: Found, start: Array, method: str) -
     )
 
 
-def _polished(likelihood: Likelihood, found: Found) -> Found:
-    """The end of a search, moved to the maximum along the directions that have a clear curvature.
-
-    A search stops short of it where other directions are flat.
-    """
-    for _ in range(3):
-        at = found.at or likelihood.hessian(found.x)
-        matrix = -at.matrix
-        scale = _scale_of(matrix)
-        if not np.all(np.isfinite(matrix)):
-            break
-        values, vectors = np.linalg.eigh(matrix / scale / scale[:, None])
-        q = vectors.T @ (at.gradient / scale)
-        clear = values > 1e-6 * np.max(np.abs(values))
-        x = found.x + vectors @ np.where(clear, q / np.where(clear, values, 1.0), 0.0) / scale
-        try:
-            log_prob = likelihood.log_prob(x)
-        except Exception:  # whatever the model raises there
-            break
-        if not log_prob >= found.log_prob - 1e-12 * max(1.0, abs(found.log_prob)):
-            break
-        found = found._replace(x=x, log_prob=max(log_prob, found.log_prob), at=None)
-    return found
+def _message(d: Diagnosis) -> str:
+    """Why the fit ended, in words."""
+    kinds = {type(w) for w in d.warnings}
+    if d.converged and FlatDirection in kinds and not d.found.converged:
+        return "converged: the log likelihood is at its maximum, and some parameters are free there"
+    endings = {
+        Collapse: "stopped: the likelihood has no bound",
+        Separation: "stopped: the likelihood has no maximum",
+        AtBoundary: "stopped: the likelihood is largest at a bound",
+    }
+    found = [text for kind, text in endings.items() if kind in kinds]
+    return found[0] if found and NotConverged not in kinds else d.found.message
 
 
 # --- What can be wrong
@@ -139,15 +130,17 @@ def _find_unbounded(d: Diagnosis) -> None:
 
 
 def _say_collapse(d: Diagnosis, places: Iterable[int]) -> None:
+    """There is no maximum, and so no other coordinate has a standard error either."""
     d.converged = False
-    d.say(
-        Collapse,
-        places,
-        "without bound",
-        f"the likelihood has no bound: it still rises as {d.named(places)} goes to its limit. A "
-        "scale goes to 0 around single observations, or the model fits the data exactly; bound the "
-        "scale from below with a prior or interval(low, high), or start elsewhere",
+    places = list(places)
+    text = (
+        f"the likelihood has no bound: it still rises as {d.named(places)} "
+        f"{'goes to its limit' if len(places) == 1 else 'go to their limits'}. A scale goes to 0 "
+        "around single observations, or the model fits the data exactly; bound the scale from "
+        "below with a prior or interval(low, high), or start elsewhere"
     )
+    d.say(Collapse, places, "without bound", text)
+    d.missing |= dict.fromkeys(map(int, d.left), text)
 
 
 def _find_exact_fit(d: Diagnosis) -> None:
@@ -173,7 +166,7 @@ def _find_flat(d: Diagnosis) -> None:
     if left.size:
         _find_flat_combinations(d, left)
     if (dead.size or d.left.size < left.size) and not d.converged:
-        d.converged = _is_maximum(d)
+        d.converged = _is_maximum(d) and bool(np.max(np.abs(d.at.gradient)) < 1e-6)
 
 
 def _mattered(d: Diagnosis, places: Array) -> Array:
@@ -267,6 +260,19 @@ def _rises_along(d: Diagnosis, step: Array, suspects: Array) -> bool:
         return False
 
 
+def _find_edge(d: Diagnosis) -> None:
+    """A support that moves with the parameters, and ends at a datum."""
+    if d.found.message == EDGE:
+        d.say(
+            AtBoundary,
+            d.left,
+            "at the edge of a support",
+            "the likelihood is largest where a datum is at the edge of the support of its "
+            "distribution, which moves with the parameters. The slope is not 0 there, so that the "
+            "curvature gives no standard errors",
+        )
+
+
 def _find_indefinite(d: Diagnosis) -> None:
     left = d.left
     matrix = d.at.matrix[np.ix_(left, left)]
@@ -278,23 +284,26 @@ def _find_indefinite(d: Diagnosis) -> None:
         NotConverged,
         left,
         "Hessian not negative definite",
-        "the Hessian is not negative definite, so this point is no maximum and has no standard "
-        "errors; start elsewhere, or give restarts=10",
+        f"the fit did not converge: {d.found.message}. The Hessian is not negative definite there, "
+        "so that point is no maximum and has no standard errors; start elsewhere, or give "
+        "restarts=10",
     )
 
 
 def _conclude(d: Diagnosis) -> None:
     left = d.left
-    if not d.converged and not d.warnings:
+    if not d.converged and (not d.warnings or not _is_maximum(d)):
         d.warnings.append(NotConverged(f"the fit did not converge: {d.found.message}"))
-    count = sum(site.count for site in d.sites)
+    count = count_of([d.sites])
     if count < len(d.found.x) and not d.likelihood.priors:
         d.warnings.append(
             FlatDirection(f"{count} observations are fewer than the {len(d.found.x)} parameters")
         )
     if left.size:
-        condition = condition_number(d.at.matrix[np.ix_(left, left)])
-        if condition > POORLY_CONDITIONED:
+        names = coordinate_names(d.likelihood.vector)
+        matrix = d.at.matrix[np.ix_(left, left)]
+        condition = inverse_of(matrix, [names[j] for j in left]).condition
+        if POORLY_CONDITIONED < condition < np.inf:
             d.warnings.append(
                 IllConditioned(
                     f"the condition number is {condition:.3g}: one combination of the parameters "
@@ -311,7 +320,7 @@ def _is_maximum(d: Diagnosis) -> bool:
     """Whether the search has converged in the coordinates that are left."""
     left = d.left
     if not left.size:
-        return bool(np.max(np.abs(d.at.gradient)) < 1e-6)
+        return True
     at = Second(d.at.log_prob, d.at.gradient[left], d.at.matrix[np.ix_(left, left)])
     return has_converged(d.found.x[left], at)
 
@@ -324,20 +333,6 @@ def _scale_of(matrix: Array) -> Array:
 
 def _is_definite(scaled: Array) -> bool:
     return bool(np.linalg.eigvalsh(scaled)[0] > 0.0)
-
-
-def condition_number(matrix: Array) -> float:
-    """The root of the largest over the smallest eigenvalue of a curvature.
-
-    For linear regression it is the condition number of the predictors. The smallest eigenvalue is
-    computed from the inverse of the matrix scaled to a unit diagonal, which loses fewer digits.
-    """
-    scale = np.sqrt(np.abs(np.diag(matrix)))
-    values, vectors = np.linalg.eigh(matrix / scale / scale[:, None])
-    sure = np.abs(values) > 1e-15 * np.max(np.abs(values))
-    half = vectors[:, sure] / scale[:, None]
-    inverse = half / values[sure] @ half.T
-    return float(np.sqrt(np.linalg.eigvalsh(matrix)[-1] * np.linalg.eigvalsh(inverse)[-1]))
 
 
 # --- Words

@@ -21,7 +21,7 @@ from genparams.constraints import (
 from genparams.errors import InvalidValue, ShapeError, UnknownParameter, nearest
 from genparams.params import Parameter, labels
 from genparams.text import brief
-from genparams.types import Constraint, Real, real
+from genparams.types import Array, Constraint, Real, real
 
 Labels = Mapping[str, Sequence[Any]]
 
@@ -118,10 +118,10 @@ def coordinate_names(p: Parameter, entries: Sequence[str]) -> list[str]:
     return [f"coordinate{i} of {key}" for i in at]
 
 
-def combination(weights: Sequence[float], names: Sequence[str]) -> str:
+def combination(weights: Array, names: Sequence[str]) -> str:
     """A weighted sum in words, such as `a - 0.5 b`, without what hardly counts."""
-    weights = np.asarray(weights) / weights[int(np.argmax(np.abs(weights)))]
-    terms = [(w, name) for w, name in zip(weights, names, strict=True) if abs(w) > 1e-3]
+    shares = weights / weights[int(np.argmax(np.abs(weights)))]
+    terms = [(w, name) for w, name in zip(shares, names, strict=True) if abs(w) > 1e-3]
     text = " ".join(f"{'-' if w < 0 else '+'} {_times(abs(w))}{name}" for w, name in terms)
     return text.removeprefix("+ ")
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from genparams.constraints import Interval, Positive
 from genparams.learning.entries import is_entrywise
 from genparams.learning.kinds import spread
 from genparams.learning.maximum import Maximum
@@ -125,11 +126,12 @@ def coordinate(scale: Constraint, value: float) -> float:
 
 @quiet
 def slope(scale: Constraint, value: float) -> float:
-    """The derivative of the coordinate by the value, of one of our own constraints."""
-    name = getattr(scale, "name", "")
-    if name == "positive":
+    """The derivative of the coordinate by the value, of one of our own constraints of entries."""
+    if isinstance(scale, Positive):
         return 1.0 / value
-    return 1.0 / (value * (1.0 - value)) if name == "unit_interval" else 1.0
+    if isinstance(scale, Interval):
+        return (scale.high - scale.low) / ((value - scale.low) * (scale.high - value))
+    return 1.0
 
 
 def errors_of(places: Places, kind: str) -> Errors:

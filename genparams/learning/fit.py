@@ -11,6 +11,7 @@ from genparams.dsl.call import Call
 from genparams.dsl.distributions.base import AbstractDistribution
 from genparams.dsl.execution import Rng, seeded
 from genparams.dsl.function import GenerativeFunction
+from genparams.dsl.gradients import differentiate
 from genparams.dsl.likelihood.likelihood import Likelihood
 from genparams.errors import (
     ArgumentError,
@@ -22,10 +23,12 @@ from genparams.errors import (
     nearest,
 )
 from genparams.learning.diagnosis import diagnosed, listed
+from genparams.learning.kinds import check_kind
 from genparams.learning.maximum import Maximum
 from genparams.learning.progress import shown
 from genparams.learning.result import FitResult
-from genparams.learning.search import METHODS, method_of, search
+from genparams.learning.search import default_method, method_of, search
+from genparams.learning.simulations import check_count
 from genparams.mistakes import explained
 from genparams.params import Parameter, lock
 from genparams.params.vector import Vector
@@ -90,23 +93,31 @@ def fit(
         LatentChoice: a choice has no data.
         ImpossibleTrace: the data have no density at the start.
         ChoicesDiffer: the model makes other choices at other parameters.
-        FitError: there is no free parameter, or another fit of the same parameters is running.
+        FitError: there is no free parameter or no observation, or another fit of the same
+            parameters is running.
 
     Warns:
         FitWarning: there is no maximum, or the data do not determine every parameter.
     """
-    method = method_of(method)
+    chosen = method_of(method)
+    check_kind(kind)
+    check_count("restarts", restarts, 0)
+    check_count("max_iterations", max_iterations, 0)
     traces = _traces(f, args, constraints)
-    for trace in traces:
-        trace.param_gradients()  # explains data without a density, and a replay that differs
+    if not any(np.size(value) for trace in traces for value in trace.choices.values()):
+        raise FitError(f"the data of {traces[0].gen_fn.__name__} have no observations")
+    _check_start(traces)
     vector = Vector(_free(traces, callees))
     with _alone(vector.parameters):
-        likelihood = Likelihood(traces, vector, _priors(traces, priors or {}))
         start = vector.now()
+        likelihood = Likelihood(
+            traces, vector, _priors(traces, priors or {}), _held(traces, vector)
+        )
         if debug:
             _check_gradient(likelihood, start)
         starts = [start, *_starts(start, restarts, rng)]
-        maximum = _best(likelihood, starts, method, max_iterations, progress)
+        chosen = chosen or default_method(vector.size)
+        maximum = _best(likelihood, starts, chosen, max_iterations, progress)
         result = FitResult.of(maximum, labels=labels, kind=kind)
         vector.move_to(maximum.found.x)
     for warning in maximum.warnings:
@@ -131,6 +142,11 @@ def _traces(f: Any, args: Any, constraints: Any) -> list[Trace]:
                 f'fit({f.__name__}, args, {{"address": value}})'
             )
         return [_trace(f, args, constraints)]
+    if isinstance(f, Call):
+        raise ArgumentError(
+            f"fit takes a function and its arguments apart: write fit({f.fn.__name__}, args, "
+            f'{{"address": value}}), got {brief(f)}'
+        )
     if args is not None or constraints is not None:
         raise ArgumentError(f"fit takes a generative function or traces first, got {brief(f)}")
     traces = list(f) if isinstance(f, Iterable) and not isinstance(f, Trace | Mapping) else [f]
@@ -159,6 +175,23 @@ def _trace(f: Any, args: tuple[Any, ...], constraints: Mapping[Any, Any]) -> Tra
     return trace
 
 
+def _check_start(traces: Sequence[Trace]) -> None:
+    """Refuse a start at which there is nothing to climb.
+
+    Raises:
+        ImpossibleTrace: a choice has no density there.
+        ReplayDiffers: a trace is not what its function gives.
+        FitError: a gradient is not finite.
+    """
+    for trace, done in zip(traces, differentiate(traces, [None] * len(traces)), strict=True):
+        for parameter, address in done.faults.items():
+            where = f": the log probability at {address} makes it so" if address else ""
+            raise FitError(
+                f"the gradient of {trace.gen_fn.__name__} by parameter {parameter.name!r} is not "
+                f"finite at the start, {brief(parameter.value)}{where}; start elsewhere"
+            )
+
+
 # --- The parameters
 
 
@@ -180,6 +213,12 @@ def _free(traces: Sequence[Trace], callees: bool) -> list[Parameter]:
         why = "every parameter is frozen; thaw() one" if read else 'it reads none; write param("a")'
         raise FitError(f"{names} has no free parameter to fit: {why}")
     return free
+
+
+def _held(traces: Sequence[Trace], vector: Vector) -> dict[Parameter, Any]:
+    """The values of the parameters that the traces read and that are not fitted."""
+    read = [function.params[name] for trace in traces for function, name in trace.parameters]
+    return {p: p.value for p in read if p not in vector.places}
 
 
 def _priors(traces: Sequence[Trace], given: Mapping[str, Any]) -> dict[Parameter, Any]:
@@ -245,7 +284,7 @@ def _starts(start: Array, restarts: int, rng: Rng) -> list[Array]:
 def _best(
     likelihood: Likelihood,
     starts: Sequence[Array],
-    method: str | None,
+    method: str,
     max_iterations: int,
     progress: bool,
 ) -> Maximum:
@@ -262,11 +301,15 @@ def _best(
         for start in starts:
             end = search(likelihood, start, None, method, max_iterations, watch)
             if np.isfinite(end.log_prob):
-                found.append(diagnosed(likelihood, end, start, method or METHODS[0]))
+                found.append(diagnosed(likelihood, end, start, _described(likelihood, method)))
             if end.message == "interrupted":
                 break
     best = max(found, key=lambda m: (m.found.converged, m.found.log_prob))
     return best
+
+
+def _described(likelihood: Likelihood, method: str) -> str:
+    return f"{method} with differences of gradients" if likelihood.refusals else method
 
 
 def _check_gradient(likelihood: Likelihood, x: Array) -> None:

@@ -10,6 +10,7 @@ from scipy import special
 from genparams.errors import ConstraintError, InvalidValue, NotComparable, ShapeError
 from genparams.learning.covariance import inverse_of
 from genparams.learning.derive import carried, linearised
+from genparams.learning.views import view
 from genparams.mistakes import answering, closed
 from genparams.text import brief
 from genparams.types import Array
@@ -17,6 +18,8 @@ from genparams.types import Array
 if TYPE_CHECKING:
     from genparams.learning.result import FitResult
 
+AT_BOUND = "at its bound"
+"""The status of a parameter whose likelihood is largest at a bound: its value is known there."""
 BELOW = 1e-6
 """By so much, relative to the log likelihood, rounding may lower the one of the larger model."""
 
@@ -37,6 +40,12 @@ class TestResult:
     """The probability of a larger statistic under the hypothesis."""
     message: str = ""
     """Why the chi-square distribution may not hold; empty if nothing is known against it."""
+
+    def __str__(self) -> str:
+        return str(view("reporting", "test_table")(self))
+
+    def _repr_html_(self) -> str:
+        return view("reporting", "test_table")(self)._repr_html_()
 
 
 def _chi_square(statistic: float, df: int, message: str) -> TestResult:
@@ -77,7 +86,7 @@ def refuse_incomparable(one: Any, other: Any) -> None:
                 f"{result.function} was fitted with priors on {', '.join(result.priors)}: a "
                 "likelihood-ratio test needs maximum likelihood; fit without priors"
             )
-        if not result.converged:
+        if not result.converged and AT_BOUND not in result.status.values():
             raise NotComparable(f"the fit of {result.function} has not converged: {result.message}")
     if one.num_obs != other.num_obs or one.facts.data != other.facts.data:
         raise NotComparable(
@@ -128,7 +137,8 @@ def wald(result: "FitResult", hypothesis: Any, value: Any) -> TestResult:
             "the restrictions of this test depend on each other, or on nothing that varies: leave "
             "out those that follow from the others"
         )
-    return _chi_square(differences @ inverse.matrix @ differences, len(cov), message)
+    statistic = float(differences @ inverse.matrix @ differences)
+    return _chi_square(statistic, len(cov), message)
 
 
 def _restrictions(result: "FitResult", hypothesis: Any, value: Any) -> tuple[Array, Array, str]:

@@ -33,11 +33,19 @@ def check_level(level: Any) -> float:
     """
     is_number = isinstance(level, (int, float, np.number)) and not isinstance(level, bool)
     if not is_number or not 0.0 < level < 1.0:
-        hint = f"; write {level / 100:g}" if is_number and 1.0 < level < 100.0 else ""
         raise InvalidValue(
-            f"the level of an interval is between 0 and 1, as 0.95; got {brief(level)}{hint}"
+            f"the level of an interval is between 0 and 1, as 0.95; got {brief(level)}"
+            f"{_instead_of(level)}"
         )
     return float(level)
+
+
+def _instead_of(level: Any) -> str:
+    """What to write instead of a percentage, or of the name of an entry."""
+    if isinstance(level, str):
+        return f"; write conf_int()[{level!r}] for one entry"
+    is_number = isinstance(level, (int, float)) and not isinstance(level, bool)
+    return f"; write {level / 100:g}" if is_number and 1.0 < level < 100.0 else ""
 
 
 @closed()

@@ -21,8 +21,11 @@ from genparams.learning.maximum import Maximum
 from genparams.text import brief
 from genparams.types import Array
 
-DRAWS, SEED = 400, 20260
-"""Simulations of the expected information where it has no closed form, and their seed."""
+TERMS, FEWEST, MOST = 100_000, 20, 2000
+"""The terms to simulate for an expected information without a closed form, and the least and the
+largest number of data sets.
+"""
+SEED = 20260
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +65,16 @@ def _expected(maximum: Maximum, names: Sequence[str]) -> Spread:
     if found is not None:
         information, note = found.matrix, "expected information in closed form"
     else:
-        information = simulated_information(likelihood, x)
-        note = f"expected information from {DRAWS} simulations with seed {SEED}"
-    return Spread(inverse_of(_used(maximum, information + _prior(likelihood, x)), names), note)
+        information, draws = simulated_information(likelihood, x)
+        note = f"expected information from {draws} simulated data sets, seed {SEED}"
+    information = _used(maximum, information + _prior(likelihood, x))
+    return Spread(inverse_of(information, names, "the expected log likelihood"), note)
 
 
 def _opg(maximum: Maximum, names: Sequence[str]) -> Spread:
     likelihood, x = maximum.likelihood, maximum.found.x
-    return Spread(inverse_of(_used(maximum, _outer(likelihood, x) + _prior(likelihood, x)), names))
+    information = _used(maximum, _outer(likelihood, x) + _prior(likelihood, x))
+    return Spread(inverse_of(information, names, "the sum of outer products of gradients"))
 
 
 def _sandwich(maximum: Maximum, names: Sequence[str]) -> Spread:
@@ -108,15 +113,16 @@ def _prior(likelihood: Likelihood, x: Array) -> Array:
     return -replace(likelihood, traces=()).hessian(x).matrix
 
 
-def simulated_information(likelihood: Likelihood, x: Array) -> Array:
-    """The mean of the outer products of gradients over data simulated at x.
+def simulated_information(likelihood: Likelihood, x: Array) -> tuple[Array, int]:
+    """The mean of the outer products of gradients over data simulated at x, and how many.
 
     The gradient of each term has mean 0 given the terms before it, so the sum of the outer
     products of each has the same mean as the outer product of the sum, and a smaller variance.
     """
     rng, values = np.random.default_rng(SEED), likelihood.natural(x)
+    draws = int(np.clip(TERMS // max(len(likelihood.scores(x)), 1), FEWEST, MOST))
     total = np.zeros((len(x), len(x)))
-    for _ in range(DRAWS):
+    for _ in range(draws):
         traces = [simulate_at(t.gen_fn, t.args, values, rng) for t in likelihood.traces]
         total += _outer(replace(likelihood, traces=traces, priors={}), x)
-    return total / DRAWS
+    return total / draws, draws

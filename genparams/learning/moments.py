@@ -18,18 +18,20 @@ def known(what: str, function: Callable[..., Any], site: Site, *args: Any) -> An
     """A number of a choice's distribution.
 
     Raises:
-        InvalidValue: it is not known, or the choice is no array of numbers.
+        InvalidValue: it is not known or does not exist, or the choice is no array of numbers.
     """
     try:
         found = function(site.distribution, *args)
     except (TypeError, AttributeError):
         found = None
-    if found is None or isinstance(found, tuple):
-        name = site.distribution.__name__
+    unknown = found is None or isinstance(found, tuple)
+    numbers = np.zeros(0) if unknown else np.asarray(found, dtype=float)
+    if unknown or np.any(np.isnan(numbers)):
         raise InvalidValue(
-            f"the {what} of {name} at {show(site.address)} is not known; simulate(n) draws from it"
+            f"the {what} of {site.distribution.__name__} at {show(site.address)} "
+            f"{'is not known' if unknown else 'does not exist'}; simulate(n) draws from it"
         )
-    return np.asarray(found, dtype=float)
+    return numbers
 
 
 def mean_of(site: Site) -> Array:

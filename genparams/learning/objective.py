@@ -57,8 +57,10 @@ class Objective:
         self.best, self.best_log_prob = x, -np.inf
         self.evaluations = 0
         self.iterations = 0
-        self.refusal: str | None = None
+        self.refusal: Exception | None = None
         """The last error of the model outside of its domain."""
+        self.impossible: Array | None = None
+        """The last point at which a choice had no density."""
         self._all = x
         self._limits = np.full(len(x), np.inf)
         for p, place in likelihood.vector.places.items():
@@ -75,6 +77,10 @@ class Objective:
     @property
     def start(self) -> Array:
         return self._all[self.free]
+
+    @property
+    def logarithmic(self) -> Array:
+        return np.isfinite(self._limits)[self.free]
 
     def whole(self, x: Array) -> Array:
         """The vector with these free coordinates."""
@@ -152,9 +158,11 @@ class Objective:
             with same_choices():
                 found = f(whole)
         except OUTSIDE as error:
-            self.refusal = f"{type(error).__name__}: {error}"
+            self.refusal = error
             return _nowhere(len(whole))
         if found is not None:
+            if found.log_prob == -np.inf:
+                self.impossible = whole
             if np.isfinite(found.log_prob) and found.log_prob > self.best_log_prob:
                 self.best, self.best_log_prob = whole, found.log_prob
             if self._watch is not None:

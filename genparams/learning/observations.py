@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from genparams.dsl.likelihood.sites import Site
+from genparams.errors import ShapeError
 from genparams.trace.trace import Trace
 from genparams.types import show
 
@@ -17,8 +18,14 @@ def count_of(sites: Iterable[Sequence[Site]]) -> int:
 
 
 def _members(site: Site) -> int:
+    """The members of the batch of a choice; of a tuple with several batches, of the largest."""
     each = getattr(site.distribution, "log_probs_of", None)
-    return 1 if each is None else int(np.size(each(site.value, site.args)))
+    if each is None:
+        return 1
+    try:
+        return int(np.size(each(site.value, site.args)))
+    except ShapeError:
+        return max(int(np.size(v)) for v in site.value)
 
 
 def has_mixture(sites: Iterable[Sequence[Site]]) -> bool:

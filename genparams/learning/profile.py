@@ -9,20 +9,21 @@ Reference: Bates and Watts, 1988, Nonlinear Regression Analysis and its Applicat
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from genparams.constraints import Interval, Positive
 from genparams.dsl.likelihood.likelihood import Likelihood
 from genparams.errors import FitError, InvalidValue, NoProfile
 from genparams.learning.along import Entry, Point, highest
 from genparams.learning.intervals import Intervals, normal_quantile
+from genparams.learning.newton import starts_from
 from genparams.learning.saved import needed
 from genparams.mistakes import closed
 from genparams.numeric import quiet
-from genparams.types import Array
+from genparams.types import Array, Constraint
 
 if TYPE_CHECKING:
     from genparams.learning.result import FitResult
@@ -32,6 +33,8 @@ REACH = 3.0
 SPACING = 0.5
 """The distance in zeta of its points, about."""
 DOUBLINGS = 40
+FAR = 100.0
+"""How far a flat likelihood is followed, in estimates or standard errors."""
 HIGHER = 1e-7
 """A log likelihood that is higher than the fit's by this, relatively, is another maximum."""
 
@@ -43,7 +46,8 @@ class Curve:
     likelihood: Likelihood
     entry: Entry
     name: str
-    usable: Array
+    doubtful: Array
+    """The coordinates without a standard error: at a bound, or in a flat direction."""
     top: Point
     error: float
     """The standard error of the coordinate, or a guess."""
@@ -54,7 +58,7 @@ class Curve:
         nearest = min([self.top, *self.known], key=lambda p: abs(p.at - at))
         if nearest.at == at:
             return nearest
-        found = highest(self.likelihood, self.entry, at, nearest.x, self.usable)
+        found = highest(self.likelihood, self.entry, at, starts_from(nearest.x, self.doubtful))
         if found.log_prob > self.top.log_prob + HIGHER * (1.0 + abs(self.top.log_prob)):
             raise NoProfile(
                 f"the profile of {self.name} finds a log likelihood of {found.log_prob:.9g}, above "
@@ -79,7 +83,7 @@ class Curve:
         def over(at: float) -> float:
             return min(abs(self.zeta(at)), z + 10.0) - z
 
-        root = brentq(over, *found, xtol=1e-10 * self.error, rtol=1e-13, maxiter=200)
+        root: Any = brentq(over, *found, xtol=1e-10 * self.error, maxiter=200)
         return float(root), ""
 
     def _bracket(self, sign: float, z: float) -> tuple[float, float] | str:
@@ -92,7 +96,7 @@ class Curve:
             if fall >= z:
                 return inner, outer
             flat = flat + 1 if fall - before < 1e-5 * z else 0
-            if flat == 3:
+            if flat >= 3 and step > FAR * max(abs(self.top.at), z * self.error):
                 break
             inner, before, step = outer, fall, 2.0 * step
         side = "above" if sign > 0.0 else "below"
@@ -159,8 +163,17 @@ class Profile:
 def ends_of(curve: Curve, z: float) -> tuple[float, float, str]:
     """The ends of an interval on the natural scale, and why one of them is open."""
     (low, below), (high, above) = curve.end(-1.0, z), curve.end(1.0, z)
-    ends = sorted(float(curve.entry.scale.natural(end)) for end in (low, high))
+    ends = sorted(_natural(curve.entry.scale, end) for end in (low, high))
     return ends[0], ends[1], "; ".join(filter(None, (below, above)))
+
+
+def _natural(scale: Constraint, at: float) -> float:
+    """The value at a coordinate; the bound of the constraint where that is infinite."""
+    if math.isinf(at) and isinstance(scale, Positive):
+        return 0.0 if at < 0.0 else math.inf
+    if math.isinf(at) and isinstance(scale, Interval):
+        return scale.low if at < 0.0 else scale.high
+    return float(scale.natural(at))
 
 
 @quiet
@@ -168,14 +181,14 @@ def profiled(result: "FitResult", entry: str) -> Profile:
     """The profile of an entry."""
     curve = curve_of(result, entry)
     points = [*reversed(curve.steps(-1.0)), curve.top, *curve.steps(1.0)]
-    natural: Callable[[float], float] = curve.entry.scale.natural
-    values = np.array([float(natural(p.at)) for p in points])
+    scale = curve.entry.scale
+    values = np.array([_natural(scale, p.at) for p in points])
     order = np.argsort(values)
     log_likelihood = np.array([p.log_prob for p in points])
     zeta = np.array([curve.zeta(p.at) for p in points])
     if values[0] > values[-1]:
         zeta = -zeta
-    estimate = float(natural(curve.top.at))
+    estimate = _natural(scale, curve.top.at)
     return Profile(entry, values[order], log_likelihood[order], zeta[order], estimate, curve)
 
 
@@ -200,7 +213,7 @@ def curve_of(result: "FitResult", entry: str) -> Curve:
     top = Point(at, model.x, model.maximum.found.log_prob, 0.0)
     error = result.errors("observed").spread[row]
     guess = error if math.isfinite(error) and error > 0.0 else _guess(model.maximum.hessian, where)
-    return Curve(model.likelihood, where, entry, model.maximum.usable, top, guess)
+    return Curve(model.likelihood, where, entry, ~model.maximum.usable, top, guess)
 
 
 def _guess(hessian: Array, entry: Entry) -> float:

@@ -1,7 +1,7 @@
 """Residuals of the choices of the data."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import special
@@ -9,8 +9,9 @@ from scipy import special
 from genparams.dsl.execution import Rng, seeded
 from genparams.dsl.likelihood.sites import Site
 from genparams.errors import InvalidValue
+from genparams.learning.by_address import ByAddress, some
 from genparams.learning.moments import cdf_of, mean_of, std_of
-from genparams.learning.predictions import key_of, numbered
+from genparams.learning.predictions import each_of, numbered
 from genparams.learning.saved import needed, one_of
 from genparams.numeric import quiet
 from genparams.types import Array, show
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
 
 
 @quiet
-def residuals_of(result: "FitResult", kind: str, rng: Rng) -> dict[Any, Array]:
+def residuals_of(result: "FitResult", kind: str, rng: Rng) -> ByAddress[Array]:
     """The residual of each choice, by address; with several traces under their numbers."""
     residual = KINDS[one_of("residual", kind, list(KINDS))]
     generator = seeded(rng)
     sites = numbered(needed(result.model, "residuals").sites)
-    return {key_of(a): residual(site, generator) for a, site in sites.items()}
+    return some(*each_of(sites, lambda site: residual(site, generator)))
 
 
 def _response(site: Site, rng: np.random.Generator) -> Array:

@@ -11,6 +11,7 @@ from genparams.dsl.execution import Rng
 from genparams.errors import UnknownParameter, nearest
 from genparams.learning import saved
 from genparams.learning.bootstrap import Bootstrap, bootstrapped
+from genparams.learning.by_address import ByAddress
 from genparams.learning.derive import Derived, derived
 from genparams.learning.errors import Errors, errors_of
 from genparams.learning.facts import Facts, facts_of
@@ -19,7 +20,8 @@ from genparams.learning.intervals import Intervals, check_level, normal_quantile
 from genparams.learning.kinds import check_kind
 from genparams.learning.maximum import Maximum
 from genparams.learning.model import Model, model_of
-from genparams.learning.predictions import Predictions, fitted, predicted
+from genparams.learning.prediction import Predictions
+from genparams.learning.predictions import fitted, predicted
 from genparams.learning.profile import Profile, profile_intervals, profiled
 from genparams.learning.residuals import residuals_of
 from genparams.learning.simulations import simulated
@@ -27,9 +29,10 @@ from genparams.learning.views import frame, view
 from genparams.mistakes import answering, closed, explained
 from genparams.text import brief
 from genparams.trace.trace import Trace
-from genparams.types import Array, Constraint
+from genparams.types import Array, Constraint, real
 
 
+@explained
 @closed()
 @answering(
     params="write estimates",
@@ -137,11 +140,13 @@ class FitResult:
 
     @property
     def missing(self) -> dict[str, str]:
-        """Why a number is missing: an entry without a standard error, or `"aicc"`."""
+        """Why a number is missing: an entry without a standard error, `"aicc"` or `"bic"`."""
         entries = self.entries
         found = {entries[i]: reason for i, reason in sorted(self.errors().missing.items())}
         if self.num_obs <= self.num_params + 1:
             found["aicc"] = f"it needs more than {self.num_params + 1} observations"
+        if self.num_obs == 0:
+            found["bic"] = "there are no observations"
         return found
 
     @property
@@ -212,7 +217,9 @@ class FitResult:
 
     @property
     def bic(self) -> float:
-        """The criterion of Schwarz, p log n - 2 log likelihood."""
+        """The criterion of Schwarz, p log n - 2 log likelihood; NaN without observations."""
+        if self.num_obs == 0:
+            return math.nan
         return self.num_params * math.log(self.num_obs) - 2.0 * self.log_likelihood
 
     # --- Errors
@@ -343,14 +350,22 @@ class FitResult:
         return wald(self, hypothesis, value)
 
     @explained
-    def derive(self, function: Callable[[Mapping[str, Any]], Any]) -> Derived:
+    def derive(
+        self, function: Callable[[Mapping[str, Any]], Any], constraint: Constraint = real
+    ) -> Derived:
         """A function of the parameters with its standard error, by the delta method.
 
         Args:
             function: From a mapping like `estimates` to a number, an array, or a dictionary of
                 them, in operations that can be differentiated.
+            constraint: `positive` for a quantity such as a ratio, `unit_interval` for a
+                probability: intervals are built in its logarithm or logit, and stay inside.
+
+        Raises:
+            InvalidValue: the function returns something else, a parameter does not exist, or a
+                value is not inside the constraint.
         """
-        return derived(self, function)
+        return derived(self, function, constraint)
 
     @explained
     def bootstrap(self, n: int, rng: Rng = None) -> Bootstrap:
@@ -389,12 +404,12 @@ class FitResult:
         return predicted(self, args, constraints, draws, rng)
 
     @explained
-    def fitted(self) -> dict[Any, Any]:
+    def fitted(self) -> ByAddress[Array]:
         """The mean of each choice of the data, by address, given the choices before it."""
         return fitted(self)
 
     @explained
-    def residuals(self, kind: str = "response", rng: Rng = 0) -> dict[Any, Any]:
+    def residuals(self, kind: str = "response", rng: Rng = 0) -> ByAddress[Array]:
         """The residual of each choice of the data, by address.
 
         Args:
@@ -422,9 +437,9 @@ class FitResult:
         return frame({**columns, "low": ends.low, "high": ends.high}, self.entries)
 
     @explained
-    def plot_profile(self, entry: str, ax: Any = None) -> Any:
+    def plot_profile(self, entry: str, ax: Any = None, **options: Any) -> Any:
         """Draw the profile of an entry; returns the axes."""
-        return view("plotting", "plot_profile")(self, entry, ax=ax)
+        return view("plotting", "plot_profile")(self, entry, ax=ax, **options)
 
     @explained
     def plot_fit(self, ax: Any = None, **options: Any) -> Any:
@@ -435,6 +450,16 @@ class FitResult:
     def plot_residuals(self, ax: Any = None, **options: Any) -> Any:
         """Draw the residuals against the fitted means; returns the axes."""
         return view("plotting", "plot_residuals")(self, ax=ax, **options)
+
+    @explained
+    def plot_qq(self, ax: Any = None, **options: Any) -> Any:
+        """Draw the quantile residuals against normal quantiles; returns the axes."""
+        return view("plotting", "plot_qq")(self, ax=ax, **options)
+
+    @explained
+    def plot_curve(self, x: Any, args: Any = None, ax: Any = None, **options: Any) -> Any:
+        """Draw the mean of a choice over x with its band; returns the axes."""
+        return view("plotting", "plot_curve")(self, x, args, ax=ax, **options)
 
     def __str__(self) -> str:
         return str(self.summary())
@@ -479,6 +504,8 @@ class FitResult:
         return cls.from_dict(saved.from_json(text))
 
     def __reduce__(self) -> Any:
+        """Pickled with its model if the functions are pickled by name, else without."""
+        self.errors()  # computed while there is a model
         parts = (self.facts, self.kind, saved.pickled(self.model), dict(self._errors))
         return saved.unpickled, (FitResult, *parts)
 

@@ -76,10 +76,10 @@ def unpickled(cls: Any, *parts: Any) -> Any:
 # --- Dictionaries
 
 
-def to_dict(facts: Facts, kind: str, errors: Mapping[str, Errors]) -> dict[str, Any]:
+def to_dict(facts: Facts, kind: str, by_kind: Mapping[str, Errors]) -> dict[str, Any]:
     """A result as plain types."""
     plain = {f.name: _plain(getattr(facts, f.name)) for f in fields(Facts)}
-    found = {name: _plain_errors(e) for name, e in sorted(errors.items())}
+    found = {name: _plain_errors(e) for name, e in sorted(by_kind.items())}
     return {"format": FORMAT, "kind": kind, "facts": plain, "errors": found}
 
 
@@ -142,10 +142,10 @@ def _plain_constraint(constraint: Constraint) -> Any:
     return {"constraint" if known else "foreign": constraint.name if known else repr(constraint)}
 
 
-def _plain_errors(errors: Errors) -> dict[str, Any]:
+def _plain_errors(found: Errors) -> dict[str, Any]:
     """Standard errors without the covariance of the coordinates, which only the model uses."""
     names = ("cov", "spread", "missing", "condition", "note")
-    return {name: _plain(getattr(errors, name)) for name in names}
+    return {name: _plain(getattr(found, name)) for name in names}
 
 
 # --- And back
@@ -155,8 +155,8 @@ def _facts(plain: Mapping[str, Any]) -> Facts:
     values = dict(plain)
     for name in ("values", "at"):
         values[name] = _array(plain[name])
-    for name in ("priors", "warnings"):
-        values[name] = tuple(plain[name])
+    values["priors"] = tuple(plain["priors"])
+    values["warnings"] = tuple(plain["warnings"])
     values["estimates"] = {k: read_only(_array(v)) for k, v in plain["estimates"].items()}
     values["constraints"] = {k: _constraint(v) for k, v in plain["constraints"].items()}
     values["scales"] = [None if v is None else _constraint(v) for v in plain["scales"]]

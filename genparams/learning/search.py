@@ -9,12 +9,17 @@ from genparams.dsl.likelihood.likelihood import Likelihood
 from genparams.errors import FitError, InvalidValue, nearest
 from genparams.learning.maximum import Found
 from genparams.learning.objective import Objective, Watch
-from genparams.learning.trust_region import EXACT, NEAR, climb, last_step
+from genparams.learning.trust_region import EXACT, NEAR, climb
 from genparams.types import Array
 
 SCIPY = ("BFGS", "L-BFGS-B", "CG", "Newton-CG", "trust-ncg", "trust-krylov", "trust-exact")
 SCIPY += ("TNC", "SLSQP", "Nelder-Mead", "Powell")
 METHODS = ("newton", *SCIPY)
+FINISH = 10
+"""Steps of the default method after another one has ended."""
+CLEAR = 1e-6
+"""A clear curvature beside the largest one."""
+EDGE = "stopped at the edge of the support of a choice"
 LARGE = 500
 """The number of coordinates above which a matrix of them is not the default."""
 
@@ -43,24 +48,46 @@ def search(
     """
     free = np.ones(len(x), bool) if free is None else free
     objective = Objective(likelihood, x, free, watch)
-    default = "newton" if objective.start.size <= LARGE else "L-BFGS-B"
-    climber = _climbed if (method or default) == "newton" else _minimised
+    method = method or default_method(objective.start.size)
+    climber = _climbed if method == "newton" else _minimised
     try:
-        reason = climber(objective, method or default, max_iterations)
+        reason = climber(objective, method, max_iterations)
         message = REASONS.get(reason, reason)
     except FitError:
         raise
     except KeyboardInterrupt:
+        if objective.best_log_prob == -np.inf:
+            raise
         reason = message = "interrupted"
     except Exception as error:
         if objective.best_log_prob == -np.inf:
             raise
-        reason, message = "failed", f"stopped by {type(error).__name__} in the model: {error}"
-    if reason in ("plateau", "stalled") and objective.refusal:
-        message += f"; outside of the domain the model raised {objective.refusal}"
+        reason, message = "failed", f"stopped by an error of the model: {brief_error(error)}"
+    if objective.refusal is not None:
+        if objective.best_log_prob == -np.inf:
+            raise objective.refusal
+        if reason in ("plateau", "stalled"):
+            message += f"; on the way the model raised {brief_error(objective.refusal)}"
+    if reason == "stalled" and _is_beside(objective.impossible, objective.best):
+        message = EDGE
     at = objective.best, objective.best_log_prob
     counts = objective.iterations, objective.evaluations
     return Found(*at, reason == "converged", message, *counts, objective.at_best)
+
+
+def _is_beside(x: Array | None, best: Array) -> bool:
+    """Whether a point differs from the best one by rounding only."""
+    return x is not None and bool(np.all(np.abs(x - best) <= 1e-6 * np.maximum(np.abs(best), 1.0)))
+
+
+def brief_error(error: Exception) -> str:
+    """An error in a few words."""
+    return f"{type(error).__name__}: {str(error)[:200]}"
+
+
+def default_method(size: int) -> str:
+    """The method for so many coordinates."""
+    return "newton" if size <= LARGE else "L-BFGS-B"
 
 
 def method_of(name: str | None) -> str | None:
@@ -83,11 +110,35 @@ def _climbed(objective: Objective, method: str, max_iterations: int) -> str:
     end = climb(objective, objective.start, max_iterations, near)
     if end.reason == "converged":
         objective.move_best(end.x, end.at)
+    else:
+        _finish_where_curved(objective)
     return end.reason
 
 
+def _finish_where_curved(objective: Objective) -> None:
+    """Move the best point to the maximum along the directions that have a clear curvature.
+
+    A search stops short of it where other directions are flat.
+    """
+    for _ in range(3):
+        x = objective.best[objective.free]
+        at = objective.newton(x)
+        if not np.all(np.isfinite(at.matrix)):
+            return
+        scale = np.sqrt(np.abs(np.diag(at.matrix)))
+        scale = np.where(scale > 0.0, scale, 1.0)
+        values, vectors = np.linalg.eigh(at.matrix / scale / scale[:, None])
+        q = vectors.T @ (at.gradient / scale)
+        clear = values > CLEAR * np.max(np.abs(values))
+        x = x + vectors @ np.where(clear, q / np.where(clear, values, 1.0), 0.0) / scale
+        new = objective.gradient(x)
+        if not new.log_prob >= at.log_prob - 1e-12 * max(1.0, abs(at.log_prob)):
+            return
+        objective.move_best(x, new)
+
+
 def _minimised(objective: Objective, method: str, max_iterations: int) -> str:
-    """Search by `scipy.optimize.minimize`; the end is judged as that of the default method."""
+    """Search by `scipy.optimize.minimize`; a few steps of the default method end and judge it."""
     from scipy.optimize import minimize
 
     def value(x: Array) -> tuple[float, Array]:
@@ -100,15 +151,15 @@ def _minimised(objective: Objective, method: str, max_iterations: int) -> str:
     f: Callable[..., Any] = value
     if method in ("Nelder-Mead", "Powell"):
         named, f = {}, lambda x: value(x)[0]
-    options = {"maxiter": max_iterations}
+    options = {"maxfun" if method == "TNC" else "maxiter": max_iterations}
     done = minimize(f, objective.start, method=method, options=options, **named)
     objective.iterations = int(done.nit)
     if objective.best.size > 4 * LARGE:
         return "converged" if done.success else _said(done)
-    step = last_step(objective, objective.best[objective.free])
-    if step is None:
+    end = climb(objective, objective.best[objective.free], FINISH if done.success else 1)
+    if end.reason != "converged":
         return _said(done)
-    objective.move_best(*step)
+    objective.move_best(end.x, end.at)
     return "converged"
 
 

@@ -22,6 +22,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from genparams.dsl.likelihood.likelihood import Second
+from genparams.errors import FitError
+from genparams.numeric import quiet
 from genparams.types import Array
 
 NEAR = 0.1
@@ -32,6 +34,10 @@ EXACT = 1e-20
 """A gain that changes no digit of an estimate: a step of 1e-10 standard errors."""
 PLATEAU = 1e-9
 """A gain that does not matter."""
+LONGEST = 2.0
+"""A step in a logarithm, a factor of 7: a model says little about values further away."""
+WORTH = 0.1
+"""The part of the gain that was predicted below which a step is not made."""
 PATIENCE = 20
 """How many such gains in a row end a search."""
 
@@ -48,6 +54,11 @@ class Objective(Protocol):
 
     def scoring(self, x: Array) -> Second | None:
         """With the expected information; None if there is none. Not finite where it fails."""
+        ...
+
+    @property
+    def logarithmic(self) -> Array:
+        """Which coordinates are those of a constraint, most often logarithms."""
         ...
 
     def unit(self, x: Array) -> float:
@@ -84,13 +95,14 @@ class Ending(NamedTuple):
 class Region:
     """A trust region: the scale of each coordinate, and a radius."""
 
-    def __init__(self, at: Second, x: Array, unit: float):
+    def __init__(self, at: Second, x: Array, unit: float, logarithmic: Array):
         self.scale = np.zeros_like(x)
+        self.logarithmic = logarithmic
         self.unit = unit
         self.radius = 0.0
         self.rescale(at.matrix, unit)
-        length = float(np.linalg.norm(self.scale * x))
-        self.radius = length if length > 0.0 else np.inf
+        length = float(np.linalg.norm((self.scale * x)[~logarithmic]))
+        self.radius = length if length > 1e-8 else np.inf
 
     def rescale(self, matrix: Array, unit: float) -> None:
         """Take the curvature at a new point into the scale; noise that shrinks changes no ratio."""
@@ -101,8 +113,14 @@ class Region:
 
     @property
     def divisors(self) -> Array:
-        """The scale, with 1 for a coordinate without any curvature so far."""
-        return np.where(self.scale > 0.0, self.scale, 1.0)
+        """The scale, with 1 for a coordinate without any curvature so far.
+
+        The scale of a logarithm is at least such that no step is longer than `LONGEST` in it.
+        """
+        scale = np.where(self.scale > 0.0, self.scale, 1.0)
+        if not 0.0 < self.radius < np.inf:
+            return scale
+        return np.where(self.logarithmic, np.maximum(scale, self.radius / LONGEST), scale)
 
     def step(self, at: Second) -> Step:
         """The step that maximises the model in the region."""
@@ -110,8 +128,9 @@ class Region:
         values, vectors = np.linalg.eigh(at.matrix / d / d[:, None])
         q = vectors.T @ (at.gradient / d)
         if self.radius == np.inf:  # at the origin: as far as the curvature is sure
-            sure = np.maximum(np.abs(values), 1e-8 * np.max(np.abs(values)))
-            self.radius = float(np.linalg.norm(q / sure))
+            sure = np.maximum(np.abs(values), 1e-8 * max(np.max(np.abs(values)), 1e-290))
+            self.radius = max(float(np.linalg.norm(q / sure)), 1.0)
+            return self.step(at)
         y, is_interior = _bounded(values, q, self.radius)
         gain = float(q @ y - 0.5 * (values * y) @ y)
         length = float(np.linalg.norm(y))
@@ -160,6 +179,7 @@ def _shift(values: Array, q: Array, radius: float, low: float) -> float:
     return shift
 
 
+@quiet
 def climb(objective: Objective, x: Array, max_iterations: int, near: float = NEAR) -> Ending:
     """Search for the maximum from x.
 
@@ -184,9 +204,14 @@ class Climber:
         self.x = objective.settled(x)
         scoring = objective.scoring(self.x)
         self.has_scoring = scoring is not None
-        self.is_exact = scoring is None
-        self.at = scoring or objective.newton(self.x)
-        self.region = Region(self.at, self.x, objective.unit(self.x))
+        self.is_exact = scoring is None or not _is_finite(scoring)
+        self.at = objective.newton(self.x) if scoring is None or self.is_exact else scoring
+        if not _is_finite(self.at):
+            raise FitError(
+                "the second derivatives of the log likelihood are not finite at the start; start "
+                'elsewhere, or give method="BFGS"'
+            )
+        self.region = Region(self.at, self.x, objective.unit(self.x), objective.logarithmic)
         self.flat = 0
         """Steps in a row that promise less than a gain that matters."""
         self.rest = 0
@@ -230,12 +255,13 @@ class Climber:
         ratio = _ratio(new, self.at, step)
         self.region.adapt(step, ratio)
         self.rest = max(0, self.rest - 1)
-        if ratio > 1e-4:
+        if ratio > WORTH:
             self.x, self.at = x, new
             self.region.rescale(new.matrix, self.objective.unit(x))
         if self.is_exact and self.has_scoring and ratio < 0.25:
-            self.is_exact, self.rest = False, 5
-            self.at = self.objective.scoring(self.x) or self.at
+            scoring = self.objective.scoring(self.x)
+            if scoring is not None and _is_finite(scoring):
+                self.is_exact, self.rest, self.at = False, 5, scoring
 
 
 def _is_finite(at: Second) -> bool:
@@ -269,7 +295,7 @@ def is_small(step: Step, x: Array, at: Second, region: Region) -> bool:
     sure = np.abs(step.values) > 1e-15 * np.max(np.abs(step.values))
     variances = np.square(step.vectors[:, sure]) @ (1.0 / step.values[sure])
     error = np.sqrt(np.abs(variances)) / scale
-    is_lost = np.sqrt(np.abs(np.diag(at.matrix))) * 1e4 < scale
+    is_lost = np.sqrt(np.abs(np.diag(at.matrix))) * 1e4 < region.scale
     beside_error = (s <= 10.0 * SMALL * error) & ~is_lost
     return bool(np.all(beside_value | beside_error))
 
@@ -279,17 +305,10 @@ def has_converged(x: Array, at: Second) -> bool:
     return _small_step(x, at) is not None
 
 
-def last_step(objective: Objective, x: Array) -> tuple[Array, Second] | None:
-    """The end of a step of Newton's method from x; None if it is not small."""
-    at = objective.newton(x)
-    step = _small_step(x, at)
-    return None if step is None else _polished(objective, x, at, step)
-
-
 def _small_step(x: Array, at: Second) -> Step | None:
     if not _is_finite(at):
         return None
-    region = Region(at, x, 1.0)
+    region = Region(at, x, 1.0, np.zeros(len(x), bool))
     region.radius = np.inf
     step = region.step(at)
     return step if step.is_interior and is_small(step, x, at, region) else None

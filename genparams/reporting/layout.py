@@ -31,7 +31,7 @@ def plain(shown: Shown) -> str:
         list(_body(shown)),
         list(chain.from_iterable(wrapped(note, WIDTH, GAP) for note in shown.notes)),
     ]
-    return "\n\n".join("\n".join(part) for part in parts if part)
+    return "\n\n".join("\n".join(line.rstrip() for line in part) for part in parts if part)
 
 
 def wrapped(text: str, most: int, indent: str = "") -> list[str]:
@@ -61,7 +61,7 @@ def _facts(facts: Sequence[tuple[str, Entry]]) -> Iterator[str]:
     lines = _fact_lines([facts[:half], facts[half:]])
     if max(map(width, lines)) > WIDTH:
         lines = _fact_lines([facts])
-    yield from (line.rstrip() for line in lines)
+    yield from lines
 
 
 def _fact_lines(sides: Sequence[Sequence[tuple[str, Entry]]]) -> list[str]:

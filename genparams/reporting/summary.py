@@ -2,7 +2,8 @@
 
 An estimate and its interval are rounded to the decimal place at which the standard error has four
 significant digits. A parameter with a constraint has no test against 0: 0 is not inside its
-constraint, or is no special value there.
+constraint, or is no special value there. If every parameter has a constraint, the columns of the
+test are left out.
 """
 
 import math
@@ -29,6 +30,8 @@ ERROR_DIGITS = 4
 """The significant digits of a standard error."""
 ESTIMATE_DIGITS = 10
 """The most significant digits of an estimate."""
+MAY_BE_EMPTY = ("z", "P>|z|", "status")
+"""The columns that are left out if no row has something to say in them."""
 KINDS = {
     "observed": "observed information (inverse of minus the Hessian of the full {target})",
     "expected": "expected information (inverse of the mean of minus the Hessian of the {target})",
@@ -54,11 +57,10 @@ def summary(result: Fit, level: float = 0.95) -> Table:
     if not 0.0 < level < 1.0:
         raise InvalidValue(f"the level of an interval is between 0 and 1, as 0.95; got {level!r}")
     percent = f"{100 * level:.10g}%"
-    headers = ["estimate", "std. error", "z", "P>|z|", f"{percent} low", f"{percent} high"]
-    rows = list(_rows(result, level))
-    if any(row[1][-1] for row in rows):
-        headers.append("status")
-    rows = [(name, cells[: len(headers)]) for name, cells in rows]
+    ends = [f"{percent} low", f"{percent} high"]
+    headers, rows = _filled(
+        ["estimate", "std. error", "z", "P>|z|", *ends, "status"], list(_rows(result, level))
+    )
     return Table(_title(result), _facts(result), headers, rows, tuple(_notes(result)))
 
 
@@ -104,6 +106,18 @@ def _rows(result: Fit, level: float) -> Iterator[tuple[str, list[Cell]]]:
         is_real = result.constraints[owner] == real
         row = [float(x) for x in (estimate, std_error, low, high)]
         yield entry, [*_row(*row, is_real=is_real, reason=reason), status]
+
+
+def _filled(
+    headers: list[str], rows: list[tuple[str, list[Cell]]]
+) -> tuple[list[str], list[tuple[str, list[Cell]]]]:
+    """The columns without those of tests and status in which every cell is empty."""
+    kept = [
+        j
+        for j, header in enumerate(headers)
+        if header not in MAY_BE_EMPTY or any(cells[j] != "" for _, cells in rows)
+    ]
+    return [headers[j] for j in kept], [(name, [cells[j] for j in kept]) for name, cells in rows]
 
 
 def _intervals(result: Fit, level: float) -> np.ndarray:
@@ -158,7 +172,12 @@ def _tests(estimate: float, std_error: float, reason: str) -> list[Cell]:
 
 def _notes(result: Fit) -> Iterator[str]:
     yield _convention(result)
-    yield from result.notes
+    yield from map(_sentence, result.notes)
+    if result.priors:
+        yield (
+            f"Priors on {', '.join(result.priors)}: the log likelihood is not at its maximum, and "
+            "AIC, AICc and BIC are not those of a maximum likelihood."
+        )
     if any(constraint != real for constraint in result.constraints.values()):
         yield (
             "Intervals are computed in unconstrained coordinates. A parameter with a constraint "
@@ -181,8 +200,20 @@ def _convention(result: Fit) -> str:
     )
 
 
+def _sentence(text: str) -> str:
+    """A text with a capital at its beginning and a point at its end."""
+    return text[:1].upper() + text[1:].removesuffix(".") + "."
+
+
 def _doubts(result: Fit) -> Iterator[str]:
     said = None if result.converged else result.message
     if not result.converged:
         yield not_converged(result)
-    yield from (text for text in result.warnings if text != said)
+    shown = {said, *result.missing.values()}
+    yield from (text for text in result.warnings if _without_name(text) not in shown)
+
+
+def _without_name(text: str) -> str:
+    """A warning without the name of its class: `AtBoundary: ...`."""
+    name, _, rest = text.partition(": ")
+    return rest if name.isidentifier() else text

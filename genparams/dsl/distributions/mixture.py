@@ -160,6 +160,19 @@ def _mixture_of(rows: tuple[Row, ...], one_call: bool) -> Distribution:
     )
 
 
+def mixed(fn: Any, args: Sequence[Any]) -> tuple[Any, list[tuple[Distribution, list[Any]]]] | None:
+    """The weights of a mixture, and for each component its distribution with its arguments.
+
+    None for a distribution that is no mixture, and for a mixture of products.
+    """
+    make, parts = getattr(fn, "recipe", None) or (None, ())
+    if make is not _mixture_of:
+        return None
+    (w, *rest), rows, one_call = args, *parts
+    components = components_of(rows, one_call, rest, np.shape(w)[-1])
+    return w, [(part, list(own)) for ((part, own),) in components]
+
+
 def _support(column: Sequence[Distribution]) -> str:
     """The values that any of the components has, in words."""
     return ", or ".join(dict.fromkeys(part.support for part in column))

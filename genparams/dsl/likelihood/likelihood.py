@@ -22,11 +22,15 @@ from genparams.dsl.likelihood.sites import (
     traced_operands,
 )
 from genparams.dsl.replay import held, replay
+from genparams.errors import DistributionError, TracedValueError
 from genparams.numeric import quiet
 from genparams.params import Parameter
 from genparams.params.vector import Vector
 from genparams.trace.trace import Trace
 from genparams.types import Array
+
+DIFFERENCE = 6e-6
+"""The step of a difference beside a coordinate: the cube root of the rounding error."""
 
 
 class First(NamedTuple):
@@ -54,6 +58,9 @@ class Likelihood:
     """A `Call` of a distribution for each parameter that has a prior, over its natural value."""
     held: Mapping[Parameter, Any] = field(default_factory=dict)
     """The natural values of parameters that are not in the vector; the present ones if absent."""
+    refusals: list[Exception] = field(default_factory=list)
+    """Why second derivatives are differences of gradients: the model gave some gradient by hand,
+    and it cannot be differentiated. Empty until this is found."""
 
     # --- Values
 
@@ -98,7 +105,20 @@ class Likelihood:
 
     @quiet
     def hessian(self, x: Array) -> Second:
-        """The log probability, its gradient and its second derivatives."""
+        """The log probability, its gradient and its second derivatives.
+
+        Where the model gives a gradient by hand that cannot be differentiated, they are differences
+        of gradients.
+        """
+        if not self.refusals:
+            try:
+                return self._hessian(x)
+            except (TracedValueError, DistributionError) as error:
+                self.gradient(x)  # the same error, if the parameters are outside of a domain
+                self.refusals.append(error)
+        return Second(*self.gradient(x), self._differences(x))
+
+    def _hessian(self, x: Array) -> Second:
         total, size = 0.0, self.vector.size
         g, h = np.zeros(size), np.zeros((size, size))
         for terms in self._terms():
@@ -114,6 +134,13 @@ class Likelihood:
                 g += self._joined(leaves, map(raw, first))
                 h += rows(outer, first, [*above.values()])
         return Second(total, g, 0.5 * (h + h.T))
+
+    def _differences(self, x: Array) -> Array:
+        """The Hessian by central differences of gradients, to about nine digits."""
+        steps = np.diag(DIFFERENCE * np.maximum(np.abs(x), 1.0))
+        columns = [self.gradient(x + s).gradient - self.gradient(x - s).gradient for s in steps]
+        h = np.reshape(columns, (len(x), len(x))) / (2.0 * np.diag(steps)[:, None])
+        return 0.5 * (h + h.T)
 
     @quiet
     def information(self, x: Array) -> Second | None:
@@ -134,7 +161,8 @@ class Likelihood:
                 log_prob, seeds = self._trace_terms(trace, tape, leaves, sites)
                 total += log_prob
                 g += self._joined(leaves, tape.gradients(seeds, [*leaves.values()]))
-                found = information_of(sites, self._tangents(tape, leaves, sites), size)
+                tangents = self._known_tangents(tape, leaves, sites)
+                found = None if tangents is None else information_of(sites, tangents, size)
                 if found is None:
                     return None
                 information += found
@@ -154,7 +182,9 @@ class Likelihood:
             with Tape() as tape:
                 leaves, mine = self._leaves(tape, x), []
                 self._trace_terms(trace, tape, leaves, mine)
-                by_operand = self._tangents(tape, leaves, mine)
+                by_operand = self._known_tangents(tape, leaves, mine)
+                if by_operand is None:
+                    return Scales({})
                 tangents += [tangents_of(site, by_operand) for site in mine]
                 sites += mine
         fixed = [j for p in self.priors for j in range(len(x))[self.vector.places[p]]]
@@ -178,7 +208,7 @@ class Likelihood:
         with Tape() as tape:
             leaves, sites = self._leaves(tape, x), []
             self._trace_terms(self.traces[0], tape, leaves, sites)
-            each = [s.distribution.log_probs_of(s.value, s.operands) for s in sites]
+            each = [site.log_probs() for site in sites]
             found = columns(tape, [one for one in each if type(one) is Box], [*leaves.values()])
             return np.concatenate([by_theta.reshape(len(x), -1).T for by_theta in found])
 
@@ -249,6 +279,15 @@ class Likelihood:
         operands = traced_operands(sites)
         found = columns(tape, operands, [*leaves.values()])
         return {id(o): by_theta for o, by_theta in zip(operands, found, strict=True)}
+
+    def _known_tangents(
+        self, tape: Tape, leaves: Mapping[Parameter, Box], sites: Sequence[Site]
+    ) -> dict[int, Array] | None:
+        """`_tangents`; None where a gradient by hand cannot be differentiated."""
+        try:
+            return self._tangents(tape, leaves, sites)
+        except TracedValueError:
+            return None
 
     def _joined(self, leaves: Mapping[Parameter, Box], found: Any) -> Array:
         pairs = zip(leaves, found, strict=True)

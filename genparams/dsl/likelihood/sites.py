@@ -1,6 +1,5 @@
 """The choices of a traced replay with their distributions and arguments, not yet differentiated."""
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from genparams.autodiff import Box, np, raw, shape_of
 from genparams.dsl.distributions.statistics.functions import expected_information
 from genparams.dsl.interpreter import Choose, Operands
+from genparams.errors import ShapeError
 from genparams.types import Address, Array
 
 Tangents = list[Array | None]
@@ -32,18 +32,27 @@ class Site:
         """The arguments as plain numbers and arrays."""
         return [raw(o) for o in self.operands]
 
-    @property
-    def count(self) -> int:
-        """The number of observations in it: its entries, a vector or a tuple counting as one."""
-        return math.prod(self.batch)
+    def log_probs(self) -> Any:
+        """log p of each entry; of the whole choice where an entry alone has none."""
+        each = getattr(self.distribution, "log_probs_of", self.distribution.log_prob_of)
+        try:
+            return each(self.value, self.operands)
+        except ShapeError:  # a tuple of batches of different shapes
+            return self.distribution.log_prob_of(self.value, self.operands)
 
     @property
-    def batch(self) -> tuple[int, ...]:
-        """The shape of the batch of its entries."""
-        if isinstance(self.value, str | tuple):
-            return ()
-        shape = np.shape(self.value)
-        return shape[: len(shape) - self.distribution.kind.rank]
+    def batch(self) -> tuple[int, ...] | None:
+        """The shape of the batch of its entries; None for a tuple whose entries differ in it."""
+        if not isinstance(self.value, tuple):
+            return _batch(self.value, self.distribution)
+        parts = getattr(self.distribution, "parts", ())
+        found = {_batch(v, part) for v, part in zip(self.value, parts, strict=False)}
+        return found.pop() if len(found) == 1 else None
+
+
+def _batch(value: Any, distribution: Any) -> tuple[int, ...]:
+    shape = np.shape(value)
+    return shape[: len(shape) - distribution.kind.rank]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +71,7 @@ class Stack:
             return self.sites[0].args
         return [np.array(column) for column in zip(*(s.args for s in self.sites), strict=True)]
 
-    def batch(self) -> tuple[int, ...]:
+    def batch(self) -> tuple[int, ...] | None:
         """The shape of the batch of all entries."""
         return self.sites[0].batch if self.is_one else (len(self.sites),)
 
@@ -104,8 +113,8 @@ def stacks(sites: Iterable[Site]) -> list[Stack]:
     """The sites, with those of one distribution and single numbers together."""
     together: dict[Any, list[Site]] = {}
     for site in sites:
-        one = not shape_of(site.value) and not any(map(shape_of, site.operands))
-        labels = isinstance(site.value, str)
+        joint, labels = isinstance(site.value, tuple), isinstance(site.value, str)
+        one = not joint and not any(map(shape_of, (site.value, *site.operands)))
         key = site.distribution if one and not labels else site.address
         together.setdefault((one, key), []).append(site)
     return [Stack(found) for found in together.values()]

@@ -23,6 +23,7 @@ from genparams import (
     binomial,
     categorical,
     censored,
+    dirichlet,
     distribution,
     exponential,
     from_scipy,
@@ -391,6 +392,38 @@ def test_information_keeps_its_digits_where_a_formula_would_cancel():
 
 
 @pytest.mark.parametrize(
+    ("n", "a", "b"), [(10, 1e6, 2e6), (3, 1e4, 1e-2), (50, 1e3, 1e5), (200, 0.3, 0.4)]
+)
+def test_information_of_beta_binomial_is_the_sum_over_its_values(n, a, b):
+    mp: Any = mpmath.MPContext()
+    mp.dps = 50
+    first, second = mp.mpf(a), mp.mpf(b)
+
+    def slope(own, x):
+        total = first + second
+        return mp.psi(0, x + own) - mp.psi(0, n + total) - mp.psi(0, own) + mp.psi(0, total)
+
+    wanted = mp.zeros(2)
+    for x in range(n + 1):
+        mass = mp.binomial(n, x) * mp.beta(x + first, n - x + second) / mp.beta(first, second)
+        s = mp.matrix([slope(first, x), slope(second, n - x)])
+        wanted += mass * s * s.T
+    found = expected_information(beta_binomial, [n, a, b], [None, *np.eye(2)])
+    np.testing.assert_allclose(found, np.array(wanted.tolist(), dtype=float), rtol=1e-12)
+
+
+def test_information_of_a_concentration_keeps_its_digits():
+    mp: Any = mpmath.MPContext()
+    mp.dps = 50
+    alpha = [1e6, 2e6, 3e5]
+    along = [mp.mpf(v) for v in alpha]
+    wanted = mp.fsum(v**2 * mp.psi(1, v) for v in along)
+    wanted -= mp.fsum(along) ** 2 * mp.psi(1, mp.fsum(along))
+    found = expected_information(dirichlet, [alpha], [np.array([alpha])])
+    np.testing.assert_allclose(found, float(wanted), rtol=1e-13)
+
+
+@pytest.mark.parametrize(
     ("r", "p"),
     [(0.3, 0.5), (2.5, 0.02), (2.5, 0.021), (400.0, 0.3), (150.0, 0.5), (1e-3, 0.9), (3.0, 1e-4)]
     + [(1e-6, 0.5), (0.7, 0.9999), (5e3, 0.99), (0.2, 1e-3)],
@@ -729,6 +762,21 @@ def test_a_distribution_of_ones_own_takes_its_information():
 def test_a_distribution_of_ones_own_has_no_information_unless_it_is_given():
     call = gumbel_of(None)(0.5, 2.0)
     assert expected_information(call.fn, call.args, any_tangents(call.args)) is None
+
+
+def test_zeros_in_a_distribution_of_ones_own_have_the_information_of_the_same_family():
+    own = distribution(
+        lambda rng, rate, size: rng.poisson(rate, size),
+        lambda x, rate: x * np.log(rate) - rate - special.gammaln(x + 1.0),
+        discrete=True,
+        name="counts",
+        information=lambda rate: {("rate", "rate"): 1.0 / rate},
+    )
+    calls = [zero_inflated(0.3, base(np.array([2.5, 0.4]))) for base in (own, poisson)]
+    found, wanted = (
+        expected_information(call.fn, call.args, any_tangents(call.args)) for call in calls
+    )
+    agree(found, wanted, 1e-12)
 
 
 def test_information_by_a_name_that_is_no_argument_is_refused():

@@ -32,7 +32,6 @@ from genparams.dsl.distributions.statistics.known import (
     Statistics,
     Unknown,
 )
-from genparams.numeric import arrays
 
 _LIGHT = {
     beta,
@@ -140,11 +139,11 @@ def _zero_inflated_entries(base: Distribution, own: Any) -> Callable[..., Mappin
 
 def _at_zero(base: Distribution, args: Sequence[Any], places: set[int]) -> tuple[Any, Any]:
     """The probability of 0, and the derivatives of its log by some arguments."""
-    formula: Any = base.declared.formula
-    there = base.declared.inside is None or base.declared.inside(0.0, *args)
-    log_f, (_, *slopes) = formula(arrays, 0.0, *args)
-    s = {i: np.where(there, slopes[i](), 0.0) for i in places}
-    return np.where(there, np.exp(log_f), 0.0), s
+    args = np.broadcast_arrays(*args)
+    batch = np.shape(args[0])
+    log_f, (_, *pulls) = base.declared.terms(np.zeros(batch), *args)
+    slopes: dict[int, Any] = {i: pulls[i](np.ones(batch)) for i in places}  # type: ignore[misc]
+    return np.exp(log_f), slopes
 
 
 # --- Through a bijection

@@ -70,7 +70,7 @@ def _by_logits(f: Any) -> Any:
     return lambda *args: f(*args[:-1], special.expit(args[-1]))
 
 
-def _half(n: Any, p: Any) -> Any:
+def _binomial_variance(n: Any, p: Any) -> Any:
     return n * p * (1.0 - p)
 
 
@@ -157,7 +157,7 @@ FAMILY_STATISTICS: dict[Distribution, Statistics] = {
         cdf=cdf.piecewise_uniform,
     ),
     d.bernoulli: _over_numbers(
-        d.bernoulli, entries.bernoulli, lambda p: 1.0 * p, lambda p: _half(1.0, p)
+        d.bernoulli, entries.bernoulli, lambda p: 1.0 * p, lambda p: _binomial_variance(1.0, p)
     ),
     _bernoulli_logits: _over_numbers(
         _bernoulli_logits,
@@ -165,7 +165,7 @@ FAMILY_STATISTICS: dict[Distribution, Statistics] = {
         special.expit,
         lambda logits: special.expit(logits) * special.expit(-logits),
     ),
-    d.binomial: _over_numbers(d.binomial, entries.binomial, _binomial_mean, _half),
+    d.binomial: _over_numbers(d.binomial, entries.binomial, _binomial_mean, _binomial_variance),
     _binomial_logits: _over_numbers(
         _binomial_logits,
         entries.binomial_by_logits,

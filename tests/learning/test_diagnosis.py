@@ -1,0 +1,271 @@
+"""What a fit says where there is no maximum, or where the data do not determine every parameter."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris
+
+from genparams import (
+    bernoulli,
+    datasets,
+    fit,
+    gen,
+    init_param,
+    mixture,
+    normal,
+    param,
+    poisson,
+    positive,
+    uniform,
+    unit_interval,
+)
+from genparams.errors import (
+    AtBoundary,
+    Collapse,
+    FitWarning,
+    FlatDirection,
+    NotConverged,
+    Separation,
+)
+
+Y = np.array([3.1, 4.7, 2.2, 5.9, 4.4, 3.8])
+X = np.arange(6.0)
+
+
+def fitted(function, args, constraints, **options):
+    """A fit, and the warnings that it gave."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        result = fit(function, args, constraints, **options)
+    found = [w.message for w in said if issubclass(w.category, FitWarning)]
+    assert [f"{type(w).__name__}: {w}" for w in found] == list(result.warnings)
+    return result, found
+
+
+def said(found, kind):
+    """The text of the one warning of a kind."""
+    (text,) = [str(w) for w in found if type(w) is kind]
+    return text
+
+
+def test_a_variance_at_0_is_at_its_bound_and_the_others_have_their_errors():
+    table = datasets.eight_schools()
+
+    @gen
+    def schools(se):
+        mu, tau = param("mu", 0.0), param("tau", 5.0, positive)
+        return normal(mu, np.sqrt(se**2 + tau**2)) @ "effect"
+
+    result, found = fitted(schools, (table["se"],), {"effect": table["y"]})
+    assert "tau is at the bound of positive" in said(found, AtBoundary)
+    assert not result.converged
+    assert result.status == {"mu": "ok", "tau": "at its bound"}
+    assert result.estimates["tau"] == pytest.approx(0.0, abs=1e-5)
+    assert result.estimates["mu"] == pytest.approx(7.68561672, rel=1e-8)
+    assert result.std_errors["mu"] == pytest.approx(4.07191916, rel=1e-7)
+    assert result.log_likelihood == pytest.approx(-29.6742437, abs=1e-6)
+    assert np.isnan(result.std_errors["tau"])
+    assert "bound" in result.missing["tau"]
+
+
+def test_separated_iris_has_no_maximum():
+    iris = load_iris()
+    setosa = (iris.target == 0).astype(float)
+    design = np.column_stack([np.ones(150), iris.data[:, 2:]])
+
+    @gen
+    def species(design):
+        return bernoulli(logits=design @ param("w", np.zeros(3))) @ "setosa"
+
+    result, found = fitted(species, (design,), {"setosa": setosa})
+    assert "rises without end" in said(found, Separation)
+    assert "w[" in said(found, Separation)
+    assert not result.converged
+    assert result.status == {"w": "without maximum"}
+    assert np.all(np.isnan(result.std_errors["w"]))
+
+
+def test_a_predictor_that_separates_alone_is_named_and_the_others_keep_their_errors():
+    rng = np.random.default_rng(0)
+    flag = (np.arange(40) < 8).astype(float)
+    other = rng.normal(size=40)
+    y = np.where(flag == 1.0, 1.0, (rng.random(40) < 0.5).astype(float))
+
+    @gen
+    def partly(flag, other):
+        a, b, c = param("a", 0.0), param("b", 0.0), param("c", 0.0)
+        return bernoulli(logits=a + b * flag + c * other) @ "y"
+
+    @gen
+    def rest(other):
+        return bernoulli(logits=param("a", 0.0) + param("c", 0.0) * other) @ "y"
+
+    result, found = fitted(partly, (flag, other), {"y": y})
+    assert "as b grows" in said(found, Separation)
+    assert result.status == {"a": "ok", "b": "without maximum", "c": "ok"}
+    without = fit(rest, (other[8:],), {"y": y[8:]})
+    for name in ("a", "c"):
+        assert result.estimates[name] == pytest.approx(without.estimates[name], rel=1e-6)
+        assert result.std_errors[name] == pytest.approx(without.std_errors[name], rel=1e-6)
+
+
+def test_a_mixture_that_starts_on_one_point_collapses():
+    waiting = datasets.faithful()["waiting"]
+
+    @gen
+    def eruptions(n):
+        share = param("share", 0.5, unit_interval)
+        wide = normal(param("mean", 70.0), param("std", 10.0, positive))
+        narrow = normal(param("spike", waiting[3]), param("width", 1e-3, positive))
+        return mixture([share, 1.0 - share], [narrow, wide], size=n) @ "waiting"
+
+    result, found = fitted(eruptions, (len(waiting),), {"waiting": waiting})
+    assert "still rises as width goes to its limit" in said(found, Collapse)
+    assert not result.converged
+    assert result.status["width"] == "without bound"
+    assert np.isnan(result.std_errors["width"])
+
+
+def test_a_model_that_fits_the_data_exactly_collapses():
+    @gen
+    def line(x):
+        return normal(param("a", 0.0) + param("b", 0.0) * x, param("sigma", 1.0, positive)) @ "y"
+
+    result, found = fitted(line, (X,), {"y": 2.0 * X + 1.0})
+    assert "sigma" in said(found, Collapse)
+    assert not result.converged
+    assert result.status["sigma"] == "without bound"
+
+
+def test_a_support_that_moves_with_a_parameter_ends_at_a_datum():
+    @gen
+    def arrivals(n):
+        return uniform(0.0, param("latest", 10.0, positive), size=n) @ "t"
+
+    result, found = fitted(arrivals, (3,), {"t": np.array([1.0, 2.0, 2.5])})
+    assert "at the edge of the support" in said(found, AtBoundary)
+    assert result.estimates["latest"] == pytest.approx(2.5, rel=1e-9)
+    assert result.status == {"latest": "at the edge of a support"}
+    assert np.isnan(result.std_errors["latest"])
+    assert not result.converged
+
+
+@pytest.mark.parametrize("start", [(50.0, 90.0), (40.0, 100.0), (60.0, 61.0)])
+def test_old_faithful_is_found_from_far_starts(start):
+    waiting = datasets.faithful()["waiting"]
+
+    @gen
+    def eruptions(n):
+        share, means = param("share", 0.5, unit_interval), param("means", np.array(start))
+        stds = param("stds", np.array([10.0, 10.0]), positive)
+        parts = [normal(means[0], stds[0]), normal(means[1], stds[1])]
+        return mixture([share, 1.0 - share], parts, size=n) @ "waiting"
+
+    result, found = fitted(eruptions, (272,), {"waiting": waiting})
+    assert found == []
+    assert result.log_likelihood == pytest.approx(-1034.00174983, abs=1e-7)
+
+
+def test_two_estimates_of_exactly_0_are_no_alarm():
+    table = datasets.dobson()
+
+    @gen
+    def counts(outcome, treatment):
+        b = param("b", np.zeros(5))
+        effects = b[1] * (outcome == 2) + b[2] * (outcome == 3)
+        effects = effects + b[3] * (treatment == 2) + b[4] * (treatment == 3)
+        return poisson(np.exp(b[0] + effects)) @ "n"
+
+    columns = table["outcome"], table["treatment"]
+    result, found = fitted(counts, columns, {"n": table["count"]})
+    assert found == []
+    assert result.converged
+    assert result.estimates["b"][3:] == pytest.approx([0.0, 0.0], abs=1e-12)
+    assert result.std_errors["b"][3:] == pytest.approx([0.2, 0.2], rel=1e-10)
+
+
+def test_a_parameter_that_no_choice_depends_on_is_flat_and_stays():
+    @gen
+    def idle(n):
+        mean, nothing = param("mean", 0.0), param("nothing", 7.0)
+        return normal(mean + 0.0 * nothing, param("sigma", 1.0, positive), size=n) @ "y"
+
+    result, found = fitted(idle, (6,), {"y": Y})
+    assert "does not depend on nothing" in said(found, FlatDirection)
+    assert result.converged
+    assert result.status == {"mean": "ok", "nothing": "flat", "sigma": "ok"}
+    assert result.estimates["nothing"] == 7.0
+    assert result.std_errors["mean"] == pytest.approx(np.std(Y) / np.sqrt(6), rel=1e-10)
+
+
+def test_a_parameter_that_is_read_and_not_used_is_flat():
+    @gen
+    def unused(n):
+        param("unused", 1.0)
+        return normal(param("mean", 0.0), 1.0, size=n) @ "y"
+
+    result, found = fitted(unused, (6,), {"y": Y})
+    assert "does not depend on unused" in said(found, FlatDirection)
+    assert result.status == {"unused": "flat", "mean": "ok"}
+
+
+def test_two_parameters_that_appear_only_as_a_sum_are_named_with_their_combination():
+    @gen
+    def summed(n):
+        mean = param("a", 0.0) + param("b", 0.0)
+        return normal(mean, param("sigma", 1.0, positive), size=n) @ "y"
+
+    result, found = fitted(summed, (6,), {"y": Y})
+    assert "do not determine a and b apart: moving a by 1, b by -1" in said(found, FlatDirection)
+    assert result.converged
+    assert result.status == {"a": "flat combination", "b": "flat combination", "sigma": "ok"}
+    assert result.estimates["a"] + result.estimates["b"] == pytest.approx(np.mean(Y), rel=1e-12)
+    assert np.isnan(result.std_errors["a"])
+    assert result.std_errors["sigma"] == pytest.approx(np.std(Y) / np.sqrt(12), rel=1e-10)
+
+
+def test_two_parameters_that_appear_only_as_a_product_are_named():
+    @gen
+    def product(n):
+        mean = param("a", 1.0) * param("b", 2.0)
+        return normal(mean, param("sigma", 1.0, positive), size=n) @ "y"
+
+    result, found = fitted(product, (6,), {"y": Y})
+    assert "do not determine a and b apart" in said(found, FlatDirection)
+    assert result.converged
+    assert result.estimates["a"] * result.estimates["b"] == pytest.approx(np.mean(Y), rel=1e-10)
+
+
+def test_fewer_observations_than_parameters_are_told():
+    @gen
+    def bent(x):
+        mean = param("a", 1.0) + param("b", 1.0) * x + param("c", 1.0) * x**2
+        return normal(mean, 1.0) @ "y"
+
+    result, found = fitted(bent, (X[1:3],), {"y": Y[1:3]})
+    texts = [str(w) for w in found]
+    assert "2 observations are fewer than the 3 parameters" in texts
+    assert result.status == dict.fromkeys("abc", "flat combination")
+    assert np.isnan(result.aicc)
+    assert "aicc" in result.missing
+
+
+def test_a_search_that_ends_at_a_saddle_is_no_maximum():
+    @gen
+    def two(n):
+        same = [normal(param("mean", 4.0), 1.0), normal(param("other", 4.0), 1.0)]
+        return mixture([0.5, 0.5], same, size=n) @ "y"
+
+    y = np.array([-3.0, -2.9, -3.1, 3.0, 3.1, 2.9])
+    init_param(two, "mean", 0.0)
+    init_param(two, "other", 0.0)
+    result, found = fitted(two, (6,), {"y": y}, max_iterations=0)
+    assert "that point is no maximum" in said(found, NotConverged)
+    assert result.status == {
+        "mean": "Hessian not negative definite",
+        "other": "Hessian not negative definite",
+    }
+    result, found = fitted(two, (6,), {"y": y})
+    assert found == []
+    assert sorted(result.estimates.values()) == pytest.approx([-3.0, 3.0], abs=1e-6)
