@@ -9,7 +9,7 @@ from genparams.dsl.likelihood.likelihood import Likelihood
 from genparams.errors import FitError, InvalidValue, nearest
 from genparams.learning.maximum import Found
 from genparams.learning.objective import Objective, Watch
-from genparams.learning.trust_region import EXACT, NEAR, climb
+from genparams.learning.trust_region import NEAR, NEAR_BY_GRADIENTS, climb
 from genparams.types import Array
 
 SCIPY = ("BFGS", "L-BFGS-B", "CG", "Newton-CG", "trust-ncg", "trust-krylov", "trust-exact")
@@ -106,7 +106,7 @@ def method_of(name: str | None) -> str | None:
 
 def _climbed(objective: Objective, method: str, max_iterations: int) -> str:
     objective.find_scales()
-    near = EXACT if objective.is_costly else NEAR
+    near = NEAR_BY_GRADIENTS if objective.is_costly else NEAR
     end = climb(objective, objective.start, max_iterations, near)
     if end.reason == "converged":
         objective.move_best(end.x, end.at)

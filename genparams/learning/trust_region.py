@@ -30,6 +30,8 @@ NEAR = 0.1
 """The predicted gain below which the exact Hessian is used: within half a standard error."""
 SMALL = 1e-6
 """A step beside a parameter that makes the next one, which is its square, as small as rounding."""
+NEAR_BY_GRADIENTS = 1e-16
+"""The same where a Hessian costs many gradients: rounding of these hides gains below 1e-20."""
 EXACT = 1e-20
 """A gain that changes no digit of an estimate: a step of 1e-10 standard errors."""
 PLATEAU = 1e-9
