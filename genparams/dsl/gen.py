@@ -228,4 +228,4 @@ def tuple_of_names(what: str, given: Any) -> tuple[str, ...]:
 
 
 def _home(function: Any) -> tuple[str, str]:
-    return function.__module__, function.__qualname__
+    return function.__module__, getattr(function, "__qualname__", function.__name__)

@@ -10,6 +10,7 @@ from genparams import (
     ParamUpdate,
     bernoulli,
     categorical,
+    custom_random,
     gen,
     init_param,
     map_,
@@ -364,6 +365,14 @@ def define(source, module="a_notebook"):
     namespace = {"__name__": module, "gen": gen, "param": param}
     exec(source, namespace)
     return namespace
+
+
+def test_a_function_by_hand_of_the_same_name_is_no_obstacle():
+    by_hand = custom_random(
+        lambda rng, a: a, lambda v, a: 0.0, lambda v, a: (0.0, 0.0), ("a",), name="twice_named"
+    )
+    made = define("@gen\ndef twice_named():\n    return param('a')\n")["twice_named"]
+    assert made.__name__ == by_hand.__name__
 
 
 def test_redefining_a_function_of_a_module_replaces_the_old_one():
