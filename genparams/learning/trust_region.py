@@ -28,6 +28,8 @@ from genparams.types import Array
 
 NEAR = 0.1
 """The predicted gain below which the exact Hessian is used: within half a standard error."""
+LOST = 1e-6
+"""A curvature beside the largest that was seen, both scaled, that a plateau may have."""
 SMALL = 1e-6
 """A step beside a parameter that makes the next one, which is its square, as small as rounding."""
 NEAR_BY_GRADIENTS = 1e-16
@@ -80,9 +82,6 @@ class Step(NamedTuple):
     """|D s|."""
     is_interior: bool
     """Whether it is the maximum of a model that has one."""
-    values: Array
-    vectors: Array
-    """The eigenvalues and eigenvectors of D^-1 M D^-1."""
 
 
 class Ending(NamedTuple):
@@ -135,8 +134,7 @@ class Region:
             return self.step(at)
         y, is_interior = _bounded(values, q, self.radius)
         gain = float(q @ y - 0.5 * (values * y) @ y)
-        length = float(np.linalg.norm(y))
-        return Step(vectors @ y / d, gain, length, is_interior, values, vectors)
+        return Step(vectors @ y / d, gain, float(np.linalg.norm(y)), is_interior)
 
     def adapt(self, step: Step, ratio: float) -> None:
         if not ratio >= 0.25:
@@ -287,19 +285,16 @@ def _ratio(new: Second, at: Second, step: Step) -> float:
 def is_small(step: Step, x: Array, at: Second, region: Region) -> bool:
     """Whether a step of Newton's method is small beside each parameter or its standard error.
 
-    The standard error does not count where the curvature is far below what it was: on a plateau it
-    grows without end.
+    A direction in which the curvature is far below the largest that was seen takes no part in the
+    standard error: on a plateau it would grow without end, and every step be small beside it.
     """
-    s, scale = np.abs(step.step), region.divisors
     if not step.gain < SMALL:
         return False
-    beside_value = s <= SMALL * np.abs(x)
-    sure = np.abs(step.values) > 1e-15 * np.max(np.abs(step.values))
-    variances = np.square(step.vectors[:, sure]) @ (1.0 / step.values[sure])
-    error = np.sqrt(np.abs(variances)) / scale
-    is_lost = np.sqrt(np.abs(np.diag(at.matrix))) * 1e4 < region.scale
-    beside_error = (s <= 10.0 * SMALL * error) & ~is_lost
-    return bool(np.all(beside_value | beside_error))
+    s, scale = np.abs(step.step), np.where(region.scale > 0.0, region.scale, 1.0)
+    values, vectors = np.linalg.eigh(at.matrix / scale / scale[:, None])
+    kept = values > LOST * np.max(np.abs(values))
+    error = np.sqrt(np.square(vectors[:, kept]) @ (1.0 / values[kept])) / scale
+    return bool(np.all((s <= SMALL * np.abs(x)) | (s <= 10.0 * SMALL * error)))
 
 
 def has_converged(x: Array, at: Second) -> bool:
