@@ -9,7 +9,7 @@ from genparams.dsl.likelihood.likelihood import Likelihood
 from genparams.errors import FitError, InvalidValue, nearest
 from genparams.learning.maximum import Found
 from genparams.learning.objective import Objective, Watch
-from genparams.learning.trust_region import climb
+from genparams.learning.trust_region import REASONS, climb
 from genparams.types import Array
 
 SCIPY = ("BFGS", "L-BFGS-B", "CG", "Newton-CG", "trust-ncg", "trust-krylov", "trust-exact")
@@ -21,13 +21,6 @@ CLEAR = 1e-6
 """A clear curvature beside the largest one."""
 LARGE = 500
 """The number of coordinates above which a matrix of them is not the default."""
-
-REASONS = {
-    "converged": "converged: the last step of Newton's method was small beside every estimate",
-    "plateau": "stopped on a plateau: steps are long and no longer raise the log likelihood",
-    "stalled": "stopped: no step raises the log likelihood, however short",
-    "iterations": "stopped at max_iterations before the steps were small",
-}
 
 
 def search(
@@ -44,6 +37,7 @@ def search(
 
     Raises:
         ChoicesDiffer: the model makes other choices than the traces have.
+        FitError: the second derivatives are not finite at x.
     """
     free = np.ones(len(x), bool) if free is None else free
     objective = Objective(likelihood, x, free, watch)
@@ -70,6 +64,16 @@ def search(
     at = objective.best, objective.best_log_prob
     counts = objective.iterations, objective.evaluations
     return Found(*at, reason == "converged", message, *counts, objective.at_best)
+
+
+def starts_from(x: Array, doubtful: Array) -> list[Array]:
+    """x, and points where the coordinates that are doubtful, such as at a bound, are nearer to 0.
+
+    At a bound the gradient vanishes, even if the maximum is elsewhere.
+    """
+    if not np.any(doubtful):
+        return [x]
+    return [np.where(doubtful, share * x, x) for share in (1.0, 0.5, 0.25, 0.0)]
 
 
 def brief_error(error: Exception) -> str:
@@ -99,6 +103,8 @@ def method_of(name: str | None) -> str | None:
 def _climbed(objective: Objective, method: str, max_iterations: int) -> str:
     objective.find_scales()
     end = climb(objective, objective.start, max_iterations)
+    if end.reason == "undefined":
+        raise FitError(f'{REASONS["undefined"]}; start elsewhere, or give method="BFGS"')
     if end.reason == "converged":
         objective.move_best(end.x, end.at)
     else:
