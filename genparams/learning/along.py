@@ -21,10 +21,14 @@ from genparams.autodiff import gradient, hessian
 from genparams.constraints import Ordered, Simplex
 from genparams.dsl.likelihood.likelihood import Likelihood, Second
 from genparams.errors import NoProfile
-from genparams.learning.newton import RUNS_OFF, climb
+from genparams.learning.objective import OUTSIDE, logarithmic, nowhere, same_choices
+from genparams.learning.trust_region import REASONS, climb
 from genparams.numeric import quiet
 from genparams.params import Parameter
 from genparams.types import Array, Constraint
+
+STEPS = 200
+"""How many steps a search makes; the point next to it is near the maximum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +106,9 @@ class Point:
     """The derivative of the largest log likelihood by the coordinate."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Slice:
-    """The likelihood where the entry has the coordinate `target`, as a function of u."""
+    """The likelihood where the entry has the coordinate `target`, by u: an `Objective`."""
 
     likelihood: Likelihood
     entry: Entry
@@ -114,6 +118,7 @@ class Slice:
     m: int
     others: Array
     """The places of u: all but m."""
+    iterations: int = 0
 
     def x(self, u: Array) -> Array:
         """The coordinates with s(x) = target."""
@@ -138,30 +143,51 @@ class Slice:
         c = self.base[self.m] / self.d[self.m]
         return self.base[self.others] - self.d[self.others] * c
 
-    def log_prob(self, u: Array) -> float:
-        x = self.x(u)
-        return self.likelihood.gradient(x).log_prob if self.holds(x) else -np.inf
-
     def holds(self, x: Array) -> bool:
         """Whether s(x) = target."""
         return abs(self.entry.coordinate(x) - self.target) <= 1e-10 * (1.0 + abs(self.target))
 
-    def second(self, u: Array) -> Second:
+    @property
+    def logarithmic(self) -> Array:
+        return logarithmic(self.likelihood)[self.others]
+
+    def settled(self, u: Array) -> Array:
+        return u
+
+    def unit(self, u: Array) -> float:
+        return 1.0
+
+    def scoring(self, u: Array) -> None:
+        return None
+
+    def newton(self, u: Array) -> Second:
         x = self.x(u)
-        found, a = self.likelihood.hessian(x), self.entry.slopes(x)
+        try:
+            with same_choices():
+                found = self.likelihood.hessian(x)
+        except OUTSIDE:
+            return nowhere(len(u))
+        if not self.holds(x):
+            return nowhere(len(u))._replace(log_prob=found.log_prob)
+        return self._eliminated(x, found)
+
+    def _eliminated(self, x: Array, found: Second) -> Second:
+        """The derivatives by u, from those by x."""
+        a = self.entry.slopes(x)
         along = float(a @ self.d)
         t = np.eye(len(x))[:, self.others] - np.outer(self.d, a[self.others]) / along
         bent = found.matrix - float(found.gradient @ self.d) / along * self.entry.bends(x)
-        return Second(found.log_prob, t.T @ found.gradient, t.T @ bent @ t)
+        return Second(found.log_prob, t.T @ found.gradient, -t.T @ bent @ t)
 
 
 @quiet
 def highest(likelihood: Likelihood, entry: Entry, target: float, starts: Sequence[Array]) -> Point:
     """The maximum where the entry has the coordinate `target`: the best of several searches.
 
-    Where another coordinate runs off, the log likelihood is at its supremum but for rounding.
+    A plateau has the supremum but for rounding: another coordinate goes to a bound or grows.
 
     Raises:
+        ChoicesDiffer: the model makes other choices than the traces have.
         NoProfile: no search ends at a maximum.
     """
     found, messages = [], []
@@ -178,13 +204,13 @@ def _highest(likelihood: Likelihood, entry: Entry, target: float, start: Array) 
     d, m = entry.direction(start)
     others = np.delete(np.arange(len(start)), m)
     held = Slice(likelihood, entry, target, start, d, m, others)
-    peak = climb(held.second, held.log_prob, held.start())
-    x = held.x(peak.x)
-    if not np.isfinite(peak.at.log_prob):
+    end = climb(held, held.start(), STEPS)
+    x = held.x(end.x)
+    if not np.isfinite(end.at.log_prob):
         return Point(target, x, -np.inf, 0.0)
     if not held.holds(x):
         return "the entry cannot have this value"
-    if not peak.converged and peak.message != RUNS_OFF:
-        return peak.message
+    if end.reason not in ("converged", "plateau"):
+        return REASONS[end.reason]
     g, a = likelihood.gradient(x).gradient, entry.slopes(x)
-    return Point(target, x, peak.at.log_prob, float(g @ d / (a @ d)))
+    return Point(target, x, end.at.log_prob, float(g @ d / (a @ d)))

@@ -5,18 +5,24 @@ Reference: Efron and Tibshirani, 1993, An Introduction to the Bootstrap, chapter
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from genparams.constraints import Interval, Positive, Simplex
 from genparams.dsl.execution import Rng, seeded
-from genparams.dsl.likelihood.likelihood import Likelihood
+from genparams.dsl.likelihood.likelihood import Likelihood, Second
+from genparams.errors import FitError
+from genparams.learning.diagnosis import diagnosed
 from genparams.learning.intervals import Intervals, check_level
-from genparams.learning.maximum import Found
+from genparams.learning.maximum import Found, Maximum
 from genparams.learning.model import Model
-from genparams.learning.newton import maximise_over, starts_from
+from genparams.learning.objective import OUTSIDE
 from genparams.learning.saved import needed, one_of
+from genparams.learning.search import brief_error, search, starts_from
 from genparams.learning.simulations import check_count
+from genparams.learning.trust_region import has_converged
 from genparams.mistakes import closed, explained
 from genparams.types import Array
 
@@ -25,6 +31,9 @@ if TYPE_CHECKING:
 
 Refit = Callable[[Likelihood, Array, Array], Found]
 """From a likelihood of other data, a start and which coordinates are free to a maximum."""
+
+WITH_BOUNDS = (Interval, Positive, Simplex)
+"""The constraints at whose bounds a fit is a maximum too: the value is there but for rounding."""
 
 
 @closed()
@@ -74,14 +83,42 @@ class Bootstrap:
         return f"Bootstrap({len(self.table)} draws, {self.failed} failed)"
 
 
-def bootstrapped(result: "FitResult", n: int, rng: Rng, refit: Refit = maximise_over) -> Bootstrap:
+def refitted(before: Maximum, likelihood: Likelihood, x: Array, free: Array) -> Found:
+    """The maximum of the likelihood of other data, near x.
+
+    It may be at a bound, and flat where the likelihood was flat `before`.
+    """
+    try:
+        found = search(likelihood, x, free)
+    except (FitError, *OUTSIDE) as error:
+        return Found(x, -np.inf, False, brief_error(error), 0, 0)
+    if found.message == "interrupted":
+        raise KeyboardInterrupt
+    return found if found.converged else _judged(before, diagnosed(likelihood, found, x, "newton"))
+
+
+def _judged(before: Maximum, end: Maximum) -> Found:
+    """The end of a search that did not converge, with what the diagnosis says."""
+    left = end.usable
+    rest = Second(end.found.log_prob, end.gradient[left], -end.hessian[np.ix_(left, left)])
+    good = has_converged(end.found.x[left], rest) and all(
+        status == "ok"
+        or (status == "at its bound" and isinstance(p.constraint, WITH_BOUNDS))
+        or (status.startswith("flat") and status == before.status[p])
+        for p, status in end.status.items()
+    )
+    return end.found._replace(converged=good, message=str(end.warnings[0]))
+
+
+def bootstrapped(result: "FitResult", n: int, rng: Rng, refit: Refit | None = None) -> Bootstrap:
     """Fits of n data sets that are simulated at the estimates.
 
     Args:
-        refit: How a simulated data set is fitted.
+        refit: How a simulated data set is fitted; as `refitted` does by default.
     """
     model, generator = needed(result.model, "bootstrap"), seeded(rng)
     check_count("the number of draws", n, 2)
+    refit = refit or partial(refitted, model.maximum)
     table = np.full((n, len(result.facts.values)), np.nan)
     failures: dict[int, str] = {}
     for i in range(n):

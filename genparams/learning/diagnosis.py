@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from genparams.constraints import Positive
 from genparams.dsl.likelihood.likelihood import Likelihood, Second
 from genparams.dsl.likelihood.scales import may_have_scale
 from genparams.dsl.likelihood.sites import Site
@@ -26,7 +27,7 @@ from genparams.learning.search import EDGE
 from genparams.learning.trust_region import has_converged
 from genparams.numeric import quiet
 from genparams.params import Parameter
-from genparams.types import Array, Real
+from genparams.types import Array, Constraint, Real
 
 FLAT = 1e-13
 """An eigenvalue of the scaled curvature, beside the largest, that may be 0 but for rounding."""
@@ -210,7 +211,7 @@ def _find_running_off(d: Diagnosis) -> None:
     if not suspects.size or not _rises_along(d, step, suspects):
         return
     x = d.found.x
-    bounded = [j for j in suspects if not isinstance(d.owner(j).constraint, Real)]
+    bounded = [j for j in suspects if _has_bound(d.owner(j).constraint, float(step[j]))]
     growing = [j for j in suspects if j not in bounded]
     for p in dict.fromkeys(map(d.owner, bounded)):
         mine = [j for j in bounded if d.owner(j) is p]
@@ -232,6 +233,11 @@ def _find_running_off(d: Diagnosis) -> None:
             "predictors separates the outcomes. The estimates are where the search stopped; take "
             "fewer predictors, or priors=",
         )
+
+
+def _has_bound(constraint: Constraint, step: float) -> bool:
+    """Whether a coordinate that goes the way of a step goes to a bound of its constraint."""
+    return step < 0.0 if isinstance(constraint, Positive) else not isinstance(constraint, Real)
 
 
 def _long_steps(d: Diagnosis, left: Array) -> tuple[Array, Array]:

@@ -62,10 +62,7 @@ class Objective:
         self.impossible: Array | None = None
         """The last point at which a choice had no density."""
         self._all = x
-        self._limits = np.full(len(x), np.inf)
-        for p, place in likelihood.vector.places.items():
-            if not isinstance(p.constraint, Real):
-                self._limits[place] = LIMIT
+        self._limits = np.where(logarithmic(likelihood), LIMIT, np.inf)
         self._last_hessian: tuple[Array, Second] | None = None
         self._watch = watch
         self._scales = Scales({})
@@ -153,13 +150,13 @@ class Objective:
         whole = self.whole(x)
         self.evaluations += 1
         if np.any(np.abs(whole - self._all) > self._limits):
-            return _nowhere(len(whole))
+            return nowhere(len(whole))
         try:
             with same_choices():
                 found = f(whole)
         except OUTSIDE as error:
             self.refusal = error
-            return _nowhere(len(whole))
+            return nowhere(len(whole))
         if found is not None:
             if found.log_prob == -np.inf:
                 self.impossible = whole
@@ -170,6 +167,14 @@ class Objective:
         return found
 
 
-def _nowhere(n: int) -> Second:
+def logarithmic(likelihood: Likelihood) -> Array:
+    """Which coordinates are those of a constraint, most often logarithms."""
+    found = np.zeros(likelihood.vector.size, bool)
+    for p, place in likelihood.vector.places.items():
+        found[place] = not isinstance(p.constraint, Real)
+    return found
+
+
+def nowhere(n: int) -> Second:
     """What a likelihood gives outside of the model's domain."""
     return Second(-np.inf, np.full(n, np.nan), np.full((n, n), np.nan))

@@ -19,8 +19,8 @@ from genparams.dsl.likelihood.likelihood import Likelihood
 from genparams.errors import FitError, InvalidValue, NoProfile
 from genparams.learning.along import Entry, Point, highest
 from genparams.learning.intervals import Intervals, normal_quantile
-from genparams.learning.newton import starts_from
 from genparams.learning.saved import needed
+from genparams.learning.search import starts_from
 from genparams.mistakes import closed
 from genparams.numeric import quiet
 from genparams.types import Array, Constraint

@@ -9,7 +9,7 @@ from genparams.dsl.likelihood.likelihood import Likelihood
 from genparams.errors import FitError, InvalidValue, nearest
 from genparams.learning.maximum import Found
 from genparams.learning.objective import Objective, Watch
-from genparams.learning.trust_region import NEAR, NEAR_BY_GRADIENTS, climb
+from genparams.learning.trust_region import NEAR, NEAR_BY_GRADIENTS, REASONS, climb
 from genparams.types import Array
 
 SCIPY = ("BFGS", "L-BFGS-B", "CG", "Newton-CG", "trust-ncg", "trust-krylov", "trust-exact")
@@ -22,13 +22,6 @@ CLEAR = 1e-6
 EDGE = "stopped at the edge of the support of a choice"
 LARGE = 500
 """The number of coordinates above which a matrix of them is not the default."""
-
-REASONS = {
-    "converged": "converged: the last step of Newton's method was small beside every estimate",
-    "plateau": "stopped on a plateau: steps are long and no longer raise the log likelihood",
-    "stalled": "stopped: no step raises the log likelihood, however short",
-    "iterations": "stopped at max_iterations before the steps were small",
-}
 
 
 def search(
@@ -45,6 +38,7 @@ def search(
 
     Raises:
         ChoicesDiffer: the model makes other choices than the traces have.
+        FitError: the second derivatives are not finite at x.
     """
     free = np.ones(len(x), bool) if free is None else free
     objective = Objective(likelihood, x, free, watch)
@@ -80,6 +74,16 @@ def _is_beside(x: Array | None, best: Array) -> bool:
     return x is not None and bool(np.all(np.abs(x - best) <= 1e-6 * np.maximum(np.abs(best), 1.0)))
 
 
+def starts_from(x: Array, doubtful: Array) -> list[Array]:
+    """x, and points where the coordinates that are doubtful, such as at a bound, are nearer to 0.
+
+    At a bound the gradient vanishes, even if the maximum is elsewhere.
+    """
+    if not np.any(doubtful):
+        return [x]
+    return [np.where(doubtful, share * x, x) for share in (1.0, 0.5, 0.25, 0.0)]
+
+
 def brief_error(error: Exception) -> str:
     """An error in a few words."""
     return f"{type(error).__name__}: {str(error)[:200]}"
@@ -108,6 +112,8 @@ def _climbed(objective: Objective, method: str, max_iterations: int) -> str:
     objective.find_scales()
     near = NEAR_BY_GRADIENTS if objective.is_costly else NEAR
     end = climb(objective, objective.start, max_iterations, near)
+    if end.reason == "undefined":
+        raise FitError(f'{REASONS["undefined"]}; start elsewhere, or give method="BFGS"')
     if end.reason == "converged":
         objective.move_best(end.x, end.at)
     else:

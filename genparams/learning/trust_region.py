@@ -22,7 +22,6 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from genparams.dsl.likelihood.likelihood import Second
-from genparams.errors import FitError
 from genparams.numeric import quiet
 from genparams.types import Array
 
@@ -43,7 +42,16 @@ LONGEST = 2.0
 WORTH = 0.1
 """The part of the gain that was predicted below which a step is not made."""
 PATIENCE = 20
-"""How many such gains in a row end a search."""
+"""How many steps in a row that promise such a gain end a search."""
+
+REASONS = {
+    "converged": "converged: the last step of Newton's method was small beside every estimate",
+    "plateau": "stopped on a plateau: no step, however long, promises a higher log likelihood",
+    "stalled": "stopped: no step raises the log likelihood, however short",
+    "iterations": "stopped at max_iterations before the steps were small",
+    "undefined": "the second derivatives of the log likelihood are not finite at the start",
+}
+"""Why a search ends."""
 
 
 class Objective(Protocol):
@@ -52,11 +60,11 @@ class Objective(Protocol):
     iterations: int
     """How many steps were tried."""
 
-    def settled(self, x: Array) -> Array:
+    def settled(self, x: Array, /) -> Array:
         """The point, with the coordinates that have a maximum in closed form at it."""
         ...
 
-    def scoring(self, x: Array) -> Second | None:
+    def scoring(self, x: Array, /) -> Second | None:
         """With the expected information; None if there is none. Not finite where it fails."""
         ...
 
@@ -65,11 +73,11 @@ class Objective(Protocol):
         """Which coordinates are those of a constraint, most often logarithms."""
         ...
 
-    def unit(self, x: Array) -> float:
+    def unit(self, x: Array, /) -> float:
         """The standard deviation of the noise at x, by which the curvature is divided; or 1."""
         ...
 
-    def newton(self, x: Array) -> Second:
+    def newton(self, x: Array, /) -> Second:
         """With minus the Hessian. Not finite where it fails."""
         ...
 
@@ -90,7 +98,7 @@ class Ending(NamedTuple):
     x: Array
     at: Second
     reason: str
-    """"converged", "plateau", "stalled" or "iterations"."""
+    """A key of `REASONS`."""
 
 
 class Region:
@@ -187,6 +195,10 @@ def climb(objective: Objective, x: Array, max_iterations: int, near: float = NEA
         near: The predicted gain below which the exact Hessian is used.
     """
     climber = Climber(objective, x, near)
+    if not _is_finite(climber.at):
+        return Ending(climber.x, climber.at, "undefined")
+    if not x.size:
+        return Ending(climber.x, climber.at, "converged")
     for _ in range(max_iterations):
         objective.iterations += 1
         reason = climber.advance()
@@ -206,11 +218,6 @@ class Climber:
         self.has_scoring = scoring is not None
         self.is_exact = scoring is None or not _is_finite(scoring)
         self.at = objective.newton(self.x) if scoring is None or self.is_exact else scoring
-        if not _is_finite(self.at):
-            raise FitError(
-                "the second derivatives of the log likelihood are not finite at the start; start "
-                'elsewhere, or give method="BFGS"'
-            )
         self.region = Region(self.at, self.x, objective.unit(self.x), objective.logarithmic)
         self.flat = 0
         """Steps in a row that promise less than a gain that matters."""
@@ -221,13 +228,14 @@ class Climber:
         """Make one step; the reason to stop, or nothing."""
         step = self._step()
         if self.is_exact and step.is_interior and is_small(step, self.x, self.at, self.region):
-            self.x, self.at = _polished(self.objective, self.x, self.at, step)
-            return "converged"
+            x, at = _polished(self.objective, self.x, self.at, step)
+            if _keeps_curvature(step.step, self.at, at):
+                self.x, self.at = x, at
+                return "converged"
         self.flat = self.flat + 1 if step.gain < PLATEAU else 0
-        if self.flat > PATIENCE:
-            return "plateau"
-        if step.length <= 1e-14 * float(np.linalg.norm(self.region.divisors * self.x)):
-            return "stalled"
+        shortest = 1e-14 * float(np.linalg.norm(self.region.divisors * self.x))
+        if self.flat > PATIENCE or step.length <= shortest:
+            return "plateau" if is_flat(self.x, self.at) else "stalled"
         self._try(step)
         return ""
 
@@ -297,18 +305,31 @@ def is_small(step: Step, x: Array, at: Second, region: Region) -> bool:
     return bool(np.all((s <= SMALL * np.abs(x)) | (s <= 10.0 * SMALL * error)))
 
 
+def _keeps_curvature(s: Array, at: Second, new: Second) -> bool:
+    """Whether the curvature along a small step stays, as near a maximum; on a plateau it falls."""
+    before, after = s @ at.matrix @ s, s @ new.matrix @ s
+    return bool(abs(after - before) <= 0.3 * before)
+
+
 def has_converged(x: Array, at: Second) -> bool:
     """Whether a step of Newton's method from x is small, without any history."""
-    return _small_step(x, at) is not None
+    if not x.size or not _is_finite(at):
+        return _is_finite(at)
+    region = _unbounded(x, at)
+    step = region.step(at)
+    return step.is_interior and is_small(step, x, at, region)
 
 
-def _small_step(x: Array, at: Second) -> Step | None:
-    if not _is_finite(at):
-        return None
+def is_flat(x: Array, at: Second) -> bool:
+    """Whether no step from x promises a gain that matters, however long."""
+    return _unbounded(x, at).step(at).gain < PLATEAU
+
+
+def _unbounded(x: Array, at: Second) -> Region:
+    """A region without any history, whose first step is as long as the curvature says."""
     region = Region(at, x, 1.0, np.zeros(len(x), bool))
     region.radius = np.inf
-    step = region.step(at)
-    return step if step.is_interior and is_small(step, x, at, region) else None
+    return region
 
 
 def _polished(objective: Objective, x: Array, at: Second, step: Step) -> tuple[Array, Second]:

@@ -1,4 +1,4 @@
-"""Maxima for the tests of results, by Newton steps from the present parameters."""
+"""Maxima for the tests of results, near the present parameters."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,8 +7,8 @@ import numpy as np
 
 from genparams.dsl.likelihood.likelihood import Likelihood
 from genparams.learning.maximum import Maximum
-from genparams.learning.newton import maximise_over
 from genparams.learning.result import FitResult
+from genparams.learning.search import search
 from genparams.params.vector import Vector
 
 
@@ -29,7 +29,7 @@ def maximum_of(
     missing = dict(missing or {})
     free = np.ones(likelihood.vector.size, bool)
     free[list(missing)] = False
-    found = maximise_over(likelihood, likelihood.vector.now(), free)
+    found = search(likelihood, likelihood.vector.now(), free)
     likelihood.vector.move_to(found.x)
     at = likelihood.hessian(found.x)
     status = {

@@ -30,7 +30,7 @@ def at_each(result):
 def test_the_search_is_described():
     result = line_fit()
     assert result.converged
-    assert result.message == "the gradient vanishes"
+    assert result.message.startswith("converged")
     assert result.iterations > 1
     assert result.evaluations >= result.iterations
     assert result.method == "newton"
