@@ -125,7 +125,9 @@ class Objective:
     @property
     def at_best(self) -> Second | None:
         """The derivatives at the best point, if the Hessian was computed there last."""
-        x, found = self._last_hessian or (None, None)
+        if self._last_hessian is None:
+            return None
+        x, found = self._last_hessian
         return found if np.array_equal(x, self.best) else None
 
     def move_best(self, x: Array, at: First | Second) -> None:

@@ -1,6 +1,7 @@
 """What a fit says where there is no maximum, or where the data do not determine every parameter."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,7 +70,7 @@ def test_a_variance_at_0_is_at_its_bound_and_the_others_have_their_errors():
 
 
 def test_separated_iris_has_no_maximum():
-    iris = load_iris()
+    iris: Any = load_iris()
     setosa = (iris.target == 0).astype(float)
     design = np.column_stack([np.ones(150), iris.data[:, 2:]])
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from fits import XS, YS, faithful_fit, line, line_fit, start
-from maxima import likelihood_of
+from maxima import likelihood_in, likelihood_of
 
 from genparams import bernoulli, gen, param
 from genparams.dsl.likelihood.likelihood import Second
@@ -11,7 +11,7 @@ from genparams.learning.newton import climb, maximise_over
 
 
 def test_the_gradient_vanishes_at_the_end():
-    likelihood = faithful_fit().model.likelihood
+    likelihood = likelihood_in(faithful_fit())
     x = likelihood.vector.now()
     found = maximise_over(likelihood, x + 0.2, np.ones(5, bool))
     assert found.converged
@@ -63,7 +63,7 @@ def test_derivatives_that_are_not_finite_end_a_search():
 
 
 def test_a_search_over_nothing_ends_at_once():
-    likelihood = faithful_fit().model.likelihood
+    likelihood = likelihood_in(faithful_fit())
     x = likelihood.vector.now()
     found = maximise_over(likelihood, x, np.zeros(5, bool))
     assert found.converged
