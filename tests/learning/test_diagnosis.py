@@ -216,10 +216,19 @@ def test_fewer_observations_than_parameters_are_told():
 
     result, found = fitted(bent, (X[1:3],), {"y": Y[1:3]})
     texts = [str(w) for w in found]
-    assert "2 observations are fewer than the 3 parameters" in texts
+    assert "2 observations cannot determine 3 parameters" in texts
     assert result.status == dict.fromkeys("abc", "flat combination")
     assert np.isnan(result.aicc)
     assert "aicc" in result.missing
+
+
+def test_one_observation_is_counted_in_the_singular():
+    @gen
+    def one(n):
+        return normal(param("a", 1.0) + param("b", 1.0), 1.0, size=n) @ "y"
+
+    _, found = fitted(one, (1,), {"y": Y[:1]})
+    assert "1 observation cannot determine 2 parameters" in [str(w) for w in found]
 
 
 def test_a_search_that_ends_at_a_saddle_is_no_maximum():

@@ -400,6 +400,7 @@ REFUSALS = [
     (lambda: fit([1, 2]), ArgumentError, "a generative function, a trace or traces, got 1"),
     (lambda: fit([]), ArgumentError, "no traces"),
     (lambda: fit(lines(), (X,), DATA, method="newtn"), InvalidValue, "did you mean newton"),
+    (lambda: fit(lines(), (X,), DATA, method="lbfgs"), InvalidValue, r"did you mean L-BFGS-B\?"),
     (lambda: fit(lines(), (X,), DATA, kind="robust"), InvalidValue, "kind"),
     (lambda: fit(lines(), (X,), DATA, restarts=-1), InvalidValue, "at least 0, got -1"),
     (lambda: loose(lines(), (X,), DATA, max_iterations=2.5), InvalidValue, "whole number"),
