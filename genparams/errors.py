@@ -70,7 +70,7 @@ from difflib import get_close_matches
 def nearest(name: str, known: Iterable[str]) -> str:
     """The end of a sentence about a misspelt name: the nearest known name, or some known names.
 
-    Names are compared by their letters and digits, without quotes, brackets and case.
+    Names are compared by their letters and digits, without quotes, brackets, hyphens and case.
     """
     known = sorted(known)
     near = likely(str(name), known)
@@ -92,10 +92,12 @@ def likely(name: str, known: Iterable[str]) -> str | None:
 
 
 def _letters(name: str) -> str:
-    return name.translate(_QUOTES).lower()
+    has_letters = any(map(str.isalpha, name))  # the sign of a number is no hyphen
+    return name.translate(_HYPHENS if has_letters else _QUOTES).lower()
 
 
 _QUOTES = str.maketrans("", "", "'\"(),")
+_HYPHENS = str.maketrans("", "", "'\"(),-_")
 
 
 class GenParamsError(Exception):

@@ -1,4 +1,4 @@
-"""Trees of values as text, and as HTML for notebooks; values in one short line.
+"""Trees of values as text, and as HTML for notebooks; values in one short line; counts.
 
 A tree is a nested mapping. The entry of a key is the text of a leaf, a mapping of the entries
 nested under it, or a pair of both. `brief` makes the text of any value.
@@ -46,6 +46,11 @@ def brief(value: Any) -> str:
     if isinstance(value, (FunctionType, MethodType, BuiltinFunctionType)):
         return f"the function {value.__name__}"
     return _cut(" ".join(repr(value).split()) if not isinstance(value, str) else repr(value))
+
+
+def counted(number: int, thing: str) -> str:
+    """A number of things: 1 iteration, 2 iterations."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def offence(value: Any, inside: Any) -> str:

@@ -27,6 +27,18 @@ def drawn():
     return found
 
 
+@pytest.mark.parametrize(
+    ("name", "known", "hint"),
+    [
+        ("lbfgs", ["BFGS", "L-BFGS-B"], "did you mean L-BFGS-B?"),
+        ("logstd", ["log_std", "logit"], "did you mean log_std?"),
+        ("-1", ["1", "2"], "known: 1, 2"),
+    ],
+)
+def test_names_are_compared_without_hyphens_and_numbers_with_their_signs(name, known, hint):
+    assert errors.nearest(name, known) == hint
+
+
 def test_every_class_is_drawn():
     assert drawn().keys() == CLASSES.keys()
 

@@ -1,10 +1,14 @@
 """Numbers of choices, found by the addresses of these choices."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
+import numpy as np
+
 from genparams.errors import InvalidValue, UnknownAddress, nearest
+from genparams.learning.views import view
 from genparams.mistakes import closed
 from genparams.trace.address import path
 from genparams.types import Address, show
@@ -13,6 +17,8 @@ V = TypeVar("V")
 
 SHOWN = 10
 """The most addresses that are shown."""
+NUMBERS = 6
+"""The most numbers of an array that are shown."""
 
 
 @closed()
@@ -39,6 +45,10 @@ class ByAddress(Mapping[Any, V], Generic[V]):
             raise UnknownAddress(f"there is no choice {show(at)}; {nearest(show(at), known)}")
         return self.found[at]
 
+    def get(self, address: Any, default: Any = None) -> Any:
+        """What belongs to the choice at an address; `default` if there is nothing."""
+        return self.found.get(path(address), default)
+
     def __contains__(self, address: object) -> bool:
         return path(address) in self.found
 
@@ -49,7 +59,14 @@ class ByAddress(Mapping[Any, V], Generic[V]):
         return len(self.found)
 
     def __repr__(self) -> str:
-        return f"ByAddress({shown(self.found)})"
+        rows, more = listed(self, numbers)
+        width = max((len(name) for name, _ in rows), default=0)
+        return "\n".join([*(f"{name:<{width}}  {text}" for name, text in rows), *more])
+
+    def _repr_html_(self) -> str:
+        rows, more = listed(self, numbers)
+        cells = [(name, [text]) for name, text in rows]
+        return view("reporting", "Table")("", (), ["numbers"], cells, more)._repr_html_()
 
 
 def key_of(address: Address) -> Any:
@@ -57,11 +74,30 @@ def key_of(address: Address) -> Any:
     return address[0] if len(address) == 1 else address
 
 
-def shown(addresses: Mapping[Address, Any]) -> str:
-    """The first addresses, and how many more there are."""
-    found = [show(address) for address in addresses]
-    more = [f"and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
-    return ", ".join([*found[:SHOWN], *more])
+def listed(
+    by_address: ByAddress[V], text: Callable[[V], str]
+) -> tuple[list[tuple[str, str]], list[str]]:
+    """The first addresses with the texts of what they have, or why they have nothing, and how many
+    more there are.
+    """
+    found, unknown = by_address.found, by_address.unknown
+    rows = [(show(a), text(v)) for a, v in islice(found.items(), SHOWN)]
+    rows += [(show(a), why) for a, why in islice(unknown.items(), SHOWN - len(rows))]
+    hidden = len(found) + len(unknown) - len(rows)
+    more = f"and {hidden} more" if hidden else "" if rows else "no choices"
+    return rows, [more] if more else []
+
+
+def numbers(value: Any) -> str:
+    """An array in one line, without the middle of each long axis."""
+    array = np.asarray(value)
+    text = np.array2string(
+        array,
+        threshold=NUMBERS,
+        edgeitems=3 if array.ndim < 2 else 1,
+        formatter={"float_kind": lambda x: f"{x:.6g}"},
+    )
+    return " ".join(text.split())
 
 
 def some(found: Mapping[Address, V], unknown: Mapping[Address, str]) -> ByAddress[V]:

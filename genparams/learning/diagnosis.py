@@ -27,6 +27,7 @@ from genparams.learning.search import EDGE
 from genparams.learning.trust_region import has_converged
 from genparams.numeric import quiet
 from genparams.params import Parameter
+from genparams.text import counted
 from genparams.types import Array, Constraint, Real
 
 FLAT = 1e-13
@@ -302,9 +303,8 @@ def _conclude(d: Diagnosis) -> None:
         d.warnings.append(NotConverged(f"the fit did not converge: {d.found.message}"))
     count = count_of([d.sites])
     if count < len(d.found.x) and not d.likelihood.priors:
-        d.warnings.append(
-            FlatDirection(f"{count} observations are fewer than the {len(d.found.x)} parameters")
-        )
+        few, many = counted(count, "observation"), counted(len(d.found.x), "parameter")
+        d.warnings.append(FlatDirection(f"{few} cannot determine {many}"))
     if left.size:
         names = coordinate_names(d.likelihood.vector)
         matrix = d.at.matrix[np.ix_(left, left)]

@@ -37,7 +37,7 @@ class Facts:
     iterations: int
     evaluations: int
     warnings: tuple[str, ...]
-    data: str
+    data_id: str
     """A hash of the addresses and values of the choices."""
     is_mixture: bool
 
@@ -67,6 +67,6 @@ def facts_of(model: Model) -> Facts:
         iterations=found.iterations,
         evaluations=found.evaluations,
         warnings=tuple(f"{type(w).__name__}: {w}" for w in maximum.warnings),
-        data=fingerprint(likelihood.traces),
+        data_id=fingerprint(likelihood.traces),
         is_mixture=has_mixture(model.sites),
     )

@@ -149,7 +149,8 @@ def _traces(f: Any, args: Any, constraints: Any) -> list[Trace]:
         )
     if args is not None or constraints is not None:
         raise ArgumentError(f"fit takes a generative function or traces first, got {brief(f)}")
-    traces = list(f) if isinstance(f, Iterable) and not isinstance(f, Trace | Mapping) else [f]
+    several = isinstance(f, Iterable) and not isinstance(f, Trace | Mapping)
+    traces: list[Any] = list(f) if several else [f]
     for trace in traces:
         if not isinstance(trace, Trace):
             raise ArgumentError(

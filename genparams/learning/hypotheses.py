@@ -42,10 +42,10 @@ class TestResult:
     """Why the chi-square distribution may not hold; empty if nothing is known against it."""
 
     def __str__(self) -> str:
-        return str(view("reporting", "test_table")(self))
+        return str(view("reporting", "hypothesis_table")(self))
 
     def _repr_html_(self) -> str:
-        return view("reporting", "test_table")(self)._repr_html_()
+        return view("reporting", "hypothesis_table")(self)._repr_html_()
 
 
 def _chi_square(statistic: float, df: int, message: str) -> TestResult:
@@ -88,7 +88,7 @@ def refuse_incomparable(one: Any, other: Any) -> None:
             )
         if not result.converged and AT_BOUND not in result.status.values():
             raise NotComparable(f"the fit of {result.function} has not converged: {result.message}")
-    if one.num_obs != other.num_obs or one.facts.data != other.facts.data:
+    if one.num_obs != other.num_obs or one.data_id != other.data_id:
         raise NotComparable(
             f"{one.function} and {other.function} were fitted to different data ({one.num_obs} and "
             f"{other.num_obs} observations): fit both to the same choices at the same addresses"

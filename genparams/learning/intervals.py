@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from genparams.constraints import Interval, Positive
 from genparams.errors import InvalidValue, UnknownParameter, nearest
 from genparams.learning.views import frame
 from genparams.mistakes import answering, closed
@@ -49,7 +50,7 @@ def _instead_of(level: Any) -> str:
 
 
 @closed()
-@answering(lower="write low", upper="write high", values="write table")
+@answering(lower="write low", upper="write high")
 @dataclass(frozen=True, eq=False)
 class Intervals(Mapping[str, tuple[float, float]]):
     """Intervals by the names of entries: `intervals["sigma"]` is a pair (low, high)."""
@@ -76,6 +77,16 @@ class Intervals(Mapping[str, tuple[float, float]]):
         place = list(self.entries).index(entry)
         return float(self.low[place]), float(self.high[place])
 
+    def get(self, entry: Any, default: Any = None) -> Any:
+        """The ends of the interval of an entry; `default` if there is no such entry."""
+        try:
+            return self[entry]
+        except UnknownParameter:
+            return default
+
+    def __contains__(self, entry: object) -> bool:
+        return entry in self.entries
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.entries)
 
@@ -94,8 +105,9 @@ class Intervals(Mapping[str, tuple[float, float]]):
     def __repr__(self) -> str:
         width = max(map(len, self.entries), default=0)
         lines = [f"{n:<{width}}  ({a:.6g}, {b:.6g})" for n, (a, b) in self.items()]
+        kind = "Wald" if self.kind == "wald" else self.kind
         notes = [f"{entry}: {reason}" for entry, reason in self.missing.items()]
-        return "\n".join([f"{100 * self.level:.10g}% {self.kind} intervals", *lines, *notes])
+        return "\n".join([f"{100 * self.level:.10g}% {kind} intervals", *lines, *notes])
 
 
 @quiet
@@ -113,4 +125,14 @@ def on_scale(
 
 
 def _mapped(scale: Constraint | None, theta: float) -> float:
-    return np.nan if scale is None else float(scale.natural(float(theta)))
+    return np.nan if scale is None else natural_end(scale, float(theta))
+
+
+def natural_end(scale: Constraint, theta: float) -> float:
+    """The value at a coordinate; the bound itself where no float is nearer to it."""
+    value = float(scale.natural(theta))
+    if isinstance(scale, (Positive, Interval)):
+        low, high = (scale.low, scale.high) if isinstance(scale, Interval) else (0.0, math.inf)
+        if value == scale.natural(math.copysign(math.inf, theta)):
+            return high if theta > 0.0 else low
+    return value

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import indent
 from typing import Any
 
 import numpy as np
 
 from genparams.errors import InvalidValue
-from genparams.learning.by_address import SHOWN, ByAddress, shown
+from genparams.learning.by_address import SHOWN, ByAddress, listed
 from genparams.learning.errors import coordinate, slope
 from genparams.learning.intervals import check_level, normal_quantile, on_scale
 from genparams.learning.views import frame
@@ -84,6 +85,13 @@ class Predictions(Mapping[Any, Prediction]):
         """
         return self.by_address[address]
 
+    def get(self, address: Any, default: Any = None) -> Any:
+        """The prediction at an address; `default` if there is none."""
+        return self.by_address.get(address, default)
+
+    def __contains__(self, address: object) -> bool:
+        return address in self.by_address
+
     def __iter__(self) -> Iterator[Any]:
         return iter(self.by_address)
 
@@ -104,4 +112,10 @@ class Predictions(Mapping[Any, Prediction]):
         return frame(columns, index)
 
     def __repr__(self) -> str:
-        return f"Predictions({shown(self.by_address.found)})"
+        rows, more = listed(self.by_address, repr)
+        return "\n".join([*(_under(name, text) for name, text in rows), *more])
+
+
+def _under(name: str, text: str) -> str:
+    """A name with a text of one line beside it, or of several lines below it."""
+    return f"{name}\n{indent(text, '  ')}" if "\n" in text else f"{name}  {text}"

@@ -14,16 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genparams.constraints import Interval, Positive
 from genparams.dsl.likelihood.likelihood import Likelihood
 from genparams.errors import FitError, InvalidValue, NoProfile
 from genparams.learning.along import Entry, Point, highest
-from genparams.learning.intervals import Intervals, normal_quantile
+from genparams.learning.intervals import Intervals, natural_end, normal_quantile
 from genparams.learning.saved import needed
 from genparams.learning.search import starts_from
 from genparams.mistakes import closed
 from genparams.numeric import quiet
-from genparams.types import Array, Constraint
+from genparams.types import Array
 
 if TYPE_CHECKING:
     from genparams.learning.result import FitResult
@@ -163,17 +162,8 @@ class Profile:
 def ends_of(curve: Curve, z: float) -> tuple[float, float, str]:
     """The ends of an interval on the natural scale, and why one of them is open."""
     (low, below), (high, above) = curve.end(-1.0, z), curve.end(1.0, z)
-    ends = sorted(_natural(curve.entry.scale, end) for end in (low, high))
+    ends = sorted(natural_end(curve.entry.scale, end) for end in (low, high))
     return ends[0], ends[1], "; ".join(filter(None, (below, above)))
-
-
-def _natural(scale: Constraint, at: float) -> float:
-    """The value at a coordinate; the bound of the constraint where that is infinite."""
-    if math.isinf(at) and isinstance(scale, Positive):
-        return 0.0 if at < 0.0 else math.inf
-    if math.isinf(at) and isinstance(scale, Interval):
-        return scale.low if at < 0.0 else scale.high
-    return float(scale.natural(at))
 
 
 @quiet
@@ -182,13 +172,13 @@ def profiled(result: "FitResult", entry: str) -> Profile:
     curve = curve_of(result, entry)
     points = [*reversed(curve.steps(-1.0)), curve.top, *curve.steps(1.0)]
     scale = curve.entry.scale
-    values = np.array([_natural(scale, p.at) for p in points])
+    values = np.array([natural_end(scale, p.at) for p in points])
     order = np.argsort(values)
     log_likelihood = np.array([p.log_prob for p in points])
     zeta = np.array([curve.zeta(p.at) for p in points])
     if values[0] > values[-1]:
         zeta = -zeta
-    estimate = _natural(scale, curve.top.at)
+    estimate = natural_end(scale, curve.top.at)
     return Profile(entry, values[order], log_likelihood[order], zeta[order], estimate, curve)
 
 

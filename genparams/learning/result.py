@@ -200,6 +200,11 @@ class FitResult:
         return self.facts.num_obs
 
     @property
+    def data_id(self) -> str:
+        """A hash of the addresses and values of the data: fits of the same data have the same."""
+        return self.facts.data_id
+
+    @property
     def df_residual(self) -> int:
         """The number of observations without the number of parameters."""
         return self.num_obs - self.num_params

@@ -67,10 +67,10 @@ def points(axes: Any, x: Array, y: Array, label: str, series: int = 0) -> None:
     axes.plot(x, y, label="; ".join(filter(None, (label, note))) or None, **style)
 
 
-def legend(axes: Any, loc: str = "best") -> None:
+def legend(axes: Any, loc: str = "best", columns: int = 1) -> None:
     """Explain what has a label, if anything has."""
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc=loc, framealpha=0.85, edgecolor="none")
+        axes.legend(loc=loc, ncols=columns, framealpha=0.85, edgecolor="none")
 
 
 def percent(level: float) -> str:

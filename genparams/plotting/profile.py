@@ -24,6 +24,8 @@ from genparams.types import Array, Constraint
 
 BETWEEN = 10
 """How many pieces the curve has between two points of the profile."""
+ROOM = 0.25
+"""The height above the curves, where the legend is, as a part of theirs."""
 
 
 @explained
@@ -64,12 +66,14 @@ def plot_profile(result: FitResult, entry: str, ax: Any = None, level: float = 0
     if np.all(np.isfinite(wald)):
         axes.plot(values, wald, label="Wald", zorder=3, **DASHED)
     line, bottom = -0.5 * z**2, -0.5 * max(REACH, 1.05 * z) ** 2
-    axes.axhline(line, label=f"{percent(level)} interval: {_text(low)} to {_text(high)}", **GUIDE)
+    axes.axhline(line, label=f"{percent(level)} interval: {low:.4g} to {high:.4g}", **GUIDE)
     ends = [end for end in (low, high) if min(values) <= end <= max(values)]
     axes.vlines(ends, bottom, line, **GUIDE)
-    axes.set_ylim(bottom, 0.25)
+    axes.set_ylim(bottom, 0.0)
+    axes.set_yticks([tick for tick in axes.get_yticks() if tick <= 0.0])
+    axes.set_ylim(bottom, -ROOM * bottom)
     name_axes(axes, entry, f"profile log {'posterior' if result.priors else 'likelihood'} ratio")
-    legend(axes)
+    legend(axes, "upper center", columns=2)
     return axes
 
 
@@ -111,8 +115,3 @@ def _wald(result: FitResult, entry: str, scale: Constraint, values: Array) -> Ar
     row = result.place_of(entry)
     at = np.array([coordinate(scale, v) for v in values])
     return -0.5 * ((at - result.facts.at[row]) / result.errors().spread[row]) ** 2
-
-
-def _text(end: float) -> str:
-    """An end of an interval. A positive value at its bound is the least float above 0."""
-    return f"{round(end, 300):.4g}"

@@ -2,8 +2,8 @@
 
 from genparams.reporting.cells import Missing, PValue, Rounded
 from genparams.reporting.comparison import compare
-from genparams.reporting.hypotheses import test_table
+from genparams.reporting.hypotheses import hypothesis_table
 from genparams.reporting.summary import summary
 from genparams.reporting.table import Table
 
-__all__ = ["Missing", "PValue", "Rounded", "Table", "compare", "summary", "test_table"]
+__all__ = ["Missing", "PValue", "Rounded", "Table", "compare", "hypothesis_table", "summary"]

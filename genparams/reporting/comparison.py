@@ -15,8 +15,7 @@ def compare(results: Mapping[str, Fit] | Sequence[Fit]) -> Table:
 
         delta_i = AIC_i - min_j AIC_j,    weight_i = exp(-delta_i / 2) / sum_j exp(-delta_j / 2)
 
-    Fits of different numbers of observations are not of the same data: the differences and weights
-    are missing. That fits of as many observations are of the same data is not checked.
+    Fits of different data, which have another `data_id`, have no differences and no weights.
 
     Args:
         results: Fits by the names to show, or fits, which have the names of their functions.
@@ -55,8 +54,8 @@ def _cells(fit: Fit) -> list[Cell]:
 
 def _ranks(fits: list[Fit]) -> list[list[Cell]]:
     """The difference from the best AIC, and the weight, of each fit."""
-    if len({fit.num_obs for fit in fits}) > 1:
-        missing = Missing("the fits have different numbers of observations: not the same data")
+    if len({fit.data_id for fit in fits}) > 1:
+        missing = Missing("the fits are of different data: other values, or at other addresses")
         return [[missing, missing] for _ in fits]
     finite = [fit.aic for fit in fits if is_known(fit.aic) and math.isfinite(fit.aic)]
     best = min(finite, default=0.0)

@@ -19,8 +19,9 @@ class Fit(Protocol):
     `estimates`, `std_errors`, `constraints` and `status` have the same parameter names in the same
     order. `entries` names each number of the estimates, in order. `missing` has the reason for each
     entry without a standard error. `priors` names the parameters with a prior. `notes` says more of
-    how the standard errors were computed. `conf_int` returns the two ends for each entry: a mapping
-    from entries to pairs, or an array with a row for each.
+    how the standard errors were computed. Fits of the same data have the same `data_id`. `conf_int`
+    returns the two ends for each entry: a mapping from entries to pairs, or an array with a row for
+    each.
     """
 
     @property
@@ -57,6 +58,8 @@ class Fit(Protocol):
     def num_params(self) -> int: ...
     @property
     def num_obs(self) -> int: ...
+    @property
+    def data_id(self) -> str: ...
     @property
     def df_residual(self) -> int: ...
     @property
@@ -123,8 +126,3 @@ def flat(values: Mapping[str, Any]) -> np.ndarray:
 def not_converged(result: Fit) -> str:
     """What a fit says that has not converged."""
     return f"not converged: {result.message}" if result.message else "not converged"
-
-
-def counted(number: int, thing: str) -> str:
-    """A number of things: 1 iteration, 2 iterations."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"

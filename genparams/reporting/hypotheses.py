@@ -5,7 +5,7 @@ from genparams.reporting.fits import HypothesisTest, is_known, known
 from genparams.reporting.table import Table
 
 
-def test_table(test: HypothesisTest) -> Table:
+def hypothesis_table(test: HypothesisTest) -> Table:
     """The statistic, the degrees of freedom and the p-value of a test, and its message."""
     reason = test.message or "it could not be computed"
     cells = [known(test.statistic, reason), known(test.df, reason), _p_value(test.p_value, reason)]

@@ -15,7 +15,6 @@ from genparams.errors import InvalidValue, ShapeError, nearest
 from genparams.reporting.cells import Cell, Missing, PValue, Rounded, places
 from genparams.reporting.fits import (
     Fit,
-    counted,
     criteria,
     criterion,
     flat,
@@ -24,6 +23,7 @@ from genparams.reporting.fits import (
     not_converged,
 )
 from genparams.reporting.table import Table
+from genparams.text import counted
 from genparams.types import real
 
 ERROR_DIGITS = 4

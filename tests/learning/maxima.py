@@ -7,6 +7,7 @@ import numpy as np
 
 from genparams.dsl.likelihood.likelihood import Likelihood
 from genparams.learning.maximum import Maximum
+from genparams.learning.model import Model
 from genparams.learning.result import FitResult
 from genparams.learning.search import search
 from genparams.params.vector import Vector
@@ -37,6 +38,22 @@ def maximum_of(
         for p, s in likelihood.vector.places.items()
     }
     return Maximum(likelihood, found, at.gradient, at.matrix, status, missing, (), "newton")
+
+
+def model_in(result: FitResult) -> Model:
+    """The model of a result that was not loaded from a file."""
+    assert result.model is not None
+    return result.model
+
+
+def likelihood_in(result: FitResult) -> Likelihood:
+    """The likelihood of a result."""
+    return model_in(result).likelihood
+
+
+def data_in(result: FitResult, address: Any) -> np.ndarray:
+    """The choice of the data at an address."""
+    return np.asarray(likelihood_in(result).traces[0][address])
 
 
 def fitted(

@@ -1,5 +1,7 @@
 """Profiles and bootstraps of fits at a bound, without a maximum, and with a flat direction."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import optimize, stats
@@ -35,7 +37,7 @@ def log_likelihood(mu, tau):
 
 def highest_at(mu):
     """The largest log likelihood over tau, which is at 0 near the estimate of mu only."""
-    found = optimize.minimize_scalar(
+    found: Any = optimize.minimize_scalar(
         lambda tau: -log_likelihood(mu, tau), bounds=(0.0, 60.0), method="bounded"
     )
     return max(-found.fun, log_likelihood(mu, 0.0))
@@ -53,7 +55,7 @@ def test_a_profile_lets_a_parameter_leave_its_bound(at_bound):
 
 def test_a_parameter_at_its_bound_has_a_profile_of_one_side(at_bound):
     def fall(tau):
-        found = optimize.minimize_scalar(lambda m: -log_likelihood(m, tau), bounds=(-20, 40))
+        found: Any = optimize.minimize_scalar(lambda m: -log_likelihood(m, tau), bounds=(-20, 40))
         return at_bound.log_likelihood + found.fun - DROP
 
     ends = at_bound.conf_int(kind="profile")
@@ -85,7 +87,7 @@ def test_separation_has_an_interval_that_is_open_at_one_end():
     assert Separation in {w.category for w in seen}
 
     def highest_at(b):
-        found = optimize.minimize_scalar(
+        found: Any = optimize.minimize_scalar(
             lambda a: np.sum(np.logaddexp(0.0, np.where(y, -1.0, 1.0) * (a + b * x)))
         )
         return -found.fun

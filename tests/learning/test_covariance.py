@@ -1,11 +1,12 @@
 """Standard errors: against closed forms, by hand, and missing with a reason."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from fits import XS, YS, cloud_fit, faithful_fit, gamma_fit, line, line_fit, oring_fit, share_fit
-from maxima import fitted, maximum_of
+from maxima import fitted, likelihood_in, maximum_of
 from mpmath import matrix as exact
 from mpmath import mp
 from scipy import special
@@ -99,7 +100,8 @@ def test_a_simplex_has_a_singular_covariance():
 def test_the_mixture_agrees_with_differences_of_its_gradient_on_the_natural_scale():
     """The covariance of w[0], mu and sigma from a Hessian by those, not by coordinates."""
     result = faithful_fit()
-    likelihood, vector = result.model.likelihood, result.model.likelihood.vector
+    likelihood = likelihood_in(result)
+    vector = likelihood.vector
     w, mu, sigma = (result.estimates[k] for k in ("w", "mu", "sigma"))
     at = np.array([w[0], *mu, *sigma])
 
@@ -296,7 +298,8 @@ def test_the_inverse_of_a_badly_scaled_matrix_is_right():
     information = design.T @ design
     names = ["a", "b", "c", "d"]
     mp.dps = 60
-    true = np.array((exact(information.tolist()) ** -1).tolist(), dtype=float)
+    inverse: Any = exact(information.tolist()) ** -1
+    true = np.array(inverse.tolist(), dtype=float)
     found = inverse_of(information, names)
     np.testing.assert_allclose(np.sqrt(np.diag(found.matrix)), np.sqrt(np.diag(true)), rtol=1e-5)
     values = np.linalg.svd(design, compute_uv=False)
@@ -311,7 +314,8 @@ def test_the_condition_number_is_in_the_units_of_the_coordinates():
 
 
 def test_an_unknown_kind_is_refused():
+    wrong: Any = 3
     with pytest.raises(InvalidValue, match="did you mean observed"):
         line_fit().with_errors("obsrved")
     with pytest.raises(InvalidValue, match="no standard error is of kind"):
-        line_fit().cov(kind=3)
+        line_fit().cov(kind=wrong)

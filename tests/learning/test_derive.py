@@ -1,9 +1,11 @@
 """Functions of the parameters by the delta method."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from fits import cloud_fit, faithful_fit, line_fit, oring_fit
-from maxima import fitted
+from maxima import data_in, fitted
 
 from genparams import gen, normal, param
 from genparams.errors import InvalidValue
@@ -63,7 +65,7 @@ def test_a_mean_of_a_mixture_knows_that_the_weights_sum_to_1():
     total = result.derive(lambda b: np.sum(b["w"]))
     assert total.std_errors == pytest.approx(0.0, abs=1e-8)
     mean = result.derive(lambda b: np.sum(b["w"] * b["mu"]))
-    waiting = result.model.likelihood.traces[0]["waiting"]
+    waiting = data_in(result, "waiting")
     assert mean.estimates == pytest.approx(np.mean(waiting))
     assert mean.std_errors == pytest.approx(np.std(waiting) / np.sqrt(272), rel=0.02)
 
@@ -93,9 +95,10 @@ def test_what_needs_a_missing_variance_is_missing():
 
 
 def test_what_is_no_function_of_the_parameters_is_refused():
+    wrong: Any = "temp"
     result = oring_fit()
     with pytest.raises(InvalidValue, match="takes a function of the estimates"):
-        result.derive("temp")
+        result.derive(wrong)
     with pytest.raises(InvalidValue, match="no parameter 'tmp'; known: intercept, temp"):
         result.derive(lambda b: b["tmp"])
     with pytest.raises(InvalidValue, match="a number, an array or a dictionary"):

@@ -1,6 +1,7 @@
 """What a fit says where there is no maximum, or where the data do not determine every parameter."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,7 +71,7 @@ def test_a_variance_at_0_is_at_its_bound_and_the_others_have_their_errors():
 
 
 def test_separated_iris_has_no_maximum():
-    iris = load_iris()
+    iris: Any = load_iris()
     setosa = (iris.target == 0).astype(float)
     design = np.column_stack([np.ones(150), iris.data[:, 2:]])
 
@@ -245,10 +246,19 @@ def test_fewer_observations_than_parameters_are_told():
 
     result, found = fitted(bent, (X[1:3],), {"y": Y[1:3]})
     texts = [str(w) for w in found]
-    assert "2 observations are fewer than the 3 parameters" in texts
+    assert "2 observations cannot determine 3 parameters" in texts
     assert result.status == dict.fromkeys("abc", "flat combination")
     assert np.isnan(result.aicc)
     assert "aicc" in result.missing
+
+
+def test_one_observation_is_counted_in_the_singular():
+    @gen
+    def one(n):
+        return normal(param("a", 1.0) + param("b", 1.0), 1.0, size=n) @ "y"
+
+    _, found = fitted(one, (1,), {"y": Y[:1]})
+    assert "1 observation cannot determine 2 parameters" in [str(w) for w in found]
 
 
 def test_a_search_that_ends_at_a_saddle_is_no_maximum():

@@ -1,6 +1,7 @@
 """Tests of hypotheses."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from fits import (
     oring_fit,
     start,
 )
-from maxima import fitted, maximum_of
+from maxima import data_in, fitted, maximum_of
 from scipy import stats
 
 from genparams import bernoulli, gen, normal, param
@@ -102,8 +103,9 @@ def with_prior():
 
 
 def test_another_thing_is_no_fit():
+    wrong: Any = 3.0
     with pytest.raises(InvalidValue, match="the result of another fit"):
-        line_fit().lr_test(3.0)
+        line_fit().lr_test(wrong)
 
 
 def test_mixtures_and_bounds_are_doubted():
@@ -111,7 +113,7 @@ def test_mixtures_and_bounds_are_doubted():
     def one_normal(n):
         return normal(param("m", 70.0), param("s", 10.0), size=n) @ "waiting"
 
-    waiting = faithful_fit().model.likelihood.traces[0]["waiting"]
+    waiting = data_in(faithful_fit(), "waiting")
     single = fitted(one_normal, (len(waiting),), {"waiting": waiting})
     test = faithful_fit().lr_test(single)
     assert test.df == 3

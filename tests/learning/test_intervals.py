@@ -6,8 +6,9 @@ from fits import cloud_fit, faithful_fit, gamma_fit, line_fit, share_fit
 from maxima import fitted
 from scipy import special, stats
 
-from genparams import bernoulli, gen, normal, param
+from genparams import bernoulli, gen, interval, normal, param, positive, real, unit_interval
 from genparams.errors import InvalidValue, UnknownParameter
+from genparams.learning.intervals import natural_end
 
 Z = stats.norm.ppf(0.975)
 
@@ -81,13 +82,30 @@ def test_a_constraint_of_a_user_is_respected():
     assert result.std_errors["m"] == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize(
+    ("scale", "theta", "end"),
+    [
+        (positive, -800.0, 0.0),
+        (positive, 800.0, np.inf),
+        (positive, -700.0, np.exp(-700.0)),
+        (unit_interval, -800.0, 0.0),
+        (unit_interval, 800.0, 1.0),
+        (interval(2.0, 5.0), -np.inf, 2.0),
+        (real, -800.0, -800.0),
+    ],
+)
+def test_an_end_at_a_bound_is_the_bound(scale, theta, end):
+    with np.errstate(over="ignore"):
+        assert natural_end(scale, theta) == end
+
+
 def test_intervals_are_a_mapping_and_a_table():
     ends = gamma_fit().conf_int(0.9)
     assert list(ends) == ["shape", "scale"]
     assert ends.table.shape == (2, 2)
     assert ends["scale"] == tuple(ends.table[1])
     assert (ends.level, ends.kind) == (0.9, "wald")
-    assert "90% wald intervals" in repr(ends)
+    assert "90% Wald intervals" in repr(ends)
 
 
 def test_intervals_as_a_frame():

@@ -1,9 +1,11 @@
 """Means with their bands, and simulated data."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from fits import XS, YS, faithful_fit, gamma_fit, line, line_fit, oring_fit, start
-from maxima import fitted, maximum_of
+from maxima import data_in, fitted, maximum_of
 from scipy import special, stats
 
 from genparams import (
@@ -208,6 +210,7 @@ def test_new_data_are_drawn():
     """2000 draws: the ends are right to 0.15 standard deviations, but once in 1000."""
     result = line_fit()
     found = result.predict((np.array([1.0]),), draws=2000, rng=1)["ys"]
+    assert found.draws is not None
     assert found.draws.shape == (2000, 1)
     error = np.hypot(result.estimates["sigma"], found.std_errors[0])
     low, high = found.interval(0.9)
@@ -224,12 +227,13 @@ def test_an_interval_of_new_data_needs_draws():
 
 def test_unknown_addresses_are_refused():
     result = line_fit()
+    wrong: Any = XS
     with pytest.raises(UnknownAddress, match="did you mean 'ys'"):
         result.predict((XS,))["y"]
     with pytest.raises(UnusedConstraint, match="never visited 'zs'"):
         result.predict((XS,), {"zs": 1.0})
     with pytest.raises(ArgumentError, match=r"write predict\(\(xs,\)\)"):
-        result.predict(XS)
+        result.predict(wrong)
 
 
 def test_predictions_as_a_frame():
@@ -265,14 +269,14 @@ def test_residuals_are_what_the_mean_leaves():
 def test_pearson_residuals_of_risks_are_the_textbook_ones():
     result = oring_fit()
     p = result.fitted()["distress"]
-    y = result.model.likelihood.traces[0]["distress"]
+    y = data_in(result, "distress")
     expected = (y - p) / np.sqrt(p * (1 - p))
     np.testing.assert_allclose(result.residuals("pearson")["distress"], expected)
 
 
 def test_quantile_residuals_of_a_gamma_are_normal_quantiles():
     result = gamma_fit()
-    x = result.model.likelihood.traces[0]["x"]
+    x = data_in(result, "x")
     b = result.estimates
     expected = stats.norm.ppf(stats.gamma.cdf(x, b["shape"], scale=b["scale"]))
     np.testing.assert_allclose(result.residuals("quantile")["x"], expected, rtol=1e-8)
@@ -281,7 +285,7 @@ def test_quantile_residuals_of_a_gamma_are_normal_quantiles():
 def test_quantile_residuals_of_counts_lie_between_their_probabilities():
     result = oring_fit()
     p = result.fitted()["distress"]
-    y = result.model.likelihood.traces[0]["distress"]
+    y = data_in(result, "distress")
     found = stats.norm.cdf(result.residuals("quantile", rng=1)["distress"])
     low, high = np.where(y, 1 - p, 0.0), np.where(y, 1.0, 1 - p)
     assert np.all((low <= found) & (found <= high))
@@ -292,7 +296,7 @@ def test_quantile_residuals_of_counts_lie_between_their_probabilities():
 def test_a_mixture_has_residuals():
     result = faithful_fit()
     b = result.estimates
-    waiting = result.model.likelihood.traces[0]["waiting"]
+    waiting = data_in(result, "waiting")
     np.testing.assert_allclose(result.residuals()["waiting"], waiting - b["w"] @ b["mu"])
 
 

@@ -12,7 +12,7 @@ from fits import (
     share_fit,
     start,
 )
-from maxima import fitted
+from maxima import fitted, likelihood_in
 from scipy import optimize, stats
 
 from genparams import categorical, gen, init_param, normal, ordered, param, positive, simplex
@@ -92,7 +92,7 @@ def test_the_curve_is_the_largest_likelihood_at_each_value():
 
 def constrained(result, entry_of, value):
     """The largest log likelihood with an entry held, by scipy."""
-    likelihood = result.model.likelihood
+    likelihood = likelihood_in(result)
     x = result.model.x
 
     def entry(at):
@@ -229,13 +229,13 @@ def test_what_has_no_profile_is_refused():
 
 def test_a_profile_does_not_move_the_parameters():
     result = line_fit()
-    before = result.model.likelihood.vector.now()
+    before = likelihood_in(result).vector.now()
     result.profile("slope")
-    np.testing.assert_array_equal(result.model.likelihood.vector.now(), before)
+    np.testing.assert_array_equal(likelihood_in(result).vector.now(), before)
 
 
 def test_a_profile_is_at_the_parameters_of_the_fit():
     result = line_fit()
     expected = result.profile("slope").conf_int()
-    start(result.model.likelihood.traces[0].gen_fn, slope=9.0, sigma=4.0)
+    start(likelihood_in(result).traces[0].gen_fn, slope=9.0, sigma=4.0)
     assert result.profile("slope").conf_int() == expected

@@ -1,5 +1,7 @@
 """The result of a fit as a whole."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from fits import XS, YS, cloud_fit, constant, faithful_fit, line, line_fit, oring_fit, start
@@ -188,7 +190,7 @@ def test_names_of_other_packages_are_explained(name, message):
 
 
 def test_a_result_does_not_change():
-    result = line_fit()
+    result: Any = line_fit()
     with pytest.raises(UnknownAttribute, match="has no attribute 'estimates' that can be set"):
         result.estimates = {}
     with pytest.raises(ArgumentError, match="has no argument 'alpha'"):

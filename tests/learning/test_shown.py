@@ -16,6 +16,8 @@ from genparams import (
     unit_interval,
 )
 from genparams.errors import ArgumentError, Collapse, FitError, InvalidValue, Separation
+from genparams.learning.by_address import ByAddress
+from genparams.types import Address
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,47 @@ def test_predictions_show_some_addresses_only():
             bernoulli(logits=param("a", 0.0)) @ ("coin", i)
 
     result = fit(separate, (15,), {("coin", i): i % 2 == 0 for i in range(15)})
-    assert repr(result.predict()).endswith("('coin', 9), and 5 more)")
+    lines = repr(result.predict()).splitlines()
+    assert lines[0] == "('coin', 0)  0.533333 +- 0.129"
+    assert (len(lines), lines[-1]) == (11, "and 5 more")
+
+
+def test_residuals_and_means_are_shown_with_their_numbers(oring):
+    found = oring.fitted()
+    ends = found["distress"][[0, 1, 2, -3, -2, -1]]
+    first, last = (" ".join(f"{x:.6g}" for x in part) for part in (ends[:3], ends[3:]))
+    assert repr(found) == f"'distress'  [{first} ... {last}]"
+    assert f'<td style="text-align: left">[{first} ... {last}]</td>' in found._repr_html_()
+    assert repr(oring.residuals("pearson")).startswith("'distress'  [-0.869")
+
+
+def test_numbers_by_address_show_what_is_missing_and_how_many_there_are():
+    rows: dict[Address, np.ndarray] = {("x", i): np.full((2, 9), float(i)) for i in range(9)}
+    found = ByAddress(rows, {("a",): "no mean", ("b",): "no mean"})
+    lines = repr(found).splitlines()
+    assert lines[1] == "('x', 1)  [[1 ... 1] [1 ... 1]]"
+    assert lines[-2:] == ["'a'       no mean", "and 1 more"]
+    assert repr(ByAddress({})) == "no choices"
+
+
+def test_what_has_addresses_is_a_mapping(oring):
+    for found in (oring.fitted(), oring.predict()):
+        assert list(found) == list(found.keys()) == ["distress"]
+        assert "distress" in found
+        assert "stress" not in found
+        assert found.get("stress") is None
+        assert found.get("distress") is found["distress"]
+
+
+def test_intervals_are_a_mapping(oring):
+    ends = oring.conf_int()
+    assert list(ends.values()) == [ends["intercept"], ends["slope"]]
+    assert dict(ends) == dict(ends.items())
+    np.testing.assert_array_equal(ends.table, np.array(list(ends.values())))
+    assert "slop" not in ends
+    assert ends.get("slop", 3) == 3
+    assert ends.get("slope") == ends["slope"]
+    assert repr(ends).startswith("95% Wald intervals\n")
 
 
 def test_the_band_of_one_mean_is_two_numbers(oring):

@@ -66,6 +66,14 @@ def test_the_dashed_curve_has_the_standard_error_that_the_result_shows(ax):
     np.testing.assert_allclose(wald, -0.5 * ((at - slope) / error) ** 2, rtol=1e-9, atol=1e-15)
 
 
+def test_the_legend_is_above_the_curves(ax):
+    line_of().plot_profile("beta[slope]", ax=ax)
+    ax.figure.canvas.draw()
+    below = ax.get_legend().get_window_extent().y0
+    assert ax.transData.transform((0.0, 0.0))[1] < below
+    assert max(ax.get_yticks()) == 0.0
+
+
 def test_the_axes_are_the_ones_given_and_have_labels(ax):
     assert line_of().plot_profile("beta[slope]", ax=ax) is ax
     assert ax.get_xlabel() == "beta[slope]"

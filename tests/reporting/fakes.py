@@ -33,6 +33,7 @@ class FakeFit:
     bic: float = 26.586180
     num_params: int = 2
     num_obs: int = 23
+    data_id: str = "oring"
     df_residual: int = 21
     converged: bool = True
     message: str = "the gradient is 0"

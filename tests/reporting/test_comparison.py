@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from fakes import FakeFit
 
+from genparams import fit, gen, normal, param
 from genparams.errors import InvalidValue
 from genparams.reporting import Missing, compare
 
@@ -55,9 +56,22 @@ def test_an_aic_far_from_the_best_has_weight_0():
 
 
 def test_fits_of_other_data_have_no_differences():
-    table = compare([FULL, FakeFit(num_obs=24)])
-    missing = Missing("the fits have different numbers of observations: not the same data")
+    table = compare([FULL, FakeFit(data_id="other")])
+    missing = Missing("the fits are of different data: other values, or at other addresses")
     assert column(table, "delta AIC") == column(table, "weight") == [missing, missing]
+
+
+def test_fits_of_other_values_of_as_many_observations_are_of_different_data():
+    @gen
+    def sample(n):
+        return normal(param("mean", 0.0), 1.0, size=n) @ "y"
+
+    y = np.array([1.0, 2.0, 4.0])
+    one, same, other = (fit(sample, (3,), {"y": values}) for values in (y, y + 0.0, y + 1e-9))
+    assert one.num_obs == other.num_obs
+    assert one.data_id == same.data_id != other.data_id
+    assert not any(isinstance(w, Missing) for w in column(compare([one, same]), "weight"))
+    assert all(isinstance(w, Missing) for w in column(compare([one, other]), "weight"))
 
 
 @pytest.mark.parametrize("aic", [math.nan, math.inf, None])

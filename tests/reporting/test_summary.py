@@ -255,7 +255,7 @@ def test_a_fit_without_parameters_has_no_rows():
 
 
 def test_the_table_of_a_test():
-    assert lines(reporting.test_table(FakeTest(message="not at a bound"))) == [
+    assert lines(reporting.hypothesis_table(FakeTest(message="not at a bound"))) == [
         "Hypothesis test",
         "",
         "  statistic  df       P",
@@ -267,5 +267,5 @@ def test_the_table_of_a_test():
 
 
 def test_a_test_that_could_not_be_done_says_why():
-    table = reporting.test_table(FakeTest(math.nan, 1, math.nan, "not nested"))
+    table = reporting.hypothesis_table(FakeTest(math.nan, 1, math.nan, "not nested"))
     assert lines(table)[-3:] == ["          -   1  -", "", "- : not nested"]
