@@ -334,7 +334,7 @@ def _unbounded(x: Array, at: Second) -> Region:
 
 def _polished(objective: Objective, x: Array, at: Second, step: Step) -> tuple[Array, Second]:
     """The end of a small step, unless it is a worse point by more than rounding."""
-    if step.gain < EXACT:
+    if step.gain < EXACT and np.all(np.abs(step.step) <= SMALL * np.abs(x)):
         return x, at
     new = objective.newton(x + step.step)
     floor = at.log_prob - 1e-12 * max(abs(at.log_prob), 1.0)

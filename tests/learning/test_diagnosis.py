@@ -18,6 +18,7 @@ from genparams import (
     param,
     poisson,
     positive,
+    student_t,
     uniform,
     unit_interval,
 )
@@ -48,6 +49,17 @@ def said(found, kind):
     """The text of the one warning of a kind."""
     (text,) = [str(w) for w in found if type(w) is kind]
     return text
+
+
+def test_degrees_of_freedom_that_grow_are_not_at_a_bound():
+    @gen
+    def tails(n):
+        return student_t(param("nu", 5.0, positive), 0.0, 1.0, size=n) @ "x"
+
+    result, found = fitted(tails, (20,), {"x": np.linspace(-1.5, 1.5, 20)})
+    assert "without end as nu grows" in said(found, Separation)
+    assert result.status == {"nu": "without maximum"}
+    assert result.bootstrap(3, rng=0).failed > 0
 
 
 def test_a_variance_at_0_is_at_its_bound_and_the_others_have_their_errors():
