@@ -4,7 +4,7 @@ A tree is a nested mapping. The entry of a key is the text of a leaf, a mapping 
 nested under it, or a pair of both. `brief` makes the text of any value.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, TypeAlias, TypeVar
@@ -46,6 +46,11 @@ def brief(value: Any) -> str:
     if isinstance(value, (FunctionType, MethodType, BuiltinFunctionType)):
         return f"the function {value.__name__}"
     return _cut(" ".join(repr(value).split()) if not isinstance(value, str) else repr(value))
+
+
+def enumerated(names: Sequence[str]) -> str:
+    """Names as in a sentence: a, b and c."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def counted(number: int, thing: str) -> str:

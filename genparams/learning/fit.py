@@ -22,17 +22,17 @@ from genparams.errors import (
     WrongGradient,
     nearest,
 )
-from genparams.learning.diagnosis import diagnosed, listed
+from genparams.learning.diagnosis import diagnosed
 from genparams.learning.kinds import check_kind
 from genparams.learning.maximum import Maximum
 from genparams.learning.progress import shown
 from genparams.learning.result import FitResult
-from genparams.learning.search import default_method, method_of, search
+from genparams.learning.search import INTERRUPTED, default_method, method_of, search
 from genparams.learning.simulations import check_count
 from genparams.mistakes import explained
 from genparams.params import Parameter, lock
 from genparams.params.vector import Vector
-from genparams.text import brief
+from genparams.text import brief, enumerated
 from genparams.trace.choices import choice_values
 from genparams.trace.trace import Trace
 from genparams.types import Array, show
@@ -167,7 +167,7 @@ def _trace(f: Any, args: tuple[Any, ...], constraints: Mapping[Any, Any]) -> Tra
     given = choice_values(constraints)
     latent = [show(a) for a in trace.choices if a not in given]
     if latent:
-        some = f"{listed(latent[:3])}{' and more' if len(latent) > 3 else ''}"
+        some = f"{enumerated(latent[:3])}{' and more' if len(latent) > 3 else ''}"
         raise LatentChoice(
             f"{f.__name__} chose {some}, for which there are no data, so that its likelihood would "
             "change from call to call. Give the data, sum or integrate the choice out in the model "
@@ -210,7 +210,7 @@ def _free(traces: Sequence[Trace], callees: bool) -> list[Parameter]:
     }
     free = [p for p in read if not p.frozen]
     if not free:
-        names = listed(sorted({t.gen_fn.__name__ for t in traces}))
+        names = enumerated(sorted({t.gen_fn.__name__ for t in traces}))
         why = "every parameter is frozen; thaw() one" if read else 'it reads none; write param("a")'
         raise FitError(f"{names} has no free parameter to fit: {why}")
     return free
@@ -303,7 +303,7 @@ def _best(
             end = search(likelihood, start, None, method, max_iterations, watch)
             if np.isfinite(end.log_prob):
                 found.append(diagnosed(likelihood, end, start, _described(likelihood, method)))
-            if end.message == "interrupted":
+            if end.message == INTERRUPTED:
                 break
     best = max(found, key=lambda m: (m.found.converged, m.found.log_prob))
     return best

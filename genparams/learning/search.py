@@ -19,6 +19,8 @@ FINISH = 10
 """Steps of the default method after another one has ended."""
 CLEAR = 1e-6
 """A clear curvature beside the largest one."""
+INTERRUPTED, FAILED = "interrupted", "stopped by an error of the model"
+CUT_SHORT = (INTERRUPTED, FAILED)
 EDGE = "stopped at the edge of the support of a choice"
 LARGE = 500
 """The number of coordinates above which a matrix of them is not the default."""
@@ -52,11 +54,11 @@ def search(
     except KeyboardInterrupt:
         if objective.best_log_prob == -np.inf:
             raise
-        reason = message = "interrupted"
+        reason = message = INTERRUPTED
     except Exception as error:
         if objective.best_log_prob == -np.inf:
             raise
-        reason, message = "failed", f"stopped by an error of the model: {brief_error(error)}"
+        reason, message = "failed", f"{FAILED}: {brief_error(error)}"
     if objective.refusal is not None:
         if objective.best_log_prob == -np.inf:
             raise objective.refusal

@@ -138,7 +138,7 @@ class Region:
         q = vectors.T @ (at.gradient / d)
         if self.radius == np.inf:  # at the origin: as far as the curvature is sure
             sure = np.maximum(np.abs(values), 1e-8 * max(np.max(np.abs(values)), 1e-290))
-            self.radius = max(float(np.linalg.norm(q / sure)), 1.0)
+            self.radius = min(max(float(np.linalg.norm(q / sure)), 1.0), 1e100)
             return self.step(at)
         y, is_interior = _bounded(values, q, self.radius)
         gain = float(q @ y - 0.5 * (values * y) @ y)

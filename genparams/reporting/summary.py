@@ -206,10 +206,9 @@ def _sentence(text: str) -> str:
 
 
 def _doubts(result: Fit) -> Iterator[str]:
-    said = None if result.converged else result.message
-    if not result.converged:
+    if not result.converged and not result.warnings:
         yield not_converged(result)
-    shown = {said, *result.missing.values()}
+    shown = set(result.missing.values())
     yield from (text for text in result.warnings if _without_name(text) not in shown)
 
 

@@ -13,7 +13,10 @@ from genparams import (
     fit,
     gen,
     init_param,
+    laplace,
     mixture,
+    mvnormal,
+    neg_binomial,
     normal,
     param,
     poisson,
@@ -71,7 +74,7 @@ def test_a_variance_at_0_is_at_its_bound_and_the_others_have_their_errors():
         return normal(mu, np.sqrt(se**2 + tau**2)) @ "effect"
 
     result, found = fitted(schools, (table["se"],), {"effect": table["y"]})
-    assert "tau is at the bound of positive" in said(found, AtBoundary)
+    assert "tau goes to the bound 0 of positive" in said(found, AtBoundary)
     assert not result.converged
     assert result.status == {"mu": "ok", "tau": "at its bound"}
     assert result.estimates["tau"] == pytest.approx(0.0, abs=1e-5)
@@ -121,6 +124,105 @@ def test_a_predictor_that_separates_alone_is_named_and_the_others_keep_their_err
     for name in ("a", "c"):
         assert result.estimates[name] == pytest.approx(without.estimates[name], rel=1e-6)
         assert result.std_errors[name] == pytest.approx(without.std_errors[name], rel=1e-6)
+
+
+OUTCOMES = {
+    "one group is all 1": (np.repeat([0.0, 1.0], 5), [1, 1, 1, 1, 1, 0, 1, 0, 1, 0], {"a", "b"}),
+    "far from 0": (np.arange(1990.0, 2000.0), [1] * 10, {"a", "b"}),
+    "ties": (5.0 + np.repeat([-1.0, 0, 1], 2), [0, 0, 0, 1, 1, 1], {"a", "b"}),
+}
+
+
+@pytest.mark.parametrize("case", OUTCOMES)
+def test_separation_is_seen_however_the_predictors_are_coded(case):
+    x, y, suspects = OUTCOMES[case]
+
+    @gen
+    def logit(x):
+        return bernoulli(logits=param("a", 0.0) + param("b", 0.0) * x) @ "y"
+
+    for _ in range(3):  # from where the last search stopped
+        result, found = fitted(logit, (x,), {"y": np.array(y, float)})
+        assert {type(w) for w in found} == {Separation}
+        assert not result.converged
+        assert {n for n, s in result.status.items() if s == "without maximum"} == suspects
+        assert np.isnan(result.std_errors["a"])
+
+
+def test_counts_of_0_in_the_base_group_have_no_maximum():
+    x = np.repeat([0.0, 1.0], 5)
+
+    @gen
+    def counts(x):
+        return poisson(np.exp(param("a", 0.0) + param("b", 0.0) * x)) @ "y"
+
+    result, found = fitted(counts, (x,), {"y": np.array([0, 0, 0, 0, 0, 2, 3, 1, 4, 2])})
+    assert "a and b grow" in said(found, Separation)
+    assert not result.converged
+
+
+def test_counts_without_overdispersion_are_at_the_bound_of_poisson():
+    y = np.array([3, 2, 3, 4, 2, 3, 3, 2, 4, 3])
+
+    @gen
+    def counts(n):
+        mu, alpha = param("mu", 1.0, positive), param("alpha", 1.0, positive)
+        return neg_binomial(1.0 / alpha, 1.0 / (1.0 + alpha * mu), size=n) @ "y"
+
+    result, found = fitted(counts, (10,), {"y": y})
+    assert "alpha goes to the bound 0" in said(found, AtBoundary)
+    assert result.std_errors["mu"] == pytest.approx(np.sqrt(np.mean(y) / 10), rel=1e-4)
+
+
+def test_a_kink_has_no_standard_errors():
+    rng = np.random.default_rng(0)
+    design = rng.normal(size=(40, 3))
+    y = design[:, 0] + rng.normal(size=40)
+
+    @gen
+    def regression(X):
+        return normal(X @ param("beta", np.zeros(3)), 1.0) @ "y"
+
+    priors = {"beta": laplace(0.0, 0.05)}
+    result, found = fitted(regression, (design,), {"y": y}, priors=priors)
+    assert [type(w) for w in found] == [NotConverged]
+    assert result.status == {"beta": "not converged"}
+    assert np.all(np.isnan(result.std_errors["beta"]))
+
+
+FLAT_HERE = {
+    "a step": lambda m, x: np.where(x > m, 3.0, 1.0),
+    "a clip": lambda m, x: np.clip(m, 0.0, 5.0) + 0.0 * x,
+    "a branch": lambda m, x: (m if m < 5.0 else 0.0 * m) + 0.0 * x,
+}
+
+
+@pytest.mark.parametrize("case", FLAT_HERE)
+def test_a_place_without_slope_is_no_maximum(case):
+    @gen
+    def model(x):
+        return normal(FLAT_HERE[case](param("m", 7.7), x), 1.0) @ "y"
+
+    x = np.arange(10.0)
+    result, found = fitted(model, (x,), {"y": np.where(x > 4.0, 3.0, 1.0)})
+    assert "changes further away" in said(found, NotConverged)
+    assert not result.converged
+    assert result.status == {"m": "flat here"}
+
+
+def test_loadings_that_start_at_0_are_at_a_saddle():
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(100, 1)) @ np.array([[1.0, 0.8, 0.6]]) + rng.normal(size=(100, 3))
+
+    @gen
+    def factor(n):
+        loads, unique = param("loads", np.zeros(3)), param("unique", np.ones(3), positive)
+        cov = np.reshape(loads, (3, 1)) * loads + np.diag(unique)
+        return mvnormal(param("mu", np.zeros(3)), cov, size=n) @ "y"
+
+    result, found = fitted(factor, (100,), {"y": data})
+    assert not any(isinstance(w, FlatDirection) for w in found)
+    assert result.converged or "no maximum" in said(found, NotConverged)
 
 
 def test_a_mixture_that_starts_on_one_point_collapses():
@@ -258,7 +360,7 @@ def test_fewer_observations_than_parameters_are_told():
 
     result, found = fitted(bent, (X[1:3],), {"y": Y[1:3]})
     texts = [str(w) for w in found]
-    assert "2 observations cannot determine 3 parameters" in texts
+    assert "2 numbers of data cannot determine 3 parameters" in texts
     assert result.status == dict.fromkeys("abc", "flat combination")
     assert np.isnan(result.aicc)
     assert "aicc" in result.missing
@@ -270,7 +372,7 @@ def test_one_observation_is_counted_in_the_singular():
         return normal(param("a", 1.0) + param("b", 1.0), 1.0, size=n) @ "y"
 
     _, found = fitted(one, (1,), {"y": Y[:1]})
-    assert "1 observation cannot determine 2 parameters" in [str(w) for w in found]
+    assert "1 number of data cannot determine 2 parameters" in [str(w) for w in found]
 
 
 def test_a_search_that_ends_at_a_saddle_is_no_maximum():
