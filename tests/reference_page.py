@@ -82,8 +82,8 @@ MEMBERS = {
     "FitResult": "estimates std_errors entries labels status missing warnings converged message"
     " iterations evaluations log_likelihood log_posterior num_params num_obs data_id df_residual"
     " aic aicc bic cov corr conf_int condition with_errors profile lr_test wald_test derive"
-    " bootstrap simulate predict fitted residuals summary to_frame plot_profile plot_fit plot_residuals"
-    " plot_qq plot_curve to_dict from_dict to_json from_json",
+    " bootstrap simulate predict fitted residuals summary to_frame plot_profile plot_fit"
+    " plot_residuals plot_qq plot_curve to_dict from_dict to_json from_json",
     "NISTSet": "x y degrees_of_freedom",
     "ReferenceFit": "",
     "Table": "",
