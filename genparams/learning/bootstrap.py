@@ -11,12 +11,11 @@ import numpy as np
 
 from genparams.dsl.execution import Rng, seeded
 from genparams.dsl.likelihood.likelihood import Likelihood
+from genparams.learning.checks import check_count, one_of
 from genparams.learning.intervals import Intervals, check_level
 from genparams.learning.maximum import Found
-from genparams.learning.model import Model
+from genparams.learning.model import Model, needed
 from genparams.learning.newton import maximise_over, starts_from
-from genparams.learning.saved import needed, one_of
-from genparams.learning.simulations import check_count
 from genparams.mistakes import closed, explained
 from genparams.types import Array
 

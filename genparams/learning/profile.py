@@ -18,8 +18,8 @@ from genparams.dsl.likelihood.likelihood import Likelihood
 from genparams.errors import FitError, InvalidValue, NoProfile
 from genparams.learning.along import Entry, Point, highest
 from genparams.learning.intervals import Intervals, natural_end, normal_quantile
+from genparams.learning.model import needed
 from genparams.learning.newton import starts_from
-from genparams.learning.saved import needed
 from genparams.mistakes import closed
 from genparams.numeric import quiet
 from genparams.types import Array

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from genparams.dsl.execution import Rng
+from genparams.dsl.execution import Rng, seeded
 from genparams.learning import saved
 from genparams.learning.bootstrap import Bootstrap, bootstrapped
 from genparams.learning.by_address import ByAddress
+from genparams.learning.checks import check_count, one_of
 from genparams.learning.derive import Derived, derived
 from genparams.learning.described import Described
 from genparams.learning.errors import Errors, errors_of
@@ -18,12 +19,11 @@ from genparams.learning.hypotheses import TestResult, likelihood_ratio, wald
 from genparams.learning.intervals import Intervals, check_level, normal_quantile, on_scale
 from genparams.learning.kinds import check_kind
 from genparams.learning.maximum import Maximum
-from genparams.learning.model import Model, model_of
+from genparams.learning.model import Model, model_of, needed
 from genparams.learning.prediction import Predictions
 from genparams.learning.predictions import fitted, predicted
 from genparams.learning.profile import Profile, profile_intervals, profiled
 from genparams.learning.residuals import residuals_of
-from genparams.learning.simulations import simulated
 from genparams.learning.views import frame, view
 from genparams.mistakes import answering, closed, explained
 from genparams.trace.trace import Trace
@@ -116,7 +116,7 @@ class FitResult(Described):
         kind = check_kind(self.kind if kind is None else kind)
         if kind not in self._errors:
             known = " and ".join(self._errors)
-            model = saved.needed(self.model, f"standard errors of kind {kind!r}", known)
+            model = needed(self.model, f"standard errors of kind {kind!r}", known)
             self._errors[kind] = errors_of(model.places, kind)
         return self._errors[kind]
 
@@ -163,7 +163,7 @@ class FitResult(Described):
             InvalidValue: the level is not between 0 and 1, or there is no such kind.
         """
         z = normal_quantile(level)
-        if check_interval(kind) == "profile":
+        if one_of("interval", kind, ("wald", "profile")) == "profile":
             return profile_intervals(self, check_level(level))
         found, entries = self.errors(), self.entries
         low, high = on_scale(self.facts.scales, self.facts.at, found.spread, z)
@@ -238,7 +238,8 @@ class FitResult(Described):
         """n traces at the estimates, with the arguments of the data; of several traces of data, n
         of each in turn.
         """
-        return simulated(self, n, rng)
+        model, generator = needed(self.model, "simulate"), seeded(rng)
+        return [t for _ in range(check_count("n", n, 0)) for t in model.simulate(generator)]
 
     @explained
     def predict(
@@ -378,12 +379,3 @@ class FitResult(Described):
         return saved.to_dict(self.facts, self.kind, {self.kind: self.errors()})
 
     __hash__ = None  # type: ignore[assignment]
-
-
-def check_interval(kind: str) -> str:
-    """A kind of interval.
-
-    Raises:
-        InvalidValue: there is no such kind.
-    """
-    return saved.one_of("interval", kind, ("wald", "profile"))

@@ -7,8 +7,8 @@ import numpy as np
 
 from genparams.errors import GenParamsError
 from genparams.learning.by_address import key_of
+from genparams.learning.model import needed
 from genparams.learning.result import FitResult
-from genparams.learning.saved import needed
 from genparams.mistakes import explained
 from genparams.numeric import quiet
 from genparams.plotting.canvas import (

@@ -8,10 +8,10 @@ import numpy as np
 
 from genparams.dsl.likelihood.sites import Site
 from genparams.errors import InvalidValue, UnknownAddress, nearest
+from genparams.learning.model import needed
 from genparams.learning.moments import mean_of
 from genparams.learning.predictions import numbered
 from genparams.learning.result import FitResult
-from genparams.learning.saved import needed
 from genparams.plotting.canvas import MARKERS
 from genparams.trace.address import path
 from genparams.types import Address, Array, show
