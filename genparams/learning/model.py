@@ -96,10 +96,14 @@ class Model:
 
 
 def needed(model: T | None, what: str, known: str = "") -> T:
-    """The model of a result.
+    """The model of a result, or what only a model gives.
+
+    Args:
+        what: What needs it, for an error message.
+        known: The kinds of standard error that the result has without it.
 
     Raises:
-        NoModel: it has none.
+        NoModel: the result has none.
     """
     if model is None:
         has = f"; it has those of kind {known}" if known else ""

@@ -25,28 +25,6 @@ NAMED: dict[str, Constraint] = {c.name: c for c in (real, positive, simplex, ord
 NAMED[lower_cholesky.name] = lower_cholesky
 
 
-@dataclass(frozen=True, slots=True)
-class ForeignConstraint:
-    """A user's constraint of a result that was saved, which has only its text."""
-
-    name: str
-
-    def natural(self, theta: Any) -> Any:
-        raise self._refusal()
-
-    def coordinates(self, value: Any) -> Any:
-        raise self._refusal()
-
-    def _refusal(self) -> NoModel:
-        return NoModel(
-            f"this result was loaded without its model, and an interval needs the constraint "
-            f"{self.name} of a parameter; fit again"
-        )
-
-    def __repr__(self) -> str:
-        return self.name
-
-
 # --- Pickles
 
 
@@ -140,6 +118,28 @@ def _plain_errors(found: Errors) -> dict[str, Any]:
 
 
 # --- And back
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignConstraint:
+    """A user's constraint of a result that was saved, which has only its text."""
+
+    name: str
+
+    def natural(self, theta: Any) -> Any:
+        raise self._refusal()
+
+    def coordinates(self, value: Any) -> Any:
+        raise self._refusal()
+
+    def _refusal(self) -> NoModel:
+        return NoModel(
+            f"this result was loaded without its model, and an interval needs the constraint "
+            f"{self.name} of a parameter; fit again"
+        )
+
+    def __repr__(self) -> str:
+        return self.name
 
 
 def _facts(plain: Mapping[str, Any]) -> Facts:

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from genparams.errors import InvalidValue, ShapeError, nearest
+from genparams.errors import InvalidValue, ShapeError
+from genparams.learning.checks import one_of
 from genparams.reporting.cells import Cell, Missing, PValue, Rounded, places
 from genparams.reporting.fits import (
     Fit,
@@ -188,14 +189,11 @@ def _notes(result: Fit) -> Iterator[str]:
 
 def _convention(result: Fit) -> str:
     """Which standard errors are shown."""
-    if result.kind not in KINDS:
-        raise InvalidValue(
-            f"no standard error is of kind {result.kind!r}; {nearest(result.kind, KINDS)}"
-        )
+    kind = KINDS[one_of("standard error", result.kind, KINDS)]
     target = "log likelihood and log prior" if result.priors else "log likelihood"
     principle = "maximum a posteriori" if result.priors else "maximum likelihood"
     return (
-        f"Standard errors: {KINDS[result.kind].format(target=target)}, {principle}; no n/(n-p) "
+        f"Standard errors: {kind.format(target=target)}, {principle}; no n/(n-p) "
         "correction as lm and nls use."
     )
 
