@@ -33,6 +33,7 @@
     |  |- LatentChoice             a fit of a model with choices that have no data
     |  |- ChoicesDiffer            other choices at other parameters: the likelihood has a jump
     |  |- NoModel                  a fit loaded from a file is asked for what needs its model
+    |  |- ModelChanged             what the model of a fit reads has changed since
     |  |- NotComparable            two fits that a test cannot compare
     |  `- NoProfile                a profile that cannot be computed
     |- DeepRecursion (RecursionError)    a model that calls itself deeper than Python allows
@@ -280,6 +281,10 @@ class ChoicesDiffer(FitError):
 
 class NoModel(FitError):
     """The result of a fit was loaded from a file, and what it is asked for needs the model."""
+
+
+class ModelChanged(FitError):
+    """The model of a fit gives another log likelihood than at the fit."""
 
 
 class NotComparable(FitError):

@@ -1,4 +1,4 @@
-"""Trees of values as text, and as HTML for notebooks; values in one short line; counts.
+"""Trees of values as text, and as HTML for notebooks; values in one short line; counts and indices.
 
 A tree is a nested mapping. The entry of a key is the text of a leaf, a mapping of the entries
 nested under it, or a pair of both. `brief` makes the text of any value.
@@ -56,6 +56,11 @@ def enumerated(names: Sequence[str]) -> str:
 def counted(number: int, thing: str) -> str:
     """A number of things: 1 iteration, 2 iterations."""
     return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def brackets(index: tuple[Any, ...]) -> str:
+    """An index as it follows a name: `[0, 1]`; nothing if it is empty."""
+    return f"[{', '.join(map(str, index))}]" if index else ""
 
 
 def offence(value: Any, inside: Any) -> str:

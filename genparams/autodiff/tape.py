@@ -126,6 +126,8 @@ class Box:
 
     __slots__ = ("index", "tape", "value")
 
+    __mul__: Any
+
     def __init__(self, value: Any, tape: Tape, index: int):
         self.value = value
         self.tape = tape

@@ -14,7 +14,7 @@ from genparams.dsl.replay import replay
 from genparams.errors import ArgumentError, WrongGradient
 from genparams.mistakes import closed, explained
 from genparams.structure import indexed, leaves, map_leaves, paths, replace
-from genparams.text import brief
+from genparams.text import brackets, brief
 from genparams.trace.trace import Trace
 from genparams.types import Address, show
 
@@ -114,9 +114,8 @@ def _entries(
             ahead[place] += step
             behind[place] -= step
             change = value(replace(tree, path, ahead[()])) - value(replace(tree, path, behind[()]))
-            entry = f"[{', '.join(map(str, place))}]" if place else ""
             difference = change / (ahead[place] - behind[place])
-            yield name + indexed(path) + entry, float(g[place]), float(difference)
+            yield name + indexed(path) + brackets(place), float(g[place]), float(difference)
 
 
 def _free(trace: Trace) -> list[Address]:

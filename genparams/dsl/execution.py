@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -10,13 +10,14 @@ from genparams.autodiff import Box, holds_box
 from genparams.dsl.explanations import unvisited
 from genparams.dsl.interpreter import Choose, Operands, Read, Run
 from genparams.errors import ArgumentError, InvalidValue, TracedValueError
-from genparams.params import Parameter
+from genparams.params import Parameter, ParamStore
 from genparams.structure import ATOMS, leaves
 from genparams.text import brief
 from genparams.trace.choices import unchecked
 from genparams.trace.trace import Trace
 from genparams.types import Address
 
+T = TypeVar("T")
 Rng = np.random.Generator | int | None
 
 
@@ -74,6 +75,11 @@ def natural(parameter: Parameter) -> Any:
     return parameter.value
 
 
+def by_place(given: Mapping[Parameter, T]) -> dict[tuple[ParamStore, str], T]:
+    """Things by the store and the name of a parameter, which `init_param` makes anew."""
+    return {(p.store, p.name): thing for p, thing in given.items()}
+
+
 def recorder(
     given: Mapping[Parameter, Any] = MappingProxyType({}),
 ) -> tuple[Read, dict[Parameter, Any]]:
@@ -82,10 +88,13 @@ def recorder(
     Args:
         given: The values of some parameters, in place of their present ones.
     """
-    values: dict[Parameter, Any] = dict(given)
+    values: dict[Parameter, Any] = {}
+    fixed = by_place(given)
 
     def read(parameter: Parameter) -> Any:
         value = values.get(parameter)
+        if value is None and fixed:
+            value = values[parameter] = fixed.get((parameter.store, parameter.name))
         if value is None:
             value = values[parameter] = parameter.value
         return value

@@ -14,14 +14,13 @@ from genparams.constraints import Interval, Positive, Simplex
 from genparams.dsl.execution import Rng, seeded
 from genparams.dsl.likelihood.likelihood import Likelihood, Second
 from genparams.errors import FitError
+from genparams.learning.checks import check_count, one_of
 from genparams.learning.diagnosis import diagnosed
 from genparams.learning.intervals import Intervals, check_level
 from genparams.learning.maximum import Found, Maximum
-from genparams.learning.model import Model
+from genparams.learning.model import Model, needed, unchanged
 from genparams.learning.objective import OUTSIDE
-from genparams.learning.saved import needed, one_of
 from genparams.learning.search import brief_error, search, starts_from
-from genparams.learning.simulations import check_count
 from genparams.learning.trust_region import has_converged
 from genparams.mistakes import closed, explained
 from genparams.types import Array
@@ -116,7 +115,7 @@ def bootstrapped(result: "FitResult", n: int, rng: Rng, refit: Refit | None = No
     Args:
         refit: How a simulated data set is fitted; as `refitted` does by default.
     """
-    model, generator = needed(result.model, "bootstrap"), seeded(rng)
+    model, generator = unchanged(result, "bootstrap"), seeded(rng)
     check_count("the number of draws", n, 2)
     refit = refit or partial(refitted, model.maximum)
     table = np.full((n, len(result.facts.values)), np.nan)

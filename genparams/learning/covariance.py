@@ -68,7 +68,5 @@ def _not_finite(information: Array, names: Sequence[str]) -> str:
 
 
 def _condition(information: Array, inverse: Array) -> float:
-    if not len(information):
-        return 1.0
     largest = np.linalg.eigvalsh(information)[-1], np.linalg.eigvalsh(inverse)[-1]
     return float(np.sqrt(largest[0] * largest[1]))

@@ -46,20 +46,11 @@ def refuse_dependence(
     read = given(model.values)
     first = sites_at(function, args, read, answered(known, drawn(SEED)))
     values = {site.address: site.value for site in first}
-    other = drawn(SEED + 1)
-
-    def changed(address: Address, distribution: Any, operands: Operands, size: Any) -> Any:
-        def draw() -> Any:
-            return other(address, distribution, operands, size)
-
-        return _other(values[address], draw) if address in values else draw()
-
     try:
-        second = sites_at(function, args, read, answered(known, changed))
+        second = sites_at(function, args, read, answered(known, _unlike_all(values)))
     except (GenParamsError, LookupError, TypeError, ValueError, ArithmeticError):
         second = []
-    here, there = ([(s.address, s.distribution) for s in sites] for sites in (first, second))
-    if here == there and all(_same(a, b) for a, b in zip(first, second, strict=True)):
+    if len(first) == len(second) and all(map(_same, first, second)):
         return
     drawn_ones = [a for a in values if a not in known]
     names = ", ".join(map(show, drawn_ones[:3]))
@@ -68,6 +59,19 @@ def refuse_dependence(
         "no formula. Give the choices on which others depend, predict(args, constraints={...}), "
         "or draw data, simulate(n)"
     )
+
+
+def _unlike_all(values: Mapping[Address, Any]) -> Choose:
+    """A `Choose` that gives each choice another value."""
+    other = drawn(SEED + 1)
+
+    def choose(address: Address, distribution: Any, operands: Operands, size: Any) -> Any:
+        def draw() -> Any:
+            return other(address, distribution, operands, size)
+
+        return _other(values[address], draw) if address in values else draw()
+
+    return choose
 
 
 def _other(value: Any, draw: Callable[[], Any]) -> Any:
@@ -95,4 +99,7 @@ def _unlike(value: Any, draw: Callable[[], Any]) -> Any:
 
 
 def _same(a: Site, b: Site) -> bool:
+    """Whether two choices have the same address, distribution and arguments."""
+    if (a.address, a.distribution) != (b.address, b.distribution):
+        return False
     return all(np.array_equal(x, y) for x, y in zip(a.args, b.args, strict=True))

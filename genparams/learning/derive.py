@@ -18,7 +18,7 @@ from genparams.learning.errors import coordinate, slope
 from genparams.learning.intervals import Intervals, normal_quantile, on_scale
 from genparams.mistakes import closed
 from genparams.numeric import quiet
-from genparams.text import brief
+from genparams.text import brackets, brief
 from genparams.types import Array, Constraint, real
 
 if TYPE_CHECKING:
@@ -204,9 +204,7 @@ def _entries(function: Any, found: Any) -> list[str]:
     plain = name if name.isidentifier() else "value"
     names = []
     for key, part in _parts(found).items():
-        label = key or plain
-        at = np.ndindex(*np.shape(part))
-        names += [f"{label}[{', '.join(map(str, i))}]" if i else label for i in at]
+        names += [f"{key or plain}{brackets(at)}" for at in np.ndindex(*np.shape(part))]
     return names
 
 

@@ -20,7 +20,7 @@ from genparams.constraints import (
 )
 from genparams.errors import InvalidValue, ShapeError, UnknownParameter, nearest
 from genparams.params import Parameter, labels
-from genparams.text import brief
+from genparams.text import brackets, brief
 from genparams.types import Array, Constraint, Real, real
 
 Labels = Mapping[str, Sequence[Any]]
@@ -52,12 +52,8 @@ def entry_names(shapes: Mapping[str, tuple[int, ...]], given: Labels) -> dict[st
 
 def _names(key: str, shape: tuple[int, ...], given: Sequence[Any] | None) -> list[str]:
     axes = [range(n) for n in shape] if given is None else _axes(key, shape, given)
-    if not shape:
-        return [key]
-    return [
-        f"{key}[{', '.join(str(axis[i]) for axis, i in zip(axes, at, strict=True))}]"
-        for at in np.ndindex(*shape)
-    ]
+    each = (tuple(axis[i] for axis, i in zip(axes, at, strict=True)) for at in np.ndindex(*shape))
+    return [f"{key}{brackets(at)}" for at in each]
 
 
 def _axes(key: str, shape: tuple[int, ...], given: Any) -> list[Sequence[Any]]:
@@ -113,9 +109,8 @@ def coordinate_names(p: Parameter, entries: Sequence[str]) -> list[str]:
         return [f"log({entry})" for entry in entries]
     if isinstance(p.constraint, Interval):
         return [f"logit({entry})" for entry in entries]
-    at = [f"[{', '.join(map(str, i))}]" if i else "" for i in np.ndindex(*p.shape)]
     key = entries[0].partition("[")[0]
-    return [f"coordinate{i} of {key}" for i in at]
+    return [f"coordinate{brackets(i)} of {key}" for i in np.ndindex(*p.shape)]
 
 
 def combination(weights: Array, names: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from genparams.learning.model import FROZEN, Model
-from genparams.learning.observations import count_of, fingerprint, has_mixture
+from genparams.learning.observations import count_of, has_mixture, hash_of
 from genparams.params.numbers import read_only
 from genparams.types import Array, Constraint
 
@@ -67,6 +67,6 @@ def facts_of(model: Model) -> Facts:
         iterations=found.iterations,
         evaluations=found.evaluations,
         warnings=tuple(f"{type(w).__name__}: {w}" for w in maximum.warnings),
-        data_id=fingerprint(likelihood.traces),
+        data_id=hash_of(likelihood.traces),
         is_mixture=has_mixture(model.sites),
     )

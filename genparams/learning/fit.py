@@ -22,13 +22,13 @@ from genparams.errors import (
     WrongGradient,
     nearest,
 )
+from genparams.learning.checks import check_count
 from genparams.learning.diagnosis import diagnosed
 from genparams.learning.kinds import check_kind
 from genparams.learning.maximum import Maximum
 from genparams.learning.progress import shown
 from genparams.learning.result import FitResult
 from genparams.learning.search import INTERRUPTED, default_method, method_of, search
-from genparams.learning.simulations import check_count
 from genparams.mistakes import explained
 from genparams.params import Parameter, lock
 from genparams.params.vector import Vector

@@ -15,10 +15,9 @@ import numpy as np
 
 from genparams.dsl.likelihood.aside import simulate_at
 from genparams.dsl.likelihood.likelihood import Likelihood
-from genparams.errors import InvalidValue, nearest
+from genparams.learning.checks import one_of
 from genparams.learning.covariance import Inverse, inverse_of
 from genparams.learning.maximum import Maximum
-from genparams.text import brief
 from genparams.types import Array
 
 TERMS, FEWEST, MOST = 100_000, 20, 2000
@@ -43,11 +42,7 @@ def check_kind(kind: str) -> str:
     Raises:
         InvalidValue: there is no such kind.
     """
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise InvalidValue(
-            f"no standard error is of kind {brief(kind)}; {nearest(str(kind), KINDS)}"
-        )
-    return kind
+    return one_of("standard error", kind, KINDS)
 
 
 def spread(maximum: Maximum, kind: str, names: Sequence[str]) -> Spread:

@@ -6,21 +6,29 @@ It holds every parameter that the runs read at its value at the time of the fit.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from genparams.dsl.likelihood.aside import simulate_at
 from genparams.dsl.likelihood.likelihood import Likelihood
 from genparams.dsl.likelihood.sites import Site
+from genparams.errors import ModelChanged, NoModel
 from genparams.learning.entries import coordinate_names, entry_names, keys_of, scales_of
 from genparams.learning.errors import Places
 from genparams.learning.maximum import Maximum
 from genparams.params import Parameter
 from genparams.params.vector import Vector
 from genparams.trace.trace import Trace
+from genparams.types import Array
+
+if TYPE_CHECKING:
+    from genparams.learning.result import FitResult
+
+T = TypeVar("T")
 
 FROZEN = "frozen"
+"""The status of a parameter that is frozen, and why its entries have no standard error."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,7 @@ class Model:
         return self.maximum.likelihood
 
     @property
-    def x(self) -> Any:
+    def x(self) -> Array:
         """The coordinates of the maximum."""
         return self.maximum.found.x
 
@@ -88,6 +96,43 @@ class Model:
             "names": dict(self.names),
             "maximum": {name: getattr(maximum, name) for name in fields},
         }
+
+
+def unchanged(result: "FitResult", what: str) -> Model:
+    """The model of a result, which still gives the log likelihood that the result has.
+
+    Raises:
+        NoModel: the result has none.
+        ModelChanged: an argument or a global that the model reads has changed since the fit.
+    """
+    model = needed(result.model, what)
+    then, now = result.log_likelihood, float(sum(model.likelihood.log_probs(model.x)))
+    if not abs(now - then) <= 1e-9 * max(1.0, abs(then)) and then == then:
+        raise ModelChanged(
+            f"{what} runs {result.function} again, and at the estimates its log likelihood is now "
+            f"{now:.9g}; at the fit it was {then:.9g}. An argument was changed in place, or "
+            "something else that the function reads: fit again, with copies"
+        )
+    return model
+
+
+def needed(model: T | None, what: str, known: str = "") -> T:
+    """The model of a result, or what only a model gives.
+
+    Args:
+        what: What needs it, for an error message.
+        known: The kinds of standard error that the result has without it.
+
+    Raises:
+        NoModel: the result has none.
+    """
+    if model is None:
+        has = f"; it has those of kind {known}" if known else ""
+        raise NoModel(
+            f"this result was loaded without its model, which {what} needs{has}. Fit again, or "
+            "pickle the result with functions that are defined at the top of a module"
+        )
+    return model
 
 
 def model_of(maximum: Maximum, labels: Mapping[str, Sequence[Any]]) -> Model:

@@ -12,6 +12,7 @@ from genparams.numeric import quiet
 from genparams.types import Array, show
 
 STEP = 1e-3
+"""The largest relative change of an argument in a difference."""
 
 
 def known(what: str, function: Callable[..., Any], site: Site, *args: Any) -> Any:

@@ -34,7 +34,7 @@ def has_mixture(sites: Iterable[Sequence[Site]]) -> bool:
     return any(name.startswith(("mixture of", "zero_inflated")) for name in names)
 
 
-def fingerprint(traces: Iterable[Trace]) -> str:
+def hash_of(traces: Iterable[Trace]) -> str:
     """A hash of the addresses and values of every choice."""
     digest = hashlib.sha256()
     for trace in traces:

@@ -13,6 +13,7 @@ from genparams.learning.errors import coordinate, slope
 from genparams.learning.intervals import check_level, normal_quantile, on_scale
 from genparams.learning.views import frame
 from genparams.mistakes import closed, explained
+from genparams.text import brackets
 from genparams.types import Array, Constraint, real
 
 
@@ -104,8 +105,7 @@ class Predictions(Mapping[Any, Prediction]):
         columns: dict[str, list[Any]] = {n: [] for n in ("mean", "std_error", "low", "high")}
         index: list[str] = []
         for address, one in self.items():
-            at = [f"[{', '.join(map(str, i))}]" if i else "" for i in np.ndindex(*one.mean.shape)]
-            index += [f"{address}{place}" for place in at]
+            index += [f"{address}{brackets(i)}" for i in np.ndindex(*one.mean.shape)]
             parts = (one.mean, one.std_errors, *one.conf_int(level))
             for name, part in zip(columns, parts, strict=True):
                 columns[name] += np.ravel(part).tolist()

@@ -21,14 +21,13 @@ from genparams.dsl.likelihood.sites import Site
 from genparams.dsl.replay import held
 from genparams.errors import ArgumentError, InvalidValue, UnusedConstraint
 from genparams.learning.by_address import ByAddress, some
+from genparams.learning.checks import check_count
 from genparams.learning.dependence import SEED, answered, refuse_dependence
 from genparams.learning.derive import CONSTANT
 from genparams.learning.errors import Errors
-from genparams.learning.model import Model
+from genparams.learning.model import Model, needed, unchanged
 from genparams.learning.moments import mean_of, mean_slopes
 from genparams.learning.prediction import Prediction, Predictions
-from genparams.learning.saved import needed
-from genparams.learning.simulations import check_count
 from genparams.text import brief
 from genparams.trace.choices import choice_values
 from genparams.types import Address, Array, Constraint, real, show
@@ -56,18 +55,12 @@ def predicted(
     rng: Rng = None,
 ) -> Predictions:
     """The means of all choices that are not given."""
-    model = needed(result.model, "predict")
+    model = unchanged(result, "predict")
     check_count("the number of draws", draws, 0)
     if args is None:
         return _of_data(result, model)
-    function = model.likelihood.traces[0].gen_fn
-    if {t.gen_fn for t in model.likelihood.traces} != {function}:
-        raise InvalidValue("several functions were fitted; predict() has the means of the data")
-    if not isinstance(args, tuple):
-        raise ArgumentError(
-            f"the arguments of {function.__name__} are one tuple, got {brief(args)}; write "
-            f"predict(({', '.join(function.argument_names)},))"
-        )
+    function = _one_function(model)
+    _refuse_no_tuple(function, args)
     known = choice_values(constraints)
     refuse_dependence(model, function, args, known)
     choose = answered(known, drawn(SEED))
@@ -82,6 +75,31 @@ def predicted(
         new = _new_data(result, function, args, known, draws, seeded(rng))
         wanted = {a: replace(p, draws=new[a]) for a, p in wanted.items()}
     return Predictions(some(wanted, {a: why for a, why in unknown.items() if a not in known}))
+
+
+def _one_function(model: Model) -> Any:
+    """The function that was fitted.
+
+    Raises:
+        InvalidValue: there are several.
+    """
+    function = model.likelihood.traces[0].gen_fn
+    if {t.gen_fn for t in model.likelihood.traces} != {function}:
+        raise InvalidValue("several functions were fitted; predict() has the means of the data")
+    return function
+
+
+def _refuse_no_tuple(function: Any, args: Any) -> None:
+    """Refuse arguments that are no tuple.
+
+    Raises:
+        ArgumentError: they are none.
+    """
+    if not isinstance(args, tuple):
+        raise ArgumentError(
+            f"the arguments of {function.__name__} are one tuple, got {brief(args)}; write "
+            f"predict(({', '.join(function.argument_names)},))"
+        )
 
 
 def _of_data(result: "FitResult", model: Model) -> Predictions:
@@ -102,7 +120,7 @@ def _of_data(result: "FitResult", model: Model) -> Predictions:
 
 def fitted(result: "FitResult") -> ByAddress[Array]:
     """The mean of each choice of the data; with several traces under their numbers."""
-    sites = numbered(needed(result.model, "fitted").sites)
+    sites = numbered(unchanged(result, "fitted").sites)
     return some(*each_of(sites, mean_of))
 
 
@@ -195,7 +213,7 @@ def _new_data(
     rng: np.random.Generator,
 ) -> dict[Address, Array]:
     """Draws of new data, each at coordinates drawn from the normal distribution of the estimate."""
-    model = needed(result.model, "predict")
+    model = unchanged(result, "predict")
     spread = _spread(needed(result.errors().coordinates, "predict"))
     rows: dict[Address, list[Any]] = {}
     for _ in range(draws):

@@ -18,7 +18,7 @@ from genparams.dsl.likelihood.likelihood import Likelihood
 from genparams.errors import FitError, InvalidValue, NoProfile
 from genparams.learning.along import Entry, Point, highest
 from genparams.learning.intervals import Intervals, natural_end, normal_quantile
-from genparams.learning.saved import needed
+from genparams.learning.model import needed, unchanged
 from genparams.learning.search import starts_from
 from genparams.mistakes import closed
 from genparams.numeric import quiet
@@ -190,7 +190,7 @@ def curve_of(result: "FitResult", entry: str) -> Curve:
         InvalidValue: it is frozen or constant.
     """
     row = result.place_of(entry)
-    model = needed(result.model, "a profile")
+    model = unchanged(result, "a profile")
     places = model.places
     if row in places.reasons:
         raise InvalidValue(f"{entry} has no profile: it is {places.reasons[row]}")

@@ -10,9 +10,10 @@ from genparams.dsl.execution import Rng, seeded
 from genparams.dsl.likelihood.sites import Site
 from genparams.errors import InvalidValue
 from genparams.learning.by_address import ByAddress, some
+from genparams.learning.checks import one_of
+from genparams.learning.model import unchanged
 from genparams.learning.moments import cdf_of, mean_of, std_of
 from genparams.learning.predictions import each_of, numbered
-from genparams.learning.saved import needed, one_of
 from genparams.numeric import quiet
 from genparams.types import Array, show
 
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
 @quiet
 def residuals_of(result: "FitResult", kind: str, rng: Rng) -> ByAddress[Array]:
     """The residual of each choice, by address; with several traces under their numbers."""
-    residual = KINDS[one_of("residual", kind, list(KINDS))]
+    residual = KINDS[one_of("residual", kind, KINDS)]
     generator = seeded(rng)
-    sites = numbered(needed(result.model, "residuals").sites)
+    sites = numbered(unchanged(result, "residuals").sites)
     return some(*each_of(sites, lambda site: residual(site, generator)))
 
 

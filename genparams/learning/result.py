@@ -1,33 +1,31 @@
 """The result of a fit: estimates, their errors, and the tests and pictures that they allow."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from genparams.dsl.execution import Rng
-from genparams.errors import UnknownParameter, nearest
+from genparams.dsl.execution import Rng, seeded
 from genparams.learning import saved
 from genparams.learning.bootstrap import Bootstrap, bootstrapped
 from genparams.learning.by_address import ByAddress
+from genparams.learning.checks import check_count, one_of
 from genparams.learning.derive import Derived, derived
+from genparams.learning.described import Described
 from genparams.learning.errors import Errors, errors_of
-from genparams.learning.facts import Facts, facts_of
+from genparams.learning.facts import facts_of
 from genparams.learning.hypotheses import TestResult, likelihood_ratio, wald
 from genparams.learning.intervals import Intervals, check_level, normal_quantile, on_scale
 from genparams.learning.kinds import check_kind
 from genparams.learning.maximum import Maximum
-from genparams.learning.model import Model, model_of
+from genparams.learning.model import Model, model_of, needed, unchanged
 from genparams.learning.prediction import Predictions
 from genparams.learning.predictions import fitted, predicted
 from genparams.learning.profile import Profile, profile_intervals, profiled
 from genparams.learning.residuals import residuals_of
-from genparams.learning.simulations import simulated
 from genparams.learning.views import frame, view
 from genparams.mistakes import answering, closed, explained
-from genparams.text import brief
 from genparams.trace.trace import Trace
 from genparams.types import Array, Constraint, real
 
@@ -53,7 +51,7 @@ from genparams.types import Array, Constraint, real
     confint="write conf_int()",
 )
 @dataclass(frozen=True, eq=False, repr=False)
-class FitResult:
+class FitResult(Described):
     """The maximum of a likelihood, and what it says about the parameters.
 
     Numbers are on the natural scale of the parameters. Standard errors are computed in
@@ -64,7 +62,6 @@ class FitResult:
     A result does not follow the parameters: it is at their values at the time of the fit.
     """
 
-    facts: Facts
     kind: str
     """The kind of standard error that is shown: observed, expected, opg or sandwich."""
     model: Model | None
@@ -91,52 +88,12 @@ class FitResult:
         model = model_of(maximum, labels or {})
         return cls(facts_of(model), check_kind(kind), model)
 
-    # --- Estimates
-
-    @property
-    def function(self) -> str:
-        """The name of the function that was fitted."""
-        return self.facts.function
-
-    @property
-    def method(self) -> str:
-        """How the maximum was searched for."""
-        return self.facts.method
-
-    @property
-    def estimates(self) -> dict[str, Any]:
-        """The natural value of each parameter by name, frozen ones included."""
-        return dict(self.facts.estimates)
+    # --- Errors
 
     @property
     def std_errors(self) -> dict[str, Any]:
         """The standard error of each parameter by name, in the shape of the estimates."""
         return self.shaped(self.errors().std_errors)
-
-    @property
-    def entries(self) -> list[str]:
-        """The name of each number in the estimates, in order."""
-        return [name for names in self.facts.names.values() for name in names]
-
-    @property
-    def labels(self) -> dict[str, list[str]]:
-        """The names of the entries of each parameter."""
-        return {key: list(names) for key, names in self.facts.names.items()}
-
-    @property
-    def constraints(self) -> dict[str, Constraint]:
-        """The constraint of each parameter."""
-        return dict(self.facts.constraints)
-
-    @property
-    def priors(self) -> tuple[str, ...]:
-        """The names of the parameters that have a prior."""
-        return self.facts.priors
-
-    @property
-    def status(self) -> dict[str, str]:
-        """For each parameter `"ok"`, `"frozen"`, or what is wrong in a few words."""
-        return dict(self.facts.status)
 
     @property
     def missing(self) -> dict[str, str]:
@@ -149,86 +106,6 @@ class FitResult:
             found["bic"] = "there are no observations"
         return found
 
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What to doubt, in sentences."""
-        return self.facts.warnings
-
-    # --- The search
-
-    @property
-    def converged(self) -> bool:
-        """Whether the search ended at a maximum."""
-        return self.facts.converged
-
-    @property
-    def message(self) -> str:
-        """Why the search ended, in words."""
-        return self.facts.message
-
-    @property
-    def iterations(self) -> int:
-        """The steps of the search."""
-        return self.facts.iterations
-
-    @property
-    def evaluations(self) -> int:
-        """How often the search evaluated the likelihood."""
-        return self.facts.evaluations
-
-    # --- Log likelihood and criteria
-
-    @property
-    def log_likelihood(self) -> float:
-        """The log probability of the data at the estimates, without priors."""
-        return self.facts.log_likelihood
-
-    @property
-    def log_posterior(self) -> float:
-        """The log likelihood and the log density of the priors; without priors the same."""
-        found = self.facts.log_posterior
-        return self.log_likelihood if found is None else found
-
-    @property
-    def num_params(self) -> int:
-        """The number of free unconstrained coordinates: a simplex of K entries has K - 1."""
-        return self.facts.num_params
-
-    @property
-    def num_obs(self) -> int:
-        """The number of observations: members of the batches of all choices."""
-        return self.facts.num_obs
-
-    @property
-    def data_id(self) -> str:
-        """A hash of the addresses and values of the data: fits of the same data have the same."""
-        return self.facts.data_id
-
-    @property
-    def df_residual(self) -> int:
-        """The number of observations without the number of parameters."""
-        return self.num_obs - self.num_params
-
-    @property
-    def aic(self) -> float:
-        """Akaike's criterion, 2 p - 2 log likelihood."""
-        return 2.0 * self.num_params - 2.0 * self.log_likelihood
-
-    @property
-    def aicc(self) -> float:
-        """AIC + 2 p (p + 1) / (n - p - 1); NaN unless n > p + 1."""
-        p, n = self.num_params, self.num_obs
-        return self.aic + 2.0 * p * (p + 1) / (n - p - 1) if n > p + 1 else math.nan
-
-    @property
-    def bic(self) -> float:
-        """The criterion of Schwarz, p log n - 2 log likelihood; NaN without observations."""
-        if self.num_obs == 0:
-            return math.nan
-        return self.num_params * math.log(self.num_obs) - 2.0 * self.log_likelihood
-
-    # --- Errors
-
     def errors(self, kind: str | None = None) -> Errors:
         """The covariance of the entries, computed once for each kind.
 
@@ -239,7 +116,12 @@ class FitResult:
         kind = check_kind(self.kind if kind is None else kind)
         if kind not in self._errors:
             known = " and ".join(self._errors)
-            model = saved.needed(self.model, f"standard errors of kind {kind!r}", known)
+            what = f"standard errors of kind {kind!r}"
+            if kind == "observed":  # from the Hessian of the fit
+                model = needed(self.model, what, known)
+            else:
+                needed(self.model, what, known)
+                model = unchanged(self, what)
             self._errors[kind] = errors_of(model.places, kind)
         return self._errors[kind]
 
@@ -286,35 +168,12 @@ class FitResult:
             InvalidValue: the level is not between 0 and 1, or there is no such kind.
         """
         z = normal_quantile(level)
-        if check_interval(kind) == "profile":
+        if one_of("interval", kind, ("wald", "profile")) == "profile":
             return profile_intervals(self, check_level(level))
         found, entries = self.errors(), self.entries
         low, high = on_scale(self.facts.scales, self.facts.at, found.spread, z)
         missing = {entries[i]: reason for i, reason in sorted(found.missing.items())}
         return Intervals(entries, low, high, level, kind, missing)
-
-    def shaped(self, flat: Array) -> dict[str, Any]:
-        """Numbers of the entries, by parameter name in the shape of the estimates."""
-        found, start = {}, 0
-        for key, value in self.facts.estimates.items():
-            part = flat[start : start + np.size(value)]
-            start += np.size(value)
-            found[key] = part.reshape(np.shape(value)) if np.ndim(value) else float(part[0])
-        return found
-
-    def place_of(self, entry: str) -> int:
-        """The place of an entry.
-
-        Raises:
-            UnknownParameter: there is none of that name.
-        """
-        entries = self.entries
-        if entry in entries:
-            return entries.index(entry)
-        if entry in self.facts.names:
-            first = self.facts.names[entry][0] if self.facts.names[entry] else entry
-            raise UnknownParameter(f"{entry!r} has several entries; write one, such as {first!r}")
-        raise UnknownParameter(f"there is no entry {brief(entry)}; {nearest(str(entry), entries)}")
 
     # --- More of the likelihood
 
@@ -384,7 +243,8 @@ class FitResult:
         """n traces at the estimates, with the arguments of the data; of several traces of data, n
         of each in turn.
         """
-        return simulated(self, n, rng)
+        model, generator = unchanged(self, "simulate"), seeded(rng)
+        return [t for _ in range(check_count("n", n, 0)) for t in model.simulate(generator)]
 
     @explained
     def predict(
@@ -524,12 +384,3 @@ class FitResult:
         return saved.to_dict(self.facts, self.kind, {self.kind: self.errors()})
 
     __hash__ = None  # type: ignore[assignment]
-
-
-def check_interval(kind: str) -> str:
-    """A kind of interval.
-
-    Raises:
-        InvalidValue: there is no such kind.
-    """
-    return saved.one_of("interval", kind, ("wald", "profile"))

@@ -6,54 +6,23 @@ NaN is null, with the reason under `missing`; infinities are the texts "inf" and
 import json
 import math
 import pickle
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
 from genparams.constraints import Interval, lower_cholesky, ordered, positive, simplex
-from genparams.errors import GenParamsError, InvalidValue, NoModel, nearest
+from genparams.errors import GenParamsError, InvalidValue, NoModel
 from genparams.learning.errors import Errors
 from genparams.learning.facts import Facts
-from genparams.learning.foreign import ForeignConstraint
 from genparams.params.numbers import read_only
 from genparams.text import brief
 from genparams.types import Constraint, real
 
-T = TypeVar("T")
-
 FORMAT = "genparams fit 1"
 NAMED: dict[str, Constraint] = {c.name: c for c in (real, positive, simplex, ordered)}
 NAMED[lower_cholesky.name] = lower_cholesky
-
-
-def needed(model: T | None, what: str, known: str = "") -> T:
-    """The model of a result.
-
-    Raises:
-        NoModel: it has none.
-    """
-    if model is None:
-        has = f"; it has those of kind {known}" if known else ""
-        raise NoModel(
-            f"this result was loaded without its model, which {what} needs{has}. Fit again, or "
-            "pickle the result with functions that are defined at the top of a module"
-        )
-    return model
-
-
-def one_of(what: str, given: Any, known: Sequence[str]) -> Any:
-    """One of several names.
-
-    Raises:
-        InvalidValue: it is none of them.
-    """
-    if not isinstance(given, str) or given not in known:
-        raise InvalidValue(
-            f"there is no {what} of kind {brief(given)}; {nearest(str(given), known)}"
-        )
-    return given
 
 
 # --- Pickles
@@ -149,6 +118,28 @@ def _plain_errors(found: Errors) -> dict[str, Any]:
 
 
 # --- And back
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignConstraint:
+    """A user's constraint of a result that was saved, which has only its text."""
+
+    name: str
+
+    def natural(self, theta: Any) -> Any:
+        raise self._refusal()
+
+    def coordinates(self, value: Any) -> Any:
+        raise self._refusal()
+
+    def _refusal(self) -> NoModel:
+        return NoModel(
+            f"this result was loaded without its model, and an interval needs the constraint "
+            f"{self.name} of a parameter; fit again"
+        )
+
+    def __repr__(self) -> str:
+        return self.name
 
 
 def _facts(plain: Mapping[str, Any]) -> Facts:

@@ -9,9 +9,9 @@ import numpy as np
 
 from genparams.errors import InvalidValue, ShapeError
 from genparams.learning.intervals import check_level
+from genparams.learning.model import needed
 from genparams.learning.prediction import Prediction
 from genparams.learning.result import FitResult
-from genparams.learning.saved import needed
 from genparams.mistakes import explained
 from genparams.plotting.canvas import (
     BAND,

@@ -7,8 +7,8 @@ import numpy as np
 
 from genparams.errors import GenParamsError
 from genparams.learning.by_address import key_of
+from genparams.learning.model import unchanged
 from genparams.learning.result import FitResult
-from genparams.learning.saved import needed
 from genparams.mistakes import explained
 from genparams.numeric import quiet
 from genparams.plotting.canvas import (
@@ -87,7 +87,7 @@ class Predictor:
 def _predictor(result: FitResult, address: Any) -> Predictor | None:
     """The predictor of the data, if there is one."""
     sites = sites_of(result, "plot_fit", address)
-    traces = needed(result.model, "plot_fit").likelihood.traces
+    traces = unchanged(result, "plot_fit").likelihood.traces
     if len(sites) != 1 or len(traces) != 1:
         return None
     ((at, site),), args = sites.items(), traces[0].args

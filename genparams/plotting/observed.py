@@ -8,10 +8,10 @@ import numpy as np
 
 from genparams.dsl.likelihood.sites import Site
 from genparams.errors import InvalidValue, UnknownAddress, nearest
+from genparams.learning.model import unchanged
 from genparams.learning.moments import mean_of
 from genparams.learning.predictions import numbered
 from genparams.learning.result import FitResult
-from genparams.learning.saved import needed
 from genparams.plotting.canvas import MARKERS
 from genparams.trace.address import path
 from genparams.types import Address, Array, show
@@ -62,7 +62,7 @@ def sites_of(result: FitResult, what: str, address: Any = None) -> dict[Address,
         NoModel: the result was loaded without its model.
         UnknownAddress: there is no such choice.
     """
-    model = needed(result.model, what)
+    model = unchanged(result, what)
     sites = numbered(model.sites)
     if address is None:
         return sites
@@ -96,7 +96,7 @@ def series_of(result: FitResult, what: str, address: Any = None) -> list[Series]
 
 def _functions(result: FitResult) -> dict[int, str]:
     """The name of the function that made each choice, by its `id`."""
-    model = needed(result.model, "a picture")
+    model = unchanged(result, "a picture")
     traces = zip(model.likelihood.traces, model.sites, strict=True)
     return {id(site): trace.gen_fn.__name__ for trace, sites in traces for site in sites}
 

@@ -6,10 +6,10 @@ import numpy as np
 from scipy import special
 
 from genparams.dsl.execution import Rng, seeded
+from genparams.learning.checks import one_of
 from genparams.learning.intervals import check_level, normal_quantile
 from genparams.learning.residuals import KINDS
 from genparams.learning.result import FitResult
-from genparams.learning.saved import one_of
 from genparams.mistakes import explained
 from genparams.numeric import quiet
 from genparams.plotting.canvas import (
@@ -60,9 +60,7 @@ def plot_residuals(
         MissingExtra: matplotlib is not installed.
     """
     check_axes("plot_residuals", ax)
-    series = _residuals(
-        result, "plot_residuals", one_of("residual", kind, list(KINDS)), address, rng
-    )
+    series = _residuals(result, "plot_residuals", one_of("residual", kind, KINDS), address, rng)
     drawn = [(each.name, each.fitted, found) for each, found in series]
 
     axes = axes_for(ax)

@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from genparams.errors import InvalidValue, ShapeError, nearest
+from genparams.errors import ShapeError
+from genparams.learning.checks import one_of
+from genparams.learning.intervals import check_level
 from genparams.reporting.cells import Cell, Missing, PValue, Rounded, places
 from genparams.reporting.fits import (
     Fit,
@@ -54,9 +56,7 @@ def summary(result: Fit, level: float = 0.95) -> Table:
         InvalidValue: the level is not between 0 and 1, or the kind of standard error is not known.
         ShapeError: estimates, standard errors, intervals and entries differ in number.
     """
-    if not 0.0 < level < 1.0:
-        raise InvalidValue(f"the level of an interval is between 0 and 1, as 0.95; got {level!r}")
-    percent = f"{100 * level:.10g}%"
+    percent = f"{100 * check_level(level):.10g}%"
     ends = [f"{percent} low", f"{percent} high"]
     headers, rows = _filled(
         ["estimate", "std. error", "z", "P>|z|", *ends, "status"], list(_rows(result, level))
@@ -188,14 +188,11 @@ def _notes(result: Fit) -> Iterator[str]:
 
 def _convention(result: Fit) -> str:
     """Which standard errors are shown."""
-    if result.kind not in KINDS:
-        raise InvalidValue(
-            f"no standard error is of kind {result.kind!r}; {nearest(result.kind, KINDS)}"
-        )
+    kind = KINDS[one_of("standard error", result.kind, KINDS)]
     target = "log likelihood and log prior" if result.priors else "log likelihood"
     principle = "maximum a posteriori" if result.priors else "maximum likelihood"
     return (
-        f"Standard errors: {KINDS[result.kind].format(target=target)}, {principle}; no n/(n-p) "
+        f"Standard errors: {kind.format(target=target)}, {principle}; no n/(n-p) "
         "correction as lm and nls use."
     )
 

@@ -317,5 +317,5 @@ def test_an_unknown_kind_is_refused():
     wrong: Any = 3
     with pytest.raises(InvalidValue, match="did you mean observed"):
         line_fit().with_errors("obsrved")
-    with pytest.raises(InvalidValue, match="no standard error is of kind"):
+    with pytest.raises(InvalidValue, match="no standard error of kind 3"):
         line_fit().cov(kind=wrong)

@@ -7,7 +7,7 @@ from typing import Any
 
 from genparams.autodiff import Box, np, operand, raw, shape_of
 from genparams.errors import ArgumentError, DistributionError, GenParamsError, ShapeError
-from genparams.text import brief, offence
+from genparams.text import brackets, brief, offence
 
 LARGEST_WHOLE = 2.0**53
 """Every whole number up to this one is a float."""
@@ -74,7 +74,7 @@ def first_index(bad: Any) -> tuple[tuple[int, ...], int]:
 
 def at_index(index: tuple[int, ...]) -> str:
     """An index in a sentence."""
-    return f" at [{', '.join(map(str, index))}]" if index else ""
+    return f" at {brackets(index)}" if index else ""
 
 
 def in_words(value: Any) -> str:

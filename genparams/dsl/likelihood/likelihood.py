@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from genparams.autodiff import Box, Tape, columns, raw, rows
+from genparams.dsl.execution import by_place, recorder
 from genparams.dsl.interpreter import Read, Run
 from genparams.dsl.likelihood.scales import Scales, may_have_scale, scales_of
 from genparams.dsl.likelihood.sites import (
@@ -306,24 +307,21 @@ class Likelihood:
 
 def given(values: Mapping[Parameter, Any]) -> Read:
     """A `Read` that gives these values, and the present ones of other parameters."""
-
-    def read(parameter: Parameter) -> Any:
-        value = values.get(parameter)
-        return parameter.value if value is None else value
-
-    return read
+    return recorder(values)[0]
 
 
 def _natural_of(leaves: Mapping[Parameter, Box], held: Mapping[Parameter, Any]) -> Read:
     """A `Read` that gives each parameter as a function of its boxed coordinates."""
-    values: dict[Parameter, Any] = dict(held)
+    values = by_place(held)
+    free = by_place({p: (p.constraint, leaf) for p, leaf in leaves.items()})
 
     def read(parameter: Parameter) -> Any:
-        value = values.get(parameter)
+        place = parameter.store, parameter.name
+        value = values.get(place)
         if value is None:
-            leaf = leaves.get(parameter)
-            value = parameter.value if leaf is None else parameter.constraint.natural(leaf)
-            values[parameter] = value
+            constraint, leaf = free.get(place, (None, None))
+            value = parameter.value if constraint is None else constraint.natural(leaf)
+            values[place] = value
         return value
 
     return read
