@@ -66,7 +66,7 @@ def plot_profile(result: FitResult, entry: str, ax: Any = None, level: float = 0
     if np.all(np.isfinite(wald)):
         axes.plot(values, wald, label="Wald", zorder=3, **DASHED)
     line, bottom = -0.5 * z**2, -0.5 * max(REACH, 1.05 * z) ** 2
-    axes.axhline(line, label=f"{percent(level)} interval: {low:.4g} to {high:.4g}", **GUIDE)
+    axes.axhline(line, label=f"{percent(level)} interval\n{low:.4g} to {high:.4g}", **GUIDE)
     ends = [end for end in (low, high) if min(values) <= end <= max(values)]
     axes.vlines(ends, bottom, line, **GUIDE)
     axes.set_ylim(bottom, 0.0)

@@ -42,7 +42,7 @@ def test_the_curve_meets_the_line_of_a_level_at_the_ends_of_the_interval(ax, lev
         assert ratio[np.argmin(abs(at - end))] == pytest.approx(line, rel=1e-9)
     (ends,) = ax.collections
     assert [path.vertices[0, 0] for path in ends.get_paths()] == pytest.approx([low, high])
-    label = f"{100 * level:g}% interval: {low:.4g} to {high:.4g}"
+    label = f"{100 * level:g}% interval\n{low:.4g} to {high:.4g}"
     assert explained(ax) == ["profile", "Wald", label]
     assert drawn(ax, label)[1] == pytest.approx([line, line])
     assert ax.get_ylim()[0] < line
@@ -133,7 +133,7 @@ def test_a_parameter_at_its_bound_has_one_end_and_no_dashed_curve(ax):
     (ends,) = ax.collections
     assert [path.vertices[0, 0] for path in ends.get_paths()] == pytest.approx([high])
     assert np.all(ratio[at < 1.0] > -0.1)
-    assert explained(ax) == ["profile", f"95% interval: 0 to {high:.4g}"]
+    assert explained(ax) == ["profile", f"95% interval\n0 to {high:.4g}"]
 
 
 def test_wrong_names_and_levels_are_errors(ax):
