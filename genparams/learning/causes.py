@@ -23,7 +23,7 @@ from genparams.learning.maximum import Found
 from genparams.learning.search import EDGE
 from genparams.learning.trust_region import has_converged
 from genparams.params import Parameter
-from genparams.text import brackets, enumerated
+from genparams.text import enumerated
 from genparams.types import Array, Constraint, Real
 
 FLAT = 1e-13

@@ -122,8 +122,8 @@ class Described:
 
     @property
     def aic(self) -> float:
-        """Akaike's criterion, 2 p - 2 log likelihood."""
-        return 2.0 * self.num_params - 2.0 * self.log_likelihood
+        """Akaike's criterion, 2 p - 2 log likelihood; NaN where the likelihood has no bound."""
+        return math.nan if self._unbounded else 2.0 * (self.num_params - self.log_likelihood)
 
     @property
     def aicc(self) -> float:
@@ -133,10 +133,28 @@ class Described:
 
     @property
     def bic(self) -> float:
-        """The criterion of Schwarz, p log n - 2 log likelihood; NaN without observations."""
-        if self.num_obs == 0:
+        """The criterion of Schwarz, p log n - 2 log likelihood; NaN unless n > 1, or where the
+        likelihood has no bound.
+        """
+        if self.num_obs < 2 or self._unbounded:
             return math.nan
         return self.num_params * math.log(self.num_obs) - 2.0 * self.log_likelihood
+
+    @property
+    def _unbounded(self) -> bool:
+        return "without bound" in self.facts.status.values()
+
+    @property
+    def missing_criteria(self) -> dict[str, str]:
+        """Why an information criterion is NaN, by its name."""
+        if self._unbounded:
+            return dict.fromkeys(("aic", "aicc", "bic"), "the likelihood has no bound")
+        found, few = {}, self.num_params + 1
+        if self.num_obs <= few:
+            found["aicc"] = f"AICc needs more than {few} observations"
+        if self.num_obs < 2:
+            found["bic"] = "BIC needs more than one observation; a vector alone is one"
+        return found
 
     # --- Entries
 

@@ -175,6 +175,11 @@ def _places(result: "FitResult", name: str) -> list[int]:
     if name in result.facts.names:
         entries = result.entries
         return [entries.index(entry) for entry in result.facts.names[name]]
+    entry, equals, value = (
+        map(str.strip, name.partition("=")) if isinstance(name, str) else (name, "", "")
+    )
+    if equals and entry in result.entries:
+        raise InvalidValue(f"a hypothesis is a dictionary: write wald_test({{{entry!r}: {value}}})")
     return [result.place_of(name)]
 
 

@@ -42,7 +42,13 @@ def mean_of(site: Site) -> Array:
 
 def std_of(site: Site) -> Array:
     """The standard deviation of a choice, in the shape of its value."""
-    return _as_value(site, known("standard deviation", functions.std, site, site.args))
+    found = known("standard deviation", functions.std, site, site.args)
+    if np.any(np.isinf(found)):
+        raise InvalidValue(
+            f"the standard deviation of {site.distribution.__name__} at {show(site.address)} is "
+            'infinite; write residuals("quantile")'
+        )
+    return _as_value(site, found)
 
 
 def cdf_of(site: Site, value: Any) -> Array:

@@ -18,7 +18,7 @@ from genparams.dsl.likelihood.likelihood import Likelihood
 from genparams.errors import FitError, InvalidValue, NoProfile
 from genparams.learning.along import Entry, Point, highest
 from genparams.learning.intervals import Intervals, natural_end, normal_quantile
-from genparams.learning.model import needed, unchanged
+from genparams.learning.model import unchanged
 from genparams.learning.search import starts_from
 from genparams.mistakes import closed
 from genparams.numeric import quiet
@@ -217,7 +217,7 @@ def profile_intervals(result: "FitResult", level: float) -> Intervals:
     z, entries = normal_quantile(level), result.entries
     low, high = np.full(len(entries), np.nan), np.full(len(entries), np.nan)
     missing: dict[str, str] = {}
-    constant = needed(result.model, "a profile").places.reasons
+    constant = unchanged(result, "a profile").places.reasons
     for row, entry in enumerate(entries):
         if row in constant:
             missing[entry] = constant[row]

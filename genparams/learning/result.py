@@ -39,6 +39,10 @@ from genparams.types import Array, Constraint, real
     stderr="write std_errors",
     llf="write log_likelihood",
     loglik="write log_likelihood",
+    logLik="write log_likelihood",
+    std_error="write std_errors",
+    standard_errors="write std_errors",
+    se="write std_errors",
     nobs="write num_obs",
     df_resid="write df_residual",
     cov_params="write cov()",
@@ -97,14 +101,10 @@ class FitResult(Described):
 
     @property
     def missing(self) -> dict[str, str]:
-        """Why a number is missing: an entry without a standard error, `"aicc"` or `"bic"`."""
+        """Why a number is missing: a standard error, by entry; `"aic"`, `"aicc"` or `"bic"`."""
         entries = self.entries
         found = {entries[i]: reason for i, reason in sorted(self.errors().missing.items())}
-        if self.num_obs <= self.num_params + 1:
-            found["aicc"] = f"it needs more than {self.num_params + 1} observations"
-        if self.num_obs == 0:
-            found["bic"] = "there are no observations"
-        return found
+        return {**found, **self.missing_criteria}
 
     def errors(self, kind: str | None = None) -> Errors:
         """The covariance of the entries, computed once for each kind.

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from genparams.dsl.likelihood.likelihood import First, Likelihood, Second
+from genparams.structure import leaves
 from genparams.types import Array
 
 SHARE = 6
@@ -25,7 +26,8 @@ COORDINATES, PRODUCTS = 24, 2**19
 def is_costly(likelihood: Likelihood) -> bool:
     """Whether a matrix costs many gradients, by the number of products in both."""
     p = likelihood.vector.size
-    n = sum(np.size(value) for trace in likelihood.traces for value in trace.choices.values())
+    values = (v for trace in likelihood.traces for v in trace.choices.values())
+    n = sum(np.size(part) for value in values for part in leaves(value))
     return p >= COORDINATES and n * p >= PRODUCTS
 
 

@@ -109,12 +109,15 @@ def criterion(value: float | None, reason: str) -> Cell:
 
 def criteria(result: Fit) -> dict[str, Cell]:
     """The log likelihood and the information criteria of a fit."""
-    few = f"AICc needs more than {result.num_params + 1} observations"
+    why = result.missing
     return {
         "log likelihood": criterion(result.log_likelihood, "the log likelihood is not known"),
-        "AIC": criterion(result.aic, "AIC is not known"),
-        "AICc": criterion(result.aicc, few),
-        "BIC": criterion(result.bic, "BIC needs the number of observations"),
+        "AIC": criterion(result.aic, why.get("aic", "AIC is not known")),
+        "AICc": criterion(
+            result.aicc,
+            why.get("aicc", f"AICc needs more than {result.num_params + 1} observations"),
+        ),
+        "BIC": criterion(result.bic, why.get("bic", "BIC is not known")),
     }
 
 

@@ -79,9 +79,14 @@ def _facts(result: Fit) -> list[tuple[str, Cell]]:
         *([("log posterior", posterior)] if result.priors else []),
         ("observations", known(result.num_obs, unknown)),
         ("parameters", result.num_params),
-        ("degrees of freedom", known(result.df_residual, unknown)),
+        *([("degrees of freedom", known(result.df_residual, unknown))] if _has_df(result) else []),
         ("converged", how),
     ]
+
+
+def _has_df(result: Fit) -> bool:
+    """Whether there are more observations than parameters, as far as is known."""
+    return result.df_residual is None or not result.df_residual < 0
 
 
 # --- Rows

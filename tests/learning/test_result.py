@@ -115,7 +115,7 @@ def test_a_small_sample_has_no_aicc():
     start(line, slope=0.0, intercept=0.0, sigma=1.0)
     result = fitted(line, (XS[:4],), {"ys": YS[:4]})
     assert np.isnan(result.aicc)
-    assert result.missing == {"aicc": "it needs more than 4 observations"}
+    assert result.missing == {"aicc": "AICc needs more than 4 observations"}
 
 
 def test_several_traces_are_one_fit():
