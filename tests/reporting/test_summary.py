@@ -77,8 +77,8 @@ Priors on sigma: the log likelihood is not at its maximum, and AIC, AICc and BIC
   maximum likelihood.
 Intervals are computed in unconstrained coordinates. A parameter with a constraint has no test
   against 0.
-Warning: not converged: 100 iterations were not enough
-Warning: tau runs to 0"""
+Warning: tau runs to 0
+Warning: 100 iterations were not enough"""
 
 
 def lines(text):
