@@ -154,8 +154,8 @@ class Slice:
     def settled(self, u: Array) -> Array:
         return u
 
-    def unit(self, u: Array) -> float:
-        return 1.0
+    def noise(self, u: Array) -> Array:
+        return np.ones(len(u))
 
     def scoring(self, u: Array) -> None:
         return None

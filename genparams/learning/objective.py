@@ -103,8 +103,8 @@ class Objective:
         except OUTSIDE:
             return x
 
-    def unit(self, x: Array) -> float:
-        return self._scales.unit(self.whole(x))
+    def noise(self, x: Array) -> Array:
+        return self._scales.noise(self.whole(x))[self.free]
 
     def scoring(self, x: Array) -> Second | None:
         return self._scoring(x)

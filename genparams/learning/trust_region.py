@@ -31,6 +31,8 @@ LOST = 1e-6
 """A curvature beside the largest that was seen, both scaled, that a plateau may have."""
 SMALL = 1e-6
 """A step beside a parameter that makes the next one, which is its square, as small as rounding."""
+TINY, NOISE = 1e-8, 1e-3
+"""A step beside a parameter, and its gain, that rounding alone may still find at a maximum."""
 NEAR_BY_GRADIENTS = 1e-16
 """The same where a Hessian costs many gradients: rounding of these hides gains below 1e-20."""
 EXACT = 1e-20
@@ -73,8 +75,10 @@ class Objective(Protocol):
         """Which coordinates are those of a constraint, most often logarithms."""
         ...
 
-    def unit(self, x: Array, /) -> float:
-        """The standard deviation of the noise at x, by which the curvature is divided; or 1."""
+    def noise(self, x: Array, /) -> Array:
+        """For each coordinate the standard deviation at x of the noise by whose square the
+        curvature is divided; 1 where there is none.
+        """
         ...
 
     def newton(self, x: Array, /) -> Second:
@@ -104,50 +108,57 @@ class Ending(NamedTuple):
 class Region:
     """A trust region: the scale of each coordinate, and a radius."""
 
-    def __init__(self, at: Second, x: Array, unit: float, logarithmic: Array):
+    def __init__(self, at: Second, x: Array, noise: Array, logarithmic: Array):
         self.scale = np.zeros_like(x)
         self.logarithmic = logarithmic
-        self.unit = unit
+        self.noise = noise
         self.radius = 0.0
-        self.rescale(at.matrix, unit)
+        self.rescale(at.matrix, noise)
         length = float(np.linalg.norm((self.scale * x)[~logarithmic]))
         self.radius = length if length > 1e-8 else np.inf
 
-    def rescale(self, matrix: Array, unit: float) -> None:
-        """Take the curvature at a new point into the scale; noise that shrinks changes no ratio."""
-        self.scale *= self.unit / unit
-        self.radius *= self.unit / unit
-        self.unit = unit
+    def rescale(self, matrix: Array, noise: Array) -> None:
+        """Take the curvature at a new point into the scale.
+
+        Noise that shrinks makes every curvature larger: the old scale and the radius follow it.
+        """
+        shrunk = self.noise / noise
+        self.scale *= shrunk
+        self.radius *= float(shrunk[np.argmax(np.abs(np.log(shrunk)))]) if shrunk.size else 1.0
+        self.noise = noise
         self.scale = np.maximum(self.scale, np.sqrt(np.abs(np.diag(matrix))))
 
     @property
     def divisors(self) -> Array:
-        """The scale, with 1 for a coordinate without any curvature so far.
-
-        The scale of a logarithm is at least such that no step is longer than `LONGEST` in it.
-        """
-        scale = np.where(self.scale > 0.0, self.scale, 1.0)
-        if not 0.0 < self.radius < np.inf:
-            return scale
-        return np.where(self.logarithmic, np.maximum(scale, self.radius / LONGEST), scale)
+        """The scale, with 1 for a coordinate without any curvature so far."""
+        return np.where(self.scale > 0.0, self.scale, 1.0)
 
     def step(self, at: Second) -> Step:
-        """The step that maximises the model in the region."""
+        """The step that maximises the model in the region, at most `LONGEST` in a logarithm."""
         d = self.divisors
+        found = self._step(at, d, self.radius)
+        far = self.logarithmic & (np.abs(found.step) > LONGEST)
+        if np.any(far):  # a region of the same length that is narrower there
+            narrow = np.where(far, np.maximum(d, found.length / LONGEST), d)
+            return self._step(at, narrow, found.length)
+        return found
+
+    def _step(self, at: Second, d: Array, radius: float) -> Step:
         values, vectors = np.linalg.eigh(at.matrix / d / d[:, None])
         q = vectors.T @ (at.gradient / d)
-        if self.radius == np.inf:  # at the origin: as far as the curvature is sure
+        if radius == np.inf:  # at the origin: as far as the curvature is sure
             sure = np.maximum(np.abs(values), 1e-8 * max(np.max(np.abs(values)), 1e-290))
-            self.radius = min(max(float(np.linalg.norm(q / sure)), 1.0), 1e100)
-            return self.step(at)
-        y, is_interior = _bounded(values, q, self.radius)
+            radius = self.radius = min(max(float(np.linalg.norm(q / sure)), 1.0), 1e100)
+        y, is_interior = _bounded(values, q, radius)
         gain = float(q @ y - 0.5 * (values * y) @ y)
         return Step(vectors @ y / d, gain, float(np.linalg.norm(y)), is_interior)
 
     def adapt(self, step: Step, ratio: float) -> None:
         if not ratio >= 0.25:
             self.radius = 0.25 * min(step.length, self.radius)
-        elif ratio > 0.75 and not step.is_interior and step.gain > PLATEAU:
+        elif step.is_interior:
+            self.radius = 2.0 * step.length
+        elif ratio > 0.75 and step.gain > PLATEAU:
             self.radius = max(self.radius, 2.0 * step.length)
 
 
@@ -218,7 +229,7 @@ class Climber:
         self.has_scoring = scoring is not None
         self.is_exact = scoring is None or not _is_finite(scoring)
         self.at = objective.newton(self.x) if scoring is None or self.is_exact else scoring
-        self.region = Region(self.at, self.x, objective.unit(self.x), objective.logarithmic)
+        self.region = Region(self.at, self.x, objective.noise(self.x), objective.logarithmic)
         self.flat = 0
         """Steps in a row that promise less than a gain that matters."""
         self.rest = 0
@@ -265,7 +276,7 @@ class Climber:
         self.rest = max(0, self.rest - 1)
         if ratio > WORTH:
             self.x, self.at = x, new
-            self.region.rescale(new.matrix, self.objective.unit(x))
+            self.region.rescale(new.matrix, self.objective.noise(x))
         if self.is_exact and self.has_scoring and ratio < 0.25:
             scoring = self.objective.scoring(self.x)
             if scoring is not None and _is_finite(scoring):
@@ -294,11 +305,13 @@ def is_small(step: Step, x: Array, at: Second, region: Region) -> bool:
     """Whether a step of Newton's method is small beside each parameter or its standard error.
 
     A direction in which the curvature is far below the largest that was seen takes no part in the
-    standard error: on a plateau it would grow without end, and every step be small beside it.
+    standard error: on a plateau it would grow without end, and every step be small beside it. Where
+    residuals are hardly larger than rounding errors, no gain gets small: there a tiny step is
+    enough.
     """
+    s, scale = np.abs(step.step), region.divisors
     if not step.gain < SMALL:
-        return False
-    s, scale = np.abs(step.step), np.where(region.scale > 0.0, region.scale, 1.0)
+        return step.gain < NOISE and bool(np.all(s <= TINY * np.abs(x)))
     values, vectors = np.linalg.eigh(at.matrix / scale / scale[:, None])
     kept = values > LOST * np.max(np.abs(values))
     error = np.sqrt(np.square(vectors[:, kept]) @ (1.0 / values[kept])) / scale
@@ -327,7 +340,7 @@ def is_flat(x: Array, at: Second) -> bool:
 
 def _unbounded(x: Array, at: Second) -> Region:
     """A region without any history, whose first step is as long as the curvature says."""
-    region = Region(at, x, 1.0, np.zeros(len(x), bool))
+    region = Region(at, x, np.ones(len(x)), np.zeros(len(x), bool))
     region.radius = np.inf
     return region
 

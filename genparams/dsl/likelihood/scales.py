@@ -60,9 +60,15 @@ class Scales:
             ratios.append(float(np.max(std) / max(values, 1e-300)))
         return max(ratios)
 
-    def unit(self, x: Array) -> float:
-        """The standard deviation, in geometric mean; 1 if there is none."""
-        return float(np.exp(np.mean(x[[*self.entries]]))) if self.entries else 1.0
+    def noise(self, x: Array) -> Array:
+        """For each other coordinate the standard deviation, in geometric mean; 1 if there is none,
+        and for those that are one.
+        """
+        found = np.ones(len(x))
+        if self.entries:
+            found[:] = np.exp(np.mean(x[[*self.entries]]))
+            found[[*self.entries]] = 1.0
+        return found
 
 
 def may_have_scale(site: Site) -> bool:
