@@ -31,8 +31,10 @@ LOST = 1e-6
 """A curvature beside the largest that was seen, both scaled, that a plateau may have."""
 SMALL = 1e-6
 """A step beside a parameter that makes the next one, which is its square, as small as rounding."""
-TINY, NOISE = 1e-8, 1e-3
-"""A step beside a parameter, and its gain, that rounding alone may still find at a maximum."""
+TINY, NOISE = 1e-9, 1e-3
+"""A step beside a parameter, and its gain, that rounding alone may still find at a maximum. In a
+logarithm, of a standard deviation close to the rounding errors, it may be longer.
+"""
 NEAR_BY_GRADIENTS = 1e-16
 """The same where a Hessian costs many gradients: rounding of these hides gains below 1e-20."""
 EXACT = 1e-20
@@ -311,7 +313,8 @@ def is_small(step: Step, x: Array, at: Second, region: Region) -> bool:
     """
     s, scale = np.abs(step.step), region.divisors
     if not step.gain < SMALL:
-        return step.gain < NOISE and bool(np.all(s <= TINY * np.abs(x)))
+        tiny = np.where(region.logarithmic, 1e4 * TINY, TINY * np.abs(x))
+        return step.gain < NOISE and bool(np.all(s <= tiny))
     values, vectors = np.linalg.eigh(at.matrix / scale / scale[:, None])
     kept = values > LOST * np.max(np.abs(values))
     error = np.sqrt(np.square(vectors[:, kept]) @ (1.0 / values[kept])) / scale

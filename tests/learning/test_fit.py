@@ -123,3 +123,34 @@ def test_longley_is_right_and_its_condition_number_is_named():
     unbiased = np.sqrt(16 / 9)
     assert np.allclose(unbiased * result.std_errors["beta"], STD_DEVS, rtol=1e-5, atol=0.0)
     assert unbiased * result.estimates["sigma"] == pytest.approx(304.854073561965, rel=1e-8)
+
+
+# --- Residuals that are hardly larger than rounding errors
+
+
+@gen
+def three_decays(x):
+    b = param("b", np.zeros(6))
+    mean = b[0] * np.exp(-b[1] * x) + b[2] * np.exp(-b[3] * x) + b[4] * np.exp(-b[5] * x)
+    return normal(mean, param("sigma", 1.0, positive)) @ "y"
+
+
+DECAYS = [(1.2, 0.3, 5.6, 5.5, 6.5, 7.6), (0.5, 0.7, 3.6, 4.2, 4.0, 6.3), (0.2, 1.5, 0.5, 2, 1, 6)]
+
+
+@pytest.mark.parametrize("start", DECAYS)
+@pytest.mark.parametrize("digits", [8, 10, 12, 13])
+def test_data_with_many_digits_have_a_fit_and_its_errors(digits, start):
+    true = np.array([0.1, 1.1, 0.9, 2.9, 1.4, 5.2])
+    x = np.arange(24) * 0.05
+    exact = true[0] * np.exp(-true[1] * x) + true[2] * np.exp(-true[3] * x)
+    y = np.array([float(f"{v:.{digits - 1}e}") for v in exact + true[4] * np.exp(-true[5] * x)])
+    init_param(three_decays, "b", np.array(start))
+    init_param(three_decays, "sigma", 1.0, positive)
+    result = fit(three_decays, (x,), {"y": y})
+    assert result.converged
+    parts = sorted(zip(*np.reshape(result.estimates["b"], (3, 2)).T[::-1], strict=True))
+    found = np.array([[b, a] for a, b in parts]).ravel()
+    errors = np.ravel(result.std_errors["b"])
+    assert np.all(np.abs(found - true) < 5.0 * np.max(errors) + 1e-12)
+    assert result.estimates["sigma"] < 10.0 ** (1 - digits)

@@ -17,8 +17,8 @@ class Smooth:
     def settled(self, x):
         return x
 
-    def unit(self, x):
-        return 1.0
+    def noise(self, x):
+        return np.ones(len(x))
 
     def scoring(self, x):
         return None
@@ -104,5 +104,5 @@ def test_a_search_over_nothing_ends_at_once():
 def test_a_step_is_small_beside_the_standard_error(gradient, expected):
     """The parameter is 0, its standard error 0.5, and 1e-5 of it is small."""
     at = Second(-1.0, np.array([gradient]), np.array([[4.0]]))
-    region = Region(at, np.zeros(1), 1.0, np.zeros(1, bool))
+    region = Region(at, np.zeros(1), np.ones(1), np.zeros(1, bool))
     assert is_small(region.step(at), np.zeros(1), at, region) == expected
