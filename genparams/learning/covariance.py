@@ -12,14 +12,19 @@ FLAT = 1e-13
 """An eigenvalue of the scaled matrix below this part of the largest is rounding noise."""
 
 
+APART = 1e-2
+"""A correlation of coordinates that do not depend on each other."""
+
+
 @dataclass(frozen=True, slots=True)
 class Inverse:
     """The inverse of an information matrix, NaN if there is none."""
 
     matrix: Array
     condition: float
-    """The square root of the largest over the smallest eigenvalue of the matrix as it is. For a
-    linear regression it is the condition number of the design matrix, which packages print.
+    """The square root of the largest over the smallest eigenvalue of the matrix as it is, or of its
+    worst block. For a linear regression it is the condition number of the design matrix, which
+    packages print: the standard deviation of the noise is a block by itself.
     """
     reason: str = ""
     """Why there is no inverse; empty if there is one."""
@@ -68,5 +73,20 @@ def _not_finite(information: Array, names: Sequence[str]) -> str:
 
 
 def _condition(information: Array, inverse: Array) -> float:
-    largest = np.linalg.eigvalsh(information)[-1], np.linalg.eigvalsh(inverse)[-1]
-    return float(np.sqrt(largest[0] * largest[1]))
+    """The worst condition of the blocks of coordinates that depend on each other."""
+    d = np.sqrt(np.diag(information))
+    blocks = _blocks(np.abs(information / np.outer(d, d)) > APART)
+    pairs = [(information[np.ix_(b, b)], inverse[np.ix_(b, b)]) for b in blocks]
+    largest = [(np.linalg.eigvalsh(m)[-1], np.linalg.eigvalsh(i)[-1]) for m, i in pairs]
+    return float(max(np.sqrt(a * b) for a, b in largest))
+
+
+def _blocks(linked: Array) -> list[Array]:
+    """The sets of coordinates that are linked, directly or by others."""
+    labels = np.arange(len(linked))
+    for _ in labels:
+        lowest = np.min(np.where(linked, labels, len(linked)), axis=1)
+        if np.array_equal(lowest, labels):
+            break
+        labels = lowest
+    return [np.flatnonzero(labels == label) for label in np.unique(labels)]

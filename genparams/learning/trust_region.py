@@ -45,7 +45,7 @@ LONGEST = 2.0
 """A step in a logarithm, a factor of 7: a model says little about values further away."""
 WORTH = 0.1
 """The part of the gain that was predicted below which a step is not made."""
-PATIENCE = 20
+PATIENCE = 10
 """How many steps in a row that promise such a gain end a search."""
 
 REASONS = {

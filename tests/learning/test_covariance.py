@@ -308,9 +308,16 @@ def test_the_inverse_of_a_badly_scaled_matrix_is_right():
 
 
 def test_the_condition_number_is_in_the_units_of_the_coordinates():
-    hessian = -np.diag([1e-10, 1.0, 1e12])
+    block = np.array([[1e-10, 0.5e1], [0.5e1, 1e12]])
+    hessian = -np.block([[block, np.zeros((2, 1))], [np.zeros((1, 2)), np.ones((1, 1))]])
+    values = np.linalg.eigvalsh(np.array([[1.0, 0.5], [0.5, 1.0]]))
     result = FitResult.of(replace(line_maximum(), hessian=hessian))
-    assert result.condition == pytest.approx(1e11)
+    assert result.condition == pytest.approx(1e11 / np.sqrt(np.prod(values)), rel=1e-9)
+
+
+def test_a_parameter_that_depends_on_no_other_does_not_make_the_condition_worse():
+    hessian = -np.diag([1e-10, 1.0, 1e12])
+    assert FitResult.of(replace(line_maximum(), hessian=hessian)).condition == pytest.approx(1.0)
 
 
 def test_an_unknown_kind_is_refused():
