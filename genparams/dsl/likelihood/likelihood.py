@@ -188,8 +188,18 @@ class Likelihood:
                     return Scales({})
                 tangents += [tangents_of(site, by_operand) for site in mine]
                 sites += mine
-        fixed = [j for p in self.priors for j in range(len(x))[self.vector.places[p]]]
-        return scales_of(sites, tangents, self.vector.size, fixed)
+        places = [place for p, place in self.vector.places.items() if p in self.priors]
+        fixed = [j for place in places for j in range(place.start, place.stop)]
+        found = scales_of(sites, tangents, self.vector.size, fixed)
+        return self._confirmed(found, x, sites) if found.entries else found
+
+    def _confirmed(self, found: Scales, x: Array, sites: Sequence[Site]) -> Scales:
+        """The scales that another run confirms; none where the model fails at the moved point."""
+        try:
+            moved = [site for run in self.sites(found.moved(x)) for site in run]
+        except Exception:  # whatever the model raises there
+            return Scales({})
+        return found.confirmed(sites, moved)
 
     @quiet
     def settled(self, x: Array, scales: Scales) -> Array:

@@ -5,6 +5,10 @@ logarithms, for lognormal ones), and change nothing else. For the n entries with
 standard deviations the log likelihood is then largest where j has grown by
 
     log(sum z^2 / n) / 2
+
+The derivatives at one point cannot tell a logarithm from other coordinates: a standard deviation of
+1 that is a coordinate itself has the same ones there. So a second run, at a moved point, confirms
+what the derivatives say.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,6 +23,8 @@ from genparams.types import Array
 
 ROUNDING = 16 * np.finfo(float).eps
 """A standard deviation beside the values that rounding alone explains."""
+MOVE = -0.5
+"""A move of a logarithm; downwards, where nothing overflows."""
 RESIDUALS = {
     normal: lambda x, mu, std: (x - mu) / std,
     lognormal: lambda x, mu, sigma: (np.log(x) - mu) / sigma,
@@ -46,6 +52,22 @@ class Scales:
         """The mean square of the residuals in standard deviations."""
         squares = [np.square(_residuals(sites[k]))[mask] for k, mask in self.entries[j]]
         return float(np.mean(np.concatenate(squares)))
+
+    def moved(self, x: Array) -> Array:
+        """x with each of them moved."""
+        x = x.copy()
+        x[[*self.entries]] += MOVE
+        return x
+
+    def confirmed(self, before: Sequence[Site], after: Sequence[Site]) -> "Scales":
+        """Those whose standard deviations all changed by the factor of the move.
+
+        Two coordinates of one standard deviation, as in exp(a + b), change it by another factor.
+
+        Args:
+            before, after: The choices of the runs at a point and at the moved one.
+        """
+        return Scales({j: p for j, p in self.entries.items() if _is_moved(p, before, after)})
 
     def exact(self, sites: Sequence[Site]) -> list[int]:
         """The coordinates whose residuals are rounding errors: the model fits the data exactly."""
@@ -108,6 +130,14 @@ def _masks(site: Site, tangents: Tangents) -> dict[int, Array]:
             return {}
         found[int(j)] = np.broadcast_to(one, shape)
     return found
+
+
+def _is_moved(
+    places: Sequence[tuple[int, Any]], before: Sequence[Site], after: Sequence[Site]
+) -> bool:
+    """Whether the standard deviations of some entries changed by the factor of the move."""
+    ratios = [np.broadcast_to(after[k].args[1] / before[k].args[1], m.shape)[m] for k, m in places]
+    return bool(np.all(np.abs(np.concatenate(ratios) / np.exp(MOVE) - 1.0) < 1e-9))
 
 
 def _residuals(site: Site) -> Array:
