@@ -22,7 +22,7 @@ from genparams.dsl.likelihood.sites import Site, Tangents
 from genparams.types import Array
 
 ROUNDING = 16 * np.finfo(float).eps
-"""A standard deviation beside the values that rounding alone explains."""
+"""Rounding alone may explain a standard deviation below this part of the values."""
 MOVE = -0.5
 """A move of a logarithm; downwards, where nothing overflows."""
 RESIDUALS = {
@@ -37,10 +37,10 @@ class Scales:
     """The coordinates that are logarithms of standard deviations, and the entries of each."""
 
     entries: dict[int, list[tuple[int, Any]]]
-    """By coordinate, each choice by its place in the run and a mask of its entries."""
+    """By coordinate: the place of each choice among the sites, and a mask of its entries."""
 
     def settled(self, x: Array, sites: Sequence[Site]) -> Array:
-        """x with each of them at its best, given the choices of a run at x."""
+        """x with each scale at its maximum, given the choices of a run at x."""
         x = x.copy()
         for j in self.entries:
             mean = self._mean_square(j, sites)
@@ -54,13 +54,13 @@ class Scales:
         return float(np.mean(np.concatenate(squares)))
 
     def moved(self, x: Array) -> Array:
-        """x with each of them moved."""
+        """x with each scale moved."""
         x = x.copy()
         x[[*self.entries]] += MOVE
         return x
 
     def confirmed(self, before: Sequence[Site], after: Sequence[Site]) -> "Scales":
-        """Those whose standard deviations all changed by the factor of the move.
+        """The scales whose standard deviations all changed by the factor of the move.
 
         Two coordinates of one standard deviation, as in exp(a + b), change it by another factor.
 
@@ -74,7 +74,7 @@ class Scales:
         return [j for j in self.entries if self._largest_ratio(j, sites) < ROUNDING]
 
     def _largest_ratio(self, j: int, sites: Sequence[Site]) -> float:
-        """The largest standard deviation beside the values, in root mean square."""
+        """The largest ratio of a standard deviation to the root mean square of the values."""
         ratios = []
         for k, mask in self.entries[j]:
             std = np.broadcast_to(sites[k].args[1], mask.shape)[mask]
@@ -83,7 +83,7 @@ class Scales:
         return max(ratios)
 
     def unit(self, x: Array) -> float:
-        """The standard deviation, in geometric mean; 1 if there is none."""
+        """The geometric mean of the standard deviations; 1 if there is none."""
         return float(np.exp(np.mean(x[[*self.entries]]))) if self.entries else 1.0
 
 
@@ -101,7 +101,7 @@ def scales_of(
     """The coordinates that are scales, by the derivatives of the arguments of every choice.
 
     Args:
-        fixed: Coordinates that are none, as something else depends on them.
+        fixed: Coordinates on which something else depends, such as a prior.
     """
     entries: dict[int, list[tuple[int, Any]]] = {}
     others = set(fixed)
