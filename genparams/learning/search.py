@@ -22,6 +22,7 @@ CLEAR = 1e-6
 """A direction is not flat if its scaled curvature is more than this part of the largest."""
 INTERRUPTED, FAILED = "interrupted", "stopped by an error of the model"
 CUT_SHORT = (INTERRUPTED, FAILED)
+TRUSTED = "converged by scipy's own test"
 EDGE = "stopped at the edge of the support of a choice"
 LARGE = 500
 """With more coordinates the default is a method without matrices of second derivatives."""
@@ -63,7 +64,7 @@ def search(
         message = EDGE
     at = objective.best, objective.best_log_prob
     counts = objective.iterations, objective.evaluations
-    return Found(*at, reason == "converged", message, *counts, objective.at_best)
+    return Found(*at, reason in ("converged", TRUSTED), message, *counts, objective.at_best)
 
 
 def _ended(objective: Objective, method: str, max_iterations: int) -> tuple[str, str]:
@@ -167,7 +168,10 @@ def _finish_where_curved(objective: Objective) -> None:
 
 
 def _minimised(objective: Objective, method: str, max_iterations: int) -> str:
-    """Search by `scipy.optimize.minimize`; a few steps of the default method then judge the end."""
+    """Search by `scipy.optimize.minimize`; then judge its end.
+
+    A few steps of the default method are the judge, up to `LARGEST` coordinates.
+    """
     from scipy.optimize import minimize
 
     def value(x: Array) -> tuple[float, Array]:
@@ -184,7 +188,7 @@ def _minimised(objective: Objective, method: str, max_iterations: int) -> str:
     done = minimize(f, objective.start, method=method, options=options, **named)
     objective.iterations = int(done.nit)
     if objective.best.size > LARGEST:
-        return "converged" if done.success else _said(done)
+        return TRUSTED if done.success else _said(done)
     end = climb(objective, objective.best[objective.free], FINISH if done.success else 1)
     if end.reason != "converged":
         return _said(done)
