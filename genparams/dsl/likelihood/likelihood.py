@@ -71,7 +71,11 @@ class Likelihood:
     @quiet
     def log_prob(self, x: Array) -> float:
         """The log probability, without derivatives."""
-        return sum(self.log_probs(x)) + self.log_prior(x)
+        return self.log_likelihood(x) + self.log_prior(x)
+
+    def log_likelihood(self, x: Array) -> float:
+        """The log probability of all traces, without the prior."""
+        return float(sum(self.log_probs(x)))
 
     @quiet
     def log_probs(self, x: Array) -> list[float]:
