@@ -217,20 +217,24 @@ def _find_flat_combinations(d: Diagnosis) -> None:
         return
     shares = np.abs(null) * scale[:, None]
     involved = np.max(shares, axis=1) > 1e-6 * np.max(shares)
-    _say_combination(d, left[involved], null[involved, 0])
+    _say_combination(d, left[involved], null[involved])
 
 
-def _say_combination(d: Diagnosis, places: Array, direction: Array) -> None:
-    """Record that some coordinates are not determined apart, with one direction of no change."""
+def _say_combination(d: Diagnosis, places: Array, null: Array) -> None:
+    """Record that some coordinates are not determined apart, and name the first null direction."""
+    direction, count = null[:, 0], null.shape[1]
     direction = direction / direction[np.argmax(np.abs(direction))]
     pairs = zip(places, direction, strict=True)
     along = ", ".join(f"{d.names[j]} by {c:.3g}" for j, c in pairs if abs(c) > 1e-6)
+    way_out = "Freeze one of them, or write the model without it"
+    if count > 1:
+        way_out = f"{count} directions are free: write the model with {count} parameters fewer"
     d.say(
         FlatDirection,
         places,
         "flat combination",
         f"the data do not determine {d.named(places)} apart: moving {along} together "
-        "leaves the log likelihood where it is. Freeze one of them, or write the model without it",
+        f"leaves the log likelihood where it is. {way_out}",
     )
 
 
