@@ -1,12 +1,12 @@
 """Many cotangents as one value.
 
-A backward pass multiplies one cotangent by the Jacobian of each step. For p cotangents at once, a
-`Batch` stands for p arrays of one shape: it holds an array with p rows, and a function of a batch
-is the function of each row. A pullback is an ordinary function of its cotangent, so that it need
-not know of batches. One walk of the edges of a tape then gives p gradients.
+A backward pass multiplies one cotangent by the Jacobian of each step. A `Batch` is p cotangents of
+one shape: it holds an array with p rows. A function of a batch is the function of each row. A
+pullback is an ordinary function of its cotangent, and takes a batch without any change. So one pass
+over a tape gives p gradients.
 
 A function of numpy that has a rule in `batching` is applied to all rows at once. Any other function
-is called with each row, and its results are stacked. So a rule changes the time and no value.
+is called with each row, and its results are stacked. A rule saves time and changes no value.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,17 +36,18 @@ class Batch:
     size = property(lambda self: int(np.prod(self.value.shape[1:], dtype=int)))
     dtype = property(lambda self: self.value.dtype)
     count = property(lambda self: self.value.shape[0])
-    """p"""
+    """The number of cotangents, p."""
 
     def row(self, i: int) -> Any:
-        """One cotangent, as a pass with this cotangent alone has it."""
+        """One cotangent: a float or an array, as in a pass with this cotangent alone."""
         found = self.value[i]
         return float(found) if isinstance(found, np.floating) else found
 
 
 def by_row(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function`, called with each row of its batches: for code that may do anything with a
-    number, such as a gradient that the user gives.
+    """The function that calls `function` with each row of its batches.
+
+    It is for code that does not take batches, such as a gradient that the user gives.
     """
 
     def apply(*args: Any) -> Any:
@@ -60,7 +61,8 @@ def by_row(function: Callable[..., Any]) -> Callable[..., Any]:
 def loop(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """The results of a function for each row of the batches among its arguments, stacked.
 
-    A tuple or a list of results becomes one of batches. None stays None.
+    If the results are tuples or lists, so is the answer, and its members are batches. None stays
+    None.
     """
     count = next(batches_in([*args, *kwargs.values()])).count
     results = [
@@ -89,6 +91,7 @@ def _at(value: Any, i: int) -> Any:
 
 
 def _together(results: Sequence[Any]) -> Any:
+    """The results of all rows as batches."""
     first = results[0]
     if isinstance(first, (list, tuple)):
         parts = [_together(parts) for parts in zip(*results, strict=True)]

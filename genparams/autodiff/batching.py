@@ -1,8 +1,8 @@
 """What a batch of cotangents can do, and the functions of numpy that take all of its rows at once.
 
-Each rule works on the array that holds the rows, whose first axis counts them: the axes of a
-cotangent come one later there. `loop` applies all functions without a rule, and all calls with
-arguments that a rule does not name.
+Each rule works on the array that holds the rows. The first axis of this array counts the rows, so
+that axis i of a cotangent is axis i + 1 of the array. `loop` applies functions that have no rule,
+and calls with arguments that a rule does not name.
 """
 
 import math
@@ -16,7 +16,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from genparams.autodiff.batch import Batch, batches_in, loop, np
 
 MUCH_LARGER = 1000
-"""A matrix of this many times as many numbers as a vector is worth a look at the vector."""
+"""A vector is checked for being a unit vector if the matrix has this many times as many numbers."""
 
 # --- Axes
 
@@ -27,13 +27,14 @@ def _axis(x: Batch, axis: int) -> int:
 
 
 def _axes(x: Batch, axis: Any) -> tuple[int, ...]:
+    """Axes of a cotangent, among the axes of the rows; None for all."""
     if axis is None:
         return tuple(range(1, x.ndim + 1))
     return tuple(i + 1 for i in normalize_axis_tuple(axis, x.ndim))
 
 
 def _to_rank(x: Any, rank: int) -> Any:
-    """What broadcasts against rows of that rank: rows with axes of length 1 before their own."""
+    """The array of a batch with axes of length 1 after its first, for cotangents of that rank."""
     if type(x) is not Batch:
         return x
     count, *shape = x.value.shape
@@ -51,7 +52,7 @@ def _rank(x: Any) -> int:
 
 
 def elementwise(function: Callable[..., Any], inputs: Sequence[Any]) -> Any:
-    """A function that broadcasts its arguments."""
+    """The rows of a function that broadcasts its arguments."""
     rank = max(map(_rank, inputs))
     result = function(*[_to_rank(x, rank) for x in inputs])
     return tuple(map(Batch, result)) if isinstance(result, tuple) else Batch(result)
@@ -199,10 +200,10 @@ def matmul(a: Any, b: Any) -> Any:
 
 
 def _times_left(a: Batch, b: Any) -> Batch:
-    """A batch times a plain matrix or vector: the vectors of all rows are the rows of a matrix."""
+    """A batch times a plain matrix or vector, as one product of matrices."""
     *shape, n = a.value.shape
     first = _unit_vectors_from(a.value) if _size(b) > MUCH_LARGER * a.size else None
-    if first is not None:  # as for a Hessian: a part of b, where a product takes p times as long
+    if first is not None:  # as in a Hessian: rows of b, without a product
         return Batch(b[first : first + shape[0]])
     found = np.matmul(np.reshape(a.value, (math.prod(shape), n)), b)
     return Batch(np.reshape(found, (*shape, *b.shape[1:])))
@@ -347,7 +348,7 @@ class _Rows:
         raise TypeError("many cotangents are not one array; write functions of numpy")
 
     def __bool__(self) -> bool:
-        raise TypeError("many cotangents have no one truth value; write np.where")
+        raise TypeError("many cotangents have no single truth value; write np.where")
 
     __float__ = __int__ = __index__ = __bool__
     __hash__ = None  # type: ignore[assignment]

@@ -18,9 +18,9 @@ from genparams.autodiff.batch import Batch
 from genparams.autodiff.tape import Box, Tape, np, operand, shape_of
 
 AT_ONCE = 8
-"""Cotangents in the first pass, which shows how large the cotangents of this tape are."""
+"""Cotangents in the first pass. This pass shows how large the cotangents of the tape are."""
 LARGEST = 2**23
-"""Numbers in the largest cotangents of one of the other passes: 64 MiB in double precision."""
+"""The most numbers in a cotangent of the later passes: 64 MiB in double precision."""
 
 
 def gradient(f: Callable[[Any], Any], x: Any) -> Any:
@@ -71,8 +71,8 @@ def rows(tape: Tape, outputs: Sequence[Any], sources: Sequence[Box], largest: in
     Args:
         outputs: Boxes of the tape, of any shapes; any other value is a constant.
         sources: Boxes of the tape.
-        largest: The most numbers in the cotangents of one value, unless 8 rows have more. There are
-            several passes where all rows would have more.
+        largest: The most numbers in the cotangents of one value. A pass takes as many rows as fit,
+            but at least 8. There are several passes if not all rows fit.
 
     Returns:
         A matrix with a row for each entry of the outputs and a column for each entry of the
@@ -86,7 +86,7 @@ def rows(tape: Tape, outputs: Sequence[Any], sources: Sequence[Box], largest: in
 def columns(
     tape: Tape, outputs: Sequence[Any], sources: Sequence[Box], largest: int = LARGEST
 ) -> list[Any]:
-    """The derivatives of outputs by each entry of the sources, for many outputs and few sources.
+    """The derivatives of outputs by each entry of the sources; fast where sources are few.
 
     Args:
         outputs, sources, largest: As in `rows`.
@@ -97,7 +97,7 @@ def columns(
 
     Raises:
         TracedValueError: the outputs use a function whose gradient, given by hand, cannot be
-            differentiated; `rows` does not differentiate it.
+            differentiated. `rows` does not differentiate gradients, and has no such error.
     """
     with Tape() as linear:
         cotangents = [linear.leaf(_numbers(shape_of(y))) for y in outputs]

@@ -20,7 +20,7 @@ from genparams.learning.intervals import Intervals, check_level
 from genparams.learning.maximum import Found, Maximum
 from genparams.learning.model import Model, needed, unchanged
 from genparams.learning.objective import OUTSIDE
-from genparams.learning.search import brief_error, search, starts_from
+from genparams.learning.search import INTERRUPTED, brief_error, search, starts_from
 from genparams.learning.trust_region import has_converged
 from genparams.mistakes import closed, explained
 from genparams.types import Array
@@ -91,7 +91,7 @@ def refitted(before: Maximum, likelihood: Likelihood, x: Array, free: Array) -> 
         found = search(likelihood, x, free)
     except (FitError, *OUTSIDE) as error:
         return Found(x, -np.inf, False, brief_error(error), 0, 0)
-    if found.message == "interrupted":
+    if found.message == INTERRUPTED:
         raise KeyboardInterrupt
     return found if found.converged else _judged(before, diagnosed(likelihood, found, x, "newton"))
 

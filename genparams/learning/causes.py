@@ -18,6 +18,7 @@ from genparams.errors import (
     NotConverged,
     Separation,
 )
+from genparams.learning.curvature import scale_of, spectrum
 from genparams.learning.entries import keys_of
 from genparams.learning.maximum import Found
 from genparams.learning.search import EDGE
@@ -27,29 +28,31 @@ from genparams.text import enumerated
 from genparams.types import Array, Constraint, Real
 
 FLAT = 1e-13
-"""An eigenvalue of the scaled curvature, beside the largest, that may be 0 but for rounding."""
+"""A scaled eigenvalue below this part of the largest may be 0 but for rounding."""
 FAR = 14.0
-"""A distance on a logarithmic scale, a factor of a million, at which a scale has collapsed."""
+"""A scale that moved by more in its logarithm, a factor of a million, may have collapsed."""
 OUT = 4.0
-"""A distance on a logarithmic scale that is on the way to a bound."""
+"""A coordinate of a constraint that is further from 0 or from its start may go to a bound."""
 LOST = 1e-8
-"""A curvature beside the one at the start that a plateau may have."""
+"""The curvature of a plateau is at most this part of the curvature at the start."""
 LEVEL = 1e-9
-"""A change of the log likelihood, relative to it, that rounding may make."""
+"""A change below this part of the log likelihood may be rounding."""
 
 
 @dataclass
 class Diagnosis:
-    """What is known so far of the end of a search. A matrix is minus the Hessian."""
+    """What is known so far of the end of a search."""
 
     likelihood: Likelihood
     found: Found
     start: Array
     at: Second
+    """The derivatives at the end; the matrix is minus the Hessian."""
     sites: list[Site]
     """The choices of all traces."""
     converged: bool
     missing: dict[int, str] = field(default_factory=dict)
+    """What is wrong with a coordinate, by its place."""
     status: dict[Parameter, str] = field(default_factory=dict)
     warnings: list[FitWarning] = field(default_factory=list)
 
@@ -66,7 +69,7 @@ class Diagnosis:
 
     @cached_property
     def names(self) -> list[str]:
-        """A name for each coordinate: of its parameter, with an index if that has several."""
+        """The name of each coordinate: its parameter, with an index if it is one of several."""
         keys = keys_of(self.likelihood.vector.parameters)
         return [
             f"{key}[{', '.join(map(str, i))}]" if i else key
@@ -76,6 +79,10 @@ class Diagnosis:
 
     def named(self, places: Iterable[int]) -> str:
         return enumerated([self.names[int(j)] for j in places])
+
+    def kept(self, matrix: Array) -> Array:
+        """The rows and columns of a matrix of the coordinates that are left."""
+        return matrix[np.ix_(self.left, self.left)]
 
     def constraint(self, j: int) -> Constraint:
         return self.owners[j].constraint
@@ -88,7 +95,7 @@ class Diagnosis:
         self.warnings.append(kind(text))
 
     def change(self, move: Array) -> float:
-        """How the log probability changes with a move, 0 within rounding; NaN where it fails."""
+        """The change of the log probability by a move: 0 within rounding, NaN if it fails."""
         try:
             change = self.likelihood.log_prob(self.found.x + move) - self.found.log_prob
         except Exception:  # whatever the model raises there
@@ -96,10 +103,11 @@ class Diagnosis:
         return 0.0 if abs(change) <= LEVEL * max(1.0, abs(self.found.log_prob)) else change
 
     def unit(self, j: int) -> Array:
+        """A move by 1 along a coordinate."""
         return np.eye(len(self.found.x))[j]
 
     def size(self, j: int) -> float:
-        """A move of a coordinate that matters where anything does."""
+        """How far a coordinate moves to see whether anything depends on it."""
         return max(1.0, abs(float(self.found.x[j])))
 
 
@@ -108,7 +116,7 @@ def is_maximum(d: Diagnosis) -> bool:
     left = d.left
     if not left.size:
         return True
-    at = Second(d.at.log_prob, d.at.gradient[left], d.at.matrix[np.ix_(left, left)])
+    at = Second(d.at.log_prob, d.at.gradient[left], d.kept(d.at.matrix))
     return has_converged(d.found.x[left], at)
 
 
@@ -116,7 +124,7 @@ def is_maximum(d: Diagnosis) -> bool:
 
 
 def find_exact_fit(d: Diagnosis) -> None:
-    """Standard deviations of residuals that are rounding errors."""
+    """Find standard deviations whose residuals are rounding errors."""
     if any(map(may_have_scale, d.sites)):
         found = d.likelihood.scales(d.found.x).exact(d.sites)
         if found:
@@ -124,7 +132,7 @@ def find_exact_fit(d: Diagnosis) -> None:
 
 
 def find_unbounded(d: Diagnosis) -> None:
-    """Coordinates that went far, and along which the likelihood still rises as fast."""
+    """Find coordinates that went far, and along which the likelihood still rises."""
     moved, g = d.found.x - d.start, d.at.gradient
     is_real = np.array([isinstance(p.constraint, Real) for p in d.owners], bool)
     far = np.abs(moved) > np.where(is_real, 20.0 * FAR, FAR)
@@ -135,7 +143,7 @@ def find_unbounded(d: Diagnosis) -> None:
 
 
 def _say_collapse(d: Diagnosis, places: Iterable[int]) -> None:
-    """There is no maximum, and so no other coordinate has a standard error either."""
+    """Record that the likelihood has no bound: then no other coordinate has a standard error."""
     d.converged = False
     places = list(places)
     limit = "goes to its limit" if len(places) == 1 else "go to their limits"
@@ -152,11 +160,9 @@ def _say_collapse(d: Diagnosis, places: Iterable[int]) -> None:
 
 
 def find_flat(d: Diagnosis) -> None:
-    """Coordinates, and combinations of them, that change nothing."""
-    before = d.left
-    left, g = before, d.at.gradient
-    matrix = d.at.matrix[np.ix_(left, left)]
-    dead = left[~np.any(matrix != 0.0, axis=1) & (g[left] == 0.0)]
+    """Find coordinates, and combinations of them, that change nothing."""
+    before, g = d.left, d.at.gradient
+    dead = before[~np.any(d.kept(d.at.matrix) != 0.0, axis=1) & (g[before] == 0.0)]
     idle = [j for j in dead if not _matters(d, j)]
     level = [j for j in dead if j not in idle and not _mattered(d, j)]
     if idle:
@@ -185,22 +191,24 @@ def _matters(d: Diagnosis, j: int) -> bool:
 
 
 def _mattered(d: Diagnosis, j: int) -> bool:
-    """Whether a coordinate has run off: it changed the log likelihood at the start."""
+    """Whether a coordinate went far from the start, and changed the log likelihood there."""
     first = d.likelihood.hessian(d.start)
     far = abs(d.found.x[j] - d.start[j]) > OUT
     return far and bool(first.gradient[j] != 0.0 or np.any(first.matrix[j] != 0.0))
 
 
 def _find_flat_combinations(d: Diagnosis) -> None:
-    """The null directions of the curvature, unless the log likelihood falls on one side only.
+    """Find the directions in which the curvature is 0.
 
-    Such a direction leads to a plateau, and is no freedom of the model.
+    If the log likelihood changes on one side of a direction only, the other side leads to a
+    plateau: the data do determine the combination.
     """
     left = d.left
-    scale = np.sqrt(np.abs(np.diag(d.at.matrix)))[left]
-    if not np.all(scale > 0.0):
+    matrix = d.kept(d.at.matrix)
+    if not np.all(np.diag(matrix) != 0.0):
         return
-    values, vectors = np.linalg.eigh(d.at.matrix[np.ix_(left, left)] / scale / scale[:, None])
+    scale = scale_of(matrix)
+    values, vectors = spectrum(matrix, scale)
     largest = min(float(np.max(np.abs(values))), float(len(left)))  # more only if it is indefinite
     null = vectors[:, np.abs(values) <= FLAT * largest] / scale[:, None]
     slopes = null.T @ d.at.gradient[left]
@@ -209,20 +217,29 @@ def _find_flat_combinations(d: Diagnosis) -> None:
         return
     shares = np.abs(null) * scale[:, None]
     involved = np.max(shares, axis=1) > 1e-6 * np.max(shares)
-    direction = null[involved, 0] / null[involved, 0][np.argmax(np.abs(null[involved, 0]))]
-    pairs = zip(left[involved], direction, strict=True)
+    _say_combination(d, left[involved], null[involved])
+
+
+def _say_combination(d: Diagnosis, places: Array, null: Array) -> None:
+    """Record that some coordinates are not determined apart, and name the first null direction."""
+    direction, count = null[:, 0], null.shape[1]
+    direction = direction / direction[np.argmax(np.abs(direction))]
+    pairs = zip(places, direction, strict=True)
     along = ", ".join(f"{d.names[j]} by {c:.3g}" for j, c in pairs if abs(c) > 1e-6)
+    way_out = "Freeze one of them, or write the model without it"
+    if count > 1:
+        way_out = f"{count} directions are free: write the model with {count} parameters fewer"
     d.say(
         FlatDirection,
-        left[involved],
+        places,
         "flat combination",
-        f"the data do not determine {d.named(left[involved])} apart: moving {along} together "
-        "leaves the log likelihood where it is. Freeze one of them, or write the model without it",
+        f"the data do not determine {d.named(places)} apart: moving {along} together "
+        f"leaves the log likelihood where it is. {way_out}",
     )
 
 
 def _are_one_sided(d: Diagnosis, left: Array, directions: Array) -> Array:
-    """Whether the log likelihood changes far along each direction, and not against it."""
+    """Whether the log likelihood changes far away on one side of each direction only."""
     found = []
     for direction in directions.T:
         sizes = np.array([d.size(j) for j in left])
@@ -237,10 +254,10 @@ def _are_one_sided(d: Diagnosis, left: Array, directions: Array) -> Array:
 
 
 def find_running_off(d: Diagnosis) -> None:
-    """Coordinates along whose step the likelihood rises to a limit that it never reaches."""
+    """Find coordinates along whose step the likelihood rises towards a limit, without a maximum."""
     if d.converged or not d.left.size:
         return
-    step = _newton_step(d, d.left)
+    step = _newton_step(d)
     suspects = [j for j in d.left if abs(step[j]) > 1e-4 * max(abs(d.found.x[j]), 1e-3)]
     if not suspects or not _rises_along(d, step, suspects):
         return
@@ -259,12 +276,14 @@ def find_running_off(d: Diagnosis) -> None:
         _say_separation(d, sorted({*growing, *lost}))
 
 
-def _newton_step(d: Diagnosis, left: Array) -> Array:
-    """The step of Newton's method in the coordinates that are left."""
-    matrix, g = d.at.matrix[np.ix_(left, left)], d.at.gradient[left]
-    scale = np.sqrt(np.abs(np.diag(matrix)))
-    scale = np.where(scale > 0.0, scale, 1.0)
-    values, vectors = np.linalg.eigh(matrix / scale / scale[:, None])
+def _newton_step(d: Diagnosis) -> Array:
+    """The step of Newton's method in the coordinates that are left, 0 in the others.
+
+    Eigenvalues count by their size, so that the step goes uphill.
+    """
+    left, matrix = d.left, d.kept(d.at.matrix)
+    g, scale = d.at.gradient[left], scale_of(matrix)
+    values, vectors = spectrum(matrix, scale)
     sure = np.maximum(np.abs(values), 1e-14 * np.max(np.abs(values)))
     step = np.zeros(len(d.found.x))
     step[left] = vectors @ (vectors.T @ (g / scale) / sure) / scale
@@ -272,7 +291,7 @@ def _newton_step(d: Diagnosis, left: Array) -> Array:
 
 
 def _rises_along(d: Diagnosis, step: Array, suspects: list[int]) -> bool:
-    """Whether ever longer steps of the suspects lower the log likelihood nowhere."""
+    """Whether no longer step of the suspects lowers the log likelihood."""
     move = np.where(np.isin(np.arange(len(step)), suspects), step, 0.0)
     return all(d.change(t * move) >= 0.0 for t in (1.0, 3.0, 9.0))
 
@@ -286,6 +305,7 @@ def _is_near_bound(d: Diagnosis, j: int, step: float) -> bool:
 
 
 def _matters_near(d: Diagnosis, j: int) -> bool:
+    """Whether the log likelihood changes with a move by 1 of a coordinate."""
     return any(d.change(t * d.unit(j)) != 0.0 for t in (1.0, -1.0))
 
 
@@ -327,7 +347,7 @@ def _say_separation(d: Diagnosis, places: list[int]) -> None:
 
 
 def find_edge(d: Diagnosis) -> None:
-    """A support that moves with the parameters, and ends at a datum."""
+    """Find a support that moves with the parameters and whose edge is at a datum."""
     if d.found.message == EDGE and not d.converged:
         d.say(
             AtBoundary,
@@ -339,16 +359,16 @@ def find_edge(d: Diagnosis) -> None:
         )
 
 
-def _is_definite(scaled: Array) -> bool:
-    return bool(np.linalg.eigvalsh(scaled)[0] > 0.0)
+def _is_definite(matrix: Array) -> bool:
+    scale = scale_of(matrix)
+    lowest = np.linalg.eigvalsh(matrix / scale / scale[:, None])[0]
+    return bool(np.all(np.diag(matrix) != 0.0) and lowest > 0.0)
 
 
 def find_indefinite(d: Diagnosis) -> None:
-    """A Hessian that is not that of a maximum."""
-    left = d.left
-    matrix = d.at.matrix[np.ix_(left, left)]
-    scale = np.sqrt(np.abs(np.diag(matrix)))
-    if not left.size or (np.all(scale > 0.0) and _is_definite(matrix / scale / scale[:, None])):
+    """Find a Hessian that no maximum has: it is not negative definite."""
+    left, matrix = d.left, d.kept(d.at.matrix)
+    if not left.size or _is_definite(matrix):
         return
     d.converged = False
     d.say(

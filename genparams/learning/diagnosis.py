@@ -1,5 +1,6 @@
-"""What the end of a search says of each parameter: whether there is a maximum, and which parameters
-it determines. `causes` has what can be wrong.
+"""Whether a search ended at a maximum, and which parameters the data determine there.
+
+`causes` has what can be wrong.
 """
 
 import numpy as np
@@ -32,6 +33,7 @@ from genparams.text import counted
 from genparams.types import Array
 
 POORLY_CONDITIONED = 1e8
+"""A condition number above which `fit` warns."""
 ENDINGS = {
     NotConverged: "",
     Collapse: "stopped: the likelihood has no bound",
@@ -39,7 +41,7 @@ ENDINGS = {
     AtBoundary: "stopped: the likelihood is largest at a bound",
     FlatDirection: "converged: the likelihood is at its maximum, where some parameters are free",
 }
-"""What a fit says of its end, by the first of these warnings that it gave."""
+"""The message of a fit by its warnings: the first kind here that it gave; "" keeps the search's."""
 
 
 @quiet
@@ -70,7 +72,7 @@ def diagnosed(likelihood: Likelihood, found: Found, start: Array, method: str) -
 
 
 def _conclude(d: Diagnosis) -> None:
-    """No standard error where a search ended short of a maximum: there is a slope."""
+    """Where the search ended short of a maximum, warn; no coordinate has a standard error."""
     if d.converged or (d.warnings and is_maximum(d)):
         return
     d.converged = False
@@ -80,6 +82,7 @@ def _conclude(d: Diagnosis) -> None:
 
 
 def _warn_of_few_data(d: Diagnosis) -> None:
+    """Warn if there are fewer numbers than parameters, and no prior."""
     numbers = sum(int(np.size(part)) for site in d.sites for part in leaves(site.value))
     if numbers < len(d.found.x) and not d.likelihood.priors:
         few, many = counted(numbers, "number"), counted(len(d.found.x), "parameter")
@@ -87,10 +90,11 @@ def _warn_of_few_data(d: Diagnosis) -> None:
 
 
 def _warn_of_condition(d: Diagnosis) -> None:
+    """Warn if the condition number of the curvature is large."""
     left = d.left
     if not left.size:
         return
-    condition = inverse_of(d.at.matrix[np.ix_(left, left)], [d.names[j] for j in left]).condition
+    condition = inverse_of(d.kept(d.at.matrix), [d.names[j] for j in left]).condition
     if POORLY_CONDITIONED < condition < np.inf:
         d.warnings.append(
             IllConditioned(

@@ -58,7 +58,7 @@ def facts_of(model: Model) -> Facts:
         values=model.places.values,
         scales=model.places.scales,
         at=model.places.at,
-        log_likelihood=float(sum(likelihood.log_probs(found.x))),
+        log_likelihood=likelihood.log_likelihood(found.x),
         log_posterior=float(found.log_prob) if likelihood.priors else None,
         num_params=likelihood.vector.size,
         num_obs=count_of(model.sites),

@@ -15,6 +15,7 @@ from genparams.dsl.gradients import differentiate
 from genparams.dsl.likelihood.likelihood import Likelihood
 from genparams.errors import (
     ArgumentError,
+    ChoicesDiffer,
     FitError,
     InvalidValue,
     LatentChoice,
@@ -26,7 +27,8 @@ from genparams.learning.checks import check_count
 from genparams.learning.diagnosis import diagnosed
 from genparams.learning.kinds import check_kind
 from genparams.learning.maximum import Maximum
-from genparams.learning.progress import shown
+from genparams.learning.objective import OUTSIDE, Watch
+from genparams.learning.progress import Report, shown
 from genparams.learning.result import FitResult
 from genparams.learning.search import INTERRUPTED, default_method, method_of, search
 from genparams.mistakes import explained
@@ -75,26 +77,34 @@ def fit(
             values. A parameter of a nested function is `"name.parameter"`.
         kind: The convention of the standard errors: "observed", "expected", "opg" or "sandwich".
         labels: Names of the entries of array parameters, for tables.
-        method: "newton" (see `learning.trust_region`), the default up to 500 coordinates; or a name
-            of `scipy.optimize.minimize`. The end is judged in the same way.
-        restarts: How many more searches begin at random points around the start; the best is kept.
+        method: "newton" (see `learning.trust_region`), the default up to 500 coordinates; or a
+            method of `scipy.optimize.minimize`. The default above is "L-BFGS-B". Up to 2000
+            coordinates a step of "newton" judges the end of each.
+        restarts: How many more searches begin at random points around the start. The result is of
+            the best maximum.
         rng: For the restarts: a generator, a seed, or None.
         callees: Whether parameters of nested functions are fitted too.
-        max_iterations: Of each search.
+        max_iterations: The most steps of each search.
         progress: Whether a bar shows the log likelihood.
         debug: Whether the gradient at the start is compared with a difference of log likelihoods.
 
     Returns:
-        The estimates and what statistics says of them. If the search did not converge, or was
-        stopped by Ctrl-C or an error of the model, the parameters are at the best point seen and
-        `converged` and `message` say so.
+        The estimates, with their standard errors, intervals and tests. If the search does not
+        converge, or Ctrl-C or an error of the model stops it, the parameters are at the best point
+        seen, and `converged` and `message` say so.
 
     Raises:
+        ArgumentError: the arguments are not those of one of the two forms above.
+        InvalidValue: an option has a value that it does not take, or a prior is no distribution.
+        UnknownParameter: no run reads a parameter that has a prior or labels.
+        ShapeError: a parameter has more or fewer entries than labels.
         LatentChoice: a choice has no data.
         ImpossibleTrace: the data have no density at the start.
         ChoicesDiffer: the model makes other choices at other parameters.
-        FitError: there is no free parameter or no observation, or another fit of the same
-            parameters is running.
+        FitError: there is no free parameter or no observation; a prior has no density at the start,
+            or the derivatives are not finite there; or another fit of the same parameters is
+            running.
+        WrongGradient: with `debug`, the gradient at the start is wrong.
 
     Warns:
         FitWarning: there is no maximum, or the data do not determine every parameter.
@@ -113,6 +123,7 @@ def fit(
         likelihood = Likelihood(
             traces, vector, _priors(traces, priors or {}), _held(traces, vector)
         )
+        _check_priors(likelihood, start)
         if debug:
             _check_gradient(likelihood, start)
         starts = [start, *_starts(start, restarts, rng)]
@@ -163,6 +174,11 @@ def _traces(f: Any, args: Any, constraints: Any) -> list[Trace]:
 
 
 def _trace(f: Any, args: tuple[Any, ...], constraints: Mapping[Any, Any]) -> Trace:
+    """The trace of a function with all choices given.
+
+    Raises:
+        LatentChoice: a choice has no data.
+    """
     trace, _ = f.generate(args, constraints, rng=0)
     given = choice_values(constraints)
     latent = [show(a) for a in trace.choices if a not in given]
@@ -177,11 +193,11 @@ def _trace(f: Any, args: tuple[Any, ...], constraints: Mapping[Any, Any]) -> Tra
 
 
 def _check_start(traces: Sequence[Trace]) -> None:
-    """Refuse a start at which there is nothing to climb.
+    """Refuse a start where the log likelihood or its gradient is not finite.
 
     Raises:
         ImpossibleTrace: a choice has no density there.
-        ReplayDiffers: a trace is not what its function gives.
+        ReplayDiffers: the function of a trace gives other results when it runs again.
         FitError: a gradient is not finite.
     """
     for trace, done in zip(traces, differentiate(traces, [None] * len(traces)), strict=True):
@@ -251,9 +267,28 @@ def _priors(traces: Sequence[Trace], given: Mapping[str, Any]) -> dict[Parameter
     return found
 
 
+def _check_priors(likelihood: Likelihood, x: Array) -> None:
+    """Refuse a start where a prior has no density.
+
+    Raises:
+        FitError: there is such a prior.
+    """
+    values = likelihood.natural(x)
+    for p, call in likelihood.priors.items():
+        if not np.isfinite(call.log_prob(values[p])):
+            raise FitError(
+                f"the prior of {p.name!r}, {brief(call)}, has no density at the start, "
+                f"{brief(values[p])}; start elsewhere"
+            )
+
+
 @contextmanager
 def _alone(parameters: Iterable[Parameter]) -> Iterator[None]:
-    """Refuse a second fit of parameters while a first one runs."""
+    """Refuse a second fit of parameters while a first one runs.
+
+    Raises:
+        FitError: another fit of one of them is running.
+    """
     mine = set(parameters)
     with lock:
         if mine & _busy:
@@ -274,7 +309,7 @@ def _alone(parameters: Iterable[Parameter]) -> Iterator[None]:
 
 
 def _starts(start: Array, restarts: int, rng: Rng) -> list[Array]:
-    """Random points around the start, as far from it as it is from 0, or 1."""
+    """Random points around the start; each standard deviation is the size of a coordinate, or 1."""
     if restarts == 0:
         return []
     generator = seeded(rng)
@@ -289,24 +324,43 @@ def _best(
     max_iterations: int,
     progress: bool,
 ) -> Maximum:
-    """The best of the maxima that the searches found: a converged one, if there is one."""
+    """The best of the maxima that the searches found: a converged one, if there is one.
+
+    A start after the first is left out if no search can begin there.
+
+    Raises:
+        ChoicesDiffer: the model makes other choices at other parameters.
+        FitError: no search can begin at the first start.
+    """
     found: list[Maximum] = []
     with shown("fit", progress) as report:
-        count = 0
-
-        def watch(x: Array, log_prob: float) -> None:
-            nonlocal count
-            count += 1
-            report(count, f"log likelihood {log_prob:.6g}")
-
+        watch = _counting(report)
         for start in starts:
-            end = search(likelihood, start, None, method, max_iterations, watch)
+            try:
+                end = search(likelihood, start, None, method, max_iterations, watch)
+            except ChoicesDiffer:
+                raise
+            except (FitError, *OUTSIDE):
+                if not found:
+                    raise
+                continue
             if np.isfinite(end.log_prob):
                 found.append(diagnosed(likelihood, end, start, _described(likelihood, method)))
             if end.message == INTERRUPTED:
                 break
-    best = max(found, key=lambda m: (m.found.converged, m.found.log_prob))
-    return best
+    return max(found, key=lambda m: (m.found.converged, m.found.log_prob))
+
+
+def _counting(report: Report) -> Watch:
+    """A watcher that counts the evaluations of all searches, and reports each."""
+    count = 0
+
+    def watch(x: Array, log_prob: float) -> None:
+        nonlocal count
+        count += 1
+        report(count, f"log likelihood {log_prob:.6g}")
+
+    return watch
 
 
 def _described(likelihood: Likelihood, method: str) -> str:
@@ -321,11 +375,11 @@ def _check_gradient(likelihood: Likelihood, x: Array) -> None:
     """
     direction = np.random.default_rng(0).normal(size=x.size) * np.maximum(np.abs(x), 1.0)
     slope = float(likelihood.gradient(x).gradient @ direction)
-    steps = [h * direction for h in (1e-4, 1e-5)]
     found = [
-        (likelihood.log_prob(x + s) - likelihood.log_prob(x - s)) / (2.0 * h)
-        for s, h in zip(steps, (1e-4, 1e-5), strict=True)
+        (likelihood.log_prob(x + h * direction) - likelihood.log_prob(x - h * direction)) / (2 * h)
+        for h in (1e-4, 1e-5)
     ]
+    # rounding and the next term of the difference, which is larger for the longer step
     error = 10.0 * abs(found[0] - found[1]) + 1e-6 * (abs(slope) + abs(likelihood.log_prob(x)))
     if not abs(slope - found[1]) <= error:
         raise WrongGradient(

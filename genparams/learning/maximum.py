@@ -1,4 +1,4 @@
-"""What a search for the maximum of a likelihood found, and what it says of each parameter."""
+"""What a search for the maximum of a likelihood found, and what is known of each parameter."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ class Found(NamedTuple):
     """The best point of a search."""
 
     x: Array
-    """The free unconstrained coordinates."""
+    """All coordinates of the vector."""
     log_prob: float
     """The log likelihood and the log prior there."""
     converged: bool
@@ -40,8 +40,8 @@ class Maximum:
     status: Mapping[Parameter, str]
     """`"ok"`, or what is wrong with a parameter in a few words."""
     missing: Mapping[int, str] = field(default_factory=dict)
-    """Why a coordinate has no standard error, by its place in the vector. It takes no part in the
-    curvature: the others have their errors with this one held."""
+    """Why a coordinate has no standard error, by its place in the vector. The coordinate takes no
+    part in the curvature: the standard errors of the others are for this one held."""
     warnings: tuple[FitWarning, ...] = ()
     method: str = ""
 

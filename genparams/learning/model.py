@@ -106,7 +106,7 @@ def unchanged(result: "FitResult", what: str) -> Model:
         ModelChanged: an argument or a global that the model reads has changed since the fit.
     """
     model = needed(result.model, what)
-    then, now = result.log_likelihood, float(sum(model.likelihood.log_probs(model.x)))
+    then, now = result.log_likelihood, model.likelihood.log_likelihood(model.x)
     if not abs(now - then) <= 1e-9 * max(1.0, abs(then)) and then == then:
         raise ModelChanged(
             f"{what} runs {result.function} again, and at the estimates its log likelihood is now "

@@ -1,4 +1,4 @@
-"""What a search maximises: a likelihood by its free coordinates, with the best point seen."""
+"""What a search maximises: a likelihood over its free coordinates. It keeps the best point seen."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,12 +19,12 @@ from genparams.learning.secant import Secants, is_costly
 from genparams.types import Array, Real
 
 OUTSIDE = (ArithmeticError, ValueError, np.linalg.LinAlgError)
-"""Errors of a model at parameters outside of its domain, where a search takes a shorter step.
+"""Errors of a model at parameters outside its domain. A search then takes a shorter step.
 
 `InvalidValue`, of arguments outside the domain of a distribution, is a `ValueError`.
 """
 LIMIT = 200.0
-"""How far a coordinate of a constraint, most often a logarithm, goes from the start."""
+"""The farthest that a coordinate of a constraint, most often a logarithm, goes from the start."""
 JUMP = (
     "at other parameters the model makes other choices, so that its likelihood has a jump and no "
     "derivative there; let the same choices be made at all parameters. The choices differ"
@@ -37,7 +37,7 @@ def same_choices() -> Iterator[None]:
     """Explain a run that makes other choices than its trace.
 
     Raises:
-        ChoicesDiffer: the choices are others.
+        ChoicesDiffer: it does.
     """
     try:
         yield
@@ -48,7 +48,11 @@ def same_choices() -> Iterator[None]:
 
 
 class Objective:
-    """The log probability by some of the coordinates, the others held; and the best point seen."""
+    """The log probability as a function of the free coordinates, and the best point seen.
+
+    The other coordinates are held. A matrix is minus the Hessian or the information. Outside the
+    domain of the model the log probability is -inf and the derivatives are NaN.
+    """
 
     def __init__(self, likelihood: Likelihood, x: Array, free: Array, watch: Watch | None = None):
         self.likelihood = likelihood
@@ -58,7 +62,7 @@ class Objective:
         self.evaluations = 0
         self.iterations = 0
         self.refusal: Exception | None = None
-        """The last error of the model outside of its domain."""
+        """The last error of the model outside its domain."""
         self.impossible: Array | None = None
         """The last point at which a choice had no density."""
         self._all = x
@@ -67,26 +71,28 @@ class Objective:
         self._watch = watch
         self._scales = Scales({})
         self.is_costly = is_costly(likelihood)
-        """Whether a matrix costs many gradients."""
+        """Whether a matrix of second derivatives costs many gradients."""
         scoring = self._exact_scoring
         self._scoring = Secants(scoring, self.gradient) if self.is_costly else scoring
 
     @property
     def start(self) -> Array:
+        """The free coordinates of the start."""
         return self._all[self.free]
 
     @property
     def logarithmic(self) -> Array:
+        """Which free coordinates are those of a constraint, most often logarithms."""
         return np.isfinite(self._limits)[self.free]
 
     def whole(self, x: Array) -> Array:
-        """The vector with these free coordinates."""
+        """All coordinates, from the free ones."""
         whole = self._all.copy()
         whole[self.free] = x
         return whole
 
     def find_scales(self) -> None:
-        """Find the standard deviations with a maximum in closed form, at the start."""
+        """Find the standard deviations with a maximum in closed form, for `settled` and `unit`."""
         try:
             with same_choices():
                 found = self.likelihood.scales(self._all)
@@ -96,7 +102,7 @@ class Objective:
         self._scales = Scales({j: e for j, e in found.entries.items() if j in places})
 
     def settled(self, x: Array) -> Array:
-        """The point with the standard deviations that have a maximum in closed form at it."""
+        """x with the standard deviations that have a maximum in closed form at their maximum."""
         try:
             with same_choices():
                 return self.likelihood.settled(self.whole(x), self._scales)[self.free]
@@ -104,33 +110,37 @@ class Objective:
             return x
 
     def noise(self, x: Array) -> Array:
+        """The noise by which the curvature of each coordinate is divided, by these deviations."""
         return self._scales.noise(self.whole(x))[self.free]
 
     def scoring(self, x: Array) -> Second | None:
+        """The derivatives with the expected information; None if it has no closed form."""
         return self._scoring(x)
 
     def _exact_scoring(self, x: Array) -> Second | None:
         return self._second(self.likelihood.information, x, 1.0)
 
     def newton(self, x: Array) -> Second:
+        """The derivatives with minus the Hessian."""
         found = self._second(self._hessian, x, -1.0)
         assert found is not None
         return found
 
     def gradient(self, x: Array) -> First:
+        """The log probability and its gradient."""
         found = self._evaluated(self.likelihood.gradient, x)
         return First(found.log_prob, found.gradient[self.free])
 
     @property
     def at_best(self) -> Second | None:
-        """The derivatives at the best point, if the Hessian was computed there last."""
+        """The derivatives of the likelihood at the best point, if the last Hessian was there."""
         if self._last_hessian is None:
             return None
         x, found = self._last_hessian
         return found if np.array_equal(x, self.best) else None
 
     def move_best(self, x: Array, at: First | Second) -> None:
-        """Take a point as the best, though rounding may make it less than the best seen."""
+        """Take a point as the best, even if rounding makes it lower than the best one seen."""
         self.best, self.best_log_prob = self.whole(x), at.log_prob
 
     def _hessian(self, x: Array) -> Second:
@@ -146,7 +156,7 @@ class Objective:
         return Second(found.log_prob, found.gradient[self.free], matrix)
 
     def _evaluated(self, f: Callable[[Array], Any], x: Array) -> Any:
-        """What the likelihood gives at x; -inf and NaN outside of the model's domain."""
+        """What the likelihood gives at x; -inf and NaN outside the model's domain."""
         whole = self.whole(x)
         self.evaluations += 1
         if np.any(np.abs(whole - self._all) > self._limits):
@@ -176,5 +186,5 @@ def logarithmic(likelihood: Likelihood) -> Array:
 
 
 def nowhere(n: int) -> Second:
-    """What a likelihood gives outside of the model's domain."""
+    """What a likelihood gives outside the model's domain."""
     return Second(-np.inf, np.full(n, np.nan), np.full((n, n), np.nan))

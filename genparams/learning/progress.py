@@ -8,9 +8,9 @@ from importlib.util import find_spec
 from time import monotonic
 
 Report = Callable[[int, str], None]
-"""Called with how much is done and a few words."""
+"""A function that takes how much is done, and a few words to show."""
 SECONDS = 1.0
-"""Between two lines where there is no bar."""
+"""The shortest time between two lines, if there is no bar."""
 
 
 @contextmanager
@@ -31,6 +31,7 @@ def shown(title: str, wanted: bool, total: int | None = None) -> Iterator[Report
 
 
 def _lines(title: str) -> Report:
+    """A report that prints a line, at most one each `SECONDS`."""
     last = -SECONDS
 
     def report(done: int, words: str) -> None:

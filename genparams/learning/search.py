@@ -7,6 +7,7 @@ import numpy as np
 
 from genparams.dsl.likelihood.likelihood import Likelihood
 from genparams.errors import FitError, InvalidValue, nearest
+from genparams.learning.curvature import scale_of, spectrum
 from genparams.learning.maximum import Found
 from genparams.learning.objective import Objective, Watch
 from genparams.learning.trust_region import NEAR, NEAR_BY_GRADIENTS, REASONS, climb
@@ -16,14 +17,17 @@ SCIPY = ("BFGS", "L-BFGS-B", "CG", "Newton-CG", "trust-ncg", "trust-krylov", "tr
 SCIPY += ("TNC", "SLSQP", "Nelder-Mead", "Powell")
 METHODS = ("newton", *SCIPY)
 FINISH = 10
-"""Steps of the default method after another one has ended."""
+"""The most steps of the default method after another one has ended."""
 CLEAR = 1e-6
-"""A clear curvature beside the largest one."""
+"""A direction is not flat if its scaled curvature is more than this part of the largest."""
 INTERRUPTED, FAILED = "interrupted", "stopped by an error of the model"
 CUT_SHORT = (INTERRUPTED, FAILED)
+TRUSTED = "converged by scipy's own test"
 EDGE = "stopped at the edge of the support of a choice"
 LARGE = 500
-"""The number of coordinates above which a matrix of them is not the default."""
+"""With more coordinates the default is a method without matrices of second derivatives."""
+LARGEST = 4 * LARGE
+"""With more coordinates scipy's word is taken for the end of its search."""
 
 
 def search(
@@ -34,31 +38,23 @@ def search(
     max_iterations: int = 2000,
     watch: Watch | None = None,
 ) -> Found:
-    """Search for the maximum of a likelihood by its free coordinates, from x.
+    """Search for the maximum of a likelihood over its free coordinates, from x.
 
     Ctrl-C or an error of the model ends the search at the best point seen.
 
+    Args:
+        free: Which coordinates move; all of them by default.
+        method: A name in `METHODS`; by default `default_method`.
+
     Raises:
         ChoicesDiffer: the model makes other choices than the traces have.
-        FitError: the second derivatives are not finite at x.
+        FitError: the derivatives are not finite at x, and the method is "newton".
+        Exception: an error of the model, if no point with a density was seen.
     """
     free = np.ones(len(x), bool) if free is None else free
     objective = Objective(likelihood, x, free, watch)
     method = method or default_method(objective.start.size)
-    climber = _climbed if method == "newton" else _minimised
-    try:
-        reason = climber(objective, method, max_iterations)
-        message = REASONS.get(reason, reason)
-    except FitError:
-        raise
-    except KeyboardInterrupt:
-        if objective.best_log_prob == -np.inf:
-            raise
-        reason = message = INTERRUPTED
-    except Exception as error:
-        if objective.best_log_prob == -np.inf:
-            raise
-        reason, message = "failed", f"{FAILED}: {brief_error(error)}"
+    reason, message = _ended(objective, method, max_iterations)
     if objective.refusal is not None:
         if objective.best_log_prob == -np.inf:
             raise objective.refusal
@@ -68,18 +64,40 @@ def search(
         message = EDGE
     at = objective.best, objective.best_log_prob
     counts = objective.iterations, objective.evaluations
-    return Found(*at, reason == "converged", message, *counts, objective.at_best)
+    return Found(*at, reason in ("converged", TRUSTED), message, *counts, objective.at_best)
+
+
+def _ended(objective: Objective, method: str, max_iterations: int) -> tuple[str, str]:
+    """Search, and say why the search ended: a key of `REASONS` if it has one, and in words.
+
+    Raises:
+        KeyboardInterrupt, or an error of the model: before any point with a density was seen.
+        FitError: as in `search`.
+    """
+    climber = _climbed if method == "newton" else _minimised
+    try:
+        reason = climber(objective, method, max_iterations)
+        return reason, REASONS.get(reason, reason)
+    except FitError:
+        raise
+    except (Exception, KeyboardInterrupt) as error:
+        if objective.best_log_prob == -np.inf:
+            raise
+        if isinstance(error, KeyboardInterrupt):
+            return INTERRUPTED, INTERRUPTED
+        return FAILED, f"{FAILED}: {brief_error(error)}"
 
 
 def _is_beside(x: Array | None, best: Array) -> bool:
-    """Whether a point differs from the best one by rounding only."""
+    """Whether a point is next to the best one."""
     return x is not None and bool(np.all(np.abs(x - best) <= 1e-6 * np.maximum(np.abs(best), 1.0)))
 
 
 def starts_from(x: Array, doubtful: Array) -> list[Array]:
-    """x, and points where the coordinates that are doubtful, such as at a bound, are nearer to 0.
+    """x, and points where the doubtful coordinates are nearer to 0.
 
-    At a bound the gradient vanishes, even if the maximum is elsewhere.
+    A coordinate is doubtful at a bound, for example: the gradient is almost 0 there, even if the
+    maximum is elsewhere.
     """
     if not np.any(doubtful):
         return [x]
@@ -111,6 +129,11 @@ def method_of(name: str | None) -> str | None:
 
 
 def _climbed(objective: Objective, method: str, max_iterations: int) -> str:
+    """Search by the default method.
+
+    Raises:
+        FitError: the derivatives are not finite at the start.
+    """
     objective.find_scales()
     near = NEAR_BY_GRADIENTS if objective.is_costly else NEAR
     end = climb(objective, objective.start, max_iterations, near)
@@ -124,18 +147,17 @@ def _climbed(objective: Objective, method: str, max_iterations: int) -> str:
 
 
 def _finish_where_curved(objective: Objective) -> None:
-    """Move the best point to the maximum along the directions that have a clear curvature.
+    """Move the best point to the maximum along the directions that are not flat.
 
-    A search stops short of it where other directions are flat.
+    A search stops short of that maximum if other directions are flat.
     """
     for _ in range(3):
         x = objective.best[objective.free]
         at = objective.newton(x)
         if not np.all(np.isfinite(at.matrix)):
             return
-        scale = np.sqrt(np.abs(np.diag(at.matrix)))
-        scale = np.where(scale > 0.0, scale, 1.0)
-        values, vectors = np.linalg.eigh(at.matrix / scale / scale[:, None])
+        scale = scale_of(at.matrix)
+        values, vectors = spectrum(at.matrix, scale)
         q = vectors.T @ (at.gradient / scale)
         clear = values > CLEAR * np.max(np.abs(values))
         x = x + vectors @ np.where(clear, q / np.where(clear, values, 1.0), 0.0) / scale
@@ -146,7 +168,10 @@ def _finish_where_curved(objective: Objective) -> None:
 
 
 def _minimised(objective: Objective, method: str, max_iterations: int) -> str:
-    """Search by `scipy.optimize.minimize`; a few steps of the default method end and judge it."""
+    """Search by `scipy.optimize.minimize`; then judge its end.
+
+    A few steps of the default method are the judge, up to `LARGEST` coordinates.
+    """
     from scipy.optimize import minimize
 
     def value(x: Array) -> tuple[float, Array]:
@@ -162,8 +187,8 @@ def _minimised(objective: Objective, method: str, max_iterations: int) -> str:
     options = {"maxfun" if method == "TNC" else "maxiter": max_iterations}
     done = minimize(f, objective.start, method=method, options=options, **named)
     objective.iterations = int(done.nit)
-    if objective.best.size > 4 * LARGE:
-        return "converged" if done.success else _said(done)
+    if objective.best.size > LARGEST:
+        return TRUSTED if done.success else _said(done)
     end = climb(objective, objective.best[objective.free], FINISH if done.success else 1)
     if end.reason != "converged":
         return _said(done)

@@ -1,9 +1,9 @@
 """Curvature from gradients, where a matrix of second derivatives costs many gradients.
 
-For n observations and p coordinates a gradient takes n p products and the information n p^2. In
-place of a new information at every step, the matrix of the last point is changed so that it
-explains how the gradient changed along the step (benchmarks/fit.py, the large logistic regression).
-After a few such steps the information is computed again.
+For n observations and p coordinates a gradient takes n p products, and the information n p^2. So
+the information is not computed at every step. The matrix of the last point is changed so that it
+explains how the gradient changed along the step. After p / 6 such steps the information is computed
+again. benchmarks/fit.py measures this on a large logistic regression.
 
 Reference: Nocedal and Wright, 2006, Numerical Optimization, formula 6.19 (BFGS).
 """
@@ -14,17 +14,18 @@ from typing import Any
 import numpy as np
 
 from genparams.dsl.likelihood.likelihood import First, Likelihood, Second
+from genparams.learning.curvature import is_finite
 from genparams.structure import leaves
 from genparams.types import Array
 
 SHARE = 6
 """Steps between two matrices: p / SHARE, about as many gradients as one matrix costs."""
 COORDINATES, PRODUCTS = 24, 2**19
-"""Below so many coordinates, or products in a gradient, a matrix does not cost much more."""
+"""With fewer coordinates, or fewer products in a gradient, a matrix is not much dearer."""
 
 
 def is_costly(likelihood: Likelihood) -> bool:
-    """Whether a matrix costs many gradients, by the number of products in both."""
+    """Whether a matrix costs many gradients: there are many coordinates and many products."""
     p = likelihood.vector.size
     values = (v for trace in likelihood.traces for v in trace.choices.values())
     n = sum(np.size(part) for value in values for part in leaves(value))
@@ -32,7 +33,10 @@ def is_costly(likelihood: Likelihood) -> bool:
 
 
 class Secants:
-    """The model at each point, with an information or with a matrix changed by a step."""
+    """The derivatives at each point, with the information or with a changed matrix.
+
+    A call gives what `Objective.scoring` gives; None if the information has no formula.
+    """
 
     def __init__(self, information: Callable[[Array], Any], gradient: Callable[[Array], First]):
         self._information = information
@@ -40,7 +44,7 @@ class Secants:
         self._steps = 0
         """Steps since the information was computed."""
         self._last: tuple[Array, Second] | None = None
-        """The best point so far, with its model: a search goes on from there."""
+        """The best point so far, with its derivatives. A search goes on from there."""
 
     def __call__(self, x: Array) -> Second | None:
         if self._last is None or self._steps >= len(x) // SHARE:
@@ -53,7 +57,7 @@ class Secants:
         return found
 
     def _is_best(self, found: Second) -> bool:
-        if not (np.isfinite(found.log_prob) and np.all(np.isfinite(found.matrix))):
+        if not is_finite(found):
             return False
         if self._last is None:
             return True
@@ -62,12 +66,12 @@ class Secants:
 
 
 def updated(last: Second, step: Array, new: First) -> Second:
-    """A model at the end of a step, with the matrix of the model at its start, changed:
+    """The derivatives at the end of a step, with the matrix at its start, changed:
 
         M <- M - M s s'M / s'Ms + y y' / s'y,      s the step, y minus the change of the gradient
 
-    M stays positive definite. It stays as it is where s'y is not positive: the function is not
-    concave along the step.
+    M stays positive definite. Where s'y is not positive, so that the function is not concave along
+    the step, M is not changed.
     """
     y, ms = last.gradient - new.gradient, last.matrix @ step
     before, after = float(step @ ms), float(step @ y)

@@ -9,9 +9,9 @@ and minus the Hessian near the maximum or where there is no other. D is the root
 diagonal of M that was seen (More, 1978), so that the units of a parameter do not matter. The radius
 grows and shrinks by the ratio of the gain that a step brings to the gain that the model predicts.
 
-The search has converged where a step of Newton's method with the exact Hessian stays inside of the
-region, promises next to nothing, and is small beside each parameter or its standard error. A
-plateau has a small gradient too, but a large step.
+The search has converged where a step of Newton's method with the exact Hessian stays inside the
+region, has a predicted gain of almost 0, and is small beside each parameter or its standard error.
+A plateau has a small gradient too, but there the step is large.
 
 Reference: Conn, Gould and Toint, 2000, Trust-Region Methods, SIAM; More, 1978, The
 Levenberg-Marquardt algorithm, Lecture Notes in Mathematics 630, 105-116.
@@ -22,31 +22,32 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from genparams.dsl.likelihood.likelihood import Second
+from genparams.learning.curvature import is_finite, spectrum
 from genparams.numeric import quiet
 from genparams.types import Array
 
 NEAR = 0.1
-"""The predicted gain below which the exact Hessian is used: within half a standard error."""
+"""The predicted gain below which the exact Hessian is used: of a step of half a standard error."""
 LOST = 1e-6
-"""A curvature beside the largest that was seen, both scaled, that a plateau may have."""
+"""The curvature of a plateau is at most this part of the largest that was seen, both scaled."""
 SMALL = 1e-6
-"""A step beside a parameter that makes the next one, which is its square, as small as rounding."""
+"""A small step, as a part of a parameter. The next step is about its square: rounding."""
 TINY, NOISE = 1e-9, 1e-3
 """A step beside a parameter, and its gain, that rounding alone may still find at a maximum. In a
 logarithm, of a standard deviation close to the rounding errors, it may be longer.
 """
 NEAR_BY_GRADIENTS = 1e-16
-"""The same where a Hessian costs many gradients: rounding of these hides gains below 1e-20."""
+"""`NEAR` where a Hessian costs many gradients: rounding of gradients hides gains below 1e-20."""
 EXACT = 1e-20
 """A gain that changes no digit of an estimate: a step of 1e-10 standard errors."""
 PLATEAU = 1e-9
 """A gain that does not matter."""
 LONGEST = 2.0
-"""A step in a logarithm, a factor of 7: a model says little about values further away."""
+"""The longest step in a logarithm, a factor of 7: the quadratic model is poor further away."""
 WORTH = 0.1
-"""The part of the gain that was predicted below which a step is not made."""
+"""A step is made if it brings more than this part of its predicted gain."""
 PATIENCE = 10
-"""How many steps in a row that promise such a gain end a search."""
+"""A search ends after more steps than this in a row with a predicted gain below `PLATEAU`."""
 
 REASONS = {
     "converged": "converged: the last step of Newton's method was small beside every estimate",
@@ -59,7 +60,7 @@ REASONS = {
 
 
 class Objective(Protocol):
-    """What is maximised. A matrix is minus an approximation of the Hessian."""
+    """What is maximised. The matrix of a `Second` is minus the Hessian or the information."""
 
     iterations: int
     """How many steps were tried."""
@@ -69,7 +70,10 @@ class Objective(Protocol):
         ...
 
     def scoring(self, x: Array, /) -> Second | None:
-        """With the expected information; None if there is none. Not finite where it fails."""
+        """The derivatives at x, with the expected information; None if it has no formula.
+
+        They are not finite where the model fails.
+        """
         ...
 
     @property
@@ -84,18 +88,18 @@ class Objective(Protocol):
         ...
 
     def newton(self, x: Array, /) -> Second:
-        """With minus the Hessian. Not finite where it fails."""
+        """The derivatives at x, with minus the Hessian; not finite where the model fails."""
         ...
 
 
 class Step(NamedTuple):
     step: Array
     gain: float
-    """What the model predicts."""
+    """The gain that the model predicts."""
     length: float
     """|D s|."""
     is_interior: bool
-    """Whether it is the maximum of a model that has one."""
+    """Whether the step ends at the maximum of the model, which lies inside the region."""
 
 
 class Ending(NamedTuple):
@@ -146,9 +150,9 @@ class Region:
         return found
 
     def _step(self, at: Second, d: Array, radius: float) -> Step:
-        values, vectors = np.linalg.eigh(at.matrix / d / d[:, None])
+        values, vectors = spectrum(at.matrix, d)
         q = vectors.T @ (at.gradient / d)
-        if radius == np.inf:  # at the origin: as far as the curvature is sure
+        if radius == np.inf:  # no radius yet: the length of a step of Newton's method
             sure = np.maximum(np.abs(values), 1e-8 * max(np.max(np.abs(values)), 1e-290))
             radius = self.radius = min(max(float(np.linalg.norm(q / sure)), 1.0), 1e100)
         y, is_interior = _bounded(values, q, radius)
@@ -156,6 +160,7 @@ class Region:
         return Step(vectors @ y / d, gain, float(np.linalg.norm(y)), is_interior)
 
     def adapt(self, step: Step, ratio: float) -> None:
+        """Change the radius by the ratio of the gain of a step to its predicted gain."""
         if not ratio >= 0.25:
             self.radius = 0.25 * min(step.length, self.radius)
         elif step.is_interior:
@@ -165,7 +170,11 @@ class Region:
 
 
 def _bounded(values: Array, q: Array, radius: float) -> tuple[Array, bool]:
-    """The maximum of q'y - sum(values y^2) / 2 with |y| <= radius; whether the bound is idle."""
+    """The y that maximises q'y - sum(values y^2) / 2 with |y| <= radius.
+
+    Returns:
+        y, and whether it is the maximum without a bound too.
+    """
     tiny = 1e-14 * max(float(np.max(np.abs(values))), 1e-300)
     if values[0] > tiny:
         y = q / values
@@ -208,7 +217,7 @@ def climb(objective: Objective, x: Array, max_iterations: int, near: float = NEA
         near: The predicted gain below which the exact Hessian is used.
     """
     climber = Climber(objective, x, near)
-    if not _is_finite(climber.at):
+    if not is_finite(climber.at):
         return Ending(climber.x, climber.at, "undefined")
     if not x.size:
         return Ending(climber.x, climber.at, "converged")
@@ -229,16 +238,16 @@ class Climber:
         self.x = objective.settled(x)
         scoring = objective.scoring(self.x)
         self.has_scoring = scoring is not None
-        self.is_exact = scoring is None or not _is_finite(scoring)
+        self.is_exact = scoring is None or not is_finite(scoring)
         self.at = objective.newton(self.x) if scoring is None or self.is_exact else scoring
         self.region = Region(self.at, self.x, objective.noise(self.x), objective.logarithmic)
         self.flat = 0
-        """Steps in a row that promise less than a gain that matters."""
+        """Steps in a row with a predicted gain below `PLATEAU`."""
         self.rest = 0
-        """Steps until the exact Hessian is tried again, after a step by it was poor."""
+        """Steps until the exact Hessian is tried again, after a poor step with it."""
 
     def advance(self) -> str:
-        """Make one step; the reason to stop, or nothing."""
+        """Try one step; the reason to stop, or an empty string."""
         step = self._step()
         if self.is_exact and step.is_interior and is_small(step, self.x, self.at, self.region):
             x, at = _polished(self.objective, self.x, self.at, step)
@@ -253,7 +262,7 @@ class Climber:
         return ""
 
     def _step(self) -> Step:
-        """The step of the present model; near the maximum, of the exact one."""
+        """The step of the present model; near the maximum, of the model with the exact Hessian."""
         step = self.region.step(self.at)
         if self.is_exact or self.rest or not self._is_near(step):
             return step
@@ -270,7 +279,7 @@ class Climber:
         return step.gain < self.near or self.flat > PATIENCE // 3
 
     def _try(self, step: Step) -> None:
-        """Go to the end of a step, if the log probability rises there as it should."""
+        """Go to the end of a step, if its gain is enough of what was predicted."""
         x = self.objective.settled(self.x + step.step)
         new = (None if self.is_exact else self.objective.scoring(x)) or self.objective.newton(x)
         ratio = _ratio(new, self.at, step)
@@ -281,21 +290,16 @@ class Climber:
             self.region.rescale(new.matrix, self.objective.noise(x))
         if self.is_exact and self.has_scoring and ratio < 0.25:
             scoring = self.objective.scoring(self.x)
-            if scoring is not None and _is_finite(scoring):
+            if scoring is not None and is_finite(scoring):
                 self.is_exact, self.rest, self.at = False, 5, scoring
 
 
-def _is_finite(at: Second) -> bool:
-    return bool(
-        np.isfinite(at.log_prob)
-        and np.all(np.isfinite(at.gradient))
-        and np.all(np.isfinite(at.matrix))
-    )
-
-
 def _ratio(new: Second, at: Second, step: Step) -> float:
-    """The gain over the predicted gain; by the gradients at both ends where rounding hides it."""
-    if not _is_finite(new) or step.gain <= 0.0:
+    """The gain over the predicted gain.
+
+    Where rounding hides the gain, it is the mean of the slopes at both ends times the step.
+    """
+    if not is_finite(new) or step.gain <= 0.0:
         return -np.inf
     gain, rounding = new.log_prob - at.log_prob, 1e-13 * max(abs(at.log_prob), 1.0)
     if step.gain < 100.0 * rounding and abs(gain) < 100.0 * rounding:
@@ -306,43 +310,46 @@ def _ratio(new: Second, at: Second, step: Step) -> float:
 def is_small(step: Step, x: Array, at: Second, region: Region) -> bool:
     """Whether a step of Newton's method is small beside each parameter or its standard error.
 
-    A direction in which the curvature is far below the largest that was seen takes no part in the
-    standard error: on a plateau it would grow without end, and every step be small beside it. Where
-    residuals are hardly larger than rounding errors, no gain gets small: there a tiny step is
+    Directions whose curvature is far below the largest that was seen take no part in the standard
+    error. On a plateau the standard error would be so large that every step is small beside it.
+    Where residuals are hardly larger than rounding errors, no gain gets small: there a tiny step is
     enough.
     """
     s, scale = np.abs(step.step), region.divisors
     if not step.gain < SMALL:
         tiny = np.where(region.logarithmic, 1e4 * TINY, TINY * np.abs(x))
         return step.gain < NOISE and bool(np.all(s <= tiny))
-    values, vectors = np.linalg.eigh(at.matrix / scale / scale[:, None])
+    values, vectors = spectrum(at.matrix, scale)
     kept = values > LOST * np.max(np.abs(values))
     error = np.sqrt(np.square(vectors[:, kept]) @ (1.0 / values[kept])) / scale
     return bool(np.all((s <= SMALL * np.abs(x)) | (s <= 10.0 * SMALL * error)))
 
 
 def _keeps_curvature(s: Array, at: Second, new: Second) -> bool:
-    """Whether the curvature along a small step stays, as near a maximum; on a plateau it falls."""
+    """Whether the curvature along a small step stays about the same, as near a maximum.
+
+    On a plateau it falls.
+    """
     before, after = s @ at.matrix @ s, s @ new.matrix @ s
     return bool(abs(after - before) <= 0.3 * before)
 
 
 def has_converged(x: Array, at: Second) -> bool:
-    """Whether a step of Newton's method from x is small, without any history."""
-    if not x.size or not _is_finite(at):
-        return _is_finite(at)
+    """Whether a step of Newton's method from x is small, judged by the curvature at x alone."""
+    if not x.size or not is_finite(at):
+        return is_finite(at)
     region = _unbounded(x, at)
     step = region.step(at)
     return step.is_interior and is_small(step, x, at, region)
 
 
 def is_flat(x: Array, at: Second) -> bool:
-    """Whether no step from x promises a gain that matters, however long."""
+    """Whether the predicted gain of every step from x is below `PLATEAU`."""
     return _unbounded(x, at).step(at).gain < PLATEAU
 
 
 def _unbounded(x: Array, at: Second) -> Region:
-    """A region without any history, whose first step is as long as the curvature says."""
+    """A region at x with the scale of this point alone, and no radius yet."""
     region = Region(at, x, np.ones(len(x)), np.zeros(len(x), bool))
     region.radius = np.inf
     return region
@@ -354,4 +361,4 @@ def _polished(objective: Objective, x: Array, at: Second, step: Step) -> tuple[A
         return x, at
     new = objective.newton(x + step.step)
     floor = at.log_prob - 1e-12 * max(abs(at.log_prob), 1.0)
-    return (x + step.step, new) if _is_finite(new) and new.log_prob >= floor else (x, at)
+    return (x + step.step, new) if is_finite(new) and new.log_prob >= floor else (x, at)

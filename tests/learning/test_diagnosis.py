@@ -352,6 +352,17 @@ def test_two_parameters_that_appear_only_as_a_product_are_named():
     assert result.estimates["a"] * result.estimates["b"] == pytest.approx(np.mean(Y), rel=1e-10)
 
 
+def test_several_flat_directions_are_counted():
+    @gen
+    def total(n):
+        mean = param("a", 0.0) + param("b", 0.0) + param("c", 0.0)
+        return normal(mean, 1.0, size=n) @ "y"
+
+    _, found = fitted(total, (len(Y),), {"y": Y})
+    assert "a, b and c apart" in said(found, FlatDirection)
+    assert "2 directions are free" in said(found, FlatDirection)
+
+
 def test_fewer_observations_than_parameters_are_told():
     @gen
     def bent(x):

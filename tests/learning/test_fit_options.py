@@ -20,6 +20,7 @@ from genparams import (
     normal,
     param,
     positive,
+    uniform,
 )
 from genparams.errors import (
     ArgumentError,
@@ -228,6 +229,22 @@ def test_a_prior_of_a_nested_function_has_its_name():
     assert inner.params["slope"].value == tight.estimates["slope"]
 
 
+def test_a_prior_of_a_frozen_parameter_is_a_constant():
+    line = lines()
+    fit(line, (X,), DATA)
+    line.params["b"].freeze()
+    free = fit(line, (X,), DATA)
+    held = fit(line, (X,), DATA, priors={"b": normal(0.0, 1.0)})
+    assert held.estimates["a"] == pytest.approx(free.estimates["a"])
+    assert held.std_errors["sigma"] == pytest.approx(free.std_errors["sigma"])
+
+
+@pytest.mark.parametrize("method", ["newton", "BFGS"])
+def test_a_start_where_a_prior_has_no_density_is_refused(method):
+    with pytest.raises(FitError, match=r"the prior of 'a', uniform.* has no density at the start"):
+        fit(lines(), (X,), DATA, priors={"a": uniform(5.0, 6.0)}, method=method)
+
+
 # --- Searches
 
 
@@ -246,6 +263,16 @@ def test_restarts_keep_the_best_maximum_and_are_reproducible():
     once, again = found(), found(restarts=20, rng=1)
     assert again.log_likelihood > once.log_likelihood + 1.0
     assert again.estimates == found(restarts=20, rng=1).estimates
+
+
+def test_restarts_outside_of_the_domain_are_left_out():
+    @gen
+    def plain(n):
+        return normal(param("mu", 0.0), param("std", 2.0), size=n) @ "y"
+
+    result = fit(plain, (8,), {"y": Y}, restarts=10, rng=1)  # some at a standard deviation below 0
+    assert result.converged
+    assert result.estimates["std"] == pytest.approx(np.std(Y))
 
 
 def test_progress_is_shown_and_the_answer_is_the_same(capsys):

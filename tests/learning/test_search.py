@@ -78,3 +78,31 @@ def test_a_doubtful_coordinate_starts_nearer_to_0_too():
     assert len(starts_from(x, np.array([False, False]))) == 1
     found = starts_from(x, np.array([False, True]))
     np.testing.assert_array_equal(found, [[3.0, -8.0], [3.0, -4.0], [3.0, -2.0], [3.0, 0.0]])
+
+
+@pytest.mark.parametrize("size", [0.1, 1.0, 1000.0])
+def test_a_standard_deviation_of_1_without_a_constraint_is_no_logarithm(size):
+    @gen
+    def plain(n):
+        return normal(param("mu", 0.0), param("std", 1.0), size=n) @ "y"
+
+    y = size * (YS - np.mean(YS))
+    trace, _ = plain.generate((len(y),), {"y": y})
+    likelihood = likelihood_of(trace)
+    x = likelihood.vector.now()
+    assert not likelihood.scales(x).entries
+    found = search(likelihood, x)
+    assert found.converged
+    assert np.abs(found.x[1]) == pytest.approx(np.std(y))
+
+
+def test_two_coordinates_of_one_standard_deviation_have_no_closed_form():
+    @gen
+    def groups(z):
+        mean, log_std = param("mu", 0.0), param("a", 0.0) + param("b", 0.0) * z
+        return normal(mean, np.exp(log_std)) @ "y"
+
+    z = np.arange(len(YS)) % 2.0
+    trace, _ = groups.generate((z,), {"y": YS})
+    likelihood = likelihood_of(trace)
+    assert not likelihood.scales(likelihood.vector.now()).entries

@@ -13,7 +13,7 @@ from genparams.trace.trace import Trace
 def simulate_at(
     function: Any, args: tuple[Any, ...], values: Mapping[Parameter, Any], rng: Rng
 ) -> Trace:
-    """Draw every choice with parameters at these natural values."""
+    """A trace of a run that draws every choice, with the parameters at these natural values."""
     return execute(function, args, drawn(rng), given=values)
 
 

@@ -1,7 +1,7 @@
 """The log probability of traces as a function of a vector, with its derivatives.
 
-Every choice of the traces is held and every parameter of the vector is free. The functions
-evaluate it aside: no parameter moves and no accumulator is used.
+Every choice of the traces is held, and every parameter of the vector is free. Computing the log
+probability moves no parameter and uses no accumulator.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ from genparams.trace.trace import Trace
 from genparams.types import Array
 
 DIFFERENCE = 6e-6
-"""The step of a difference beside a coordinate: the cube root of the rounding error."""
+"""The step of a difference, as a part of a coordinate: the cube root of the rounding error."""
 
 
 class First(NamedTuple):
@@ -42,7 +42,10 @@ class First(NamedTuple):
 
 
 class Second(NamedTuple):
-    """A log probability, its gradient, and a matrix of second order."""
+    """A log probability, its gradient, and a matrix of second derivatives.
+
+    The matrix is the Hessian, minus the Hessian, or the information: each function says which.
+    """
 
     log_prob: float
     gradient: Array
@@ -60,15 +63,19 @@ class Likelihood:
     held: Mapping[Parameter, Any] = field(default_factory=dict)
     """The natural values of parameters that are not in the vector; the present ones if absent."""
     refusals: list[Exception] = field(default_factory=list)
-    """Why second derivatives are differences of gradients: the model gave some gradient by hand,
-    and it cannot be differentiated. Empty until this is found."""
+    """The error that says why Hessians are computed from differences of gradients: the model gives
+    a gradient by hand that cannot be differentiated. Empty until a Hessian meets it."""
 
     # --- Values
 
     @quiet
     def log_prob(self, x: Array) -> float:
         """The log probability, without derivatives."""
-        return sum(self.log_probs(x)) + self.log_prior(x)
+        return self.log_likelihood(x) + self.log_prior(x)
+
+    def log_likelihood(self, x: Array) -> float:
+        """The log probability of all traces, without the prior."""
+        return float(sum(self.log_probs(x)))
 
     @quiet
     def log_probs(self, x: Array) -> list[float]:
@@ -108,8 +115,8 @@ class Likelihood:
     def hessian(self, x: Array) -> Second:
         """The log probability, its gradient and its second derivatives.
 
-        Where the model gives a gradient by hand that cannot be differentiated, they are differences
-        of gradients.
+        Where the model gives a gradient by hand that cannot be differentiated, the second
+        derivatives are differences of gradients.
         """
         if not self.refusals:
             try:
@@ -139,20 +146,23 @@ class Likelihood:
     def _differences(self, x: Array) -> Array:
         """The Hessian by central differences of gradients, to about nine digits."""
         steps = np.diag(DIFFERENCE * np.maximum(np.abs(x), 1.0))
-        columns = [self.gradient(x + s).gradient - self.gradient(x - s).gradient for s in steps]
-        h = np.reshape(columns, (len(x), len(x))) / (2.0 * np.diag(steps)[:, None])
+        changes = [self.gradient(x + s).gradient - self.gradient(x - s).gradient for s in steps]
+        h = np.reshape(changes, (len(x), len(x))) / (2.0 * np.diag(steps)[:, None])
         return 0.5 * (h + h.T)
 
     @quiet
     def information(self, x: Array) -> Second | None:
-        """The log probability, its gradient and the expected information; None where the
-        distributions have no closed form of it.
+        """The log probability, its gradient and the expected information.
 
             I = sum over choices of A^T I(a) A
 
-        for the derivatives A of the arguments a of each choice by theta. It is minus the
-        expectation of the Hessian if every choice is drawn anew given those before it as they are.
-        A prior adds minus its Hessian.
+        for the derivatives A of the arguments a of each choice by theta, and the information I(a)
+        of its distribution. For one choice it is minus the expectation of the Hessian, given the
+        values of the earlier choices. A prior adds minus its Hessian.
+
+        Returns:
+            None where a distribution has no closed form of I(a), or where the model gives a
+            gradient by hand that cannot be differentiated.
         """
         total, size = 0.0, self.vector.size
         g, information = np.zeros(size), np.zeros((size, size))
@@ -188,20 +198,31 @@ class Likelihood:
                     return Scales({})
                 tangents += [tangents_of(site, by_operand) for site in mine]
                 sites += mine
-        fixed = [j for p in self.priors for j in range(len(x))[self.vector.places[p]]]
-        return scales_of(sites, tangents, self.vector.size, fixed)
+        places = [place for p, place in self.vector.places.items() if p in self.priors]
+        fixed = [j for place in places for j in range(place.start, place.stop)]
+        found = scales_of(sites, tangents, self.vector.size, fixed)
+        return self._confirmed(found, x, sites) if found.entries else found
+
+    def _confirmed(self, found: Scales, x: Array, sites: Sequence[Site]) -> Scales:
+        """The scales that another run confirms; none where the model fails at the moved point."""
+        try:
+            moved = [site for run in self.sites(found.moved(x)) for site in run]
+        except Exception:  # whatever the model raises there
+            return Scales({})
+        return found.confirmed(sites, moved)
 
     @quiet
     def settled(self, x: Array, scales: Scales) -> Array:
-        """x with those standard deviations at their maximum given the rest."""
+        """x with the standard deviations in `scales` at their maximum, given the rest."""
         if not scales.entries:
             return x
         return scales.settled(x, [site for run in self.sites(x) for site in run])
 
     @quiet
     def scores(self, x: Array) -> Array:
-        """The gradient of each term, in rows: of each entry of each choice if there is one trace,
-        else of each trace.
+        """The gradient of each term of the log likelihood, in rows; without the prior.
+
+        With one trace a term is an entry of a choice. With several traces a term is a trace.
         """
         if len(self.traces) > 1:
             each = [Likelihood([t], self.vector, {}, self.held) for t in self.traces]
@@ -217,11 +238,13 @@ class Likelihood:
     def tangents(
         self, x: Array, compute: Callable[[Read], Sequence[Any]]
     ) -> list[tuple[Any, Array]]:
-        """Functions of the natural values: each value, and its derivatives by the vector, of shape
-        (size, *shape).
+        """The values of functions of the natural values, with their derivatives by the vector.
 
         Args:
-            compute: From a function that reads a parameter to the values.
+            compute: The functions: it takes a function that reads a parameter, and returns values.
+
+        Returns:
+            For each value, the value and its derivatives, of shape (size, *value.shape).
         """
         with Tape() as tape:
             leaves = self._leaves(tape, x)
@@ -232,7 +255,10 @@ class Likelihood:
     # --- Terms: a trace, or the prior
 
     def _terms(self) -> Iterator[Callable[..., tuple[float, list[Any]]]]:
-        """Functions of a tape and its leaves to log p, and what to seed for its gradient."""
+        """For each trace, and for the prior, a function that puts it on a tape.
+
+        It takes the tape and its leaves, and returns log p and the seeds of its gradient.
+        """
         for trace in self.traces:
             yield lambda tape, leaves, trace=trace: self._trace_terms(trace, tape, leaves)
         if self.priors:

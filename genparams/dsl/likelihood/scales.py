@@ -5,6 +5,10 @@ logarithms, for lognormal ones), and change nothing else. For the n entries with
 standard deviations the log likelihood is then largest where j has grown by
 
     log(sum z^2 / n) / 2
+
+The derivatives at one point cannot tell a logarithm from other coordinates: a standard deviation of
+1 that is a coordinate itself has the same ones there. So a second run, at a moved point, confirms
+what the derivatives say.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,7 +22,9 @@ from genparams.dsl.likelihood.sites import Site, Tangents
 from genparams.types import Array
 
 ROUNDING = 16 * np.finfo(float).eps
-"""A standard deviation beside the values that rounding alone explains."""
+"""Rounding alone may explain a standard deviation below this part of the values."""
+MOVE = -0.5
+"""A move of a logarithm; downwards, where nothing overflows."""
 RESIDUALS = {
     normal: lambda x, mu, std: (x - mu) / std,
     lognormal: lambda x, mu, sigma: (np.log(x) - mu) / sigma,
@@ -31,10 +37,10 @@ class Scales:
     """The coordinates that are logarithms of standard deviations, and the entries of each."""
 
     entries: dict[int, list[tuple[int, Any]]]
-    """By coordinate, each choice by its place in the run and a mask of its entries."""
+    """By coordinate: the place of each choice among the sites, and a mask of its entries."""
 
     def settled(self, x: Array, sites: Sequence[Site]) -> Array:
-        """x with each of them at its best, given the choices of a run at x."""
+        """x with each scale at its maximum, given the choices of a run at x."""
         x = x.copy()
         for j in self.entries:
             mean = self._mean_square(j, sites)
@@ -47,12 +53,28 @@ class Scales:
         squares = [np.square(_residuals(sites[k]))[mask] for k, mask in self.entries[j]]
         return float(np.mean(np.concatenate(squares)))
 
+    def moved(self, x: Array) -> Array:
+        """x with each scale moved."""
+        x = x.copy()
+        x[[*self.entries]] += MOVE
+        return x
+
+    def confirmed(self, before: Sequence[Site], after: Sequence[Site]) -> "Scales":
+        """The scales whose standard deviations all changed by the factor of the move.
+
+        Two coordinates of one standard deviation, as in exp(a + b), change it by another factor.
+
+        Args:
+            before, after: The choices of the runs at a point and at the moved one.
+        """
+        return Scales({j: p for j, p in self.entries.items() if _is_moved(p, before, after)})
+
     def exact(self, sites: Sequence[Site]) -> list[int]:
         """The coordinates whose residuals are rounding errors: the model fits the data exactly."""
         return [j for j in self.entries if self._largest_ratio(j, sites) < ROUNDING]
 
     def _largest_ratio(self, j: int, sites: Sequence[Site]) -> float:
-        """The largest standard deviation beside the values, in root mean square."""
+        """The largest ratio of a standard deviation to the root mean square of the values."""
         ratios = []
         for k, mask in self.entries[j]:
             std = np.broadcast_to(sites[k].args[1], mask.shape)[mask]
@@ -85,7 +107,7 @@ def scales_of(
     """The coordinates that are scales, by the derivatives of the arguments of every choice.
 
     Args:
-        fixed: Coordinates that are none, as something else depends on them.
+        fixed: Coordinates on which something else depends, such as a prior.
     """
     entries: dict[int, list[tuple[int, Any]]] = {}
     others = set(fixed)
@@ -114,6 +136,14 @@ def _masks(site: Site, tangents: Tangents) -> dict[int, Array]:
             return {}
         found[int(j)] = np.broadcast_to(one, shape)
     return found
+
+
+def _is_moved(
+    places: Sequence[tuple[int, Any]], before: Sequence[Site], after: Sequence[Site]
+) -> bool:
+    """Whether the standard deviations of some entries changed by the factor of the move."""
+    ratios = [np.broadcast_to(after[k].args[1] / before[k].args[1], m.shape)[m] for k, m in places]
+    return bool(np.all(np.abs(np.concatenate(ratios) / np.exp(MOVE) - 1.0) < 1e-9))
 
 
 def _residuals(site: Site) -> Array:

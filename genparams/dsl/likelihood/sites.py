@@ -1,4 +1,4 @@
-"""The choices of a traced replay with their distributions and arguments, not yet differentiated."""
+"""The choices of a run with their distributions and arguments, which may be boxes of a tape."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Site:
         return [raw(o) for o in self.operands]
 
     def log_probs(self) -> Any:
-        """log p of each entry; of the whole choice where an entry alone has none."""
+        """log p of each entry; of the whole choice where single entries have no log p."""
         each = getattr(self.distribution, "log_probs_of", self.distribution.log_prob_of)
         try:
             return each(self.value, self.operands)
@@ -42,7 +42,7 @@ class Site:
 
     @property
     def batch(self) -> tuple[int, ...] | None:
-        """The shape of the batch of its entries; None for a tuple whose entries differ in it."""
+        """The shape of the batch of the value; None for a tuple with several batches."""
         if not isinstance(self.value, tuple):
             return _batch(self.value, self.distribution)
         parts = getattr(self.distribution, "parts", ())
@@ -96,7 +96,7 @@ def tangents_of(site: Site, by_operand: ByOperand) -> Tangents:
 
 
 def information_of(sites: Iterable[Site], by_operand: ByOperand, size: int) -> Array | None:
-    """The expected information of all choices; None where one has no closed form of it."""
+    """The expected information of all choices; None where a distribution has no closed form."""
     total = np.zeros((size, size))
     for stack in stacks(sites):
         tangents = stack.tangents(by_operand, size)
@@ -110,7 +110,7 @@ def information_of(sites: Iterable[Site], by_operand: ByOperand, size: int) -> A
 
 
 def stacks(sites: Iterable[Site]) -> list[Stack]:
-    """The sites, with those of one distribution and single numbers together."""
+    """The sites in stacks: those of single numbers by distribution, any other by itself."""
     together: dict[Any, list[Site]] = {}
     for site in sites:
         joint, labels = isinstance(site.value, tuple), isinstance(site.value, str)
