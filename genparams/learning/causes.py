@@ -272,8 +272,14 @@ def find_running_off(d: Diagnosis) -> None:
     growing = [j for j in rest if j not in idle and step[j] * d.found.x[j] > 0.0]
     if growing:
         first = d.likelihood.hessian(d.start).matrix
-        lost = [j for j in d.left if d.at.matrix[j, j] <= LOST * abs(first[j, j])]
+        lost = [j for j in d.left if _is_lost(d, j, float(first[j, j]))]
         _say_separation(d, sorted({*growing, *lost}))
+
+
+def _is_lost(d: Diagnosis, j: int, first: float) -> bool:
+    """Whether the curvature of a coordinate has gone, beside that at the start or its size."""
+    curvature = float(d.at.matrix[j, j])
+    return curvature <= LOST * abs(first) or curvature * (1e3 * d.size(j)) ** 2 < 1.0
 
 
 def _newton_step(d: Diagnosis) -> Array:

@@ -16,9 +16,11 @@ from genparams.dsl.likelihood.likelihood import Likelihood
 from genparams.errors import (
     ArgumentError,
     ChoicesDiffer,
+    Collapse,
     FitError,
     InvalidValue,
     LatentChoice,
+    NotConverged,
     UnknownParameter,
     WrongGradient,
     nearest,
@@ -348,7 +350,12 @@ def _best(
                 found.append(diagnosed(likelihood, end, start, _described(likelihood, method)))
             if end.message == INTERRUPTED:
                 break
-    return max(found, key=lambda m: (m.found.converged, m.found.log_prob))
+    return max(found, key=lambda m: (_is_an_end(m), m.found.log_prob))
+
+
+def _is_an_end(maximum: Maximum) -> bool:
+    """Whether the likelihood is nowhere higher around a point, at a bound or without end too."""
+    return not any(isinstance(w, NotConverged | Collapse) for w in maximum.warnings)
 
 
 def _counting(report: Report) -> Watch:

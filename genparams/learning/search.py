@@ -184,7 +184,9 @@ def _minimised(objective: Objective, method: str, max_iterations: int) -> str:
     f: Callable[..., Any] = value
     if method in ("Nelder-Mead", "Powell"):
         named, f = {}, lambda x: value(x)[0]
-    options = {"maxfun" if method == "TNC" else "maxiter": max_iterations}
+    options: dict[str, Any] = {"maxfun" if method == "TNC" else "maxiter": max_iterations}
+    if method == "L-BFGS-B":  # its own limit on the gain would end it three digits early
+        options |= {"ftol": 0.0, "gtol": 1e-7, "maxcor": 20, "maxfun": 20 * max_iterations}
     done = minimize(f, objective.start, method=method, options=options, **named)
     objective.iterations = int(done.nit)
     if objective.best.size > LARGEST:

@@ -30,6 +30,10 @@ from genparams.params.vector import Vector
 from genparams.trace.trace import Trace
 from genparams.types import Array
 
+WIDTH = 100.0
+"""The size of a coordinate for a difference, at most, beside its standard error."""
+ASIDE = 1e-3
+"""How far a point that confirms a scale is from the start, beside a coordinate."""
 DIFFERENCE = 6e-6
 """The step of a difference, as a part of a coordinate: the cube root of the rounding error."""
 
@@ -144,10 +148,23 @@ class Likelihood:
         return Second(total, g, 0.5 * (h + h.T))
 
     def _differences(self, x: Array) -> Array:
-        """The Hessian by central differences of gradients, to about nine digits."""
-        steps = np.diag(DIFFERENCE * np.maximum(np.abs(x), 1.0))
-        changes = [self.gradient(x + s).gradient - self.gradient(x - s).gradient for s in steps]
-        h = np.reshape(changes, (len(x), len(x))) / (2.0 * np.diag(steps)[:, None])
+        """The Hessian by central differences of gradients.
+
+        A step is a small part of the standard error of a coordinate with the others held, which
+        takes two Hessians with other steps first.
+        """
+        sizes = np.maximum(np.abs(x), 1.0)
+        for _ in range(2):
+            curvature = np.abs(np.diag(self._differences_by(x, DIFFERENCE * sizes)))
+            known = np.isfinite(curvature) & (curvature > 0.0)
+            errors = 1.0 / np.sqrt(np.where(known, curvature, 1.0))
+            sizes = np.where(known, np.minimum(WIDTH * errors, sizes), sizes)
+        return self._differences_by(x, DIFFERENCE * sizes)
+
+    def _differences_by(self, x: Array, steps: Array) -> Array:
+        moves = np.diag(steps)
+        changes = [self.gradient(x + s).gradient - self.gradient(x - s).gradient for s in moves]
+        h = np.reshape(changes, (len(x), len(x))) / (2.0 * steps[:, None])
         return 0.5 * (h + h.T)
 
     @quiet
@@ -201,15 +218,21 @@ class Likelihood:
         places = [place for p, place in self.vector.places.items() if p in self.priors]
         fixed = [j for place in places for j in range(place.start, place.stop)]
         found = scales_of(sites, tangents, self.vector.size, fixed)
-        return self._confirmed(found, x, sites) if found.entries else found
+        return self._confirmed(found, x) if found.entries else found
 
-    def _confirmed(self, found: Scales, x: Array, sites: Sequence[Site]) -> Scales:
-        """The scales that another run confirms; none where the model fails at the moved point."""
+    def _confirmed(self, found: Scales, x: Array) -> Scales:
+        """The scales that runs at two other points confirm; none where the model fails there.
+
+        The first is a little away in every coordinate, as a derivative may be 0 by accident at x.
+        """
+        x = x + ASIDE * np.maximum(np.abs(x), 1.0) * np.cos(1.0 + np.arange(len(x)))
         try:
-            moved = [site for run in self.sites(found.moved(x)) for site in run]
+            before, after = (
+                [site for run in self.sites(at) for site in run] for at in (x, found.moved(x))
+            )
         except Exception:  # whatever the model raises there
             return Scales({})
-        return found.confirmed(sites, moved)
+        return found.confirmed(before, after)
 
     @quiet
     def settled(self, x: Array, scales: Scales) -> Array:

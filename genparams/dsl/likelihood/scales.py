@@ -60,7 +60,8 @@ class Scales:
         return x
 
     def confirmed(self, before: Sequence[Site], after: Sequence[Site]) -> "Scales":
-        """The scales whose standard deviations all changed by the factor of the move.
+        """The scales whose standard deviations all changed by the factor of the move, where the
+        means did not change.
 
         Two coordinates of one standard deviation, as in exp(a + b), change it by another factor.
 
@@ -138,12 +139,17 @@ def _masks(site: Site, tangents: Tangents) -> dict[int, Array]:
     return found
 
 
-def _is_moved(
-    places: Sequence[tuple[int, Any]], before: Sequence[Site], after: Sequence[Site]
-) -> bool:
-    """Whether the standard deviations of some entries changed by the factor of the move."""
-    ratios = [np.broadcast_to(after[k].args[1] / before[k].args[1], m.shape)[m] for k, m in places]
-    return bool(np.all(np.abs(np.concatenate(ratios) / np.exp(MOVE) - 1.0) < 1e-9))
+def _is_moved(places: list[tuple[int, Any]], before: Sequence[Site], after: Sequence[Site]) -> bool:
+    """Whether the standard deviations changed by the factor of the move, and no mean changed."""
+    for k, mask in places:
+        (mu, std), (mu_after, std_after) = ((s[k].args[0], s[k].args[1]) for s in (before, after))
+        factors = np.broadcast_to(np.asarray(std_after) / np.asarray(std), mask.shape)[mask]
+        shifts = np.broadcast_to(np.asarray(mu_after) - np.asarray(mu), mask.shape)[mask]
+        size = np.broadcast_to(np.abs(mu) + np.abs(std), mask.shape)[mask]
+        same = np.all(np.abs(shifts) <= 1e-12 * size)
+        if not (same and np.allclose(factors, np.exp(MOVE), rtol=1e-9, atol=0.0)):
+            return False
+    return True
 
 
 def _residuals(site: Site) -> Array:
