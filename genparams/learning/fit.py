@@ -36,6 +36,7 @@ from genparams.learning.search import INTERRUPTED, default_method, method_of, se
 from genparams.mistakes import explained
 from genparams.params import Parameter, lock
 from genparams.params.vector import Vector
+from genparams.structure import leaves
 from genparams.text import brief, enumerated
 from genparams.trace.choices import choice_values
 from genparams.trace.trace import Trace
@@ -116,7 +117,8 @@ def fit(
     check_count("restarts", restarts, 0)
     check_count("max_iterations", max_iterations, 0)
     traces = _traces(f, args, constraints)
-    if not any(np.size(value) for trace in traces for value in trace.choices.values()):
+    values = [part for trace in traces for part in leaves([*trace.choices.values()])]
+    if not any(map(np.size, values)):
         raise FitError(f"the data of {traces[0].gen_fn.__name__} have no observations")
     _check_start(traces)
     vector = Vector(_free(traces, callees))

@@ -17,9 +17,11 @@ from genparams import (
     gen,
     get_param,
     init_param,
+    mvnormal,
     normal,
     param,
     positive,
+    product,
     uniform,
 )
 from genparams.errors import (
@@ -490,3 +492,15 @@ def test_two_fits_of_one_function_at_once_are_refused():
     first.join()
     assert found[0].converged
     assert fit(slow, (X,), {"y": Y}).converged
+
+
+def test_a_product_of_parts_of_other_shapes_is_fitted():
+    @gen
+    def pair(n):
+        parts = product(
+            normal(param("a", 0.0), 1.0), mvnormal(np.zeros(2) + param("b", 0.0), np.eye(2))
+        )
+        return product([normal(param("a", 0.0), 1.0), vector]) @ "pair"
+
+    result = fit(pair, (1,), {"pair": (1.5, np.array([2.0, 4.0]))})
+    assert result.estimates == pytest.approx({"a": 1.5, "b": 3.0})
