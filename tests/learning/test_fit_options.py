@@ -497,9 +497,7 @@ def test_two_fits_of_one_function_at_once_are_refused():
 def test_a_product_of_parts_of_other_shapes_is_fitted():
     @gen
     def pair(n):
-        parts = product(
-            normal(param("a", 0.0), 1.0), mvnormal(np.zeros(2) + param("b", 0.0), np.eye(2))
-        )
+        vector = mvnormal(np.zeros(2) + param("b", 0.0), np.eye(2))
         return product([normal(param("a", 0.0), 1.0), vector]) @ "pair"
 
     result = fit(pair, (1,), {"pair": (1.5, np.array([2.0, 4.0]))})
