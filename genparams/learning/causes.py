@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from genparams.constraints import Interval, Positive
+from genparams.constraints import Interval, Positive, Simplex
 from genparams.dsl.likelihood.likelihood import Likelihood, Second
 from genparams.dsl.likelihood.scales import may_have_scale
 from genparams.dsl.likelihood.sites import Site
@@ -24,7 +24,7 @@ from genparams.learning.maximum import Found
 from genparams.learning.search import EDGE
 from genparams.learning.trust_region import has_converged
 from genparams.params import Parameter
-from genparams.text import enumerated
+from genparams.text import brackets, enumerated
 from genparams.types import Array, Constraint, Real
 
 FLAT = 1e-13
@@ -318,18 +318,28 @@ def _matters_near(d: Diagnosis, j: int) -> bool:
 def _say_bound(d: Diagnosis, p: Parameter, places: list[int], step: Array) -> None:
     d.converged = False
     bound = _bound_of(p.constraint, float(step[places[0]]))
-    goes = "goes" if len(places) == 1 else "go"
+    names = _vanishing(d, p) if isinstance(p.constraint, Simplex) else [d.names[j] for j in places]
+    goes = "goes" if len(names) == 1 else "go"
     d.say(
         AtBoundary,
         places,
         "at its bound",
-        f"the likelihood is largest where {d.named(places)} {goes} to the bound{bound} of "
+        f"the likelihood is largest where {enumerated(names)} {goes} to the bound{bound} of "
         f"{p.constraint!r}, and has no standard error there",
     )
 
 
+def _vanishing(d: Diagnosis, p: Parameter) -> list[str]:
+    """The names of the smallest entries of a simplex: the coordinates are ratios of all entries."""
+    value, key = (
+        d.likelihood.vector.values(d.found.x)[p],
+        keys_of(d.likelihood.vector.parameters)[p],
+    )
+    return [f"{key}{brackets(i)}" for i in np.ndindex(*value.shape) if value[i] < np.exp(-OUT)]
+
+
 def _bound_of(constraint: Constraint, step: float) -> str:
-    if isinstance(constraint, Positive):
+    if isinstance(constraint, Positive | Simplex):
         return " 0"
     if isinstance(constraint, Interval):
         return f" {constraint.low if step < 0.0 else constraint.high:g}"

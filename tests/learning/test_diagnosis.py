@@ -9,6 +9,7 @@ from sklearn.datasets import load_iris
 
 from genparams import (
     bernoulli,
+    categorical,
     datasets,
     fit,
     gen,
@@ -21,6 +22,7 @@ from genparams import (
     param,
     poisson,
     positive,
+    simplex,
     student_t,
     uniform,
     unit_interval,
@@ -268,6 +270,20 @@ def test_a_model_that_fits_the_data_exactly_collapses():
     assert "sigma" in said(found, Collapse)
     assert not result.converged
     assert result.status["sigma"] == "without bound"
+
+
+@pytest.mark.parametrize("empty", [0, 3])
+def test_an_empty_category_is_named(empty):
+    @gen
+    def votes(n):
+        return categorical(param("p", np.full(4, 0.25), simplex), size=n) @ "vote"
+
+    seen = [k for k in range(4) if k != empty]
+    result, found = fitted(votes, (9,), {"vote": np.repeat(seen, 3)})
+    assert f"where p[{empty}] goes to the bound 0 of simplex" in said(found, AtBoundary)
+    assert result.estimates["p"] == pytest.approx(
+        np.where(np.arange(4) == empty, 0, 1 / 3), abs=1e-5
+    )
 
 
 def test_a_support_that_moves_with_a_parameter_ends_at_a_datum():
