@@ -49,6 +49,9 @@ WORTH = 0.1
 PATIENCE = 10
 """A search ends after more steps than this in a row with a predicted gain below `PLATEAU`."""
 
+SHORT = 3
+"""Steps of scoring that are too short, in a row, before the exact Hessian is used."""
+
 REASONS = {
     "converged": "converged: the last step of Newton's method was small beside every estimate",
     "plateau": "stopped on a plateau: no step, however long, promises a higher log likelihood",
@@ -243,6 +246,8 @@ class Climber:
         self.region = Region(self.at, self.x, objective.noise(self.x), objective.logarithmic)
         self.flat = 0
         """Steps in a row with a predicted gain below `PLATEAU`."""
+        self.short = 0
+        """Steps of scoring in a row that gained far more than predicted."""
         self.rest = 0
         """Steps until the exact Hessian is tried again, after a poor step with it."""
 
@@ -288,10 +293,24 @@ class Climber:
         if ratio > WORTH:
             self.x, self.at = x, new
             self.region.rescale(new.matrix, self.objective.noise(x))
+            self._use_curvature(step, ratio)
         if self.is_exact and self.has_scoring and ratio < 0.25:
             scoring = self.objective.scoring(self.x)
             if scoring is not None and is_finite(scoring):
                 self.is_exact, self.rest, self.at = False, 5, scoring
+
+    def _use_curvature(self, step: Step, ratio: float) -> None:
+        """Turn to the exact Hessian where the information predicts far less than a step brings.
+
+        It is larger than the curvature there, which may be negative, and its steps are short. Not
+        so where a standard deviation is eliminated: its maximum adds to every gain.
+        """
+        is_short = not self.is_exact and step.is_interior and ratio > 1.5
+        self.short = self.short + 1 if is_short and np.all(self.region.noise == 1.0) else 0
+        if self.short >= SHORT:
+            self.short, newton = 0, self.objective.newton(self.x)
+            if is_finite(newton):
+                self.at, self.is_exact = newton, True
 
 
 def _ratio(new: Second, at: Second, step: Step) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from worlds import WORLDS
 
-from genparams import datasets, fit, gen, init_param, normal, param, positive
+from genparams import datasets, fit, gen, init_param, normal, param, positive, student_t
 from genparams.errors import AtBoundary, IllConditioned
 
 FITS = [(world, start) for world in WORLDS for start in range(len(world.starts))]
@@ -154,3 +154,20 @@ def test_data_with_many_digits_have_a_fit_and_its_errors(digits, start):
     errors = np.ravel(result.std_errors["b"])
     assert np.all(np.abs(found - true) < 5.0 * np.max(errors) + 1e-12)
     assert result.estimates["sigma"] < 10.0 ** (1 - digits)
+
+
+@pytest.mark.parametrize("distance", [20.0, 2000.0])
+def test_a_start_far_out_in_a_tail_is_left(distance):
+    """There the curvature is negative, and the expected information says nothing of it."""
+    y = distance + np.array([-1.3, -0.4, 0.1, 0.7, 1.9])
+
+    @gen
+    def heavy_tailed(n):
+        return student_t(4.0, param("loc", 0.0), 1.0, size=n) @ "y"
+
+    result = fit(heavy_tailed, (5,), {"y": y})
+    assert result.converged
+    assert result.iterations < 100
+    near = fit(heavy_tailed, (5,), {"y": y})
+    assert result.estimates["loc"] == pytest.approx(near.estimates["loc"], rel=1e-9)
+    assert result.estimates["loc"] == pytest.approx(distance, abs=1.0)
