@@ -98,19 +98,19 @@ def check_pass(tape, outputs, sources, count, what):
 
 @pytest.mark.parametrize("subject", subjects())
 def test_a_batch_of_cotangents_has_the_gradients_of_its_rows(subject):
-    for form in forms_of(subject):
+    for i, form in enumerate(forms_of(subject)):
         made = traced_run(form, [POINTS[name] for name in form.traced])
         if made is not None:
             tape, sources, outputs = made
             with np.errstate(all="ignore"):
-                for count in (1, 3):
+                for count in (1, 3) if i % 4 == 0 else (3,):
                     check_pass(tape, outputs, sources, count, form.text)
 
 
 @pytest.mark.parametrize("subject", subjects())
 def test_second_derivatives_by_batches_are_those_by_rows(subject):
     """Rows that are boxes of an outer tape, Hessians, and the columns of Jacobians."""
-    for form in forms_of(subject)[::3]:
+    for form in forms_of(subject)[::4]:
         outer = Tape()
         points = [outer.leaf(POINTS[name]) for name in form.traced]
         made = traced_run(form, points)
@@ -151,7 +151,7 @@ def check_hessian(outer, points, gradients, what):
 
 @pytest.mark.parametrize("subject", subjects())
 def test_the_columns_of_a_jacobian_are_its_rows_transposed(subject):
-    for form in forms_of(subject)[::2]:
+    for form in forms_of(subject)[::3]:
         made = traced_run(form, [POINTS[name] for name in form.traced])
         if made is None:
             continue

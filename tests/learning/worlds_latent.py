@@ -137,6 +137,5 @@ def latent():
             {("y", t): y for t, y in enumerate(d.SERIES)},
             150,
             {"mean": 0.0, "phi": 0.0, "theta": 0.0, "sigma": 1.0},
-            {"mean": 10.0, "phi": -0.5, "theta": 0.5, "sigma": 10.0},
         ),
     ]
