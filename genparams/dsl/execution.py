@@ -89,7 +89,7 @@ def recorder(
         given: The values of some parameters, in place of their present ones.
     """
     values: dict[Parameter, Any] = {}
-    fixed = by_place(given)
+    fixed = by_place(given) if given else {}
 
     def read(parameter: Parameter) -> Any:
         value = values.get(parameter)

@@ -128,7 +128,6 @@ def latent():
             {("y", t): y for t, y in enumerate(d.STORMS)},
             120,
             {"stay": [0.5, 0.5], "rates": [1.0, 2.0]},
-            {"stay": [0.7, 0.7], "rates": [3.0, 20.0]},
         ),
         computed(
             "arma",
