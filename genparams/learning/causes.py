@@ -62,6 +62,11 @@ class Diagnosis:
         return np.array([j for j in range(len(self.found.x)) if j not in self.missing], int)
 
     @cached_property
+    def first(self) -> Second:
+        """The derivatives at the start; the matrix is the Hessian."""
+        return self.likelihood.hessian(self.start)
+
+    @cached_property
     def owners(self) -> list[Parameter]:
         """The parameter of each coordinate."""
         places = self.likelihood.vector.places.items()
@@ -192,9 +197,8 @@ def _matters(d: Diagnosis, j: int) -> bool:
 
 def _mattered(d: Diagnosis, j: int) -> bool:
     """Whether a coordinate went far from the start, and changed the log likelihood there."""
-    first = d.likelihood.hessian(d.start)
     far = abs(d.found.x[j] - d.start[j]) > OUT
-    return far and bool(first.gradient[j] != 0.0 or np.any(first.matrix[j] != 0.0))
+    return far and bool(d.first.gradient[j] != 0.0 or np.any(d.first.matrix[j] != 0.0))
 
 
 def _find_flat_combinations(d: Diagnosis) -> None:
@@ -271,8 +275,7 @@ def find_running_off(d: Diagnosis) -> None:
         d.say(FlatDirection, idle, "flat", text)
     growing = [j for j in rest if j not in idle and step[j] * d.found.x[j] > 0.0]
     if growing:
-        first = d.likelihood.hessian(d.start).matrix
-        lost = [j for j in d.left if _is_lost(d, j, float(first[j, j]))]
+        lost = [j for j in d.left if _is_lost(d, j, float(d.first.matrix[j, j]))]
         _say_separation(d, sorted({*growing, *lost}))
 
 

@@ -92,7 +92,7 @@ class Objective:
         return whole
 
     def find_scales(self) -> None:
-        """Find the standard deviations with a maximum in closed form, for `settled` and `unit`."""
+        """Find the standard deviations with a maximum in closed form, for `settled` and `noise`."""
         try:
             with same_choices():
                 found = self.likelihood.scales(self._all)
