@@ -36,6 +36,10 @@
     |  |- ModelChanged             what the model of a fit reads has changed since
     |  |- NotComparable            two fits that a test cannot compare
     |  `- NoProfile                a profile that cannot be computed
+    |- InferenceError (RuntimeError)
+    |  |- NoDensity                no trace has a probability density: weights that are all zero
+    |  `- NotInvolution            an involution that does not lead back, or a wrong Jacobian
+    |- NotPicklable (TypeError)   what cannot be sent to another process
     |- DeepRecursion (RecursionError)    a model that calls itself deeper than Python allows
     |- UpdateError (RuntimeError)
     |  |- NothingAccumulated       `apply` without a gradient
@@ -102,7 +106,19 @@ _HYPHENS = str.maketrans("", "", "'\"(),-_")
 
 
 class GenParamsError(Exception):
-    """What every error of genparams derives from."""
+    """What every error of genparams derives from. It pickles, so that a worker can send it."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _unpickled, (type(self), self.args, self.__dict__)
+
+
+def _unpickled(
+    cls: type[Exception], args: tuple[object, ...], data: dict[str, object]
+) -> Exception:
+    """An error with this message and this data, made without `__init__`."""
+    error = cls.__new__(cls, *args)
+    error.__dict__.update(data)
+    return error
 
 
 class AddressError(GenParamsError, LookupError):
@@ -293,6 +309,37 @@ class NotComparable(FitError):
 
 class NoProfile(FitError):
     """The profile of a likelihood cannot be computed."""
+
+
+class InferenceError(GenParamsError, RuntimeError):
+    """A method of inference cannot be used for this model or these data."""
+
+
+class NoDensity(InferenceError):
+    """Every log probability is -inf, or one is NaN: there is nothing to weigh or to begin at."""
+
+    def __init__(self, function: str, address: str, log_prob: float, what: str):
+        self.function, self.address, self.log_prob = function, address, log_prob
+        super().__init__(
+            f"{what}: {address} of {function} has log probability {log_prob}. Correct the data, "
+            "give values of other choices in their support, or take a distribution whose support "
+            "holds them"
+        )
+
+
+class NotInvolution(InferenceError):
+    """A transformation is not its own inverse, or the Jacobian that it gives is not its own."""
+
+
+class NotPicklable(GenParamsError, TypeError):
+    """A part of some work cannot be sent to another process."""
+
+    def __init__(self, part: str, why: str):
+        self.part, self.why = part, why
+        super().__init__(
+            f"{part} cannot be sent to another process: {why}. Define functions and models at the "
+            "top of a module, and keep open files, locks and lambdas out of arguments"
+        )
 
 
 class DeepRecursion(GenParamsError, RecursionError):
