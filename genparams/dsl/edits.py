@@ -131,11 +131,12 @@ def _continued(
 
 def _same_calls(trace: Trace, run: Run) -> None:
     """Refuse another function at the address of a call."""
-    for address, (function, _) in run.calls.items():
-        if address in trace.calls and not _same(trace.calls[address][0], function):
+    for address, frame in run.frames.items():
+        before = trace._record.frame(address)
+        if before is not None and not _same(before.function, frame.function):
             raise AddressConflict(
-                f"the call at {show(address)} changed from {trace.calls[address][0].__name__} to "
-                f"{function.__name__}; give each function an address of its own"
+                f"the call at {show(address)} changed from {before.function.__name__} to "
+                f"{frame.function.__name__}; give each function an address of its own"
             )
 
 

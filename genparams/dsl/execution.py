@@ -13,7 +13,7 @@ from genparams.errors import ArgumentError, InvalidValue, TracedValueError
 from genparams.params import Parameter, ParamStore
 from genparams.structure import ATOMS, leaves
 from genparams.text import brief
-from genparams.trace.choices import unchecked
+from genparams.trace.record import Record, frame_of
 from genparams.trace.trace import Trace
 from genparams.types import Address
 
@@ -172,14 +172,13 @@ def execute(
             "differentiated; pass numbers to it, and compute what depends on a parameter "
             "in each run instead of keeping it in a global, a cache or an object"
         )
+    root = frame_of(function, retval, call.args, call.options, run.parts)
     return Trace(
         gen_fn=function,
         args=call.args,
         retval=retval,
-        choices=unchecked(run.values),
-        log_probs=run.log_probs,
-        calls=run.calls,
         parameters={(f, p.name): values[p] for p, f in run.reads.items()},
+        _record=Record(run.values, run.log_probs, run.frames, root),
         _prints=prints,
     )
 

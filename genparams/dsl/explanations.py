@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def visited_twice(run: "Run", address: Address) -> AddressConflict:
-    is_prefix = address not in run.values and address not in run.calls
+    is_prefix = address not in run.values and address not in run.frames
     return AddressConflict(
         f"{_name(run)} visited {show(address)} twice"
         f"{'; other choices are nested under it' if is_prefix else ''}; give each choice its own "
@@ -55,7 +55,7 @@ def unvisited(run: "Run", address: Address) -> UnusedConstraint:
 
 def _hint_for_unvisited(run: "Run", address: Address) -> str:
     at, rows = show(address), _rows(run.values, address)
-    if address in run.calls:
+    if address in run.frames:
         return f"{at} is a call; give values for the choices nested under it{rows}"
     if address in run.branches:
         nested = next(a for a in run.values if a[: len(address)] == address)

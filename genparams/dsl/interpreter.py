@@ -22,6 +22,7 @@ from genparams.dsl.explanations import (
 from genparams.errors import AddressError, ArgumentError, InvalidValue, TracedValueError
 from genparams.params import Parameter, ParamStore, lock, lookup, restructured, swap
 from genparams.trace.address import path
+from genparams.trace.record import Frame, frame_of
 from genparams.types import Address, Constraint, show
 
 
@@ -42,6 +43,21 @@ class Body(Owner, Protocol):
     ) -> ArgumentError | None: ...
 
 
+class Earlier(Protocol):
+    """An earlier run, some of whose calls need not be run again."""
+
+    def of_call(
+        self,
+        run: "Run",
+        address: Address,
+        function: Body,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None,
+    ) -> tuple[Frame | None, Callable[..., Any]]:
+        """The call as it was run before; or None, and the body to run."""
+        ...
+
+
 Operands = list[Any]
 """A name for closures, whose annotations Python evaluates each time that they are made."""
 Choose = Callable[[Address, Any, Operands, Any], Any]
@@ -54,12 +70,14 @@ class Run:
 
     __slots__ = (
         "branches",
-        "calls",
         "choose",
         "clones",
+        "earlier",
+        "frames",
         "function",
         "held",
         "log_probs",
+        "parts",
         "prefix",
         "read",
         "reads",
@@ -67,7 +85,7 @@ class Run:
         "values",
     )
 
-    def __init__(self, choose: Choose, read: Read):
+    def __init__(self, choose: Choose, read: Read, earlier: Earlier | None = None):
         self.choose = choose
         self.read = read
         self.root: Any = None
@@ -75,26 +93,33 @@ class Run:
         self.prefix: Address = ()
         self.values: dict[Address, Any] = {}
         self.log_probs: dict[Address, Any] = {}
-        self.calls: dict[Address, tuple[Any, Any]] = {}
+        self.frames: dict[Address, Frame] = {}
+        self.parts: list[Address] = []  # of the running function
+        self.earlier = earlier  # the run that this one continues
         self.branches: set[Address] = set()  # every proper prefix of an address in use
         self.clones: dict[Any, Any] = {}  # by the function that a clone replaces while it runs
         self.reads: dict[Parameter, Owner] = {}
         self.held: dict[Parameter, None] = {}  # see declarations
 
     def execute(
-        self, call: Call, check: Callable[["Run"], None] | None = None, keep: bool = True
+        self,
+        call: Call,
+        check: Callable[["Run"], None] | None = None,
+        keep: bool = True,
+        perform: Callable[[], Any] | None = None,
     ) -> Any:
         """Run a call at the root; if it or the check fails, what it declared is removed.
 
         Args:
             keep: Whether what it declared is kept when it ends; else the caller decides later, by
                 `keep_declared` or `forget`.
+            perform: What is run; None means the whole call.
         """
         self.root = call.fn
         outer = current.get()
         try:
             current.set(self)
-            retval = call.fn.perform(self, call, ())
+            retval = call.fn.perform(self, call, ()) if perform is None else perform()
             if check is not None:
                 check(self)
             if self.reads:
@@ -105,7 +130,7 @@ class Run:
         except BaseException as error:
             self.forget()
             if isinstance(error, RecursionError):
-                raise too_deep(error, Run.nested.__code__) from None
+                raise too_deep(error, Run.body.__code__) from None
             raise
         finally:
             current.set(outer)
@@ -140,6 +165,7 @@ class Run:
             raise clearer from error
         self.values[address] = value
         self.log_probs[address] = log_prob
+        self.parts.append(address)
         return value
 
     def nested(
@@ -150,13 +176,38 @@ class Run:
         The empty key is for the root, and for a function whose addresses are the caller's.
         """
         address = self.prefix + key
-        if key:
-            self._claim(address, len(key))
-            self.branches.add(address)
+        if not key:
+            return self.body(function, function.body, args, kwargs, address)
+        self._claim(address, len(key))
+        self.branches.add(address)
+        body, parts = function.body, self.parts
+        if self.earlier is not None:
+            known, body = self.earlier.of_call(self, address, function, args, kwargs)
+            if known is not None:
+                parts.append(address)
+                return known.retval[:] if type(known.retval) is list else known.retval
+        self.parts = []
+        try:
+            retval = self.body(function, body, args, kwargs, address)
+            self.frames[address] = frame_of(function, retval, args, kwargs, self.parts)
+        finally:
+            self.parts = parts
+        parts.append(address)
+        return retval
+
+    def body(
+        self,
+        function: Body,
+        body: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None,
+        address: Address,
+    ) -> Any:
+        """The value of a body that reads the parameters of `function`."""
         outer = self.function, self.prefix
         self.function, self.prefix = function, address
         try:
-            retval = function.body(*args, **kwargs) if kwargs else function.body(*args)
+            retval = body(*args, **kwargs) if kwargs else body(*args)
         except (AttributeError, TypeError, ValueError) as error:
             clearer = error_of_body(function, args, kwargs or {}, error)
             if clearer is error:
@@ -167,8 +218,6 @@ class Run:
         kind = type(retval)
         if kind is Call or kind is tuple or kind is list or kind is dict:
             refuse_calls(function, retval)
-        if key:
-            self.calls[address] = (function, retval)
         return retval
 
     def parameter(self, function: Owner, name: str) -> Any:
@@ -201,7 +250,7 @@ class Run:
         for end in range(len(address) - 1, len(address) - length, -1):
             prefix = address[:end]
             is_branch = prefix in self.branches  # then no choice is there
-            if prefix in self.calls or (not is_branch and prefix in self.values):
+            if prefix in self.frames or (not is_branch and prefix in self.values):
                 raise visited_under(self, address, prefix)
             if is_branch:
                 break
@@ -210,7 +259,7 @@ class Run:
     def leaves_no_room(self, address: Address) -> bool:
         """Whether no choice can be at an address: a call is there, or choices above or below."""
         return (
-            address in self.calls
+            address in self.frames
             or address in self.branches
             or any(address[:n] in self.values for n in range(1, len(address)))
         )

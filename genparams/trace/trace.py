@@ -1,6 +1,7 @@
 """Traces: the record of one execution of a generative function."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,8 +9,9 @@ from genparams.errors import ArgumentError, ImmutableError, UnknownAddress
 from genparams.mistakes import answering, closed, explained
 from genparams.text import brief, html_tree, text_tree
 from genparams.trace.address import path
-from genparams.trace.choices import ChoiceMap, same
+from genparams.trace.choices import ChoiceMap, same, unchecked
 from genparams.trace.origin import Origin, origin_here, this_process
+from genparams.trace.record import Frame, Record
 from genparams.trace.selection import nothing, selection_of
 from genparams.types import Address, show
 
@@ -64,13 +66,9 @@ class Trace:
     refused if the numbers in them have changed; of an array of more than 4096 numbers some 2000 to
     3000 are compared."""
     retval: Any
-    choices: ChoiceMap
-    log_probs: dict[Address, float]
-    """log p of each choice given those before it, by address."""
-    calls: dict[Address, tuple[Any, Any]]
-    """The generative function called at an address, and what it returned."""
     parameters: dict[tuple[Any, str], Any]
     """The values of the parameters as the run read them, by function and name."""
+    _record: Record
     _prints: tuple[Any, ...] = ()
     """The `fingerprint` of each argument as the run began."""
     _gradients: int = field(default=0, init=False)
@@ -80,7 +78,22 @@ class Trace:
 
     def __reduce__(self) -> tuple[Any, ...]:
         origin = self._origin or origin_here(self.parameters)
-        return _unpickled, (origin, *[getattr(self, name) for name in _RECORD])
+        return _unpickled, (origin, *[getattr(self, name) for name in _SAVED])
+
+    @property
+    def choices(self) -> ChoiceMap:
+        """The values of the choices."""
+        return unchecked(self._record.whole().values)
+
+    @property
+    def log_probs(self) -> dict[Address, float]:
+        """log p of each choice given those before it, by address."""
+        return self._record.whole().log_probs
+
+    @property
+    def calls(self) -> dict[Address, tuple[Any, Any]]:
+        """The generative function called at an address, and what it returned."""
+        return {a: frame[:2] for a, frame in self._record.whole().frames.items()}
 
     @property
     def log_prob(self) -> float:
@@ -96,8 +109,9 @@ class Trace:
         address = path(address)
         if not address:
             return self.retval
-        if address in self.calls:
-            return self.calls[address][1]
+        with suppress(KeyError, TypeError):  # without merging the record
+            frame = self._record.frame(address)
+            return self._record.value(address) if frame is None else frame.retval
         found = self.choices[address]
         if address not in self.choices:
             raise UnknownAddress(
@@ -107,7 +121,7 @@ class Trace:
 
     def __contains__(self, address: Any) -> bool:
         """Whether a choice or a call is at an address."""
-        return address in self.choices or path(address) in self.calls
+        return address in self.choices or path(address) in self._record.whole().frames
 
     def __iter__(self) -> Any:
         raise ArgumentError(
@@ -276,6 +290,8 @@ class Trace:
     def _tree(self) -> dict[Any, Any]:
         """The values of choices by key, and at calls also the names of the functions."""
 
+        calls = self.calls
+
         def labelled(nested: dict[Any, Any], prefix: Address) -> dict[Any, Any]:
             return {key: entry(value, (*prefix, key)) for key, value in nested.items()}
 
@@ -283,17 +299,28 @@ class Trace:
             if not isinstance(value, dict):
                 return brief(value)
             below = labelled(value, address)
-            return (self.calls[address][0].__name__, below) if address in self.calls else below
+            return (calls[address][0].__name__, below) if address in calls else below
 
         return labelled(self.choices.to_dict(), ())
 
 
-_RECORD = ("gen_fn", "args", "retval", "choices", "log_probs", "calls", "parameters")
+_SAVED = ("gen_fn", "args", "retval", "choices", "log_probs", "calls", "parameters")
 
 
-def _unpickled(origin: Origin, *record: Any) -> Trace:
+def _unpickled(
+    origin: Origin,
+    gen_fn: Any,
+    args: tuple[Any, ...],
+    retval: Any,
+    choices: ChoiceMap,
+    log_probs: dict[Address, float],
+    calls: dict[Address, tuple[Any, Any]],
+    parameters: dict[tuple[Any, str], Any],
+) -> Trace:
     """A trace that was pickled; a trace of another process keeps its origin."""
-    trace = Trace(*record)
+    frames = {a: Frame(function, result, (), None, []) for a, (function, result) in calls.items()}
+    record = Record(choices._values, log_probs, frames)
+    trace = Trace(gen_fn, args, retval, parameters, record)
     if origin.process != this_process():
         object.__setattr__(trace, "_origin", origin)
     return trace

@@ -4,6 +4,7 @@
 import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import NamedTuple
 
 import autograd.numpy as anp
@@ -15,7 +16,6 @@ from genparams import (
     FixedStepGradientDescent,
     ParamStore,
     ParamUpdate,
-    Trace,
     accumulate_param_gradients,
     bernoulli,
     binomial,
@@ -804,7 +804,7 @@ def test_a_use_that_would_lose_the_derivative_names_the_line_and_the_replacement
 
     f.simulate((False,))
     old = f.simulate((False,))
-    trace = Trace(f, (True,), None, old.choices, old.log_probs, old.calls, old.parameters)
+    trace = replace(old, args=(True,))
     with pytest.raises(TracedValueError, match=message) as caught:
         trace.accumulate_param_gradients()
     assert "test_gradients.py" in str(caught.value)

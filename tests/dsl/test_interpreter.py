@@ -51,7 +51,7 @@ def test_a_nested_call_is_recorded_with_its_function_and_value():
 
     run = Run(lambda *_: 2.0, lambda p: p.value)
     run.execute(outer())
-    assert run.calls == {("a", "b"): (shifted, 3.0)}
+    assert {a: frame[:2] for a, frame in run.frames.items()} == {("a", "b"): (shifted, 3.0)}
 
 
 def test_nothing_runs_after_a_run_has_failed():
