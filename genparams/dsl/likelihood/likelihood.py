@@ -66,6 +66,8 @@ class Likelihood:
     """A `Call` of a distribution for each parameter that has a prior, over its natural value."""
     held: Mapping[Parameter, Any] = field(default_factory=dict)
     """The natural values of parameters that are not in the vector; the present ones if absent."""
+    weights: Sequence[float] | None = None
+    """A factor for the log probability of each trace, positive; 1 if absent."""
     refusals: list[Exception] = field(default_factory=list)
     """The error that says why Hessians are computed from differences of gradients: the model gives
     a gradient by hand that cannot be differentiated. Empty until a Hessian meets it."""
@@ -79,11 +81,16 @@ class Likelihood:
 
     def log_likelihood(self, x: Array) -> float:
         """The log probability of all traces, without the prior."""
-        return float(sum(self.log_probs(x)))
+        each = zip(self._weights, self.log_probs(x), strict=True)
+        return float(sum(weight * log_prob for weight, log_prob in each))
+
+    @property
+    def _weights(self) -> Sequence[float]:
+        return [1.0] * len(self.traces) if self.weights is None else self.weights
 
     @quiet
     def log_probs(self, x: Array) -> list[float]:
-        """The log probability of each trace, without the prior."""
+        """The log probability of each trace, without its weight and the prior."""
         read = self._given(x)
         runs = [self._run(trace, read) for trace in self.traces]
         return [float(sum(map(raw, run.log_probs.values()))) for run in runs]
@@ -183,17 +190,17 @@ class Likelihood:
         """
         total, size = 0.0, self.vector.size
         g, information = np.zeros(size), np.zeros((size, size))
-        for trace in self.traces:
+        for trace, weight in zip(self.traces, self._weights, strict=True):
             with Tape() as tape:
                 leaves, sites = self._leaves(tape, x), []
-                log_prob, seeds = self._trace_terms(trace, tape, leaves, sites)
+                log_prob, seeds = self._trace_terms(trace, tape, leaves, sites, weight)
                 total += log_prob
                 g += self._joined(leaves, tape.gradients(seeds, [*leaves.values()]))
                 tangents = self._known_tangents(tape, leaves, sites)
                 found = None if tangents is None else information_of(sites, tangents, size)
                 if found is None:
                     return None
-                information += found
+                information += weight * found
         if self.priors:
             prior = Likelihood((), self.vector, self.priors, self.held).hessian(x)
             return Second(total + prior.log_prob, g + prior.gradient, information - prior.matrix)
@@ -201,7 +208,9 @@ class Likelihood:
 
     @quiet
     def scales(self, x: Array) -> Scales:
-        """The standard deviations that have their maximum in closed form."""
+        """The standard deviations that have their maximum in closed form; none with weights."""
+        if self.weights is not None:
+            return Scales({})
         if not any(may_have_scale(site) for run in self.sites(x) for site in run):
             return Scales({})  # without the derivatives, which take as long as the information
         sites: list[Site] = []
@@ -243,7 +252,7 @@ class Likelihood:
 
     @quiet
     def scores(self, x: Array) -> Array:
-        """The gradient of each term of the log likelihood, in rows; without the prior.
+        """The gradient of each term of the log likelihood, in rows; without weights and the prior.
 
         With one trace a term is an entry of a choice. With several traces a term is a trace.
         """
@@ -282,8 +291,10 @@ class Likelihood:
 
         It takes the tape and its leaves, and returns log p and the seeds of its gradient.
         """
-        for trace in self.traces:
-            yield lambda tape, leaves, trace=trace: self._trace_terms(trace, tape, leaves)
+        for trace, weight in zip(self.traces, self._weights, strict=True):
+            yield lambda tape, leaves, trace=trace, weight=weight: self._trace_terms(
+                trace, tape, leaves, weight=weight
+            )
         if self.priors:
             yield self._prior_terms
 
@@ -293,11 +304,12 @@ class Likelihood:
         tape: Tape,
         leaves: Mapping[Parameter, Box],
         sites: list[Site] | None = None,
+        weight: float = 1.0,
     ) -> tuple[float, list[Any]]:
         run = self._run(trace, _natural_of(leaves, self.held), sites)
         log_probs = run.log_probs.values()
-        seeds = [(lp, 1.0) for lp in log_probs if type(lp) is Box and lp.tape is tape]
-        return float(sum(map(raw, log_probs))), seeds
+        seeds = [(lp, weight) for lp in log_probs if type(lp) is Box and lp.tape is tape]
+        return weight * float(sum(map(raw, log_probs))), seeds
 
     def _prior_terms(self, tape: Tape, leaves: Mapping[Parameter, Box]) -> tuple[float, list[Any]]:
         read = _natural_of(leaves, self.held)
