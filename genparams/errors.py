@@ -28,7 +28,8 @@
     |- TraceError (RuntimeError)
     |  |- ReplayDiffers            a replay of a trace gives other results than its run
     |  |- ImpossibleTrace          a gradient of a log probability that is not finite
-    |  `- ForeignParameters        a trace of another process, where parameters have other values
+    |  |- ForeignParameters        a trace of another process, where parameters have other values
+    |  `- StructureChange          moving a choice changes which other choices there are
     |- FitError (RuntimeError)
     |  |- LatentChoice             a fit of a model with choices that have no data
     |  |- ChoicesDiffer            other choices at other parameters: the likelihood has a jump
@@ -38,11 +39,14 @@
     |  `- NoProfile                a profile that cannot be computed
     |- InferenceError (RuntimeError)
     |  |- NoDensity                no trace has a probability density: weights that are all zero
+    |  |- ProposalMismatch         a proposal makes other choices than it can be used for
     |  `- NotInvolution            an involution that does not lead back, or a wrong Jacobian
     |- NotPicklable (TypeError)   what cannot be sent to another process
     |- DeepRecursion (RecursionError)    a model that calls itself deeper than Python allows
     |- UpdateError (RuntimeError)
     |  |- NothingAccumulated       `apply` without a gradient
+    |  |- AccumulatorsNotEmpty     a training loop begins where gradients wait already
+    |  |- NothingToTrain           an update that shares no parameter with the model
     |  |- NonFiniteGradient        a gradient with a NaN or an infinity
     |  `- StateMismatch            a saved state that does not fit
     |- UnknownImport (ImportError)   an import of a name that genparams does not have
@@ -283,6 +287,22 @@ class ForeignParameters(TraceError):
         )
 
 
+class StructureChange(TraceError):
+    """Moving a choice along a gradient changes which other choices there are.
+
+    `address` is the choice that appears or disappears.
+    """
+
+    def __init__(self, function: str, address: str, appears: bool):
+        self.function, self.address, self.appears = function, address, appears
+        what = "visits {}, which the trace does not have" if appears else "no longer visits {}"
+        super().__init__(
+            f"as its choices move along a gradient, {function} {what.format(address)}; select "
+            "choices that do not decide which others there are, and move the choice that decides "
+            "by metropolis_hastings"
+        )
+
+
 class FitError(GenParamsError, RuntimeError):
     """A fit cannot begin, or cannot give what it is asked for."""
 
@@ -327,6 +347,10 @@ class NoDensity(InferenceError):
         )
 
 
+class ProposalMismatch(InferenceError):
+    """A proposal makes other choices than those that it can be used for."""
+
+
 class NotInvolution(InferenceError):
     """A transformation is not its own inverse, or the Jacobian that it gives is not its own."""
 
@@ -360,6 +384,14 @@ class UpdateError(GenParamsError, RuntimeError):
 
 class NothingAccumulated(UpdateError):
     """`apply` was called while no gradient has been accumulated."""
+
+
+class AccumulatorsNotEmpty(UpdateError):
+    """Gradients wait at parameters while a training loop begins, which would add to them."""
+
+
+class NothingToTrain(UpdateError):
+    """An update shares no parameter with the model that is trained."""
 
 
 class NonFiniteGradient(UpdateError):

@@ -30,6 +30,14 @@ def shown(title: str, wanted: bool, total: int | None = None) -> Iterator[Report
             yield report
 
 
+@contextmanager
+def shown_at_a_terminal(title: str, wanted: bool, total: int | None = None) -> Iterator[Report]:
+    """The same where somebody looks: nothing unless that output is a terminal or a notebook's."""
+    looks = sys.stderr.isatty() or "ipykernel" in sys.modules
+    with shown(title, wanted and looks, total) as report:
+        yield report
+
+
 def _lines(title: str) -> Report:
     """A report that prints a line, at most one each `SECONDS`."""
     last = -SECONDS

@@ -299,6 +299,10 @@ class ParamUpdate:
         """What a saved state looks like, and how it is loaded; for checkpoints."""
         return SavedState(self._steps, self._targets.parameters(), self._progress)
 
+    def present(self) -> Changes:
+        """The change that brings back the state as it is now, up to the second step from here."""
+        return {self._progress: self._progress.now}
+
     # --- The rate
 
     @property
