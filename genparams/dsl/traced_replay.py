@@ -4,7 +4,7 @@ The inputs of a replay are its parameters, arguments and choices. Which of them 
 that distinguishes the gradient by parameters from the gradient by choices.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -74,7 +74,7 @@ def traced_replay(
         given = tuple([a if boxed is None else boxed for boxed, a in pairs])
     if selection is None:
         values: dict[Parameter, Any] = {}
-        answer, choose = _boxing(tape, inputs.theta, values), None
+        answer, choose = boxing(tape, inputs.theta, values), None
     else:
         answer, values = recorder()
         choose = _boxing_choices(trace, tape, selection, inputs.choices)
@@ -103,14 +103,23 @@ def traced_replay_at_run(trace: Trace, tape: Tape, runs: list[Run]) -> TracedRep
     return TracedReplay(tape, run, retval, values, inputs, list(theta.values()))
 
 
-def _boxing(tape: Tape, theta: dict[Parameter, Any], values: dict[Parameter, Any]) -> Read:
-    """A `Read` that gives each value as a function of its boxed coordinates."""
+def boxing(
+    tape: Tape,
+    theta: dict[Parameter, Any],
+    values: dict[Parameter, Any],
+    fixed: Collection[Parameter] = (),
+) -> Read:
+    """A `Read` that gives each value as a function of its boxed coordinates.
+
+    Args:
+        fixed: Parameters that are constants, as the frozen ones are.
+    """
 
     def answer(parameter: Parameter) -> Any:
         value = values.get(parameter)
         if value is None:  # boxed once, as it is first read
             at, value, is_frozen = read(parameter)
-            if not is_frozen:
+            if not is_frozen and parameter not in fixed:
                 leaf = theta[parameter] = tape.leaf(at)
                 natural = parameter.constraint.natural(leaf)
                 if natural is not leaf:
