@@ -16,6 +16,7 @@ from genparams.dsl.call import Call
 from genparams.dsl.distributions.base import SingleChoice
 from genparams.dsl.distributions.declaration import once
 from genparams.dsl.distributions.domains import ValueKind
+from genparams.dsl.distributions.regions import WHOLE_LINE, Region
 from genparams.dsl.gen import GenFunction, gen_function
 from genparams.dsl.interpreter import Run, param
 from genparams.errors import (
@@ -317,6 +318,9 @@ class CustomRandom(SingleChoice[..., Any]):
                 f"{self.__name__} has no derivative by its value; its gradients give None for it"
             )
         return found
+
+    def region_of(self, args: Sequence[Any]) -> Region:
+        return WHOLE_LINE
 
     def why_impossible(self, x: Any, args: Sequence[Any]) -> str:
         return f"log_prob of {self.__name__} is {self.log_prob_of(x, args)} for {brief(x)}"

@@ -20,6 +20,7 @@ from genparams.dsl.distributions.calling import (
 from genparams.dsl.distributions.declaration import Declaration
 from genparams.dsl.distributions.density import log_densities, log_density
 from genparams.dsl.distributions.domains import Domain, ValueKind, as_operand
+from genparams.dsl.distributions.regions import Region, no_region
 from genparams.dsl.distributions.values import (
     broadcast_value,
     coerce_value,
@@ -65,6 +66,14 @@ class SingleChoice(GenerativeFunction[P, R]):
     @abstractmethod
     def log_prob_of(self, x: Any, args: Sequence[Any]) -> Any:
         """log p(x), summed over the batch: a float, or one node on the tape of its boxes."""
+
+    @abstractmethod
+    def region_of(self, args: Sequence[Any]) -> Region:
+        """A set that holds every value with a density, with unconstrained coordinates.
+
+        Raises:
+            DistributionError: none is known.
+        """
 
     @abstractmethod
     def why_impossible(self, x: Any, args: Sequence[Any]) -> str:
@@ -236,6 +245,12 @@ class Distribution(AbstractDistribution[P, R]):
 
     def log_probs_of(self, x: Any, args: Sequence[Any]) -> Any:
         return log_densities(self.declared, (x, *args))
+
+    def region_of(self, args: Sequence[Any]) -> Region:
+        region = self.declared.region
+        if region is None:
+            raise no_region(self.__name__, "the bounds of its values are not known")
+        return region(*args)
 
     def why_impossible(self, x: Any, args: Sequence[Any]) -> str:
         x, args = raw(x), [raw(a) for a in args]

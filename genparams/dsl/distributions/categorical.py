@@ -20,6 +20,7 @@ from genparams.dsl.distributions.domains import (
     whole,
 )
 from genparams.dsl.distributions.parts import made_of_parts
+from genparams.dsl.distributions.regions import Region, no_region
 from genparams.dsl.distributions.signatures import called_as
 from genparams.dsl.distributions.values import why_impossible
 from genparams.errors import ArgumentError, DistributionError, ShapeError, nearest
@@ -85,6 +86,9 @@ class Labelled(AbstractDistribution):
     def log_probs_of(self, x: Any, args: Sequence[Any]) -> Any:
         self._check_count(args)
         return self.base.log_probs_of(self._codes_of(x), args)
+
+    def region_of(self, args: Sequence[Any]) -> Region:
+        raise no_region(self.__name__, "they are labels")
 
     def why_impossible(self, x: Any, args: Sequence[Any]) -> str:
         def entry(at: tuple[int, ...], count: int) -> str:

@@ -10,6 +10,7 @@ from genparams.dsl.distributions.base import AbstractDistribution
 from genparams.dsl.distributions.calling import wrong_arguments
 from genparams.dsl.distributions.domains import Domain, ValueKind
 from genparams.dsl.distributions.parts import base_of, made_of_parts, with_arguments, without_boxes
+from genparams.dsl.distributions.regions import Region, Together
 from genparams.errors import ArgumentError, ShapeError
 from genparams.mistakes import explained
 from genparams.types import Size
@@ -132,6 +133,10 @@ class Product(TupleDistribution):
                 "that there is no log probability for each; write log_prob for their sum"
             )
         return sum(each[1:], each[0])
+
+    def region_of(self, args: Sequence[Any]) -> Region:
+        pairs = with_arguments(self.parts, args)
+        return Together([part.region_of(own) for part, own in pairs])
 
     def why_impossible(self, x: Any, args: Sequence[Any]) -> str:
         args = [raw(a) for a in args]

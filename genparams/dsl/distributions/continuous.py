@@ -13,6 +13,7 @@ from genparams.dsl.distributions.domains import (
     probability,
 )
 from genparams.dsl.distributions.elementwise import elementwise, per
+from genparams.dsl.distributions.regions import ABOVE_0, UNIT, Between, always
 from genparams.dsl.distributions.signatures import called_as
 from genparams.numeric import (
     FEW,
@@ -60,6 +61,7 @@ def normal(m, x, mu, std):
     mu=lazy_finite,
     sigma=above_zero,
     inside=lambda x, mu, sigma: (x > 0.0) & (x < math.inf),
+    region=always(ABOVE_0),
     support=ABOVE_ZERO,
     draw=lambda rng, mu, sigma, size: rng.lognormal(mu, sigma, size),
 )
@@ -224,6 +226,7 @@ def cauchy(m, x, loc, scale):
 @elementwise(
     scale=above_zero,
     inside=lambda x, scale: x >= 0.0,
+    region=always(ABOVE_0),
     support=AT_LEAST_ZERO,
     draw=lambda rng, scale, size: scale * np.abs(rng.standard_cauchy(size)),
 )
@@ -246,6 +249,7 @@ def half_cauchy(m, x, scale):
 @elementwise(
     scale=above_zero,
     inside=lambda x, scale: x >= 0.0,
+    region=always(ABOVE_0),
     support=AT_LEAST_ZERO,
     draw=lambda rng, scale, size: np.abs(rng.normal(0.0, scale, size)),
 )
@@ -297,6 +301,7 @@ def _low_below_high(low, high):
     high=lazy_finite,
     fit=_low_below_high,
     inside=lambda x, low, high: (x >= low) & (x <= high),
+    region=Between,
     support="the numbers from low to high",
     draw=lambda rng, low, high, size: rng.uniform(low, high, size),
 )
@@ -315,6 +320,7 @@ def uniform(m, x, low, high):
 @elementwise(
     rate=above_zero,
     inside=lambda x, rate: (x >= 0.0) & (x < math.inf),
+    region=always(ABOVE_0),
     support=AT_LEAST_ZERO,
     draw=lambda rng, rate, size: rng.exponential(1.0 / rate, size),
 )
@@ -364,6 +370,7 @@ def _lost_by_division(m, x, y, ratio):
     rate=above_zero,
     keyword_only=1,
     inside=lambda x, shape, rate: (x >= 0.0) & (x < math.inf) & (x * rate < math.inf),
+    region=always(ABOVE_0),
     support=AT_LEAST_ZERO,
     draw=lambda rng, shape, rate, size: rng.gamma(shape, 1.0 / rate, size),
 )
@@ -389,6 +396,7 @@ def _gamma_by_rate(m, x, shape, rate):
     scale=above_zero,
     keyword_only=1,
     forms={"rate": _gamma_by_rate},
+    region=always(ABOVE_0),
     support=AT_LEAST_ZERO,
     inside=lambda x, shape, scale: (x >= 0.0) & (x < math.inf) & (x < LARGEST * scale),
     draw=lambda rng, shape, scale, size: rng.gamma(shape, scale, size),
@@ -417,6 +425,7 @@ def gamma(m, x, shape, scale):
     shape=above_zero,
     scale=above_zero,
     inside=lambda x, shape, scale: (x * LARGEST > scale) & (x < math.inf),
+    region=always(ABOVE_0),
     support=ABOVE_ZERO,
     draw=lambda rng, shape, scale, size: scale / rng.standard_gamma(shape, size),
 )
@@ -444,6 +453,7 @@ def inv_gamma(m, x, shape, scale):
     shape=above_zero,
     scale=above_zero,
     inside=lambda x, shape, scale: (x >= 0.0) & (x < math.inf) & (x < LARGEST * scale),
+    region=always(ABOVE_0),
     support=AT_LEAST_ZERO,
     draw=lambda rng, shape, scale, size: scale * rng.weibull(shape, size),
 )
@@ -506,6 +516,7 @@ def _log_beta_density(m, x, alpha, beta):
     alpha=above_zero,
     beta=above_zero,
     inside=lambda x, alpha, beta: (x >= 0.0) & (x <= 1.0),
+    region=always(UNIT),
     support="the numbers from 0 to 1",
     draw=lambda rng, alpha, beta, size: rng.beta(alpha, beta, size),
 )
@@ -525,6 +536,7 @@ def beta(m, x, alpha, beta):
     alpha=above_zero,
     beta=above_zero,
     inside=lambda x, theta, alpha, beta: (x >= 0.0) & (x <= 1.0),
+    region=always(UNIT),
     support="the numbers from 0 to 1",
     draw=lambda rng, theta, alpha, beta, size: np.where(
         rng.random(size) < theta, rng.beta(alpha, beta, size), rng.random(size)
@@ -590,6 +602,7 @@ def _one_less_mean_cosine(m, kappa):
     mu=lazy_finite,
     kappa=at_least_zero,
     inside=lambda x, mu, kappa: (x >= -math.pi) & (x <= math.pi),
+    region=always(Between(-math.pi, math.pi)),
     support="the angles from -pi to pi",
     draw=_draw_von_mises,
 )

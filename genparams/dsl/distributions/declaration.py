@@ -8,6 +8,7 @@ from typing import Any
 
 from genparams.autodiff import np, raw, shape_of
 from genparams.dsl.distributions.domains import Domain, ValueKind
+from genparams.dsl.distributions.regions import RegionOf
 from genparams.dsl.distributions.statistics.known import Statistics
 from genparams.errors import ShapeError
 from genparams.text import brief
@@ -74,6 +75,9 @@ class Declaration:
     """The log density of single numbers; None if there is none of its own."""
     inside: Callable[..., Any] | None = None
     """`inside(x, *args)`: where the density is not 0; None if that is everywhere."""
+    region: RegionOf | None = None
+    """`region(*args)`: a set that holds every value with a density, with coordinates of its values;
+    None if none is known, or the values are discrete."""
     support: str = ""
     """The values that have a density, in words; the support of the kind if empty."""
     fit: Callable[..., None] | None = None

@@ -17,6 +17,7 @@ from genparams.dsl.call import Call
 from genparams.dsl.distributions.base import Distribution
 from genparams.dsl.distributions.declaration import Declaration, Formula, Pullback, Terms, is_one
 from genparams.dsl.distributions.domains import Domain, ValueKind, real_number
+from genparams.dsl.distributions.regions import WHOLE_LINE, RegionOf, always
 from genparams.numeric import arrays
 
 
@@ -24,6 +25,7 @@ def elementwise(
     *,
     draw: Callable[..., Any],
     inside: Callable[..., Any] | None = None,
+    region: RegionOf | None = None,
     support: str = "",
     kind: ValueKind = real_number,
     forms: Mapping[str, Callable[..., Call]] | None = None,
@@ -37,6 +39,7 @@ def elementwise(
     Args:
         draw: `draw(rng, *args, size)` gives an array of that shape; one number if size is None.
         inside, support, kind, forms, keyword_only, fit: As in `Declaration`.
+        region: As in `Declaration`; where `inside` is None it is the whole line.
         name: The name of the formula, unless given.
         arguments: The domain of each argument, in order.
     """
@@ -51,6 +54,7 @@ def elementwise(
                 terms=terms_of(formula, inside),
                 formula=formula,
                 inside=inside,
+                region=always(WHOLE_LINE) if kind.continuous and inside is None else region,
                 support=support,
                 fit=fit,
                 draws_floats=True,

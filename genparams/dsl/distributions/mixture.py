@@ -26,6 +26,7 @@ from genparams.dsl.distributions.mixing import (
     mixture_terms,
 )
 from genparams.dsl.distributions.parts import made_of_parts, no_call, with_arguments, without_boxes
+from genparams.dsl.distributions.regions import Region, Together, hull
 from genparams.dsl.distributions.statistics.composed import of_mixture
 from genparams.dsl.distributions.values import why_impossible
 from genparams.errors import ArgumentError, ShapeError
@@ -137,9 +138,13 @@ def _kind(column: Sequence[Distribution]) -> ValueKind:
 @made_of_parts
 def _mixture_of(rows: tuple[Row, ...], one_call: bool) -> Distribution:
     column = [part for (part,) in rows]
+    name = f"mixture of {', '.join(part.__name__ for part in column)}"
     return Distribution(
         Declaration(
-            name=f"mixture of {', '.join(part.__name__ for part in column)}",
+            name=name,
+            region=lambda *args: _region(
+                [one for (one,) in _components(rows, one_call, args)], name
+            ),
             arguments=_arguments(rows, one_call),
             kind=_kind(column),
             draw=lambda rng, w, *args, size: draw_mixture(rows, one_call, rng, w, args, size)[0],
@@ -158,6 +163,16 @@ def _mixture_of(rows: tuple[Row, ...], one_call: bool) -> Distribution:
             ),
         )
     )
+
+
+def _components(rows: Sequence[Row], one_call: bool, args: Sequence[Any]) -> Any:
+    """For each component its parts, each with its own arguments; `args` begin with the weights."""
+    return components_of(rows, one_call, args[1:], shape_of(args[0])[-1])
+
+
+def _region(column: Sequence[tuple[Distribution, Sequence[Any]]], name: str) -> Region:
+    """A region that holds the values of all components."""
+    return hull([part.region_of(own) for part, own in column], name)
 
 
 def mixed(fn: Any, args: Sequence[Any]) -> tuple[Any, list[tuple[Distribution, list[Any]]]] | None:
@@ -274,6 +289,10 @@ class MixtureOfProducts(TupleDistribution):
 
     def log_probs_of(self, x: Any, args: Sequence[Any]) -> Any:
         return self._density.log_probs_of(x[0], (*x[1:], *args))
+
+    def region_of(self, args: Sequence[Any]) -> Region:
+        columns = zip(*_components(self._rows, self._one_call, args), strict=True)
+        return Together([_region(column, self.__name__) for column in columns])
 
     def why_impossible(self, x: Any, args: Sequence[Any]) -> str:
         x, args = without_boxes(x), [raw(a) for a in args]

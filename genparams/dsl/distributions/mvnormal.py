@@ -24,6 +24,7 @@ from genparams.dsl.distributions.domains import (
     lazy_vector,
     real_vector,
 )
+from genparams.dsl.distributions.regions import WHOLE_LINE, always
 from genparams.dsl.distributions.signatures import called_as
 from genparams.errors import DistributionError, ShapeError
 
@@ -235,6 +236,7 @@ _mvnormal_tril = Distribution(
         name="mvnormal",
         arguments={"mean": lazy_vector, "scale_tril": _factor_domain},
         kind=real_vector,
+        region=always(WHOLE_LINE),
         draw=_draw_mvnormal_tril,
         terms=_mvnormal_tril_terms,
         fit=_same_size("scale_tril"),
@@ -248,6 +250,7 @@ mvnormal = called_as(signatures.mvnormal)(
             name="mvnormal",
             arguments={"mean": lazy_vector, "cov": _square},
             kind=real_vector,
+            region=always(WHOLE_LINE),
             draw=_draw_mvnormal,
             terms=_mvnormal_terms,
             forms={"scale_tril": _mvnormal_tril},

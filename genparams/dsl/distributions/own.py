@@ -10,10 +10,21 @@ from genparams.dsl.custom import one_for_each, recorded
 from genparams.dsl.distributions.base import Distribution
 from genparams.dsl.distributions.declaration import Declaration, Pullback, Terms, once
 from genparams.dsl.distributions.domains import Domain, real_number, whole
+from genparams.dsl.distributions.regions import (
+    WHOLE_LINE,
+    Between,
+    Region,
+    RegionOf,
+    Through,
+    always,
+    no_region,
+)
 from genparams.dsl.distributions.statistics.contraction import Pair, by_entries
 from genparams.dsl.distributions.statistics.known import Statistics
+from genparams.dsl.distributions.transformed import Bijection
 from genparams.errors import ArgumentError, DistributionError, ShapeError, TracedValueError
 from genparams.mistakes import explained, refuse_other_functions
+from genparams.text import brief
 from genparams.types import calling_module
 
 STEP = float(np.finfo(float).eps) ** (1.0 / 3.0)
@@ -31,6 +42,7 @@ def distribution(
     name: str | None = None,
     discrete: bool = False,
     information: Callable[..., Mapping[tuple[str, str], Any]] | None = None,
+    constraint: Bijection | None = None,
 ) -> Distribution: ...
 @overload
 def distribution(
@@ -40,6 +52,7 @@ def distribution(
     name: str | None = None,
     discrete: bool = False,
     information: Callable[..., Mapping[tuple[str, str], Any]] | None = None,
+    constraint: Bijection | None = None,
 ) -> Callable[[Callable[..., Any]], Distribution]: ...
 @explained
 def distribution(
@@ -49,6 +62,7 @@ def distribution(
     name: str | None = None,
     discrete: bool = False,
     information: Callable[..., Mapping[tuple[str, str], Any]] | None = None,
+    constraint: Bijection | None = None,
 ) -> Any:
     """A distribution from a sampler and a log density, both of them elementwise.
 
@@ -76,6 +90,9 @@ def distribution(
         information: `information(*args)` is the expected information of each entry by pairs of
             names, such as {("loc", "loc"): 1.0 / scale**2, ...}; a pair that is left out has none.
             Without it there is no expected information.
+        constraint: The set of the values, such as `positive` or `interval(low, high)`; None for all
+            real numbers. `hmc` and other samplers that follow gradients move a value in the
+            unconstrained coordinates of this set.
 
     Raises:
         ArgumentError: `sample`, `log_prob` or `gradients` is not a function of these arguments.
@@ -87,9 +104,10 @@ def distribution(
     )
     if log_prob is None:
         return lambda function: distribution(
-            sample, function, gradients, name, discrete, information
+            sample, function, gradients, name, discrete, information, constraint
         )
     refuse_other_functions("log_prob of a distribution", log_prob, "x", partly=True)
+    region = _region_of(constraint, discrete)
     arguments = _arguments(log_prob)
     names = list(arguments)
     refuse_other_functions(
@@ -110,6 +128,7 @@ def distribution(
         log_prob.__doc__ or f"A user's distribution, {called}({', '.join(names)}).",
         {n: value for n, value in arguments.items() if value is not inspect.Parameter.empty},
         statistics=None if information is None else _statistics(called, names, information),
+        region=region,
     )
     made.__wrapped__ = log_prob
     return made
@@ -131,6 +150,46 @@ def _statistics(called: str, names: list[str], information: Callable[..., Any]) 
         return found
 
     return Statistics(information=by_entries(entries))
+
+
+def _region_of(constraint: Any, discrete: bool) -> RegionOf | None:
+    """The region of the values in a constraint on each entry, None for no constraint."""
+    if constraint is None:
+        return None if discrete else always(WHOLE_LINE)
+    if discrete:
+        raise ArgumentError("discrete values have no constraint; leave constraint out")
+    if not hasattr(constraint, "log_det_jacobian") or constraint.rank:
+        raise ArgumentError(
+            "constraint of a distribution is one on each entry, such as positive or "
+            f"interval(low, high), got {brief(constraint)}"
+        )
+    return always(Through(constraint))
+
+
+def _scipy_region(family: Any) -> RegionOf:
+    """The region of a continuous family of scipy, by its bounds at these arguments."""
+
+    def ends(shapes: Sequence[Any]) -> tuple[Any, Any]:
+        return tuple(map(operand, family.support(*shapes)))  # type: ignore[return-value]
+
+    def bound(end: Any, loc: Any, scale: Any) -> Any:
+        finite = np.isfinite(end)
+        at = loc + scale * np.where(finite, end, 0.0)
+        return np.where(finite, at, end) if np.any(finite) else end
+
+    def region(*args: Any) -> Region:
+        *shapes, loc, scale = args
+        plain = [raw(a) for a in shapes]
+        low, high = ends(plain)
+        if any(type(a) is Box for a in shapes):
+            near = ends([a * (1.0 + 1e-6) for a in plain])
+            if not np.array_equal((low, high), near):
+                raise no_region(
+                    family.name, "its bounds move with a shape that depends on a choice"
+                )
+        return Between(bound(low, loc, scale), bound(high, loc, scale))
+
+    return region
 
 
 def _arguments(log_prob: Callable[..., Any]) -> dict[str, Any]:
@@ -205,6 +264,7 @@ def from_scipy(
         f"{name} of scipy.stats, {name}({', '.join(names)}). Its gradients are {how}.",
         defaults,
         "" if gradients else " with numerical gradients",
+        region=None if discrete else _scipy_region(family),
     )
 
 
@@ -219,6 +279,7 @@ def _declare(
     defaults: dict[str, Any],
     note: str = "",
     statistics: Statistics | None = None,
+    region: RegionOf | None = None,
 ) -> Distribution:
     """A distribution, pickled by its name in `module`."""
 
@@ -242,6 +303,7 @@ def _declare(
         defaults=defaults,
         note=note,
         statistics=statistics,
+        region=region,
         support=f"{kind.support} to which its log_prob gives a density",
     )
     made = Distribution(declared)

@@ -7,6 +7,7 @@ from genparams.dsl.distributions import signatures
 from genparams.dsl.distributions.base import Distribution
 from genparams.dsl.distributions.declaration import Declaration, Pullback, Terms, is_one
 from genparams.dsl.distributions.domains import Domain, finite, real_number, weights
+from genparams.dsl.distributions.regions import Between
 from genparams.dsl.distributions.signatures import called_as
 from genparams.errors import ShapeError
 
@@ -72,6 +73,7 @@ piecewise_uniform = called_as(signatures.piecewise_uniform)(
                 "probs": weights,
             },
             kind=real_number,
+            region=lambda bounds, probs: Between(bounds[..., 0], bounds[..., -1]),
             draw=_draw_piecewise_uniform,
             terms=_piecewise_uniform_terms,
             fit=_pieces_fit,

@@ -19,6 +19,7 @@ from genparams.dsl.distributions.domains import (
     real_vector,
 )
 from genparams.dsl.distributions.parts import base_of, made_of_parts
+from genparams.dsl.distributions.regions import Through
 from genparams.dsl.distributions.statistics.composed import in_vectors, of_transformed
 from genparams.errors import ArgumentError, ShapeError
 from genparams.mistakes import explained
@@ -201,6 +202,7 @@ def _in_vectors(base: Distribution) -> Distribution:
             draw=lambda rng, *args, size: base.draw(rng, args, (*size, *event(args))),
             terms=terms,
             fit=base.declared.fit,
+            region=base.declared.region,
             block_width=base.declared.block_width,
             event=event,
             doc=base.__doc__,
@@ -246,6 +248,7 @@ def _transformed(base: Distribution, bijection: Any) -> Distribution:
             fit=lambda *args: base.declared.check_fit(args[:count]),
             block_width=base.declared.block_width,
             event=lambda args: bijection.value_shape(base.declared.event_shape(args[:count])),
+            region=lambda *args: Through(bijection, args[count:], base.region_of(args[:count])),
             support=f"the values of {bijection.name} at which {base.__name__} has a density",
             doc=transformed.__doc__,
             statistics=of_transformed(base, bijection, bijection is AFFINE),

@@ -34,6 +34,7 @@ from genparams.dsl.distributions.limits.family import Family, everywhere
 from genparams.dsl.distributions.limits.masses import draw_between, log_mass, log_tail
 from genparams.dsl.distributions.limits.normal import normal_between
 from genparams.dsl.distributions.parts import base_of, made_of_parts
+from genparams.dsl.distributions.regions import Region, cut, interval_of, no_region
 from genparams.dsl.distributions.signatures import called_as
 from genparams.dsl.distributions.statistics.composed import (
     statistics_of_censored,
@@ -180,6 +181,10 @@ def _truncated_numbers(base: Distribution, name: str, **more: Any) -> Distributi
         x = draw_between(family, rng, low, high, own, size)
         return x if base.kind.continuous else base.kind.convert(x)
 
+    def region(*args: Any) -> Region:
+        *own, low, high = args
+        return cut(interval_of(base.region_of(own), name), low, high)
+
     return _limited(
         base,
         name,
@@ -188,6 +193,7 @@ def _truncated_numbers(base: Distribution, name: str, **more: Any) -> Distributi
         terms=terms_of(formula, inside),
         formula=formula,
         inside=inside,
+        region=region if base.kind.continuous else None,
         block_width=BLOCK_WIDTH,
         draws_floats=True,
         statistics=statistics_of_truncated(base),
@@ -337,10 +343,16 @@ def _censored(base: Distribution) -> Distribution:
             return min(max(drawn, low), high)
         return base.kind.convert(np.clip(drawn, low, high))
 
+    name = f"censored {base.__name__}"
+
+    def region(*args: Any) -> Region:
+        raise no_region(name, "each limit has a probability, besides the density between them")
+
     return _limited(
         base,
-        f"censored {base.__name__}",
+        name,
         draw=draw,
+        region=region,
         doc=censored.__doc__,
         support=f"{base.support}; a value at a limit means at or beyond it",
         **more,

@@ -1,0 +1,322 @@
+"""Replays of a trace in which selected choices are functions of unconstrained coordinates.
+
+The coordinates u of the selected choices are one real vector. A replay computes each of these
+choices from its part of u, inside the run: where the bounds of a choice depend on another selected
+choice, the map is the one at the present value of that choice, and the gradient follows it. A
+choice depends in this way on choices before it only, so that log |d t / d u| is the sum over the
+choices.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from genparams.autodiff import Box, Tape, last_refusal, mark_shared, operand, raw, shape_of
+from genparams.dsl.call import Call
+from genparams.dsl.comparison import confirm
+from genparams.dsl.differences import CAUGHT
+from genparams.dsl.distributions.regions import WHOLE_LINE
+from genparams.dsl.execution import execute
+from genparams.dsl.interpreter import Choose, Operands, Run
+from genparams.dsl.replay import held, replay
+from genparams.dsl.replay_errors import explained_error
+from genparams.dsl.traced_replay import Inputs, TracedReplay
+from genparams.errors import (
+    DistributionError,
+    GenParamsError,
+    ImpossibleTrace,
+    ReplayDiffers,
+    StructureChange,
+    TracedValueError,
+)
+from genparams.numeric import quiet
+from genparams.structure import leaves, map_leaves
+from genparams.text import brief
+from genparams.trace.selection import Selection
+from genparams.trace.trace import Trace
+from genparams.types import Address, Array, show
+
+
+class Density(NamedTuple):
+    """A log density over the coordinates u, and its gradient by u."""
+
+    log_density: float
+    gradient: Array
+
+
+class Piece(NamedTuple):
+    """Where the numbers of one leaf of the coordinates of a choice are in u."""
+
+    start: int
+    end: int
+    shape: tuple[int, ...]
+
+    def of(self, u: Array) -> Any:
+        return u[self.start : self.end].reshape(self.shape) if self.shape else float(u[self.start])
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The parts of u, and which density is asked for."""
+
+    pieces: dict[Address, Any]
+    """For each selected choice, in the order of the run, a piece or a tuple."""
+    flat: list[Piece]
+    """Every piece, in order."""
+    size: int
+    jacobian: bool
+    """Whether log |d t / d u| is part of the density."""
+
+
+def first_replay(
+    trace: Trace, selection: Selection, values: dict[Any, Any], jacobian: bool
+) -> tuple[Layout, Array, Density]:
+    """The coordinates of the selected choices of a trace, and the density there.
+
+    The replay is compared with the run, as for every gradient.
+
+    Args:
+        values: Receives the values of the parameters that are read.
+
+    Raises:
+        DistributionError: a selected choice is discrete, has no unconstrained coordinates, or is at
+            a bound.
+        ReplayDiffers, ImpossibleTrace, ForeignParameters: as `Trace.choice_gradients`.
+    """
+    runs: list[Run] = []
+    chosen: dict[Address, Any] = {}
+    dets: list[Any] = []
+    with Tape() as tape:
+        before = last_refusal()
+        choose = _taking_coordinates(trace, tape, selection, chosen, dets)
+        run, retval = replay(trace, _reading(values), trace.args, choose, runs)
+        inputs = Inputs({}, (None,) * len(trace.args), chosen)
+        boxes = leaves(list(chosen.values()))
+        confirm(trace, TracedReplay(tape, run, retval, values, inputs, boxes), False)
+        _refuse_caught_errors(trace, before)
+        layout, u = _laid_out(chosen, jacobian)
+        found = _density(tape, run, dets, boxes, layout)
+    if found is None:
+        raise ImpossibleTrace(
+            trace.gen_fn.__name__,
+            "the selection",
+            trace.log_prob,
+            "the gradient by its unconstrained coordinates is not finite",
+        )
+    return layout, u, found
+
+
+def _taking_coordinates(
+    trace: Trace, tape: Tape, selection: Selection, chosen: dict[Address, Any], dets: list[Any]
+) -> Choose:
+    """A `Choose` that holds every choice; a selected one as a function of its boxed coordinates."""
+    answer = held(trace)
+
+    def choose(address: Address, distribution: Any, operands: Operands, size: Any) -> Any:
+        value = answer(address, distribution, operands, size)
+        if address not in selection:
+            return value
+        if not distribution.kind.continuous:
+            raise DistributionError(
+                f"the choice is discrete ({distribution.__name__}) and has no gradient; select "
+                "continuous choices only"
+            )
+        region = distribution.region_of(operands)
+        u = region.inverse(value)
+        if not all(np.all(np.isfinite(part)) for part in leaves(u)):
+            raise DistributionError(
+                f"the value {brief(value)} is at a bound of what {distribution.__name__} can be "
+                "here, where its unconstrained coordinates are infinite; begin at another value"
+            )
+        boxes = map_leaves(lambda part: tape.leaf(operand(part)), u)
+        chosen[address] = boxes
+        dets.append(region.log_det(boxes))
+        return _with_values(region.natural(boxes), value)
+
+    return choose
+
+
+def _with_values(boxes: Any, values: Any) -> Any:
+    """Boxes that hold the numbers of the run, to the bit."""
+    if type(boxes) is tuple:
+        return tuple([_with_values(b, v) for b, v in zip(boxes, values, strict=True)])
+    boxes.value = operand(values)
+    mark_shared(boxes)
+    return boxes
+
+
+def _laid_out(chosen: dict[Address, Any], jacobian: bool) -> tuple[Layout, Array]:
+    flat: list[Piece] = []
+    numbers = [np.empty(0)]
+
+    def placed(box: Box) -> Piece:
+        numbers.append(np.ravel(raw(box)))
+        start = flat[-1].end if flat else 0
+        flat.append(Piece(start, start + len(numbers[-1]), shape_of(box)))
+        return flat[-1]
+
+    pieces = {address: _map_tuples(placed, tree) for address, tree in chosen.items()}
+    u = np.concatenate(numbers)
+    return Layout(pieces, flat, len(u), jacobian), u
+
+
+def _map_tuples(f: Callable[[Any], Any], tree: Any) -> Any:
+    """`map_leaves` where named tuples, the pieces, are leaves."""
+    return tuple([_map_tuples(f, part) for part in tree]) if type(tree) is tuple else f(tree)
+
+
+# --- Elsewhere
+
+
+@quiet
+def replay_at(trace: Trace, layout: Layout, u: Array, values: dict[Any, Any]) -> Density | None:
+    """The density at coordinates u; None where it is 0, not finite, or cannot be computed.
+
+    A distribution that refuses its arguments there, and an error of arithmetic, count as a density
+    that cannot be computed: a scale may overflow on the way.
+
+    Args:
+        values: The values of the parameters that were read, by parameter; a parameter that is read
+            for the first time is added.
+
+    Raises:
+        StructureChange: the function visits other choices than the trace has.
+    """
+    dets: list[Any] = []
+    with Tape() as tape:
+        before = last_refusal()
+        chosen = {
+            a: tape.leaf(p.of(u))
+            if type(p) is Piece
+            else _map_tuples(lambda p: tape.leaf(p.of(u)), p)
+            for a, p in layout.pieces.items()
+        }
+        run = Run(_moving(trace, chosen, dets), _reading(values))
+        if not _ran(trace, run, layout, u):
+            return None
+        _refuse_caught_errors(trace, before)
+        boxes = list(chosen.values())
+        if len(layout.flat) > len(boxes) or tuple in map(type, boxes):
+            boxes = leaves(boxes)
+        return _density(tape, run, dets, boxes, layout)
+
+
+def _reading(values: dict[Any, Any]) -> Callable[[Any], Any]:
+    def read(parameter: Any) -> Any:
+        value = values.get(parameter)
+        if value is None:
+            value = values[parameter] = parameter.value
+        return value
+
+    return read
+
+
+def _moving(trace: Trace, chosen: dict[Address, Any], dets: list[Any]) -> Choose:
+    """A `Choose` that computes selected choices from their coordinates and holds the others."""
+    given = trace.choices._values
+
+    def choose(address: Address, distribution: Any, operands: Operands, size: Any) -> Any:
+        u = chosen.get(address)
+        if u is None:
+            try:
+                return given[address]
+            except KeyError:
+                raise StructureChange(trace.gen_fn.__name__, show(address), True) from None
+        region = distribution.region_of(operands)
+        if region is WHOLE_LINE:
+            return u
+        dets.append(region.log_det(u))
+        return region.natural(u)
+
+    return choose
+
+
+def _all_visited(trace: Trace) -> Callable[[Run], None]:
+    """A check that a run visited every choice of the trace."""
+    given = trace.choices._values
+
+    def check(run: Run) -> None:
+        if len(run.values) != len(given):
+            gone = next(a for a in given if a not in run.values)
+            raise StructureChange(trace.gen_fn.__name__, show(gone), False)
+
+    return check
+
+
+def _ran(trace: Trace, run: Run, layout: Layout, u: Array) -> bool:
+    """Run the function; whether its log probability could be computed."""
+
+    def fails_plainly() -> bool:
+        try:
+            trace_at(trace, layout, u)
+        except Exception:
+            return True
+        return False
+
+    try:
+        run.execute(Call(trace.gen_fn, trace.args, None), _all_visited(trace))
+    except (DistributionError, np.linalg.LinAlgError):
+        return False
+    except Exception as error:
+        if isinstance(error, ArithmeticError) and not isinstance(error, GenParamsError):
+            return False
+        explained = explained_error(trace, error, run, fails_plainly)
+        if explained is error:
+            raise
+        raise explained from error
+    return True
+
+
+def _refuse_caught_errors(trace: Trace, before: object) -> None:
+    """Refuse a body that caught an error about a value which lost its derivative, and went on."""
+    if last_refusal() is not before:
+        name, found = trace.gen_fn.__name__, "a derivative was lost on the way"
+        raise ReplayDiffers(name, None, None, None, CAUGHT, found)
+
+
+def _density(
+    tape: Tape, run: Run, dets: list[Any], boxes: list[Box], layout: Layout
+) -> Density | None:
+    """The density of a replay; None where it or its gradient is not finite."""
+    log_probs = list(run.log_probs.values())
+    traced = [lp for lp in log_probs if type(lp) is Box]
+    if any(lp.tape is not tape for lp in traced):
+        raise TracedValueError(
+            "a log probability is made of values of another gradient, which is computed around "
+            "this one; pass numbers to a sampler"
+        )
+    log_density = float(sum([raw(lp) for lp in log_probs]))
+    seeds = [(lp, 1.0) for lp in traced]
+    if layout.jacobian:
+        log_density += float(sum([raw(det) for det in dets]))
+        seeds += [(det, 1.0) for det in dets if type(det) is Box]
+    if log_density - log_density != 0.0:
+        return None
+    gradient = np.zeros(layout.size)
+    for (start, end, shape), g in zip(layout.flat, tape.gradients(seeds, boxes), strict=True):
+        if g is not None:
+            gradient[start:end] = np.ravel(g) if shape else g
+    total = float(gradient.sum())
+    return Density(log_density, gradient) if total - total == 0.0 else None
+
+
+# --- Back to traces
+
+
+def trace_at(trace: Trace, layout: Layout, u: Array) -> Trace:
+    """The trace with the selected choices at coordinates u, by a run without derivatives."""
+    given = trace.choices._values
+
+    def choose(address: Address, distribution: Any, operands: Operands, size: Any) -> Any:
+        piece = layout.pieces.get(address)
+        if piece is None:
+            try:
+                return given[address]
+            except KeyError:
+                raise StructureChange(trace.gen_fn.__name__, show(address), True) from None
+        value = distribution.region_of(operands).natural(_map_tuples(lambda p: p.of(u), piece))
+        return distribution.coerce(value, operands, size)
+
+    return execute(trace.gen_fn, trace.args, choose, _all_visited(trace))
