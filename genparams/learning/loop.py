@@ -137,13 +137,13 @@ class _Loop:
 
     def parameters(self) -> list[Parameter]:
         """Every parameter to which the work may add a gradient."""
-        found = {p: None for update in self.updates for p in update.covers()}
+        found = [p for update in self.updates for p in update.covers()]
         for function in self.options.functions:
             store = function if isinstance(function, ParamStore) else function.params
-            found |= dict.fromkeys(store.values())
-            seen = tuple(getattr(function, "seen", ()))
-            found |= {s[name]: None for s, name in seen if name in s}
-        return found
+            found += store.values()
+            seen: list[tuple[ParamStore, str]] = [*getattr(function, "seen", ())]
+            found += [s[name] for s, name in seen if name in s]
+        return list(dict.fromkeys(found))
 
     def refuse_waiting(self) -> None:
         waiting = [p for p in self.parameters() if p.accumulated]
