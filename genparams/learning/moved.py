@@ -6,6 +6,7 @@ from typing import Any
 
 from genparams.trace.results import Results
 from genparams.trace.trace import Trace
+from genparams.types import Array
 
 _NONE: Mapping[str, float] = MappingProxyType({})
 
@@ -27,6 +28,9 @@ class Moved(Results):
     """Whether the trajectory left the region where its integrator is accurate."""
     stats: Mapping[str, float]
     """Other numbers of the step by name, such as `step_size` and `tree_depth`."""
+    coordinates: Array | None
+    """The unconstrained coordinates of the selected choices after the step, where a kernel uses
+    them: the warm-up of `mcmc` learns a metric from them."""
 
     def __new__(
         cls,
@@ -35,11 +39,13 @@ class Moved(Results):
         accept_prob: float | None = None,
         divergent: bool = False,
         stats: Mapping[str, float] = _NONE,
+        coordinates: Array | None = None,
     ) -> "Moved":
         self = super().__new__(cls, (trace, bool(accepted)))
         self.accept_prob = float(accepted) if accept_prob is None else float(accept_prob)
         self.divergent = bool(divergent)
         self.stats = stats
+        self.coordinates = coordinates
         return self
 
     @property
@@ -51,4 +57,5 @@ class Moved(Results):
         return self[1]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Moved, (*self, self.accept_prob, self.divergent, dict(self.stats))
+        rest = (self.accept_prob, self.divergent, dict(self.stats), self.coordinates)
+        return Moved, (*self, *rest)
