@@ -47,6 +47,8 @@ class LoopOptions:
 
     steps: int | None = None
     """The most steps, those before a resume included; None for no limit."""
+    expected: int | None = None
+    """How many steps there will be, for progress; None if that is not known."""
     objective: str = "log probability"
     """What the work returns, in words."""
     title: str = "train"
@@ -170,13 +172,11 @@ class _Loop:
             if self.last:
                 self.taken, self.offset = self.last[0], self.last[-1]
         saved = -1
+        options = self.options
+        expected = options.steps if options.expected is None else options.expected
+        shown = shown_at_a_terminal(options.title, options.progress, expected)
         try:
-            with (
-                interrupts() as interrupted,
-                shown_at_a_terminal(
-                    self.options.title, self.options.progress, self.options.steps
-                ) as report,
-            ):
+            with interrupts() as interrupted, shown as report:
                 saved = self.steps(saving, interrupted, report)
         except KeyboardInterrupt:
             self.reason = INTERRUPTED
