@@ -40,6 +40,7 @@
     |- InferenceError (RuntimeError)
     |  |- NoDensity                no trace has a probability density: weights that are all zero
     |  |- ProposalMismatch         a proposal makes other choices than it can be used for
+    |  |- GuideMismatch            a guide whose choices do not fit its model
     |  `- NotInvolution            an involution that does not lead back, or a wrong Jacobian
     |- NotPicklable (TypeError)   what cannot be sent to another process
     |- DeepRecursion (RecursionError)    a model that calls itself deeper than Python allows
@@ -349,6 +350,10 @@ class NoDensity(InferenceError):
 
 class ProposalMismatch(InferenceError):
     """A proposal makes other choices than those that it can be used for."""
+
+
+class GuideMismatch(InferenceError):
+    """A guide makes choices that its model does not make, or to which it gives no density."""
 
 
 class NotInvolution(InferenceError):

@@ -1,0 +1,177 @@
+"""Bounds on the log probability of data, and where their gradients begin.
+
+A particle is one completion of the observations: its weight is
+
+    log w = log p(observations, choices) - log q(choices)
+
+for the model p and the guide q. A choice that the model draws itself is in both, and cancels.
+
+The gradient of the mean of a bound is the mean of a gradient with two parts. The derivative of the
+bound at fixed noise goes through the choices with the pathwise estimator. The derivative of log q
+at the other choices, times what these choices change in the bound, is the part of the score
+function. Both begin at the log probabilities of choices, each with a factor, the *seed*, and are
+computed by one backward pass to the parameters of guide and model together.
+
+Reference: Schulman, Heess, Weber and Abbeel, 2015, Gradient estimation using stochastic computation
+graphs, https://arxiv.org/abs/1506.05254.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from genparams.autodiff import Box, raw
+from genparams.dsl.likelihood.sites import Site
+from genparams.learning.completion import Completion
+from genparams.learning.particles_as_arrays import entries, log_probs_by_particle, over_entries
+from genparams.types import Address, Array
+
+
+class Seed(NamedTuple):
+    """Where a gradient begins."""
+
+    address: Address
+    box: Box
+    factor: Any
+
+
+class Factors(NamedTuple):
+    """For each particle, the factors of the log probabilities of its choices."""
+
+    model: Array
+    """Of the choices of the model."""
+    path: Array
+    """Of the choices of the guide with the pathwise estimator."""
+    score: Array
+    """Of the choices of the guide with the score-function estimator."""
+    drawn: Array
+    """Of the choices that the model drew itself, with the score-function estimator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A bound as a function of the log weights of the particles."""
+
+    name: str
+    estimate: Callable[[Array], float]
+    factors: Callable[[Array], Factors]
+    needs_weights: bool
+    """Whether the factors differ between particles even where every choice is pathwise."""
+
+
+# --- The ELBO
+
+
+def elbo(leave_one_out: bool) -> Bound:
+    """The evidence lower bound E[log w], by the mean of log w over K particles.
+
+    With the seeds 1 / K of log p and -1 / K of log q. The mean of the derivative of log q by its
+    own parameters is 0, so that it is left out at choices with the score function, whose factor is
+
+        (log w - b) / K,   b = 0, or with `leave_one_out` the mean log w of the other particles
+
+    Reference: Kingma and Welling, 2014, https://arxiv.org/abs/1312.6114, for the pathwise
+    estimator; Ranganath, Gerrish and Blei, 2014, https://arxiv.org/abs/1401.0118, for the other.
+    """
+
+    def factors(log_w: Array) -> Factors:
+        count = len(log_w)
+        baseline = (np.sum(log_w) - log_w) / (count - 1) if leave_one_out else 0.0
+        ones = np.full(count, 1.0 / count)
+        score = (log_w - baseline) / count
+        return Factors(ones, -ones, score, score)
+
+    return Bound("ELBO", lambda log_w: float(np.mean(log_w)), factors, False)
+
+
+# --- Several samples
+
+
+def log_mean_exp(log_w: Array) -> float:
+    """log((1 / K) sum_k exp(log_w_k))."""
+    top = np.max(log_w)
+    return float(top + np.log(np.mean(np.exp(log_w - top))))
+
+
+def multi_sample(baseline: str) -> Bound:
+    """The multi-sample bound E[L], L = log((1 / K) sum_k w_k).
+
+    The seeds of log p and log q are a_k and -a_k, for the normalised weights a_k = w_k / sum w. At
+    choices with the score function the factor of log q is L - b_k - a_k, where b_k is L with log
+    w_k replaced by the mean of the other log weights ("geometric"), or by the log of the mean of
+    the other weights ("arithmetic").
+
+    Reference: Mnih and Rezende, 2016, Variational inference for Monte Carlo objectives,
+    https://arxiv.org/abs/1602.06725; Burda, Grosse and Salakhutdinov, 2016,
+    https://arxiv.org/abs/1509.00519, for the pathwise part.
+    """
+    replaced = {"geometric": np.mean, "arithmetic": log_mean_exp}[baseline]
+
+    def factors(log_w: Array) -> Factors:
+        whole, count = log_mean_exp(log_w), len(log_w)
+        each = np.tile(log_w, (count, 1))
+        others = [np.delete(log_w, k) for k in range(count)]
+        np.fill_diagonal(each, [replaced(rest) for rest in others])
+        signal = whole - np.array([log_mean_exp(row) for row in each])
+        share = np.exp(log_w - whole) / count
+        return Factors(share, -share, signal - share, signal)
+
+    return Bound("multi-sample bound", log_mean_exp, factors, True)
+
+
+# --- Weights and seeds
+
+
+def log_weights(found: Sequence[Completion], particles: int | None) -> Array:
+    """log w of each particle, of several runs or of one run on arrays."""
+    if particles is not None:
+        return _log_weights_in_arrays(found[0], particles)
+    return np.array([_log_weight(one) for one in found])
+
+
+def _log_weight(one: Completion) -> float:
+    log_p = sum(raw(lp) for a, lp in one.model.log_probs.items() if a not in one.drawn)
+    return float(log_p - sum(map(raw, one.guide.log_probs.values())))
+
+
+def _log_weights_in_arrays(one: Completion, particles: int) -> Array:
+    total = np.zeros(particles)
+    for site in one.model_sites:
+        each = log_probs_by_particle(site, particles)  # checks the axis of every choice
+        if site.address not in one.drawn:
+            total += each
+    for site in one.guide_sites:
+        total -= log_probs_by_particle(site, particles)
+    return total
+
+
+def seeds(
+    found: Sequence[Completion], factors: Factors, particles: int | None, needs_weights: bool
+) -> Iterator[Seed]:
+    """The log probabilities on the tape, with their factors."""
+    for k, one in enumerate(found):
+        for run, site, by_particle in _choices(one, factors):
+            box = run.log_probs[site.address]
+            if type(box) is not Box:
+                continue
+            if particles is None:
+                yield Seed(site.address, box, float(by_particle[k]))
+            elif needs_weights or by_particle is factors.score or by_particle is factors.drawn:
+                each = entries(site, particles)
+                yield Seed(site.address, each, over_entries(by_particle, each.shape))
+            else:
+                yield Seed(site.address, box, float(by_particle[0]))
+
+
+def _choices(one: Completion, factors: Factors) -> Iterator[tuple[Any, Site, Array]]:
+    """Each choice with a seed, and its factors by particle."""
+    for site in one.model_sites:
+        if site.address not in one.drawn:
+            yield one.model, site, factors.model
+        elif site.address in one.scored:
+            yield one.model, site, factors.drawn
+    for site in one.guide_sites:
+        is_scored = site.address in one.scored
+        yield one.guide, site, factors.score if is_scored else factors.path
