@@ -40,6 +40,7 @@
     |- InferenceError (RuntimeError)
     |  |- NoDensity                no trace has a probability density: weights that are all zero
     |  |- ProposalMismatch         a proposal makes other choices than it can be used for
+    |  |- NoStepSize               no step size makes a sampler's steps accurate
     |  |- GuideMismatch            a guide whose choices do not fit its model
     |  `- NotInvolution            an involution that does not lead back, or a wrong Jacobian
     |- NotPicklable (TypeError)   what cannot be sent to another process
@@ -64,6 +65,7 @@ What may be a mistake or intended is a warning:
     |- UnreadParameter      no run reads a parameter, and one with a similar name is read
     |- GradientsWaiting     a new update finds gradients that were accumulated before it
     |- ReplacedFunction     an update trains a function that was defined again later
+    |- DivergentTrajectories   a sampler left the region where its integrator is accurate
     `- FitWarning           what a fit says of its estimates
        |- NotConverged         the search did not end at a maximum
        |- AtBoundary           the maximum is at the bound of a constraint
@@ -360,6 +362,21 @@ class NotInvolution(InferenceError):
     """A transformation is not its own inverse, or the Jacobian that it gives is not its own."""
 
 
+class NoStepSize(InferenceError):
+    """A sampler that follows gradients finds no step size at which its steps are accurate."""
+
+    def __init__(self, function: str, step_size: float):
+        self.function, self.step_size = function, step_size
+        why = (
+            "however small its steps are, they change the log probability by much: it jumps where "
+            "the chain begins; begin elsewhere"
+            if step_size < 1.0
+            else "however long its steps are, they do not change the log probability: it does not "
+            "depend on the selected choices enough to be a distribution"
+        )
+        super().__init__(f"no step size fits {function} near {step_size:.0e}: {why}")
+
+
 class NotPicklable(GenParamsError, TypeError):
     """A part of some work cannot be sent to another process."""
 
@@ -453,6 +470,10 @@ class GradientsWaiting(GenParamsWarning):
 
 class ReplacedFunction(GenParamsWarning):
     """An update moves the parameters of a function that was defined again later."""
+
+
+class DivergentTrajectories(GenParamsWarning):
+    """A sampler that follows gradients left the region where its integrator is accurate."""
 
 
 class FitWarning(GenParamsWarning):

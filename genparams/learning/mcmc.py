@@ -5,6 +5,7 @@ chain whose stationary distribution is the posterior. The runner applies kernels
 independent chains, and keeps the states after the warm-up.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from genparams.dsl.execution import Rng, seeded
-from genparams.errors import ArgumentError, InvalidValue, NoDensity
+from genparams.errors import ArgumentError, DivergentTrajectories, InvalidValue, NoDensity
 from genparams.learning.checks import check_count
 from genparams.learning.draws import Chain, Draws
 from genparams.learning.moved import Moved
 from genparams.learning.progress import Report, shown
 from genparams.learning.shipping import results_of
+from genparams.learning.warmup import Learner, Tuning
 from genparams.mistakes import explained, refuse_other_functions
 from genparams.text import brief
 from genparams.trace.trace import Trace
@@ -39,12 +41,19 @@ def mcmc(
     executor: Any = None,
     rng: Rng = None,
     progress: bool = False,
+    target_accept: float | None = None,
+    metric: str = "diagonal",
 ) -> Draws:
     """Run Markov chains, and keep the states after the warm-up.
 
         step = functools.partial(metropolis_hastings, selection="mu")
         found = mcmc(step, trace, draws=1000, warmup=200, chains=4, rng=0)
         found.values["mu"]          # of shape (4, 1000)
+
+    A kernel with an argument `step_size` or `metric` that it was not given, such as
+    `functools.partial(nuts, selection=["mu", "tau"])`, learns it in the warm-up: the step size by
+    dual averaging, the metric from the states in windows of increasing length, as in Stan.
+    `found.adapted[chain][kernel]` is what it learnt.
 
     One iteration applies each kernel once, in order. Chain c draws from its own generator, seeded
     by child c of `rng`, so that its draws depend neither on the number of chains nor on the
@@ -64,14 +73,24 @@ def mcmc(
             means here, one after the other.
         rng: A generator, a seed, or None. A seeded run repeats to the bit.
         progress: Whether to show progress. Chains in an executor show none.
+        target_accept: The mean acceptance probability at which a step size aims; None for the usual
+            one, 0.8 for `hmc` and `nuts`, 0.574 for `mala`. Nearer to 1 means smaller steps, and
+            fewer divergences.
+        metric: The form of a metric that the warm-up estimates: "diagonal", or "dense" with all
+            covariances.
 
     Raises:
-        InvalidValue: a count is too small, or there is another number of traces than of chains.
+        InvalidValue: a count is too small, `target_accept` or `metric` cannot be, or there is
+            another number of traces than of chains.
         ArgumentError: a kernel is not a function of `(trace, rng=...)`, or does not return `trace,
             accepted`; or `trace` is not a trace.
         NoDensity: the log probability of a trace where a chain begins is not finite.
         NotPicklable: a chain cannot be sent to another process.
+        NoStepSize: no step size fits.
+
+    A warning, `DivergentTrajectories`, says how many draws came after a divergent trajectory.
     """
+    tuning = Tuning(target_accept, metric)
     kernels = _kernels(kernel)
     check_count("draws", draws)
     check_count("warmup", warmup, 0)
@@ -79,14 +98,32 @@ def mcmc(
     starts = _starts(trace, check_count("chains", chains))
     seeds = spawned(seeded(rng), chains)
     works = [
-        ChainWork(kernels, start, draws, warmup, thin, seed)
+        ChainWork(kernels, start, draws, warmup, thin, seed, tuning)
         for start, seed in zip(starts, seeds, strict=True)
     ]
     if executor is not None:
-        return Draws(tuple(results_of(executor, run_chain, works, "a chain")))
-    total = chains * (warmup + draws * thin)
-    with shown("mcmc", progress, total) as report:
-        return Draws(tuple([run_chain(w, report, i) for i, w in enumerate(works)]))
+        found = Draws(tuple(results_of(executor, run_chain, works, "a chain")))
+    else:
+        total = chains * (warmup + draws * thin)
+        with shown("mcmc", progress, total) as report:
+            found = Draws(tuple([run_chain(w, report, i) for i, w in enumerate(works)]))
+    _warn_of_divergences(found)
+    return found
+
+
+def _warn_of_divergences(found: Draws) -> None:
+    count = int(np.sum(found.divergent))
+    if count:
+        chains, draws = found.shape
+        warnings.warn(
+            f"{count} of {chains * draws} draws came after a divergent trajectory: near there the "
+            "posterior curves more than the steps can follow, and the draws miss a part of it. "
+            "Give mcmc a target_accept nearer to 1, such as 0.95, or write the model in other "
+            "coordinates, such as mu + tau * z for z of a standard normal in place of normal(mu, "
+            "tau)",
+            DivergentTrajectories,
+            stacklevel=4,  # above `explained`
+        )
 
 
 def spawned(rng: np.random.Generator, n: int) -> list[np.random.SeedSequence]:
@@ -104,6 +141,7 @@ class ChainWork:
     warmup: int
     thin: int
     seed: np.random.SeedSequence
+    tuning: Tuning
 
     def parts(self) -> dict[str, Any]:
         """What must pickle, by what it is called in an error."""
@@ -147,10 +185,17 @@ def warmed(
     work: ChainWork, trace: Trace, rng: np.random.Generator, tell: Report
 ) -> tuple[tuple[Kernel, ...], tuple[dict[str, Any], ...], Trace]:
     """The kernels after the warm-up, what it chose for each, and the state of the chain."""
+    learners = [Learner(kernel, work.tuning, work.warmup) for kernel in work.kernels]
+    for learner in learners:
+        learner.begin(trace, rng)
     for i in range(work.warmup):
-        trace = swept(work.kernels, trace, rng)[-1].trace
+        for learner in learners:
+            moved = stepped(learner.kernel, trace, rng)
+            learner.learn(moved, rng)
+            trace = moved.trace
         tell(i + 1, "warm-up")
-    return work.kernels, tuple({} for _ in work.kernels), trace
+    settled = [learner.settled() for learner in learners]
+    return tuple([k for k, _ in settled]), tuple([dict(chosen) for _, chosen in settled]), trace
 
 
 def swept(kernels: Sequence[Kernel], trace: Trace, rng: np.random.Generator) -> list[Moved]:
