@@ -16,6 +16,7 @@ import numpy as np
 
 from genparams.dsl.function import GenerativeFunction
 from genparams.dsl.gen import GenFunction, tuple_of_names
+from genparams.dsl.partial_run import Entries
 from genparams.errors import ArgumentError, ShapeError, nearest
 from genparams.mistakes import explained, refuse_other_functions
 from genparams.text import brief
@@ -108,9 +109,25 @@ def map_(
         n = len(args)
         return [kernel(*xs[:n], **dict(zip(named, xs[n:], strict=True))) @ i for i, xs in rows]
 
+    def resumed(entries: Entries, *args: Any, **named: Any) -> list[Any]:
+        """The list of an earlier run, whose changed entries alone are run again."""
+        before = entries.results()
+        places = names + names[-1:] * (len(args) - len(names))
+        mapped_args = [a for name, a in zip(places, args, strict=False) if name not in whole]
+        plain = not named and {*map(type, mapped_args)} <= {np.ndarray, list, tuple}
+        if before is None or not plain or not entries.has_arguments(args):
+            return mapped(*args, **named)
+        results = before[:]
+        for i in entries.changed:
+            each = zip(places, args, strict=False)
+            results[i] = kernel(*[a if name in whole else a[i] for name, a in each]) @ i
+            entries.is_as_before(i, results[i])
+        entries.settle(len(results))
+        return results
+
     if arg_grads is None:
         arg_grads = kernel.arg_grads if isinstance(kernel, GenFunction) else ()
-    return _named(mapped, f"map_({kernel.__name__})", signature, arg_grads)
+    return _named(mapped, f"map_({kernel.__name__})", signature, arg_grads, resumed)
 
 
 def _length(name: str, a: Any) -> int:
@@ -159,9 +176,27 @@ def unfold(
             states.append(state)
         return states
 
+    def resumed(entries: Entries, length: int, state: Any, *shared: Any, **named: Any) -> list[Any]:
+        """The states of an earlier run, from each changed step on until a state is as it was."""
+        before = entries.results()
+        if before is None or named or not entries.has_arguments((state, *shared), since=1):
+            return unfolded(length, state, *shared, **named)
+        if not isinstance(length, Integral) or length < 0:
+            return unfolded(length, state, *shared)
+        states, end = before[:length], 0
+        for start in [*entries.changed, len(states)]:
+            for step in range(max(start, end), length):
+                new = kernel(step, states[step - 1] if step else state, *shared) @ step
+                states[step : step + 1] = [new]
+                end = step + 1
+                if entries.is_as_before(step, new):
+                    break
+        entries.settle(length)
+        return states
+
     shared = _parameters(kernel)[2:] if arg_grads else _REST
     signature = _signature(["length", "state"], shared)
-    return _named(unfolded, f"unfold({kernel.__name__})", signature, arg_grads)
+    return _named(unfolded, f"unfold({kernel.__name__})", signature, arg_grads, resumed)
 
 
 @_combinator
@@ -324,9 +359,16 @@ def _named(
     name: str,
     signature: inspect.Signature | None = None,
     arg_grads: Iterable[str] = (),
+    resumed: Callable[..., Any] | None = None,
 ) -> GenFunction[..., Any]:
-    """A generative function of that name and, where it is known, that signature."""
+    """A generative function of that name and, where it is known, that signature.
+
+    Args:
+        resumed: The body that goes on from an earlier run.
+    """
     body.__name__ = body.__qualname__ = name
     if signature is not None:
         body.__signature__ = signature  # type: ignore[attr-defined]
-    return GenFunction(body, arg_grads)
+    made = GenFunction(body, arg_grads)
+    made.resume = resumed
+    return made

@@ -5,18 +5,21 @@ documents what each returns.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from genparams.dsl.execution import Rng, answers, drawn, execute, visits
-from genparams.dsl.interpreter import Choose, Run
+from genparams.dsl.interpreter import Choose, Operands, Run
+from genparams.dsl.partial_run import Partial, partial_run
 from genparams.dsl.replay import held
 from genparams.errors import (
     AddressConflict,
     ConstraintError,
     ShapeError,
     UninitializedParameter,
+    UnusedConstraint,
 )
 from genparams.params import (
     Parameter,
@@ -29,10 +32,11 @@ from genparams.params import (
 )
 from genparams.trace.choices import ChoiceMap, choice_values, same, unchecked
 from genparams.trace.origin import refuse_foreign, settle
+from genparams.trace.record import Record
 from genparams.trace.results import Regenerated, Updated
-from genparams.trace.selection import selection_of
+from genparams.trace.selection import Selection, as_selection
 from genparams.trace.trace import Trace
-from genparams.types import Constraint, real, show
+from genparams.types import Address, Constraint, real, show
 
 
 def update(
@@ -40,11 +44,30 @@ def update(
 ) -> tuple[Trace, float, ChoiceMap]:
     """Run with the constraints; else with the choices of the trace; else draw."""
     draw = drawn(rng)
-    given, old = choice_values(constraints), trace.choices._values
-    known = {**old, **given}
-    new = _continued(trace, args, answers(known, draw), visits(given))
-    kept = sum(lp for address, lp in new.log_probs.items() if address in known)
-    gone = {a: v for a, v in old.items() if a in given or a not in new.choices._values}
+    given, record = choice_values(constraints), trace._record
+    changed = [a for a in given if record.log_prob(a) is not None]
+    choose = answers(given, recorded(record, draw))
+    part = None
+    with suppress(UnusedConstraint):  # a run of the whole function says what it visits
+        part = _partial(trace, changed, args, choose, visits(given))
+    if part is None:
+        return _updated(trace, given, args, choose)
+    known = [lp for a, lp in part.visited.items() if a in given or record.log_prob(a) is not None]
+    before = [record.log_prob(a) for a in (*part.visited, *part.gone)]
+    weight = float(sum(known) - sum(lp for lp in before if lp is not None))
+    gone = {a: record.value(a) for a in (*changed, *part.gone)}
+    return Updated((part.trace, weight, unchecked(gone)))  # type: ignore[return-value]
+
+
+def _updated(
+    trace: Trace, given: Mapping[Address, Any], args: tuple[Any, ...] | None, choose: Choose
+) -> tuple[Trace, float, ChoiceMap]:
+    """`update` by a run of the whole function."""
+    old = trace.choices._values
+    new = _continued(trace, args, choose, visits(given))
+    kept = sum(lp for a, lp in new.log_probs.items() if a in given or a in old)
+    now = new.choices._values
+    gone = {a: v for a, v in old.items() if a in given or a not in now}
     weight = float(kept - trace.log_prob)
     return Updated((new, weight, unchecked(gone)))  # type: ignore[return-value]
 
@@ -53,13 +76,57 @@ def regenerate(
     trace: Trace, selection: Any, args: tuple[Any, ...] | None, rng: Rng
 ) -> tuple[Trace, float]:
     """Run with the choices of the trace that are not selected; else draw."""
-    draw = drawn(rng)
-    selection = selection_of(selection, trace.choices._values)
-    kept = {a: v for a, v in trace.choices.items() if a not in selection}
+    draw, selection, record = drawn(rng), as_selection(selection), trace._record
+    selected = _selected(record, selection)
+    if selected is not None:
+        drawing = {*selected}
+        kept = recorded(record, draw)
+
+        def choose(address: Address, distribution: Any, operands: Operands, size: Any) -> Any:
+            answer = draw if address in drawing else kept
+            return answer(address, distribution, operands, size)
+
+        part = _partial(trace, selected, args, choose, lambda run: None)
+        if part is not None:
+            each = [(lp, record.log_prob(a)) for a, lp in part.visited.items() if a not in drawing]
+            weight = float(sum(now - then for now, then in each if then is not None))
+            return Regenerated((part.trace, weight))  # type: ignore[return-value]
+    return _regenerated(trace, selection, args, draw)
+
+
+def _regenerated(
+    trace: Trace, selection: Selection, args: tuple[Any, ...] | None, draw: Choose
+) -> tuple[Trace, float]:
+    """`regenerate` by a run of the whole function."""
+    selection.check(trace.choices._values)
+    kept = {a: v for a, v in trace.choices.items() if not selection.selects(a)}
     new = _continued(trace, args, answers(kept, draw), lambda run: None)
-    both = [address for address in kept if address in new.log_probs]
-    weight = float(sum(new.log_probs[a] - trace.log_probs[a] for a in both))
+    now, then = new.log_probs, trace.log_probs
+    weight = float(sum(now[a] - then[a] for a in kept if a in now))
     return Regenerated((new, weight))  # type: ignore[return-value]
+
+
+def _selected(record: Record, selection: Selection) -> list[Address] | None:
+    """The choices of a record that are selected by their addresses or by the address of a call."""
+    found: dict[Address, None] = {}
+    for address in selection.named() or ():
+        if not address or (record.log_prob(address) is None and record.frame(address) is None):
+            return None
+        found.update(dict.fromkeys(record.below(address)[0]))
+    return [*found] or None
+
+
+def recorded(record: Record, otherwise: Choose) -> Choose:
+    """A `Choose` that gives the value in a record, and else what `otherwise` gives."""
+
+    def choose(address: Address, distribution: Any, operands: Operands, size: Any) -> Any:
+        try:
+            value = record.value(address)
+        except KeyError:
+            return otherwise(address, distribution, operands, size)
+        return distribution.coerce(value, operands, size)
+
+    return choose
 
 
 def rescored(trace: Trace) -> Trace:
@@ -127,6 +194,22 @@ def _continued(
     except UninitializedParameter:
         refuse_foreign(trace, ended=True)
         raise
+
+
+def _partial(
+    trace: Trace,
+    changed: list[Address],
+    args: tuple[Any, ...] | None,
+    choose: Choose,
+    check: Callable[[Run], None],
+) -> Partial | None:
+    """A partial run of the same calls; None where the whole function is to be run."""
+
+    def both(run: Run) -> None:
+        check(run)
+        _same_calls(trace, run)
+
+    return partial_run(trace, changed, args, choose, both)
 
 
 def _same_calls(trace: Trace, run: Run) -> None:

@@ -166,12 +166,7 @@ def execute(
     read, values = recorder(given)
     run = Run(choose, read)
     retval = run.execute(call, check)
-    if Box in map(type, run.log_probs.values()) or _is_traced(retval):
-        raise TracedValueError(
-            f"a run of {function.__name__} without gradients found a value that is being "
-            "differentiated; pass numbers to it, and compute what depends on a parameter "
-            "in each run instead of keeping it in a global, a cache or an object"
-        )
+    refuse_traced(function, run.log_probs, [retval])
     root = frame_of(function, retval, call.args, call.options, run.parts)
     return Trace(
         gen_fn=function,
@@ -181,6 +176,16 @@ def execute(
         _record=Record(run.values, run.log_probs, run.frames, root),
         _prints=prints,
     )
+
+
+def refuse_traced(function: Any, log_probs: Mapping[Address, Any], results: Sequence[Any]) -> None:
+    """Refuse a run without gradients that found values which are being differentiated."""
+    if Box in map(type, log_probs.values()) or any(map(_is_traced, results)):
+        raise TracedValueError(
+            f"a run of {function.__name__} without gradients found a value that is being "
+            "differentiated; pass numbers to it, and compute what depends on a parameter "
+            "in each run instead of keeping it in a global, a cache or an object"
+        )
 
 
 def _not_a_tuple(function: Any, args: Any) -> str:

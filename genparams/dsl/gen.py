@@ -44,6 +44,7 @@ class GenFunction(GenerativeFunction[P, R]):
         self.signature: inspect.Signature = inspect.signature(body)
         self.origin: GenFunction[P, R] = self
         self.recipe: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]] | None = None
+        self.resume: Callable[..., Any] | None = None  # a body that goes on from an earlier run
         self.seen: dict[tuple[ParamStore, str], None] = {}  # the parameters that its runs read
         self.arg_grads: tuple[str, ...] = tuple_of_names("arg_grads", arg_grads)
         self.argument_names = list(self.signature.parameters)

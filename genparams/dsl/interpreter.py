@@ -22,7 +22,7 @@ from genparams.dsl.explanations import (
 from genparams.errors import AddressError, ArgumentError, InvalidValue, TracedValueError
 from genparams.params import Parameter, ParamStore, lock, lookup, restructured, swap
 from genparams.trace.address import path
-from genparams.trace.record import Frame, frame_of
+from genparams.trace.record import ATOMS, Frame, frame_of
 from genparams.types import Address, Constraint, show
 
 
@@ -46,15 +46,15 @@ class Body(Owner, Protocol):
 class Earlier(Protocol):
     """An earlier run, some of whose calls need not be run again."""
 
-    def of_call(
+    def call(
         self,
         run: "Run",
         address: Address,
         function: Body,
         args: tuple[Any, ...],
         kwargs: dict[str, Any] | None,
-    ) -> tuple[Frame | None, Callable[..., Any]]:
-        """The call as it was run before; or None, and the body to run."""
+    ) -> tuple[Any, Frame]:
+        """What a call returns, and its frame; it is run where it is not the same."""
         ...
 
 
@@ -177,21 +177,22 @@ class Run:
         """
         address = self.prefix + key
         if not key:
-            return self.body(function, function.body, args, kwargs, address)
+            retval = self.body(function, function.body, args, kwargs, address)
+            if type(retval) not in ATOMS:
+                refuse_calls(function, retval)
+            return retval
         self._claim(address, len(key))
         self.branches.add(address)
-        body, parts = function.body, self.parts
-        if self.earlier is not None:
-            known, body = self.earlier.of_call(self, address, function, args, kwargs)
-            if known is not None:
-                parts.append(address)
-                return known.retval[:] if type(known.retval) is list else known.retval
-        self.parts = []
+        parts, self.parts = self.parts, []
         try:
-            retval = self.body(function, body, args, kwargs, address)
-            self.frames[address] = frame_of(function, retval, args, kwargs, self.parts)
+            if self.earlier is None:
+                retval = self.body(function, function.body, args, kwargs, address)
+                frame = checked_frame(function, retval, args, kwargs, self.parts)
+            else:
+                retval, frame = self.earlier.call(self, address, function, args, kwargs)
         finally:
             self.parts = parts
+        self.frames[address] = frame
         parts.append(address)
         return retval
 
@@ -215,9 +216,6 @@ class Run:
             raise clearer from error
         finally:
             self.function, self.prefix = outer
-        kind = type(retval)
-        if kind is Call or kind is tuple or kind is list or kind is dict:
-            refuse_calls(function, retval)
         return retval
 
     def parameter(self, function: Owner, name: str) -> Any:
@@ -263,6 +261,20 @@ class Run:
             or address in self.branches
             or any(address[:n] in self.values for n in range(1, len(address)))
         )
+
+
+def checked_frame(
+    function: Body,
+    retval: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any] | None,
+    parts: list[Address],
+) -> Frame:
+    """The frame of a call that was run; a return value with calls that were not run is refused."""
+    frame = frame_of(function, retval, args, kwargs, parts)
+    if not frame.is_plain:
+        refuse_calls(function, retval)
+    return frame
 
 
 _NO_INIT: Any = object()

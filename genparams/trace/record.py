@@ -6,10 +6,16 @@ when all of them are asked for.
 """
 
 from collections.abc import Iterable
+from functools import partial
 from math import isqrt
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from genparams.types import Address
+
+ATOMS = {float, int, bool, str, bytes, type(None), np.float64, np.int64, np.bool_}
+"""The types of values that cannot change."""
 
 
 class Frame(NamedTuple):
@@ -18,6 +24,8 @@ class Frame(NamedTuple):
     function: Any
     retval: Any
     """A list is a copy, which the body of the caller cannot change."""
+    is_plain: bool
+    """Whether the return value is one of `ATOMS`, or a list of them: nobody can change it."""
     args: tuple[Any, ...]
     options: dict[str, Any] | None
     parts: list[Address]
@@ -28,8 +36,17 @@ def frame_of(
     function: Any, retval: Any, args: tuple[Any, ...], options: Any, parts: list[Address]
 ) -> Frame:
     """The frame of a call."""
-    kept = retval[:] if type(retval) is list else retval
-    return tuple.__new__(Frame, (function, kept, args, options, parts))  # as fast as a tuple
+    kind = type(retval)
+    if kind is list:
+        retval = retval[:]
+        is_plain = {*map(type, retval)} <= ATOMS
+    else:
+        is_plain = kind in ATOMS
+    return as_frame((function, retval, is_plain, args, options, parts))
+
+
+as_frame = partial(tuple.__new__, Frame)
+"""A frame of a tuple, as fast as a tuple."""
 
 
 _NONE: Any = object()
@@ -107,9 +124,12 @@ class Record:
         if self.base is None:
             return self
         if self._whole is None:
-            kinds = ("values", "log_probs", "frames")
-            merged = [_merged(getattr(self.base, k), getattr(self, k)) for k in kinds]
-            self._whole = Record(*merged, self.root)
+            self._whole = Record(
+                _merged(self.base.values, self.values),
+                _merged(self.base.log_probs, self.log_probs),
+                _merged(self.base.frames, self.frames),
+                self.root,
+            )
         return self._whole
 
     def edited(

@@ -29,6 +29,10 @@ class Selection(ABC):
     def wanted(self) -> tuple[Address, ...]:
         """The paths that were named with `missing="error"`."""
 
+    @abstractmethod
+    def named(self) -> tuple[Address, ...] | None:
+        """The paths of which it is made, each with what is nested under it; None if of others."""
+
     @explained
     def check(self, addresses: Iterable[Address]) -> None:
         """Refuse a selection that names an address which a trace does not have.
@@ -78,6 +82,9 @@ class _Addresses(Selection):
     def wanted(self) -> tuple[Address, ...]:
         return self.addresses if self.missing == "error" else ()
 
+    def named(self) -> tuple[Address, ...] | None:
+        return self.addresses
+
     def __repr__(self) -> str:
         if self in (everything, nothing):
             return "everything" if self == everything else "nothing"
@@ -98,6 +105,9 @@ class _Complement(Selection):
     def wanted(self) -> tuple[Address, ...]:
         return self.of.wanted()
 
+    def named(self) -> None:
+        return None
+
     def __repr__(self) -> str:
         return f"~{_grouped(self.of)}"
 
@@ -117,6 +127,9 @@ class _Pair(Selection):
 
     def wanted(self) -> tuple[Address, ...]:
         return self.left.wanted() + self.right.wanted()
+
+    def named(self) -> None:
+        return None
 
     def __repr__(self) -> str:
         return f"{_grouped(self.left)} {self.sign} {_grouped(self.right)}"

@@ -67,7 +67,8 @@ class Trace:
     3000 are compared."""
     retval: Any
     parameters: dict[tuple[Any, str], Any]
-    """The values of the parameters as the run read them, by function and name."""
+    """The values of the parameters as the run read them, by function and name. A trace that was
+    edited has also those that only the run before the edit read."""
     _record: Record
     _prints: tuple[Any, ...] = ()
     """The `fingerprint` of each argument as the run began."""
@@ -111,7 +112,8 @@ class Trace:
             return self.retval
         with suppress(KeyError, TypeError):  # without merging the record
             frame = self._record.frame(address)
-            return self._record.value(address) if frame is None else frame.retval
+            found = self._record.value(address) if frame is None else frame.retval
+            return found[:] if type(found) is list else found
         found = self.choices[address]
         if address not in self.choices:
             raise UnknownAddress(
@@ -318,7 +320,9 @@ def _unpickled(
     parameters: dict[tuple[Any, str], Any],
 ) -> Trace:
     """A trace that was pickled; a trace of another process keeps its origin."""
-    frames = {a: Frame(function, result, (), None, []) for a, (function, result) in calls.items()}
+    frames = {
+        a: Frame(function, result, False, (), None, []) for a, (function, result) in calls.items()
+    }
     record = Record(choices._values, log_probs, frames)
     trace = Trace(gen_fn, args, retval, parameters, record)
     if origin.process != this_process():

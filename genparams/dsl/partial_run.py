@@ -1,0 +1,357 @@
+"""Partial runs: an edit runs again the calls that it changes, and no others.
+
+A changed choice belongs to a call. That call is run again with the arguments that it had. If it
+returns what it returned before, nothing outside of it changes. Else the function that called it is
+run again, in which a call is not run if its function, its arguments and the choices nested under it
+are the same. A combinator goes on from its changed entries alone.
+
+A call is the same only if its arguments cannot have changed since: numbers, texts, tuples of them,
+arrays that nobody can write to, and arguments of the trace that still have their `fingerprint`. A
+function that is defined inside a running function may see other values of its variables later: the
+function around it is run instead. A partial run assumes that a function depends on its arguments,
+parameters and choices.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Iterable, Sequence
+from types import CodeType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from genparams.dsl.call import Call
+from genparams.dsl.execution import fingerprint, recorder, refuse_masked, refuse_traced
+from genparams.dsl.interpreter import Choose, Run, checked_frame
+from genparams.structure import leaves
+from genparams.trace.record import ATOMS, Frame, Record, as_frame
+from genparams.trace.trace import Trace
+from genparams.types import Address
+
+
+class Past:
+    """The run of a trace, for a run that continues it."""
+
+    def __init__(self, trace: Trace, changed: Iterable[Address]):
+        self.trace = trace
+        self.record: Record = trace._record
+        self.fresh: dict[Address, Frame] = {}
+        """Calls that were run again before the function that called them."""
+        self.gone: list[Address] = []
+        """Choices and calls of combinators that are no longer made."""
+        self.settled: set[Address] = set()
+        """The combinators whose parts that are no longer made are in `gone`."""
+        self.dirty: dict[Address, dict[Address, None]] = {(): {}}
+        """By the address of a call: its parts that have a changed choice."""
+        self.caller: dict[Address, Address] = {}
+        """By the address of such a call: the address of the call that made it."""
+        for address in changed:
+            above: Address = ()
+            for n in range(1, len(address)):
+                part = address[:n]
+                if part in self.caller or self.record.frame(part) is not None:
+                    self.caller[part] = above
+                    self.dirty.setdefault(above, {})[part] = None
+                    above = part
+            self.dirty.setdefault(above, {})[address] = None
+        self._intact: dict[int, bool] = {}
+
+    # --- Whether something is as it was
+
+    def is_safe(self, value: Any) -> bool:
+        """Whether a value that was recorded is known to be as it was then."""
+        kind = type(value)
+        if kind in ATOMS:
+            return True
+        if kind is tuple:
+            return all(map(self.is_safe, value))
+        if kind is np.ndarray:
+            owner = value if value.base is None else value.base
+            if not value.flags.writeable and type(owner) is np.ndarray:
+                return not owner.flags.writeable or self._is_intact(owner)
+            return self._is_intact(owner)
+        return kind is list and self._is_intact(value)
+
+    def _is_intact(self, value: Any) -> bool:
+        """Whether it is an argument of the trace, and has the numbers that it had then."""
+        known = self._intact.get(id(value))
+        if known is None:
+            each = zip(self.trace.args, self.trace._prints, strict=False)
+            known = any(
+                a is value and then == fingerprint(a) for a, then in each if then is not None
+            )
+            self._intact[id(value)] = known
+        return known
+
+    def same(self, then: Any, now: Any) -> bool:
+        """Whether two values are equal, the first as it was when it was recorded."""
+        kind = type(then)
+        if kind is not type(now):
+            return False
+        if kind in ATOMS:
+            return then is now or (then == now and (then != 0 or _sign(then) == _sign(now)))
+        if kind is tuple:
+            return len(then) == len(now) and all(map(self.same, then, now))
+        if then is now:
+            return self.is_safe(then)
+        return kind is np.ndarray and self.is_safe(then) and _same_arrays(then, now)
+
+    def same_arguments(
+        self, frame: Frame, args: tuple[Any, ...], options: dict[str, Any] | None
+    ) -> bool:
+        """Whether a call is given the arguments that it had."""
+        if not self.same(frame.args, args):
+            return False
+        then, now = frame.options or {}, options or {}
+        return then.keys() == now.keys() and all(self.same(then[k], now[k]) for k in then)
+
+    def keeps_result(self, frame: Frame) -> bool:
+        """Whether nobody can have changed what a call returned."""
+        if type(frame.retval) is list:
+            return frame.is_plain or all(map(self.is_safe, frame.retval))
+        return frame.is_plain or self.is_safe(frame.retval)
+
+    # --- Calls
+
+    def call(
+        self,
+        run: Run,
+        address: Address,
+        function: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None,
+    ) -> tuple[Any, Frame]:
+        """What a call returns, and its frame; it is run where it is not the same."""
+        frame = self.fresh.get(address) or self.record.frame(address)
+        if frame is None or frame.function is not function:
+            retval = run.body(function, function.body, args, kwargs, address)
+            return retval, checked_frame(function, retval, args, kwargs, run.parts)
+        if address not in self.fresh and (
+            address in self.dirty
+            or not self.same_arguments(frame, args, kwargs)
+            or not self.keeps_result(frame)
+        ):
+            frame = self._run_again(run, address, frame, args)
+        return _given(frame.retval), frame
+
+    def _run_again(self, run: Run, address: Address, frame: Frame, args: tuple[Any, ...]) -> Frame:
+        """Run a call that was run before with the same options; a combinator goes on."""
+        function, options = frame.function, frame.options
+        if function.resume is None:
+            retval = run.body(function, function.body, args, options, address)
+            return checked_frame(function, retval, args, options, run.parts)
+        entries = Entries(self, run, address, frame)
+        resumed = functools.partial(function.resume, entries)
+        retval = run.body(function, resumed, args, options, address)
+        if entries.is_settled and entries.is_plain:
+            return as_frame((function, retval, True, args, options, run.parts))
+        return checked_frame(function, retval, args, options, run.parts)
+
+    # --- Running again
+
+    def run_again(self, run: Run, args: tuple[Any, ...] | None) -> None:
+        """Run the innermost call that changes, and the calls around it as far as they change.
+
+        Args:
+            args: Other arguments of the root; None if it has the same.
+        """
+        address: Address = () if args is not None else self._start()
+        while True:
+            frame = self.record.frame(address)
+            assert frame is not None
+            run.parts = []
+            new = self._run_again(run, address, frame, frame.args if args is None else args)
+            self.fresh[address] = new
+            if not address or self.same(frame.retval, new.retval):
+                return
+            address = self._alone(self.caller[address])
+
+    def _start(self) -> Address:
+        """The innermost call around every changed choice that can be run by itself."""
+        address: Address = ()
+        while len(inside := self.dirty[address]) == 1:
+            (part,) = inside
+            if part not in self.dirty:
+                break
+            address = part
+        return self._alone(address)
+
+    def _alone(self, address: Address) -> Address:
+        """The innermost call around one, or this call itself, that can be run by itself."""
+        while address and not self._can_run_alone(address):
+            address = self.caller[address]
+        return address
+
+    def _can_run_alone(self, address: Address) -> bool:
+        """Whether the arguments and the variables of a call are as they were."""
+        frame = self.record.frame(address)
+        assert frame is not None
+        function = frame.function
+        if function.origin is not function or not self.is_safe(frame.args):
+            return False
+        if frame.options and not all(map(self.is_safe, frame.options.values())):
+            return False
+        while address:
+            address = self.caller[address]
+            around = self.record.frame(address)
+            assert around is not None
+            if around.function.origin is not around.function or _is_inside(
+                function, around.function
+            ):
+                return False
+        return True
+
+    def _changed_kind(self, part: Address, run: Run, frames: dict[Address, Frame]) -> bool:
+        """Whether a call is now a choice, or a choice is now a call."""
+        if part in run.values:
+            return self.record.log_prob(part) is None
+        return part in frames and self.record.frame(part) is None
+
+    def all_gone(
+        self, run: Run, frames: dict[Address, Frame], root: Frame | None
+    ) -> tuple[list[Address], list[Address]]:
+        """The choices and the calls that are no longer made."""
+        gone = list(self.gone)
+        for address, new in [*frames.items(), *([((), root)] if root else [])]:
+            old = self.record.frame(address)
+            if old is None or address in self.settled:
+                continue
+            now = {*new.parts}
+            gone += [p for p in old.parts if p not in now or self._changed_kind(p, run, frames)]
+        choices, calls = [], []
+        for part in gone:
+            more = self.record.below(part)
+            choices += [a for a in more[0] if a not in run.values]
+            calls += [a for a in more[1] if a not in frames]
+        return choices, calls
+
+
+def _given(retval: Any) -> Any:
+    """What the body of a caller is given: it may change a list."""
+    return retval[:] if type(retval) is list else retval
+
+
+class Entries:
+    """The entries of a combinator that is run again."""
+
+    def __init__(self, past: Past, run: Run, address: Address, frame: Frame):
+        self._frame, self._past, self._run, self._address = frame, past, run, address
+        self.is_plain = frame.is_plain
+        """Whether nobody can change what the entries returned, before or now."""
+        self.is_settled = False
+
+    @property
+    def changed(self) -> list[Any]:
+        """The entries with a changed choice, in order."""
+        dirty = self._past.dirty.get(self._address, ())
+        return sorted({part[len(self._address)]: None for part in dirty})
+
+    def results(self) -> list[Any] | None:
+        """What each entry returned, not to be changed; None if it may have changed since."""
+        return self._frame.retval if self._past.keeps_result(self._frame) else None
+
+    def has_arguments(self, args: tuple[Any, ...], since: int = 0) -> bool:
+        """Whether these are the arguments that the combinator had, from one place on."""
+        return self._past.same(self._frame.args[since:], args)
+
+    def is_as_before(self, entry: int, result: Any) -> bool:
+        """Whether an entry that was run again returned what it returned before."""
+        self.is_plain = self.is_plain and type(result) in ATOMS
+        before = self._frame.retval
+        return entry < len(before) and self._past.same(before[entry], result)
+
+    def settle(self, count: int) -> None:
+        """Note that the entries before `count` are kept or run again, in order, and no others."""
+        old, new = self._frame.parts, self._run.parts
+        if count != len(old):
+            more = count - len(old)
+            self._run.parts = [*old, *new[-more:]] if more > 0 else old[:count]
+            self._past.gone += old[count:]
+        else:
+            self._run.parts = old
+        self._past.settled.add(self._address)
+        self.is_settled = True
+
+
+class Partial(NamedTuple):
+    """What a partial run changes in a trace."""
+
+    trace: Trace
+    visited: dict[Address, float]
+    """log p of each choice that was visited."""
+    gone: list[Address]
+    """The choices that are no longer visited."""
+
+
+def partial_run(
+    trace: Trace,
+    changed: Sequence[Address],
+    args: tuple[Any, ...] | None,
+    choose: Choose,
+    check: Callable[[Run], None],
+) -> Partial | None:
+    """Run the calls of a trace again that some changed choices, or other arguments, change.
+
+    Returns:
+        None where the whole function is to be run: the trace comes from another process, a
+        parameter has moved since its run, nothing is known to change, or most of it does.
+    """
+    record, function = trace._record, trace.gen_fn
+    if record.root is None or trace._origin is not None or not hasattr(function, "resume"):
+        return None
+    size = len((record.base or record).values)
+    if (not changed and args is None) or 4 * len(changed) > size:
+        return None
+    if function.origin is not function or trace.is_stale:
+        return None
+    if args is not None and not isinstance(args, tuple):
+        return None
+    given = trace.args if args is None else function.complete(args).args
+    refuse_masked(function.argument_names, () if args is None else given)
+    past = Past(trace, changed)
+    read, values = recorder()
+    run = Run(choose, read, past)
+    call = Call(function, given, None)
+    run.execute(call, check, perform=lambda: past.run_again(run, None if args is None else given))
+    frames = {**run.frames, **past.fresh} if run.frames else past.fresh
+    root = frames.pop((), None)
+    results = [f.retval for f in frames.values() if not f.is_plain]
+    refuse_traced(function, run.log_probs, results)
+    choices, calls = past.all_gone(run, frames, root)
+    parameters = trace.parameters
+    if any((f, p.name) not in parameters for p, f in run.reads.items()):
+        parameters = {**parameters, **{(f, p.name): values[p] for p, f in run.reads.items()}}
+    visited = {**run.log_probs}  # the record may add what is gone
+    new = Trace(
+        function,
+        given,
+        trace.retval if root is None else _given(root.retval),
+        parameters,
+        record.edited(Record(run.values, run.log_probs, frames, root), choices, calls),
+        trace._prints if args is None else tuple(map(fingerprint, given)),
+    )
+    return Partial(new, visited, choices)
+
+
+def _sign(x: Any) -> float:
+    return math.copysign(1.0, x)
+
+
+def _same_arrays(then: np.ndarray, now: np.ndarray) -> bool:
+    alike = then.dtype == now.dtype and then.shape == now.shape and then.dtype != object
+    return alike and then.tobytes() == now.tobytes()
+
+
+def _is_inside(function: Any, around: Any) -> bool:
+    """Whether a function, or a part of it if it is a combination, is defined inside another."""
+    if function.recipe is not None:
+        _, parts, named = function.recipe
+        inner = leaves([*parts, *named.values()])
+        return any(_is_inside(p, around) for p in inner if hasattr(p, "recipe"))
+    code = getattr(function.body, "__code__", None)
+    return function.body.__closure__ is not None and _has_code(around.body.__code__, code)
+
+
+def _has_code(around: CodeType, code: Any) -> bool:
+    inner = [c for c in around.co_consts if isinstance(c, CodeType)]
+    return any(c is code or _has_code(c, code) for c in inner)
