@@ -44,6 +44,7 @@
     |  |- GuideMismatch            a guide whose choices do not fit its model
     |  `- NotInvolution            an involution that does not lead back, or a wrong Jacobian
     |- NotPicklable (TypeError)   what cannot be sent to another process
+    |- WorkersLost (RuntimeError)   work that has ended several worker processes
     |- DeepRecursion (RecursionError)    a model that calls itself deeper than Python allows
     |- UpdateError (RuntimeError)
     |  |- NothingAccumulated       `apply` without a gradient
@@ -64,6 +65,7 @@ What may be a mistake or intended is a warning:
     |- UntrainedParameter   gradients wait at a parameter that no update moves
     |- UnreadParameter      no run reads a parameter, and one with a similar name is read
     |- GradientsWaiting     a new update finds gradients that were accumulated before it
+    |- ComputedHere         a worker could not do its work, and the calling process did it
     |- ReplacedFunction     an update trains a function that was defined again later
     |- DivergentTrajectories   a sampler left the region where its integrator is accurate
     `- FitWarning           what a fit says of its estimates
@@ -388,6 +390,18 @@ class NotPicklable(GenParamsError, TypeError):
         )
 
 
+class WorkersLost(GenParamsError, RuntimeError):
+    """Some work was given up, because each worker that it was given to has died."""
+
+    def __init__(self, work: str, attempts: int, why: str):
+        self.work, self.attempts, self.why = work, attempts, why
+        super().__init__(
+            f"{work} was given to {attempts} workers, and each of them died: {why}. If it takes "
+            "more memory than there is, use fewer workers at a time or smaller traces; a script "
+            'that starts processes does its work under if __name__ == "__main__":'
+        )
+
+
 class DeepRecursion(GenParamsError, RecursionError):
     """A generative function calls itself deeper than Python's stack allows."""
 
@@ -466,6 +480,10 @@ class UnreadParameter(GenParamsWarning):
 
 class GradientsWaiting(GenParamsWarning):
     """The parameters of a new update have gradients that were accumulated before it."""
+
+
+class ComputedHere(GenParamsWarning):
+    """A worker could not do some work, which the calling process has done in its place."""
 
 
 class ReplacedFunction(GenParamsWarning):

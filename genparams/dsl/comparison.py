@@ -58,7 +58,7 @@ def confirm(trace: Trace, done: TracedReplay, with_retval: bool) -> float:
         ReplayDiffers: the replay does not agree with the run.
         ImpossibleTrace: a log probability is not finite.
     """
-    _refuse_changed_arguments(trace)
+    refuse_changed_arguments(trace)
     log_probs = [lp.value if type(lp) is Box else lp for lp in done.run.log_probs.values()]
     if {*map(type, log_probs)} != {float}:  # numbers of numpy, or boxes of an outer tape
         log_probs = list(map(raw, log_probs))
@@ -74,7 +74,12 @@ def confirm(trace: Trace, done: TracedReplay, with_retval: bool) -> float:
     return total
 
 
-def _refuse_changed_arguments(trace: Trace) -> None:
+def refuse_changed_arguments(trace: Trace) -> None:
+    """Refuse a trace whose arguments hold other numbers than when its run began.
+
+    Raises:
+        ReplayDiffers: naming the argument.
+    """
     for i, (value, then) in enumerate(zip(trace.args, trace._prints, strict=False)):
         if then is not None and fingerprint(value) != then:
             names = trace.gen_fn.argument_names

@@ -7,6 +7,7 @@ accumulators, all of them or none. `Trace` documents what each function returns.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from genparams.autodiff import Box, Tape, last_refusal, operand, shape_of
 from genparams.dsl.comparison import confirm
 from genparams.dsl.differences import confirm_by_difference
 from genparams.dsl.interpreter import Run, keep_declared
+from genparams.dsl.sums import pairwise_sum
 from genparams.dsl.traced_replay import TracedReplay, own, traced_replay
 from genparams.errors import ArgumentError, GradientShapeError, ShapeError, TracedValueError
 from genparams.mistakes import explained
@@ -37,38 +39,62 @@ def accumulate(
 
 @explained
 def accumulate_param_gradients(
-    traces: Trace | Iterable[Trace], scale: float | Sequence[float] = 1.0
+    traces: Trace | Iterable[Trace],
+    scale: float | Sequence[float] = 1.0,
+    executor: Any = None,
 ) -> list[tuple[float, ArgGrads]]:
     """Add the gradients of one or several traces to their parameters' accumulators.
 
         accumulator(theta) += sum_i scale_i * d/d theta log p(t_i; x_i, theta)
 
-    Either every trace's gradient is added or, if anything fails, none.
+    Either every trace's gradient is added or, if anything fails, none. The sum is pairwise, in the
+    order of the traces, and equal to the bit with and without an executor.
 
     Args:
+        traces: One, several, or what `place(traces, executor)` returns.
         scale: One factor for all, or one for each trace.
+        executor: What computes the gradients, for many traces: an object with the method `submit`
+            of `concurrent.futures.Executor`, such as `LocalProcesses()`, or a dask `Client`. The
+            present values of the parameters are sent with the work. None means this process.
 
     Returns:
         For each trace what `Trace.accumulate_param_gradients` returns.
 
     Raises:
-        ArgumentError: `traces` holds something else than traces.
+        ArgumentError: `traces` holds something else than traces, or `executor` is none.
         ShapeError: there is neither one scale nor one for each trace.
         ImpossibleTrace, ReplayDiffers, ForeignParameters: as `Trace.accumulate_param_gradients`.
+        NotPicklable: something in a trace cannot be sent to another process.
+        WorkersLost: the same traces have ended several workers.
     """
+    several = sequence_of_traces(traces)
+    scales: Any = [scale] * len(several) if np.ndim(scale) == 0 else scale
+    if len(scales) != len(several):
+        count = len(several)
+        raise ShapeError(f"{count} traces need one scale or {count}, got {len(scales)}")
+    if executor is None and type(several) is list:
+        return accumulate(several, [None] * len(several), scales)
+    return import_module("genparams.dsl.parallel.step").accumulate(several, scales, executor)
+
+
+def sequence_of_traces(traces: Any) -> Sequence[Trace]:
+    """One or several traces as a list; placed traces as they are.
+
+    Raises:
+        ArgumentError: there is something else among them.
+    """
+    if getattr(traces, "is_placed", False):
+        return traces
     if not isinstance(traces, Iterable) or isinstance(traces, Mapping | Trace):
-        traces = [traces]  # type: ignore[list-item]
-    traces = list(traces)
-    for trace in traces:
+        traces = [traces]
+    found = list(traces)
+    for trace in found:
         if not isinstance(trace, Trace):
             raise ArgumentError(
                 f"expected a trace or several, got {brief(trace)}; write trace, weight = "
                 "f.generate(args, constraints)"
             )
-    scales: Any = [scale] * len(traces) if np.ndim(scale) == 0 else scale
-    if len(scales) != len(traces):
-        raise ShapeError(f"{len(traces)} traces need one scale or {len(traces)}, got {len(scales)}")
-    return accumulate(traces, [None] * len(traces), scales)
+    return found
 
 
 def param_gradients(trace: Trace, retval_grad: Any) -> dict[str, dict[str, Any]]:
@@ -109,6 +135,12 @@ class Gradient:
     theta: dict[Parameter, Any]
     """The coordinates at which it was taken."""
 
+    def scaled(self, scale: float) -> dict[Parameter, Any]:
+        """The gradients by parameters, times a factor."""
+        if scale == 1.0:
+            return self.grads
+        return {parameter: scale * g for parameter, g in self.grads.items()}
+
 
 def differentiate(
     traces: Sequence[Trace],
@@ -127,17 +159,12 @@ def differentiate(
     runs: list[Run] = []
     try:
         each = list(zip(traces, retval_grads, strict=True))
-        found = [_differentiate(trace, g, runs, selection) for trace, g in each]
+        found = [differentiate_trace(trace, g, runs, selection) for trace, g in each]
         with lock:
             if any(has_moved(p, at) for one in found for p, at in one.theta.items()):
                 # another thread moved a parameter: once more, while no thread can
-                found = [_differentiate(trace, g, runs, selection) for trace, g in each]
-            scaled = [
-                (parameter, g if scale == 1.0 else scale * g, one.faults.get(parameter))
-                for one, scale in zip(found, scales, strict=False)
-                for parameter, g in one.grads.items()
-            ]
-            keep_declared(runs, added(scaled))
+                found = [differentiate_trace(trace, g, runs, selection) for trace, g in each]
+            keep_declared(runs, added(summed(found, scales)))
     except BaseException:
         for run in runs:
             run.forget()
@@ -145,9 +172,10 @@ def differentiate(
     return found
 
 
-def _differentiate(
-    trace: Trace, retval_grad: Any, runs: list[Run], selection: Selection | None
+def differentiate_trace(
+    trace: Trace, retval_grad: Any, runs: list[Run], selection: Selection | None = None
 ) -> Gradient:
+    """Differentiate one trace; what its replay declares is kept or forgotten by the caller."""
     with Tape() as tape:
         before = last_refusal()
         done = traced_replay(trace, tape, runs, selection)
@@ -164,6 +192,26 @@ def _differentiate(
             if not is_finite(g):
                 faults[parameter] = _fault(done, leaf)
     return Gradient(log_prob, *done.inputs.with_leaves(found), faults, theta)
+
+
+def summed(
+    found: Sequence[Gradient], scales: Sequence[float]
+) -> list[tuple[Parameter, Any, str | None]]:
+    """For each parameter the sum of scaled gradients, and the first address that is at fault."""
+    terms = [one.scaled(scale) for one, scale in zip(found, scales, strict=False)]
+    total = terms[0] if len(terms) == 1 else pairwise_sum(terms)
+    faults = first_faults(found)
+    return [(parameter, g, faults.get(parameter)) for parameter, g in total.items()]
+
+
+def first_faults(found: Iterable[Gradient]) -> dict[Parameter, str]:
+    """The first address that made a gradient that is not finite, where one is known."""
+    faults: dict[Parameter, str] = {}
+    for one in found:
+        for parameter, fault in one.faults.items():
+            if fault is not None:
+                faults.setdefault(parameter, fault)
+    return faults
 
 
 # --- The way back

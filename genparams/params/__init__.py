@@ -1,5 +1,6 @@
 """Parameters and stores of them: values that are trained, with the accumulators of gradients."""
 
+from genparams.params.carried import carried, record_of
 from genparams.params.changes import added, edited, emptied
 from genparams.params.conversions import (
     coordinates_and_value,
@@ -20,7 +21,7 @@ from genparams.params.declaring import (
 )
 from genparams.params.layout import lay_together, place_of
 from genparams.params.numbers import DOUBLE, as_floats, finite_scale, is_finite
-from genparams.params.parameter import Parameter, has_moved, is_current, read
+from genparams.params.parameter import Parameter, has_moved, is_current, loose, read
 from genparams.params.records import (
     Cell,
     Changes,
@@ -33,6 +34,7 @@ from genparams.params.records import (
 from genparams.params.store import ParamStore, labels
 
 __all__ = ["DOUBLE", "Cell", "Changes", "ParamStore", "Parameter", "add", "added", "addition"]
+__all__ += ["carried", "loose", "record_of"]
 __all__ += ["as_floats", "coordinates_and_value", "declare", "declared_by_run", "edit_to"]
 __all__ += ["edit_to_saved", "edit_to_value", "edited", "emptied", "find", "finite_scale"]
 __all__ += ["gradient_of", "has_moved", "is_current", "is_finite", "labels", "lay_together", "lock"]

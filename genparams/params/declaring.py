@@ -9,6 +9,7 @@ from operator import setitem
 from typing import TYPE_CHECKING, Any
 
 from genparams.errors import ConstraintError, ShapeError, UninitializedParameter, nearest
+from genparams.params.carried import active
 from genparams.params.conversions import refuse_other_than_constraints
 from genparams.params.parameter import CONSTRAINED, DECLARED, Parameter
 from genparams.params.records import lock, restructured, swap
@@ -43,7 +44,7 @@ def lookup(store: "ParamStore", name: str) -> Parameter:
         UninitializedParameter: it has no value yet.
     """
     try:
-        return store._parameters[name]
+        return (store._parameters if active else store._own)[name]
     except KeyError:
         of = store.owner or "theta"
         init = (

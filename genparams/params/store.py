@@ -7,6 +7,7 @@ import numpy as np
 
 from genparams.errors import ImmutableError, InvalidValue, UnknownParameter, nearest
 from genparams.mistakes import answering, closed, explained
+from genparams.params.carried import active, parameters_of
 from genparams.params.declaring import add, find
 from genparams.params.parameter import CONSTRAINED, INITIALISED, Parameter, loose, saved
 from genparams.params.records import lock, restructured, swap
@@ -57,7 +58,12 @@ class ParamStore:
     """The name of the function that owns it; empty if it stands alone."""
     source: Source | None
     """What the model that owns it says about its parameters; None if no model owns it."""
-    _parameters: dict[str, Parameter]
+    _own: dict[str, Parameter]
+
+    @property
+    def _parameters(self) -> dict[str, Parameter]:
+        """Its own parameters, unless others are carried here in their place."""
+        return parameters_of(self) if active else self._own
 
     def __init__(self, values: Mapping[str, Any] | None = None, /, **named: Any):
         if values is not None and not isinstance(values, Mapping):
@@ -66,7 +72,7 @@ class ParamStore:
             )
         self.owner = ""
         self.source = None
-        self._parameters = {}
+        self._own = {}
         for name, value in {**(values or {}), **named}.items():
             self.init(name, value)
 
@@ -159,11 +165,11 @@ class ParamStore:
     def __getstate__(self) -> dict[str, Any]:
         with lock:  # parameters of the same moment
             parameters = {name: saved(p) for name, p in self._parameters.items()}
-            return {**vars(self), "source": None, "_parameters": parameters}
+            return {**vars(self), "source": None, "_own": parameters}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        parameters = {name: loose(entry, self) for name, entry in state["_parameters"].items()}
-        vars(self).update(state, _parameters=parameters)
+        parameters = {name: loose(entry, self) for name, entry in state["_own"].items()}
+        vars(self).update(state, _own=parameters)
 
     def __repr__(self) -> str:
         with lock:

@@ -1,0 +1,148 @@
+"""Crews: one interface to whatever computes, so that the rest need not know which it is."""
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from os import cpu_count
+from typing import Any, Protocol
+
+from genparams.dsl.parallel.processes import LocalProcesses
+from genparams.dsl.parallel.tasks import Answer, Name, Shard, answer, compute
+from genparams.errors import ArgumentError
+from genparams.params import Parameter
+from genparams.text import brief
+
+BIG = 2**16
+"""The size of a message, in bytes, from which dask sends it beside the scheduler."""
+
+
+class Order(Protocol):
+    """What a worker is asked: the arguments of `answer`, and the things that these are made of."""
+
+    name: Name
+    scales: Sequence[float]
+
+    def shard(self) -> Shard: ...
+    def given(self) -> Sequence[Sequence[Parameter]]: ...
+    def parcel(self) -> bytes | None: ...
+    def values(self) -> bytes: ...
+    def rest(self) -> tuple[bool, Sequence[bytes]]: ...
+
+
+class Crew(Protocol):
+    """Workers that take tasks."""
+
+    workers: int
+    replaces_workers: bool
+    """Whether work of a worker that died is done again by another one."""
+
+    shares_traces: bool
+    """Whether the workers use the traces themselves, and not copies."""
+
+    def submit(self, order: Order) -> "Future[Answer]": ...
+
+
+class Threads:
+    """The threads of this process, which need nothing sent."""
+
+    replaces_workers = False
+    shares_traces = True
+
+    def __init__(self, executor: ThreadPoolExecutor):
+        self.executor = executor
+        self.workers: int = executor._max_workers
+
+    def submit(self, order: Order) -> "Future[Any]":
+        return self.executor.submit(compute, order.shard(), order.given(), order.scales)
+
+
+class Others:
+    """Any executor: each task may go to each worker."""
+
+    replaces_workers = False
+    shares_traces = False
+
+    def __init__(self, executor: Any):
+        self.executor = executor
+        count = getattr(executor, "_max_workers", None)
+        self.workers = count if isinstance(count, int) else cpu_count() or 1
+
+    def submit(self, order: Order) -> "Future[Any]":
+        return self.executor.submit(
+            answer, order.name, order.parcel(), order.values(), order.scales, *order.rest()
+        )
+
+
+class Processes:
+    """Our own processes: a shard always goes to the same worker."""
+
+    replaces_workers = True
+    shares_traces = False
+
+    def __init__(self, executor: LocalProcesses):
+        self.executor = executor
+        self.workers = len(executor)
+
+    def submit(self, order: Order) -> "Future[Any]":
+        place = order.name[1] % self.workers
+        sent = order.name, order.parcel(), order.values(), order.scales
+        return self.executor.submit_to(place, answer, *sent, *order.rest())
+
+
+class Dask:
+    """The workers of a dask cluster: a shard goes to the same worker while that is alive."""
+
+    replaces_workers = True
+    shares_traces = False
+
+    def __init__(self, client: Any):
+        self.client = client
+        self._values: tuple[bytes, Any] = b"", b""
+        self._look()
+
+    def _look(self) -> None:
+        self.addresses = sorted(self.client.nthreads())
+        self.workers = max(1, len(self.addresses))
+
+    def submit(self, order: Order) -> "Future[Any]":
+        place = self.addresses[order.name[1] % self.workers :][:1]
+        values = order.values()
+        if self._values[0] is not values:  # once for all shards
+            self._values = values, self._sent(values, None)
+        parcel = self._sent(order.parcel(), place or None)
+        return self.client.submit(
+            answer,
+            order.name,
+            parcel,
+            self._values[1],
+            list(order.scales),
+            *order.rest(),
+            workers=place,
+            allow_other_workers=True,
+            pure=False,
+        )
+
+    def _sent(self, message: bytes | None, workers: Any) -> Any:
+        if message is None or len(message) < BIG:
+            return message
+        return self.client.scatter(message, workers=workers, hash=False)
+
+
+def crew_of(executor: Any) -> Crew:
+    """The workers of an executor.
+
+    Raises:
+        ArgumentError: it is not an executor.
+    """
+    if isinstance(executor, ThreadPoolExecutor):
+        return Threads(executor)
+    if isinstance(executor, LocalProcesses):
+        return Processes(executor)
+    is_dask = type(executor).__module__.partition(".")[0] == "distributed"
+    if is_dask and hasattr(executor, "scatter") and not executor.asynchronous:
+        return Dask(executor)
+    if isinstance(executor, type) or not callable(getattr(executor, "submit", None)):
+        raise ArgumentError(
+            "executor is an object with the method submit, such as LocalProcesses(2), a "
+            f"concurrent.futures.ThreadPoolExecutor() or a dask Client, got {brief(executor)}"
+        )
+    return Others(executor)

@@ -1,0 +1,157 @@
+"""Local processes: an executor that outlives its workers.
+
+Each worker is a process of its own with one piece of work at a time, so that it is known which work
+a dying worker had. That work is done again by a fresh worker in its place.
+"""
+
+import os
+import signal
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from multiprocessing import get_context
+from threading import RLock
+from typing import Any, NamedTuple
+
+from genparams.errors import ArgumentError, WorkersLost
+from genparams.mistakes import explained
+from genparams.text import brief
+
+ATTEMPTS = 3
+"""How many workers a piece of work may end before it is given up."""
+
+
+class Work(NamedTuple):
+    """A piece of work that waits or runs."""
+
+    future: "Future[Any]"
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    named: dict[str, Any]
+    attempts: int
+
+
+@explained
+class LocalProcesses(Executor):
+    """Processes on this machine, with the interface of `concurrent.futures.Executor`.
+
+        with LocalProcesses(2) as processes:
+            accumulate_param_gradients(traces, executor=processes)
+
+    They are started when they are first needed, by the method `spawn`, which imports the main
+    module again: a script that uses them does its work under `if __name__ == "__main__":`. A worker
+    that dies, for lack of memory or by a signal, is replaced, and its work is done again.
+
+    Args:
+        workers: How many; None for one for each processor.
+
+    Raises:
+        ArgumentError: `workers` is not a whole number of at least 1.
+        WorkersLost: from the result of work that has ended three workers.
+    """
+
+    def __init__(self, workers: int | None = None):
+        count = (os.cpu_count() or 1) if workers is None else workers
+        if type(count) is not int or count < 1:
+            raise ArgumentError(
+                f"LocalProcesses takes the number of its workers, at least 1, got {brief(workers)}"
+            )
+        self._lanes = [_Lane() for _ in range(count)]
+        self._is_open = True
+
+    def __len__(self) -> int:
+        return len(self._lanes)
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
+        """Have a function called by the worker that has the least to do."""
+        place = min(range(len(self)), key=lambda i: self._lanes[i].waiting)
+        return self.submit_to(place, fn, *args, **kwargs)
+
+    def submit_to(
+        self, place: int, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> "Future[Any]":
+        """Have a function called by a certain worker, numbered from 0."""
+        if not self._is_open:
+            raise ArgumentError("these processes were shut down; make others, LocalProcesses(2)")
+        work = Work(Future(), fn, args, kwargs, attempts=0)
+        self._lanes[place].put(work)
+        return work.future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the workers, when what was submitted is done or cancelled."""
+        self._is_open = False
+        for lane in self._lanes:
+            lane.close(wait, cancel_futures)
+
+
+class _Lane:
+    """One worker, and the work that waits for it."""
+
+    def __init__(self) -> None:
+        self._pool: ProcessPoolExecutor | None = None
+        self._queue: deque[Work] = deque()
+        self._running: Future[Any] | None = None
+        self._lock = RLock()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue) + (self._running is not None)
+
+    def put(self, work: Work) -> None:
+        with self._lock:
+            self._queue.append(work)
+            self._next()
+
+    def close(self, wait: bool, cancels: bool) -> None:
+        with self._lock:
+            while cancels and self._queue:
+                self._queue.popleft().future.cancel()
+            rest = [work.future for work in self._queue]
+        for future in rest if wait else ():
+            future.exception()
+        if self._pool is not None:
+            self._pool.shutdown(wait)
+
+    def _next(self) -> None:
+        """Give the worker its next work, if it is free; hold the lock."""
+        while self._running is None and self._queue:
+            work = self._queue.popleft()
+            if work.attempts or work.future.set_running_or_notify_cancel():
+                self._start(work)
+
+    def _start(self, work: Work) -> None:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(1, get_context("spawn"), initializer=_begin)
+        try:
+            self._running = self._pool.submit(work.function, *work.args, **work.named)
+        except BrokenExecutor:  # it died while it had nothing to do
+            self._pool = None
+            self._start(work)
+            return
+        self._running.add_done_callback(lambda done: self._ended(work, done))
+
+    def _ended(self, work: Work, done: "Future[Any]") -> None:
+        """Pass on a result; or do the work again, if the worker has died."""
+        error = done.exception()
+        lost = isinstance(error, BrokenExecutor)
+        with self._lock:
+            self._running = None
+            if lost:
+                self._pool = None
+                work = work._replace(attempts=work.attempts + 1)
+                if work.attempts < ATTEMPTS:
+                    self._queue.appendleft(work)
+            self._next()
+        if lost and work.attempts < ATTEMPTS:
+            return
+        if lost:
+            work.future.set_exception(WorkersLost("the work", work.attempts, str(error)))
+        elif error is not None:
+            work.future.set_exception(error)
+        else:
+            work.future.set_result(done.result())
+
+
+def _begin() -> None:
+    """A worker leaves Ctrl-C to the process that started it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
