@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -133,8 +134,11 @@ class _Loop:
         self.position = options.position or Position()
         self.refuse_waiting()
         self.recorder = Recorder(updates, options.record_params)
+        self.apply = updates[0].apply if len(updates) == 1 else partial(apply_together, updates)
+        self.every = options.history_every
         self.taken, self.offset = 0, 0.0
         self.last: tuple[Any, ...] = ()  # a record of the last step
+        self.pending: tuple[float, ...] = ()  # the objective and the norm of a step being taken
         self.reason = ""
 
     def parameters(self) -> list[Parameter]:
@@ -179,6 +183,7 @@ class _Loop:
             with interrupts() as interrupted, shown as report:
                 saved = self.steps(saving, interrupted, report)
         except KeyboardInterrupt:
+            self.count_broken_off()
             self.reason = INTERRUPTED
         except Exception as error:
             self.reason = f"of an error: {type(error).__name__}"
@@ -219,24 +224,26 @@ class _Loop:
     def one_step(self, begin: float) -> float:
         """Do the work, apply the updates, and record."""
         log_prob = self.work()
-        tracked = self.recorder.tracked
-        if not tracked.is_current():
-            self.recorder.refresh()
-            tracked = self.recorder.tracked
-        grad_norm = tracked.grad_norm()
-        updates = self.updates
-        if len(updates) == 1:
-            updates[0].apply()
-        else:
-            apply_together(updates)
-        self.taken += 1
-        position = self.position
-        position.step()
-        self.offset = perf_counter() - begin
-        self.last = (self.taken, position.epoch, log_prob, grad_norm, self.offset)
-        if self.taken % self.options.history_every == 0:
-            self.recorder.add(*self.last)
+        self.pending = (log_prob, self.recorder.now().grad_norm())
+        self.apply()
+        self.count(begin)
         return log_prob
+
+    def count(self, begin: float) -> None:
+        """Note that the pending step was taken."""
+        log_prob, grad_norm = self.pending
+        self.pending = ()
+        self.taken += 1
+        self.position.step()
+        self.offset = perf_counter() - begin
+        self.last = (self.taken, self.position.epoch, log_prob, grad_norm, self.offset)
+        if self.taken % self.every == 0:
+            self.recorder.add(self.last)
+
+    def count_broken_off(self) -> None:
+        """Note a step that an interrupt broke off, if the parameters have moved already."""
+        if self.pending and not any(p.accumulated for u in self.updates for p in u.covers()):
+            self.count(perf_counter() - self.offset)
 
     def call(self) -> None:
         """Call the callbacks."""

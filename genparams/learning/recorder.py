@@ -1,5 +1,6 @@
 """Recording what a loop does, at little cost: numbers are kept as they are and joined later."""
 
+from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,8 +13,6 @@ from genparams.update.param_update import ParamUpdate
 
 FEW = 100
 """Parameters of at most so many numbers are recorded, unless it is said otherwise."""
-CHUNK = 1024
-"""How many records are kept as they are, before they are joined."""
 COLUMNS = {"steps": int, "epochs": int, "log_prob": float, "grad_norm": float, "seconds": float}
 
 Chunk = tuple[dict[str, Array], dict[str, Array]]
@@ -31,38 +30,42 @@ class Recorder:
         self._updates = updates
         self.tracked = self._found()
         self._keeps = self.tracked.size <= FEW if record_params is None else record_params
-        self._rows: list[tuple[Any, ...]] = []
-        self._values: list[list[Any]] = []
+        # arrays of Python: quick to append to, and the garbage collector has no part in them
+        self._numbers, self._values = array("d"), array("d")
         self._chunks: list[Chunk] = []
 
     def _found(self) -> Tracked:
         return Tracked(p for update in self._updates for p in update.covers())
 
-    def refresh(self) -> None:
-        """Find the parameters again, if they may have changed."""
+    def now(self) -> Tracked:
+        """The parameters, found again if they may have changed."""
         if not self.tracked.is_current():
             self._join()
             self.tracked = self._found()
+        return self.tracked
 
-    def add(self, *row: Any) -> None:
+    def add(self, row: tuple[Any, ...]) -> None:
         """Add a record: an entry of each of `COLUMNS`, and the present values of parameters."""
-        if not self.tracked.is_current():
-            self.refresh()
-        self._rows.append(row)
+        tracked = self.now()
+        self._numbers.extend(row)
         if self._keeps:
-            self._values.append(self.tracked.values())
-        if len(self._rows) >= CHUNK:
-            self._join()
+            tracked.write(self._values)
 
     def _join(self) -> None:
-        if self._rows:
-            self._chunks.append(self._chunk(self._rows, self._values))
-            self._rows, self._values = [], []
+        """Make a chunk of the records that are of the same parameters."""
+        if self._numbers:
+            self._chunks.append(self._chunk(self._numbers, self._values))
+            self._numbers, self._values = array("d"), array("d")
 
-    def _chunk(self, rows: list[tuple[Any, ...]], values: list[list[Any]]) -> Chunk:
-        columns = zip(COLUMNS.items(), zip(*rows, strict=True), strict=True)
-        numbers = {name: np.array(column, kind) for (name, kind), column in columns}
-        return numbers, self.tracked.rows(values) if self._keeps else {}
+    def _chunk(self, numbers: array, values: array) -> Chunk:
+        found = self.tracked.split(values) if self._keeps else {}
+        count = min([len(numbers) // len(COLUMNS), *map(len, found.values())])  # if interrupted
+        table = np.array(numbers[: count * len(COLUMNS)]).reshape(count, len(COLUMNS))
+        columns = {
+            name: column.astype(kind)
+            for (name, kind), column in zip(COLUMNS.items(), table.T, strict=True)
+        }
+        return columns, found
 
     # --- The result
 
@@ -73,7 +76,7 @@ class Recorder:
 
     def restore(self, numbers: Mapping[str, Array], values: Mapping[str, Array]) -> None:
         """Begin with the records of an earlier loop, in place of all that there are."""
-        self._rows, self._values = [], []
+        self._numbers, self._values = array("d"), array("d")
         self._chunks = [(dict(numbers), dict(values))] if len(numbers["steps"]) else []
 
     def history(self, objective: str, stopped_because: str, last: tuple[Any, ...]) -> History:
@@ -81,11 +84,11 @@ class Recorder:
         self._join()
         chunks = self._chunks
         if last and (not chunks or chunks[-1][0]["steps"][-1] != last[0]):
-            self.refresh()
-            chunks = [*chunks, self._chunk([last], [self.tracked.values()])]
+            self.now().write(values := array("d"))
+            chunks = [*chunks, self._chunk(array("d", last), values)]
         numbers, values = _joined(chunks)
-        for array in [*numbers.values(), *values.values()]:
-            array.setflags(write=False)
+        for column in [*numbers.values(), *values.values()]:
+            column.setflags(write=False)
         why = "" if self._keeps else _not_recorded(self.tracked.size)
         return History(
             objective, **numbers, params=Recorded(values, why), stopped_because=stopped_because

@@ -1,11 +1,11 @@
 """The runs of a training loop: traces of minibatches, and their gradients."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from genparams.dsl.function import GenerativeFunction
-from genparams.dsl.gradients import accumulate_param_gradients
 from genparams.errors import LatentChoice, MissingChoice, NothingToTrain, UnusedConstraint
 from genparams.learning.batches import Batch, Item
 from genparams.params import Parameter
@@ -30,6 +30,8 @@ class Runs:
     def __init__(self, f: GenerativeFunction, draws: bool, rng: np.random.Generator):
         self._f, self._draws, self._rng = f, draws, rng
         self._kept: dict[int, Trace] = {}
+        self._batch: Batch | None = None
+        self._ready: list[Trace] = []
 
     def accumulate(self, batch: Batch, scale: float) -> float:
         """Add the gradients of a minibatch, times `scale`; its log probability.
@@ -39,13 +41,20 @@ class Runs:
             UnusedConstraint: data are given for an address that the run does not visit.
             ImpossibleTrace: the log probability is not finite.
         """
-        traces = self._traces(batch)
+        if batch is not self._batch or self._draws:
+            self._batch, self._ready = batch, self._traces(batch)
         try:
-            done = accumulate_param_gradients(traces, scale)
+            done = self._differentiated(self._ready, scale)
         except (MissingChoice, UnusedConstraint):
             self._kept.clear()  # at the present parameters the runs make other choices
-            done = accumulate_param_gradients(self._traces(batch), scale)
+            self._ready = self._traces(batch)
+            done = self._differentiated(self._ready, scale)
         return done[0][0] if len(done) == 1 else float(sum([log_prob for log_prob, _ in done]))
+
+    def _differentiated(self, traces: Sequence[Trace], scale: float) -> list[tuple[float, Any]]:
+        """What `accumulate_param_gradients` does, which checks what is known here."""
+        count = len(traces)
+        return self._f.trace_gradients.accumulate(traces, [None] * count, [scale] * count)
 
     def _traces(self, batch: Batch) -> list[Trace]:
         if batch.keys is None or self._draws:

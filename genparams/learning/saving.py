@@ -72,7 +72,7 @@ class Saving:
         self._position.check(saved["position"])
         saved = self._of_loop(load_checkpoint(self._path, history=history, **self._parts))
         self._position.restore(saved["position"])
-        self._recorder.refresh()
+        self._recorder.now()
         self._recorder.restore(history.numbers, history.values)
         return tuple(saved["last"])
 

@@ -5,6 +5,7 @@ when the structure of the stores has changed.
 """
 
 import math
+from array import array
 from collections.abc import Iterable
 from typing import Any
 
@@ -33,6 +34,10 @@ class Tracked:
                     self._floats.setdefault(memory, []).append((p, i))
                 else:
                     self._arrays.append((p, memory, i))
+            self._width = sum(memory.count for memory in self._floats) + sum(
+                math.prod(p.value_shape) for p, _, _ in self._arrays
+            )
+            self._places = [(m, [i for _, i in mine]) for m, mine in self._floats.items()]
 
     def is_current(self) -> bool:
         """Whether the parameters are still where they were."""
@@ -41,9 +46,9 @@ class Tracked:
     def grad_norm(self) -> float:
         """The norm of all accumulated gradients together, in unconstrained coordinates."""
         parts: list[float] = []
-        for memory, mine in self._floats.items():
+        for memory, places in self._places:
             grads = memory.now.grad
-            parts += [g for _, i in mine if (g := grads[i]) is not None]
+            parts += [g for i in places if (g := grads[i]) is not None]
         if self._arrays:
             with lock:
                 for _, memory, i in self._arrays:
@@ -52,27 +57,29 @@ class Tracked:
                         parts.append(norm(now.slope[memory.places[i]]))
         return math.hypot(*parts)
 
-    def values(self) -> list[Any]:
-        """All values, in a form that `rows` understands and that is quick to make."""
-        found: list[Any] = [memory.now.value for memory in self._floats]
+    def write(self, row: array) -> None:
+        """Append all values, as numbers."""
+        for memory, _ in self._places:
+            row.extend(memory.now.value)
         if self._arrays:
             with lock:
                 for _, memory, i in self._arrays:
                     now = memory.now
                     value = now.value[i]
                     numbers = now.theta.numbers[memory.places[i]] if value is None else value
-                    found.append(numbers.ravel().copy())
-        return found
+                    row.frombytes(np.asarray(numbers, float).tobytes())
 
-    def rows(self, values: list[list[Any]]) -> dict[str, Array]:
-        """Several results of `values` by parameter name, along the first axis."""
-        found: dict[str, Array] = {}
-        columns = list(zip(*values, strict=True))
-        for column, mine in zip(columns, self._floats.values(), strict=False):
-            table = np.array(column, dtype=float)
-            found |= {self.names[p]: table[:, i] for p, i in mine}
-        for column, (p, _, _) in zip(columns[len(self._floats) :], self._arrays, strict=True):
-            found[self.names[p]] = np.array(column).reshape(len(column), *p.value_shape)
+    def split(self, rows: array) -> dict[str, Array]:
+        """What `write` has appended, by parameter name, a row for each time."""
+        found, at = {}, 0
+        table = np.array(rows).reshape(-1, self._width)
+        for memory, mine in self._floats.items():
+            found |= {self.names[p]: table[:, at + i] for p, i in mine}
+            at += memory.count
+        for p, _, _ in self._arrays:
+            end = at + math.prod(p.value_shape)
+            found[self.names[p]] = table[:, at:end].reshape(len(table), *p.value_shape)
+            at = end
         return {name: found[name] for name in self.names.values()}
 
     def present(self) -> dict[str, Any]:
