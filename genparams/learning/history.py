@@ -93,9 +93,9 @@ class History:
         return frame(columns, self.steps).rename_axis(index="step")  # type: ignore[arg-type]
 
     @explained
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the objective by step, and with many steps its running mean; see `plot_history`."""
-        return view("plotting", "plot_history")(self, ax=ax)
+    def plot(self, ax: Any = None, name: str | None = None) -> Any:
+        """Draw the objective by step, or a parameter, or "grad_norm"; see `plot_history`."""
+        return view("plotting", "plot_history")(self, ax=ax, name=name)
 
     def __repr__(self) -> str:
         if not len(self.steps):

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ class Saving:
             f"parameters of {name}": store for store, name in labels(stores).items()
         }
         self._parts |= {f"update {i}": update for i, update in enumerate(updates, 1)}
-        self._parts |= {
+        self._callbacks = {
             f"callback {i}": callback
             for i, callback in enumerate(callbacks, 1)
             if hasattr(callback, "state_dict") and hasattr(callback, "load_state_dict")
@@ -56,9 +57,10 @@ class Saving:
             "position": self._position.state(),
             "records": len(numbers["steps"]),
             "recorded": {name: list(array.shape[1:]) for name, array in values.items()},
+            "callbacks": {name: _forms(c.state_dict()) for name, c in self._callbacks.items()},
         }
-        history = _Records(numbers, values)
-        save_checkpoint(self._path, metadata={"loop": metadata}, history=history, **self._parts)
+        parts = {"history": _Records(numbers, values), **self._callbacks, **self._parts}
+        save_checkpoint(self._path, metadata={"loop": metadata}, **parts)
 
     def load(self) -> tuple[Any, ...]:
         """Restore everything; the record of the last step.
@@ -70,7 +72,12 @@ class Saving:
         saved = self._of_loop(checkpoint_metadata(self._path))
         history = _Records.empty(saved["records"], saved["recorded"])
         self._position.check(saved["position"])
-        saved = self._of_loop(load_checkpoint(self._path, history=history, **self._parts))
+        callbacks = {
+            name: _Growing(callback, saved["callbacks"].get(name, {}))
+            for name, callback in self._callbacks.items()
+        }
+        parts = {"history": history, **callbacks, **self._parts}
+        saved = self._of_loop(load_checkpoint(self._path, **parts))
         self._position.restore(saved["position"])
         self._recorder.now()
         self._recorder.restore(history.numbers, history.values)
@@ -103,3 +110,28 @@ class _Records:
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
         self.numbers = {name: np.atleast_1d(state[name]) for name in self.numbers}
         self.values = {name: state[f"value of {name}"] for name in self.values}
+
+
+class _Growing:
+    """A callback whose state has the names and shapes of the saved one, which it may not have yet.
+
+    A checkpoint compares both before it loads anything.
+    """
+
+    def __init__(self, callback: Any, forms: Mapping[str, tuple[str, Sequence[int]]]):
+        self._callback, self._before = callback, deepcopy(callback.state_dict())
+        self._forms, self._is_loaded = forms, False
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: np.zeros(shape, kind) for name, (kind, shape) in self._forms.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Load a state; the second time, after an error, the callback's own from before."""
+        self._callback.load_state_dict(self._before if self._is_loaded else state)
+        self._is_loaded = True
+
+
+def _forms(state: Mapping[str, Any]) -> dict[str, tuple[str, Sequence[int]]]:
+    """The type and the shape of each number or array of a state."""
+    arrays = {name: np.asarray(value) for name, value in state.items()}
+    return {name: (array.dtype.str, array.shape) for name, array in arrays.items()}
