@@ -18,6 +18,7 @@ import numpy as np
 from genparams.errors import InvalidValue
 from genparams.learning.coordinates import Coordinates, Point
 from genparams.learning.metric import Metric
+from genparams.numeric import quiet
 from genparams.text import brief
 from genparams.types import Array
 
@@ -34,12 +35,14 @@ class State(NamedTuple):
     energy: float
 
 
+@quiet
 def state_of(point: Point, p: Array, metric: Metric) -> State:
     """A point with a momentum, and its energy."""
     velocity = metric.velocity(p)
     return State(point, p, velocity, 0.5 * float(p @ velocity) - point.log_density)
 
 
+@quiet
 def leapfrog(space: Coordinates, metric: Metric, state: State, step: float) -> State | None:
     """One leapfrog step; None where the density is 0 or not finite. A negative step goes back.
 
@@ -60,7 +63,9 @@ def accept_prob(start: State, end: State | None) -> float:
     if end is None:
         return 0.0
     fall = start.energy - end.energy
-    return 1.0 if fall >= 0.0 else math.exp(fall)  # 0 where the energy is infinite
+    if fall != fall:
+        return 0.0
+    return 1.0 if fall >= 0.0 else math.exp(fall)
 
 
 def is_divergent(start: State, end: State | None) -> bool:

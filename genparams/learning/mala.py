@@ -10,6 +10,7 @@ from genparams.learning.coordinates import Coordinates, Point
 from genparams.learning.hamiltonian import LARGEST_ERROR, check_step_size
 from genparams.learning.moved import Moved
 from genparams.mistakes import explained
+from genparams.numeric import quiet
 from genparams.trace.trace import Trace
 
 
@@ -59,6 +60,7 @@ def mala(trace: Trace, selection: Any, step_size: float = 0.1, rng: Rng = None) 
     )
 
 
+@quiet
 def _log_ratio(start: Point, end: Point | None, tau: float) -> float:
     """log [p(u') q(u | u') / (p(u) q(u' | u))]; -inf where the density at u' is 0."""
     if end is None:
