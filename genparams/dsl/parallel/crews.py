@@ -1,12 +1,12 @@
 """Crews: one interface to whatever computes, so that the rest need not know which it is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from os import cpu_count
 from typing import Any, Protocol
 
 from genparams.dsl.parallel.processes import LocalProcesses
-from genparams.dsl.parallel.tasks import Answer, Name, Shard, answer, compute
+from genparams.dsl.parallel.tasks import Answer, Shard, Task, answer, compute
 from genparams.errors import ArgumentError
 from genparams.params import Parameter
 from genparams.text import brief
@@ -16,16 +16,15 @@ BIG = 2**16
 
 
 class Order(Protocol):
-    """What a worker is asked: the arguments of `answer`, and the things that these are made of."""
+    """What a worker is asked, in the forms that different workers need."""
 
-    name: Name
-    scales: Sequence[float]
-
+    @property
+    def number(self) -> int: ...
+    def task(self) -> Task: ...
+    def parcels(self) -> Mapping[int, bytes]: ...
+    def values(self) -> bytes: ...
     def shard(self) -> Shard: ...
     def given(self) -> Sequence[Sequence[Parameter]]: ...
-    def parcel(self) -> bytes | None: ...
-    def values(self) -> bytes: ...
-    def rest(self) -> tuple[bool, Sequence[bytes]]: ...
 
 
 class Crew(Protocol):
@@ -52,7 +51,7 @@ class Threads:
         self.workers: int = executor._max_workers
 
     def submit(self, order: Order) -> "Future[Any]":
-        return self.executor.submit(compute, order.shard(), order.given(), order.scales)
+        return self.executor.submit(compute, order.shard(), order.given(), order.task().scales)
 
 
 class Others:
@@ -67,9 +66,7 @@ class Others:
         self.workers = count if isinstance(count, int) else cpu_count() or 1
 
     def submit(self, order: Order) -> "Future[Any]":
-        return self.executor.submit(
-            answer, order.name, order.parcel(), order.values(), order.scales, *order.rest()
-        )
+        return self.executor.submit(answer, order.task(), order.parcels(), order.values())
 
 
 class Processes:
@@ -83,9 +80,9 @@ class Processes:
         self.workers = len(executor)
 
     def submit(self, order: Order) -> "Future[Any]":
-        place = order.name[1] % self.workers
-        sent = order.name, order.parcel(), order.values(), order.scales
-        return self.executor.submit_to(place, answer, *sent, *order.rest())
+        place = order.number % self.workers
+        sent = order.task(), order.parcels(), order.values()
+        return self.executor.submit_to(place, answer, *sent)
 
 
 class Dask:
@@ -104,25 +101,24 @@ class Dask:
         self.workers = max(1, len(self.addresses))
 
     def submit(self, order: Order) -> "Future[Any]":
-        place = self.addresses[order.name[1] % self.workers :][:1]
         values = order.values()
-        if self._values[0] is not values:  # once for all shards
+        if self._values[0] is not values:  # once for all parts of a step
+            self._look()
             self._values = values, self._sent(values, None)
-        parcel = self._sent(order.parcel(), place or None)
+        place = self.addresses[order.number % self.workers :][:1] or None
+        parcels = {i: self._sent(parcel, place) for i, parcel in order.parcels().items()}
         return self.client.submit(
             answer,
-            order.name,
-            parcel,
+            order.task(),
+            parcels,
             self._values[1],
-            list(order.scales),
-            *order.rest(),
             workers=place,
             allow_other_workers=True,
             pure=False,
         )
 
-    def _sent(self, message: bytes | None, workers: Any) -> Any:
-        if message is None or len(message) < BIG:
+    def _sent(self, message: bytes, workers: Any) -> Any:
+        if len(message) < BIG:
             return message
         return self.client.scatter(message, workers=workers, hash=False)
 

@@ -1,13 +1,14 @@
 """Placed traces: traces that workers keep, so that a step sends parameters and gets gradients.
 
-The traces go to the workers once, in shards, with the names of the functions whose parameters they
-read. A shard is asked for by its name; a worker that does not have it says so and is sent it.
+The traces go to the workers once, in shards, with the functions whose parameters they read. A shard
+is asked for by its name; a worker that does not have it says so and is sent it.
 """
 
 import os
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Sequence
-from typing import Any, overload
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Protocol, overload
 from weakref import finalize
 
 from genparams.dsl.comparison import refuse_changed_arguments
@@ -15,7 +16,7 @@ from genparams.dsl.gradients import sequence_of_traces
 from genparams.dsl.parallel.branches import Range, shards
 from genparams.dsl.parallel.contents import pack_shard
 from genparams.dsl.parallel.crews import Crew, crew_of
-from genparams.dsl.parallel.tasks import Shard
+from genparams.dsl.parallel.tasks import Shard, Task
 from genparams.errors import ArgumentError
 from genparams.mistakes import explained
 from genparams.params import ParamStore
@@ -26,6 +27,35 @@ _released: deque[bytes] = deque(maxlen=32)
 """The names of placed traces that are not in use any more, which the next tasks tell workers."""
 
 
+class Placed(Protocol):
+    """Traces in parts, each of which is a task for a worker."""
+
+    crew: Crew
+    ranges: list[Range]
+    """The parts."""
+
+    @property
+    def owners(self) -> Mapping[ParamStore, Any]:
+        """The functions whose parameters are sent, by their stores."""
+        ...
+
+    def learn(self, functions: Iterable[Any]) -> None:
+        """Note whose parameters are read."""
+        ...
+
+    def task(self, i: int, scales: Sequence[float]) -> Task: ...
+    def parcels(self, i: int, absent: Collection[int]) -> dict[int, bytes]: ...
+    def shard(self, i: int) -> Shard:
+        """The traces of part i, as they are in this process."""
+        ...
+
+    @overload
+    def __getitem__(self, i: int) -> Trace: ...
+    @overload
+    def __getitem__(self, i: slice) -> Sequence[Trace]: ...
+    def __len__(self) -> int: ...
+
+
 class PlacedTraces(Sequence[Trace]):
     """Traces that the workers of an executor keep; made by `place`."""
 
@@ -33,12 +63,11 @@ class PlacedTraces(Sequence[Trace]):
 
     def __init__(self, traces: Sequence[Trace], executor: Any, keeps: bool):
         self.executor = executor
-        self.keeps = keeps
         self.crew: Crew = crew_of(executor)
         self.owners: dict[ParamStore, Any] = {}
-        """The functions whose parameters are sent, by their stores."""
         self._traces = list(traces)
-        self.ranges: list[Range] = shards(len(self._traces), 4 * self.crew.workers)
+        self._keeps = keeps
+        self.ranges: list[Range] = shards(len(self._traces), parts_for(self.crew))
         self._name = b""
         self._sent: set[int] = set()
         self.learn(f for trace in self._traces for f, _ in trace.parameters)
@@ -56,7 +85,15 @@ class PlacedTraces(Sequence[Trace]):
     def __repr__(self) -> str:
         return f"<{len(self)} traces placed on {brief(self.executor)}>"
 
-    # --- For the steps
+    def chosen(self, places: Iterable[int]) -> "ChosenTraces":
+        """Some of these traces, such as a minibatch, for `accumulate_param_gradients`.
+
+        A worker is sent any shard that it needs and does not have, so after some minibatches in
+        random order each worker has all traces.
+        """
+        return ChosenTraces(self, [range(len(self))[i] for i in places])
+
+    # --- What workers are sent
 
     def learn(self, functions: Iterable[Any]) -> None:
         """Note whose parameters are read; if a function is new, the shards are sent again."""
@@ -68,39 +105,100 @@ class PlacedTraces(Sequence[Trace]):
                 _released.append(self._name)
             self._name = os.urandom(16)
             self._sent.clear()
-            if self.keeps:
+            if self._keeps:
                 finalize(self, _released.append, self._name)
 
-    def name(self, i: int) -> tuple[bytes, int]:
-        """What shard i is called."""
-        return self._name, i
+    def task(self, i: int, scales: Sequence[float]) -> Task:
+        """The task of computing shard i."""
+        return self.picked((i,), None, self.ranges[i][0], scales)
 
-    def shard(self, i: int) -> Shard:
-        """Shard i, as it is in this process."""
-        begin, end = self.ranges[i]
-        mine = self._traces[begin:end]
-        return Shard(
-            begin,
-            mine,
-            [*self.owners.values()],
-            [trace._origin is None for trace in mine],
-            [trace._gradients for trace in mine],
-        )
+    def picked(
+        self, shards: tuple[int, ...], picks: Any, begin: int, scales: Sequence[float]
+    ) -> Task:
+        """The task of computing traces of some shards."""
+        return Task(self._name, shards, picks, begin, scales, self._keeps, tuple(_released))
 
-    def parcel(self, i: int, again: bool) -> bytes | None:
-        """Shard i as bytes; None if it was sent before and is not asked for again."""
-        if self.keeps and i in self._sent and not again:
-            return None
+    def parcels(self, i: int, absent: Collection[int]) -> dict[int, bytes]:
+        """Shard i as bytes, if a worker may not have it."""
+        return self.parcels_of([i], absent)
+
+    def parcels_of(self, shards: Iterable[int], absent: Collection[int]) -> dict[int, bytes]:
+        """The shards that no worker has, or that a worker said that it does not have."""
+        wanted = [i for i in shards if i in absent or i not in self._sent]
+        found = {i: self._parcel(i) for i in wanted}
+        if self._keeps:
+            self._sent.update(wanted)
+        return found
+
+    def _parcel(self, i: int) -> bytes:
         shard = self.shard(i)
         for trace in shard.traces:
             refuse_changed_arguments(trace)
-        parcel = pack_shard(shard)
-        self._sent.add(i)
-        return parcel
+        return pack_shard(shard)
 
-    def released(self) -> tuple[bytes, ...]:
-        """The names of what workers need not keep any more."""
-        return tuple(_released)
+    def shard(self, i: int) -> Shard:
+        begin, end = self.ranges[i]
+        return self.shard_of(begin, self._traces[begin:end])
+
+    def shard_of(self, begin: int, traces: Sequence[Trace]) -> Shard:
+        """A shard of these traces."""
+        at_home = [trace._origin is None for trace in traces]
+        counts = [trace._gradients for trace in traces]
+        return Shard(begin, traces, [*self.owners.values()], at_home, counts)
+
+
+class ChosenTraces(Sequence[Trace]):
+    """Some placed traces in some order; made by `PlacedTraces.chosen`."""
+
+    is_placed = True
+
+    def __init__(self, placed: PlacedTraces, places: Sequence[int]):
+        self._placed, self._places = placed, places
+        self.executor, self.crew = placed.executor, placed.crew
+        self.ranges: list[Range] = shards(len(places), self.crew.workers)
+
+    @property
+    def owners(self) -> dict[ParamStore, Any]:
+        return self._placed.owners
+
+    @overload
+    def __getitem__(self, i: int) -> Trace: ...
+    @overload
+    def __getitem__(self, i: slice) -> Sequence[Trace]: ...
+    def __getitem__(self, i: Any) -> Any:
+        found = self._places[i]
+        return [self._placed[j] for j in found] if isinstance(i, slice) else self._placed[found]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} of {self._placed!r}>"
+
+    def learn(self, functions: Iterable[Any]) -> None:
+        self._placed.learn(functions)
+
+    def task(self, i: int, scales: Sequence[float]) -> Task:
+        begin, end = self.ranges[i]
+        picks = tuple(map(self._where, self._places[begin:end]))
+        return self._placed.picked(tuple({s: None for s, _ in picks}), picks, begin, scales)
+
+    def _where(self, place: int) -> tuple[int, int]:
+        """The shard of a trace, and its place there."""
+        i = bisect_right(self._placed.ranges, place, key=lambda r: r[0]) - 1
+        return i, place - self._placed.ranges[i][0]
+
+    def parcels(self, i: int, absent: Collection[int]) -> dict[int, bytes]:
+        return self._placed.parcels_of(self.task(i, ()).shards, absent)
+
+    def shard(self, i: int) -> Shard:
+        begin, end = self.ranges[i]
+        return self._placed.shard_of(begin, self[begin:end])
+
+
+def parts_for(crew: Crew) -> int:
+    """How many parts to make: several for each worker, so that none is idle for long."""
+    return 4 * crew.workers
 
 
 @explained
@@ -120,20 +218,21 @@ def place(traces: Trace | Iterable[Trace], executor: Any) -> PlacedTraces:
         executor: As in `accumulate_param_gradients`.
 
     Returns:
-        The traces as a sequence, for `accumulate_param_gradients`.
+        The traces as a sequence, for `accumulate_param_gradients`. Its method `chosen(places)`
+        gives some of them, such as a minibatch.
 
     Raises:
         ArgumentError: `traces` holds something else than traces, or `executor` is none.
     """
     several = sequence_of_traces(traces)
-    if type(several) is PlacedTraces:
+    if isinstance(several, PlacedTraces | ChosenTraces):
         raise ArgumentError("these traces are placed already; place the list they were made of")
     return PlacedTraces(several, executor, keeps=True)
 
 
-def placed_or_sent(traces: Sequence[Trace], executor: Any) -> PlacedTraces:
+def placed_or_sent(traces: Sequence[Trace], executor: Any) -> Placed:
     """Placed traces; others are sent with the work, and not kept."""
-    if type(traces) is not PlacedTraces:
+    if not isinstance(traces, PlacedTraces | ChosenTraces):
         return PlacedTraces(traces, executor, keeps=False)
     if executor is not None and executor is not traces.executor:
         raise ArgumentError(

@@ -7,22 +7,21 @@ every failure is an answer, and the caller finds the error itself by computing t
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import Any, NamedTuple
 
 from genparams.dsl.execution import fingerprint
-from genparams.dsl.gradients import Gradient, differentiate_trace, first_faults
+from genparams.dsl.gradients import Gradient, differentiate_trace
 from genparams.dsl.interpreter import Run
-from genparams.dsl.parallel.branches import branches
 from genparams.dsl.parallel.parcel import unpacked
-from genparams.dsl.sums import pairwise_sum
+from genparams.dsl.parallel.parts import part_of
 from genparams.params import Parameter, ParamStore, carried, loose
 from genparams.trace.origin import settle
 from genparams.trace.trace import ArgGrads, Trace
 
 Name = tuple[bytes, int]
-"""The traces that were placed, and the number of the shard."""
+"""Of a shard: the name of the traces that were placed, and its number."""
 Slot = tuple[int, str]
 """A parameter: the place of its owner in the message, and its name."""
 
@@ -42,6 +41,23 @@ class Shard(NamedTuple):
     """How many gradients of each trace were taken."""
 
 
+class Task(NamedTuple):
+    """What a worker is asked: a whole shard, or traces of several shards."""
+
+    placed: bytes
+    """The name of the traces that were placed."""
+    shards: tuple[int, ...]
+    picks: tuple[tuple[int, int], ...] | None
+    """The shard and the place of each trace; None for the whole shard."""
+    begin: int
+    """The place of the first trace in the sum."""
+    scales: Sequence[float]
+    keeps: bool
+    """Whether the shards will be asked for again."""
+    released: Sequence[bytes]
+    """Names of placed traces that are not needed any more."""
+
+
 class Values(NamedTuple):
     """The parameters of the caller, for each owner."""
 
@@ -59,7 +75,9 @@ class Sums(NamedTuple):
 
 
 class Absent(NamedTuple):
-    """The answer of a worker that does not have a shard."""
+    """The answer of a worker that does not have some shards."""
+
+    shards: tuple[int, ...]
 
 
 class Unreadable(NamedTuple):
@@ -83,37 +101,47 @@ class Unknown(NamedTuple):
 Answer = Sums | Absent | Unreadable | Failed | Unknown
 
 
-def answer(
-    name: Name,
-    parcel: bytes | None,
-    values: bytes,
-    scales: Sequence[float],
-    keeps: bool,
-    released: Sequence[bytes],
-) -> Answer:
-    """Compute a shard in a worker process.
+def answer(task: Task, parcels: Mapping[int, bytes], values: bytes) -> Answer:
+    """Do a task in a worker process.
 
     Args:
-        parcel: The shard; None if the worker may have it.
-        keeps: Whether it will be asked for again.
-        released: Names of placed traces that are not needed any more.
+        parcels: Shards that the worker may not have.
+        values: The parameters.
     """
-    for gone in released:
+    for gone in task.released:
         _kept.release(gone)
-    shard = _kept.get(name)
     try:
-        if shard is None and parcel is None:
-            return Absent()
-        if shard is None:
-            shard = _settled(unpacked(parcel or b""))
-        given = _given(name[0], shard.owners, values)
+        found = {i: _shard(task, i, parcels) for i in task.shards}
+        absent = tuple(i for i, shard in found.items() if shard is None)
+        if absent:
+            return Absent(absent)
+        shard = _asked(task, found)
+        given = _given(task.placed, shard.owners, values)
     except MemoryError as error:
         return Failed(_words(error))
     except Exception as error:
         return Unreadable(_words(error))
-    if keeps and parcel is not None:
-        _kept.put(name, shard, len(parcel))
-    return compute(shard, given, scales)
+    return compute(shard, given, task.scales)
+
+
+def _shard(task: Task, i: int, parcels: Mapping[int, bytes]) -> Shard | None:
+    """A shard that is kept here, or that came with the task."""
+    name = task.placed, i
+    shard = _kept.get(name)
+    if shard is None and i in parcels:
+        shard = _settled(unpacked(parcels[i]))
+        if task.keeps:
+            _kept.put(name, shard, len(parcels[i]))
+    return shard
+
+
+def _asked(task: Task, found: Mapping[int, Any]) -> Shard:
+    """The traces that a task is about."""
+    first = found[task.shards[0]]
+    if task.picks is None:
+        return first
+    traces = [found[i].traces[j] for i, j in task.picks]
+    return first._replace(begin=task.begin, traces=traces)
 
 
 def compute(
@@ -151,15 +179,13 @@ def _sums(
     scales: Sequence[float],
 ) -> Sums:
     slots = {p: (i, p.name) for i, mine in enumerate(given) for p in mine}
-    terms = [one.scaled(scale) for one, scale in zip(found, scales, strict=True)]
-    begin, end = shard.begin, shard.begin + len(terms)
-    each = [pairwise_sum(terms[a - begin : b - begin]) for a, b in branches(begin, end)]
+    part = part_of(found, (shard.begin, shard.begin + len(found)), scales)
     with_args = any(trace.gen_fn.grad_places for trace in shard.traces)
     return Sums(
-        [one.log_prob for one in found],
-        [one.arg_grads for one in found] if with_args else None,
-        [{slots[p]: g for p, g in branch.items()} for branch in each],
-        {slots[p]: fault for p, fault in first_faults(found).items()},
+        [log_prob for log_prob, _ in part.results],
+        [arg_grads for _, arg_grads in part.results] if with_args else None,
+        [{slots[p]: g for p, g in one.items()} for one in part.sums],
+        {slots[p]: fault for p, fault in part.faults.items()},
     )
 
 
