@@ -12,7 +12,7 @@ from typing import Any
 from genparams.dsl.execution import Rng, answers, execute, seeded, visits
 from genparams.dsl.function import GenerativeFunction
 from genparams.dsl.interpreter import Operands
-from genparams.errors import ArgumentError, MissingChoice, nearest
+from genparams.errors import ArgumentError, GenParamsError, MissingChoice, nearest
 from genparams.learning.checks import check_count
 from genparams.mistakes import explained, refuse_other_functions
 from genparams.text import brief
@@ -110,7 +110,11 @@ def lecture_batched(
 
 
 def run_on(
-    q: GenerativeFunction, args: tuple[Any, ...], choices: Mapping[Any, Any], source: str
+    q: GenerativeFunction,
+    args: tuple[Any, ...],
+    choices: Mapping[Any, Any],
+    source: str,
+    error: type[GenParamsError] = MissingChoice,
 ) -> Trace:
     """The trace of q with every choice taken from `choices`, which may hold more.
 
@@ -118,13 +122,13 @@ def run_on(
         source: The name of the function that made the choices.
 
     Raises:
-        MissingChoice: q makes a choice that is not there.
+        MissingChoice, or `error`: q makes a choice that is not there.
         UnusedConstraint: q has a call at the address of a choice, or nests one under it.
     """
     given = choice_values(choices)
 
     def missing(address: Address, distribution: Any, x: Operands, size: Any) -> Any:
-        raise MissingChoice(
+        raise error(
             f"{q.__name__} makes a choice at {show(address)}, where the run of {source} made none; "
             f"{nearest(show(address), map(show, given))}. Let {source} make it too, or sum it out "
             f"in {q.__name__}"
