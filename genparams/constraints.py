@@ -59,7 +59,7 @@ _SMALLEST = {dtype: np.finfo(dtype).smallest_subnormal for dtype in (np.float32,
 def _above_0(value: Any) -> Any:
     """A value of at least 0; the smallest positive number in place of 0."""
     at = raw(value)
-    if isinstance(at, float) and at > 0.0:
+    if at > 0.0 if isinstance(at, float) else at.size and at.min() > 0.0:
         return value
     return _moved_to(value, np.maximum(at, _SMALLEST[_dtype(at)]))
 

@@ -157,7 +157,9 @@ class Declaration:
             if shape:
                 shapes.append(shape[: len(shape) - domain.rank])
         try:
-            batch = np.broadcast_shapes(*shapes) if shapes else ()
+            batch = shapes[0] if shapes else ()
+            if shapes.count(batch) < len(shapes):
+                batch = np.broadcast_shapes(*shapes)
             if size is None:
                 return batch
             sizes = size if isinstance(size, (tuple, list)) else (size,)

@@ -49,7 +49,7 @@ class Domain:
             return
         value = raw(value)
         good, fault = self.test(value), in_words
-        if good is True or np.all(good):
+        if good is True or (good.all() if type(good) is np.ndarray else np.all(good)):
             if self.member is None:
                 return
             good, fault = self.member(value), self.fault

@@ -20,7 +20,7 @@ from genparams.dsl.distributions import continuous as c
 from genparams.dsl.distributions import transformed
 from genparams.dsl.distributions.base import Distribution
 from genparams.dsl.distributions.composite import Product
-from genparams.dsl.distributions.declaration import Pullback, once
+from genparams.dsl.distributions.declaration import Pullback, Slope, once
 from genparams.dsl.distributions.implicit import Slopes, between_limits, implicit
 from genparams.dsl.distributions.limits import limited
 from genparams.dsl.distributions.limits.families import FAMILIES
@@ -36,6 +36,8 @@ gradient by the argument, in its shape."""
 
 def has_path(distribution: Any) -> bool:
     """Whether the draws of a distribution have a derivative by every argument."""
+    if distribution in PATHS:
+        return True
     if isinstance(distribution, Product):
         return all(map(has_path, distribution.parts))
     return isinstance(distribution, Distribution) and path_of(distribution) is not None
@@ -51,16 +53,20 @@ def moving(tape: Tape, distribution: Any, x: Any, operands: Sequence[Any]) -> An
         return x
     args = [raw(o) for o in operands]
     slopes = PATHS.get(distribution)
-    if slopes is not None and type(x) is float and not any(map(shape_of, args)):
+    if slopes is not None and type(x) is float:
         found = slopes(scalars, x, *args)
         return tape.record(x, [(operands[i], float(found[i]())) for i in boxed])
-    path: Any = path_of(distribution)
-    pulls = path(x, args)
-    return tape.record(x, [(operands[i], _pullback(pulls[i])) for i in boxed])
+    if slopes is not None:
+        found = slopes(arrays, x, *args)
+        pulls = {i: _pullback(found[i], shape_of(args[i])) for i in boxed}
+    else:
+        path: Any = path_of(distribution)
+        pulls = [lambda g, pull=pull: pull(g) for pull in path(x, args)]
+    return tape.record(x, [(operands[i], pulls[i]) for i in boxed])
 
 
-def _pullback(pull: Pullback) -> Pullback:
-    return lambda g: pull(g)  # the tape tells a pullback from a derivative by its type
+def _pullback(slope: Slope, shape: tuple[int, ...]) -> Pullback:
+    return lambda g: sum_product_to(g, slope(), shape)
 
 
 def path_of(distribution: Any) -> Path | None:
@@ -87,10 +93,7 @@ def of_entries(slopes: Slopes) -> Path:
     def path(x: Any, args: Sequence[Any]) -> list[Pullback]:
         found = slopes(arrays, x, *args)
 
-        def pullback(i: int) -> Pullback:
-            return quiet(lambda g: sum_product_to(g, found[i](), shape_of(args[i])))
-
-        return [pullback(i) for i in range(len(args))]
+        return [_pullback(d, shape_of(a)) for d, a in zip(found, args, strict=True)]
 
     return path
 
