@@ -1,6 +1,6 @@
 """Gradients of bounds: the estimates that variational inference follows uphill."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -93,7 +93,7 @@ def accumulate_elbo_gradients(
         num_particles if vectorized else None,
     )
     bound = elbo_bound(num_particles, baseline)
-    return BoundGradients(problem, bound, num_particles).accumulate(seeded(rng), scale)
+    return BoundGradients(problem, bound, num_particles).accumulated(seeded(rng), scale).value
 
 
 def elbo_bound(num_particles: int, baseline: str | None) -> Bound:
@@ -156,7 +156,7 @@ def accumulate_vimco_gradients(
         estimator,
         num_particles if vectorized else None,
     )
-    return BoundGradients(problem, bound, num_particles).accumulate(seeded(rng), scale)
+    return BoundGradients(problem, bound, num_particles).accumulated(seeded(rng), scale).value
 
 
 def vimco_bound(num_particles: int, baseline: str) -> Bound:
@@ -198,28 +198,20 @@ class BoundGradients:
     bound: Bound
     num_particles: int
 
-    def accumulate(
-        self,
-        rng: np.random.Generator,
-        scale: float = 1.0,
-        fixed: Collection[Parameter] = (),
-        only: Collection[Parameter] | None = None,
-    ) -> float:
-        """Add the gradient of an estimate times a scale to the accumulators, all or nothing.
-
-        Args:
-            fixed: Parameters that are constants.
-            only: The parameters whose gradients are added; None for all.
-        """
-        return self.accumulated(rng, scale, fixed, only).value
-
     def accumulated(
         self,
         rng: np.random.Generator,
         scale: float = 1.0,
         fixed: Collection[Parameter] = (),
-        only: Collection[Parameter] | None = None,
+        only: Callable[[], Collection[Parameter]] | None = None,
     ) -> Estimate:
+        """Add the gradient of an estimate times a scale to the accumulators, all or nothing.
+
+        Args:
+            fixed: Parameters that are constants.
+            only: Gives the parameters whose gradients are added, asked after the runs, which may
+                declare parameters; None for all.
+        """
         scale = finite_scale(scale)
         runs: list[Run] = []
         try:
@@ -228,11 +220,8 @@ class BoundGradients:
                 if any(has_moved(p, at) for p, at in found.theta.items()):
                     # another thread moved a parameter: once more, while no thread can
                     found = self._estimate(rng, runs, scale, fixed)
-                terms = [
-                    (p, g, found.faults.get(p))
-                    for p, g in found.grads.items()
-                    if only is None or p in only
-                ]
+                wanted = found.grads if only is None else only()
+                terms = [(p, g, found.faults.get(p)) for p, g in found.grads.items() if p in wanted]
                 keep_declared(runs, added(terms))
         except BaseException:
             for run in runs:

@@ -23,7 +23,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from genparams.autodiff import Box, raw
-from genparams.dsl.likelihood.sites import Site
 from genparams.learning.completion import Completion
 from genparams.learning.particles_as_arrays import entries, log_probs_by_particle, over_entries
 from genparams.types import Address, Array
@@ -37,16 +36,20 @@ class Seed(NamedTuple):
     factor: Any
 
 
+Weights = Any
+"""A number for each particle: an array, or a list where there is one particle."""
+
+
 class Factors(NamedTuple):
     """For each particle, the factors of the log probabilities of its choices."""
 
-    model: Array
+    model: Weights
     """Of the choices of the model."""
-    path: Array
+    path: Weights
     """Of the choices of the guide with the pathwise estimator."""
-    score: Array
+    score: Weights
     """Of the choices of the guide with the score-function estimator."""
-    drawn: Array
+    drawn: Weights
     """Of the choices that the model drew itself, with the score-function estimator."""
 
 
@@ -78,12 +81,14 @@ def elbo(leave_one_out: bool) -> Bound:
 
     def factors(log_w: Array) -> Factors:
         count = len(log_w)
+        if count == 1:
+            return Factors([1.0], [-1.0], log_w, log_w)
         baseline = (np.sum(log_w) - log_w) / (count - 1) if leave_one_out else 0.0
         ones = np.full(count, 1.0 / count)
         score = (log_w - baseline) / count
         return Factors(ones, -ones, score, score)
 
-    return Bound("ELBO", lambda log_w: float(np.mean(log_w)), factors, False)
+    return Bound("ELBO", lambda log_w: float(sum(log_w) / len(log_w)), factors, False)
 
 
 # --- Several samples
@@ -124,10 +129,12 @@ def multi_sample(baseline: str) -> Bound:
 # --- Weights and seeds
 
 
-def log_weights(found: Sequence[Completion], particles: int | None) -> Array:
+def log_weights(found: Sequence[Completion], particles: int | None) -> Weights:
     """log w of each particle, of several runs or of one run on arrays."""
     if particles is not None:
         return _log_weights_in_arrays(found[0], particles)
+    if len(found) == 1:
+        return [_log_weight(found[0])]
     return np.array([_log_weight(one) for one in found])
 
 
@@ -149,29 +156,49 @@ def _log_weights_in_arrays(one: Completion, particles: int) -> Array:
 
 def seeds(
     found: Sequence[Completion], factors: Factors, particles: int | None, needs_weights: bool
-) -> Iterator[Seed]:
+) -> list[Seed]:
     """The log probabilities on the tape, with their factors."""
-    for k, one in enumerate(found):
-        for run, site, by_particle in _choices(one, factors):
-            box = run.log_probs[site.address]
-            if type(box) is not Box:
-                continue
-            if particles is None:
-                yield Seed(site.address, box, float(by_particle[k]))
-            elif needs_weights or by_particle is factors.score or by_particle is factors.drawn:
-                each = entries(site, particles)
-                yield Seed(site.address, each, over_entries(by_particle, each.shape))
-            else:
-                yield Seed(site.address, box, float(by_particle[0]))
+    if particles is None:
+        return [
+            Seed(address, box, float(by_particle[k]))
+            for k, one in enumerate(found)
+            for _, address, box, by_particle in _choices(one, factors)
+        ]
+    (one,) = found
+    return [
+        _seed_of_array(one, factors, particles, needs_weights, *choice)
+        for choice in _choices(one, factors)
+    ]
 
 
-def _choices(one: Completion, factors: Factors) -> Iterator[tuple[Any, Site, Array]]:
-    """Each choice with a seed, and its factors by particle."""
-    for site in one.model_sites:
-        if site.address not in one.drawn:
-            yield one.model, site, factors.model
-        elif site.address in one.scored:
-            yield one.model, site, factors.drawn
-    for site in one.guide_sites:
-        is_scored = site.address in one.scored
-        yield one.guide, site, factors.score if is_scored else factors.path
+def _seed_of_array(
+    one: Completion,
+    factors: Factors,
+    particles: int,
+    needs_weights: bool,
+    is_guide: bool,
+    address: Address,
+    box: Box,
+    by_particle: Array,
+) -> Seed:
+    """The log probability of a choice as one number, or of each entry where the factors differ."""
+    if not needs_weights and (by_particle is factors.model or by_particle is factors.path):
+        return Seed(address, box, float(by_particle[0]))
+    sites = one.guide_sites if is_guide else one.model_sites
+    each = entries(next(site for site in sites if site.address == address), particles)
+    return Seed(address, each, over_entries(by_particle, each.shape))
+
+
+def _choices(one: Completion, factors: Factors) -> Iterator[tuple[bool, Address, Box, Weights]]:
+    """Each choice with a seed: whether the guide makes it, its address, log probability, and its
+    factors by particle."""
+    scored, drawn = one.scored, one.drawn
+    for address, box in one.model.log_probs.items():
+        if type(box) is Box:
+            if address not in drawn:
+                yield False, address, box, factors.model
+            elif address in scored:
+                yield False, address, box, factors.drawn
+    for address, box in one.guide.log_probs.items():
+        if type(box) is Box:
+            yield True, address, box, factors.score if address in scored else factors.path

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from genparams.autodiff import Box, Tape, raw
+from genparams.autodiff import Box, Tape, raw, shape_of
 from genparams.dsl.call import Call
 from genparams.dsl.distributions.pathwise import moving
 from genparams.dsl.execution import refuse_masked, visits
 from genparams.dsl.interpreter import Choose, Operands, Read, Run
-from genparams.dsl.likelihood.sites import Site, recording
+from genparams.dsl.likelihood.sites import Site
 from genparams.dsl.replay_errors import explained_error
 from genparams.errors import (
     AddressConflict,
@@ -46,6 +46,68 @@ class Problem:
     particles: int | None = None
     """How many particles the arrays of the choices hold, on their first axis; None if a run is one
     particle."""
+    _converted: dict[Address, tuple[Any, Any]] = field(default_factory=dict)
+    """Observations in the type of a draw, with what that type and shape depend on."""
+    _fitting: dict[Address, Any] = field(default_factory=dict)
+    """What it was that choices of the guide fitted to."""
+
+    def observation(
+        self, address: Address, distribution: Any, operands: Operands, size: Any
+    ) -> Any:
+        """An observation in the type and the shape of a draw; the same for every particle.
+
+        It is converted again if the type or the shape of a draw may have changed.
+        """
+        asked = distribution, size, [*map(shape_of, operands)]
+        known = self._converted.get(address)
+        if known is not None and known[0] == asked:
+            return known[1]
+        value = self.observed[address]
+        try:
+            found = distribution.coerce(value, operands, size)
+        except ShapeError as error:
+            if self.particles is None:
+                raise
+            found = self._for_each_particle(value, distribution, operands, size, error)
+        self._converted[address] = asked, found
+        return found
+
+    def _for_each_particle(
+        self, value: Any, distribution: Any, operands: Operands, size: Any, error: ShapeError
+    ) -> Any:
+        count: Any = self.particles
+        each = map_leaves(lambda v: np.broadcast_to(v, (count, *np.shape(v))), value)
+        try:
+            return distribution.coerce(each, operands, size)
+        except ShapeError:
+            raise error from None
+
+    def of_guide(
+        self, address: Address, value: Any, distribution: Any, operands: Operands, size: Any
+    ) -> Any:
+        """A choice of the guide in the type of a draw of the model; a box stays as it is."""
+        if type(value) is not Box:
+            return self._coerced(address, value, distribution, operands, size)
+        asked = distribution, size, [*map(shape_of, operands)], shape_of(value.value)
+        if self._fitting.get(address) != asked:
+            if not distribution.kind.continuous:
+                raise GuideMismatch(
+                    f"the guide's choice at {show(address)} is continuous, and the model's is of "
+                    f"{distribution.__name__}, which is discrete"
+                )
+            self._coerced(address, value.value, distribution, operands, size)
+            self._fitting[address] = asked
+        return value
+
+    def _coerced(
+        self, address: Address, value: Any, distribution: Any, operands: Operands, size: Any
+    ) -> Any:
+        try:
+            return distribution.coerce(value, operands, size)
+        except InvalidValue as error:
+            raise GuideMismatch(
+                f"the guide's choice at {show(address)} does not fit the model: {error}"
+            ) from None
 
 
 def problem_of(
@@ -82,18 +144,32 @@ def _call(what: str, function: Any, named: str, args: Any) -> Call[Any]:
     return call
 
 
+Parts = tuple[Address, Any, list[Any], Any]
+"""What a `Site` is made of: address, distribution, arguments and value."""
+
+
 @dataclass(slots=True)
 class Completion:
     """One run of a guide, and of a model on its choices."""
 
     guide: Run
     model: Run
-    guide_sites: list[Site] = field(default_factory=list)
-    model_sites: list[Site] = field(default_factory=list)
+    guide_parts: list[Parts] = field(default_factory=list)
+    model_parts: list[Parts] = field(default_factory=list)
     scored: set[Address] = field(default_factory=set)
     """The choices with the score-function estimator."""
     drawn: set[Address] = field(default_factory=set)
     """The choices that the model drew itself."""
+
+    @property
+    def guide_sites(self) -> list[Site]:
+        """The choices of the guide."""
+        return [Site(*parts) for parts in self.guide_parts]
+
+    @property
+    def model_sites(self) -> list[Site]:
+        """The choices of the model, the observations among them."""
+        return [Site(*parts) for parts in self.model_parts]
 
 
 def completed(problem: Problem, tape: Tape, read: Read, rng: Any, runs: list[Run]) -> Completion:
@@ -112,11 +188,9 @@ def completed(problem: Problem, tape: Tape, read: Read, rng: Any, runs: list[Run
     """
     found = Completion(None, None)  # type: ignore[arg-type]  # given below
     drawn = _drawn(problem, found, tape, rng)
-    guided = _unless_observed(problem, drawn)
-    found.guide = Run(recording(guided, found.guide_sites), read)
+    found.guide = Run(_guiding(problem, found, drawn), read)
     _run(found.guide, problem.guide, lambda run: None, runs)
-    completing = _completing(problem, found, drawn)
-    found.model = Run(recording(completing, found.model_sites), read)
+    found.model = Run(_completing(problem, found, drawn), read)
     _run(found.model, problem.model, _all_visited(problem, found.guide), runs)
     problem.estimators.check([*found.guide.values, *found.drawn])
     _refuse_impossible(problem, found)
@@ -199,8 +273,9 @@ def _drawn(problem: Problem, found: Completion, tape: Tape, rng: Any) -> Choose:
     return choose
 
 
-def _unless_observed(problem: Problem, drawn: Choose) -> Choose:
-    observed, name = problem.observed, problem.guide.fn.__name__
+def _guiding(problem: Problem, found: Completion, drawn: Choose) -> Choose:
+    """A `Choose` that draws what is not observed, and records it."""
+    observed, name, record = problem.observed, problem.guide.fn.__name__, found.guide_parts.append
 
     def choose(address: Address, distribution: Any, operands: Operands, size: Any) -> Any:
         if address in observed:
@@ -209,59 +284,30 @@ def _unless_observed(problem: Problem, drawn: Choose) -> Choose:
                 "makes the choices that have no observation, and takes data as arguments: write "
                 "guide_args=(...)"
             )
-        return drawn(address, distribution, operands, size)
+        x = drawn(address, distribution, operands, size)
+        record((address, distribution, operands, x))
+        return x
 
     return choose
 
 
 def _completing(problem: Problem, found: Completion, drawn: Choose) -> Choose:
-    """A `Choose` that gives observations and choices of the guide, and else draws."""
-    observed, given, particles = problem.observed, found.guide.values, problem.particles
+    """A `Choose` that gives observations and choices of the guide, else draws, and records it."""
+    observed, given = problem.observed, found.guide.values
+    record = found.model_parts.append
 
     def choose(address: Address, distribution: Any, operands: Operands, size: Any) -> Any:
         if address in observed:
-            return _observation(observed[address], distribution, operands, size, particles)
-        if address in given:
-            return _of_guide(address, given[address], distribution, operands, size)
-        found.drawn.add(address)
-        return drawn(address, distribution, operands, size)
+            x = problem.observation(address, distribution, operands, size)
+        elif address in given:
+            x = problem.of_guide(address, given[address], distribution, operands, size)
+        else:
+            found.drawn.add(address)
+            x = drawn(address, distribution, operands, size)
+        record((address, distribution, operands, x))
+        return x
 
     return choose
-
-
-def _observation(
-    value: Any, distribution: Any, operands: Operands, size: Any, particles: int | None
-) -> Any:
-    """An observation in the type of a draw; every particle has the same one."""
-    if particles is None:
-        return distribution.coerce(value, operands, size)
-    try:
-        return distribution.coerce(value, operands, size)
-    except ShapeError as error:
-        try:
-            everywhere = map_leaves(lambda v: np.broadcast_to(v, (particles, *np.shape(v))), value)
-            return distribution.coerce(everywhere, operands, size)
-        except ShapeError:
-            raise error from None
-
-
-def _of_guide(
-    address: Address, value: Any, distribution: Any, operands: Operands, size: Any
-) -> Any:
-    """A choice of the guide in the type of a draw of the model; a box stays as it is."""
-    try:
-        if type(value) is not Box:
-            return distribution.coerce(value, operands, size)
-        if not distribution.kind.continuous:
-            raise InvalidValue(
-                f"the guide's is continuous, and {distribution.__name__} is discrete"
-            )
-        distribution.coerce(value.value, operands, size)
-    except InvalidValue as error:
-        raise GuideMismatch(
-            f"the guide's choice at {show(address)} does not fit the model: {error}"
-        ) from None
-    return value
 
 
 # --- Log probabilities that are not finite
@@ -269,7 +315,8 @@ def _of_guide(
 
 def _refuse_impossible(problem: Problem, found: Completion) -> None:
     both = [*found.guide.log_probs.values(), *found.model.log_probs.values()]
-    if np.isfinite(sum(map(raw, both))):
+    total = sum(map(raw, both))
+    if total - total == 0.0:
         return
     for run, sites in ((found.guide, found.guide_sites), (found.model, found.model_sites)):
         _refuse_impossible_choice(problem, found, run, sites)
