@@ -178,8 +178,7 @@ class Run:
         address = self.prefix + key
         if not key:
             retval = self.body(function, function.body, args, kwargs, address)
-            if type(retval) not in ATOMS:
-                refuse_calls(function, retval)
+            _refuse_calls(function, retval)
             return retval
         self._claim(address, len(key))
         self.branches.add(address)
@@ -261,6 +260,20 @@ class Run:
             or address in self.branches
             or any(address[:n] in self.values for n in range(1, len(address)))
         )
+
+
+def _refuse_calls(function: Body, retval: Any) -> None:
+    kind = type(retval)
+    if kind not in ATOMS and not (kind is list and {*map(type, retval)} <= ATOMS):
+        refuse_calls(function, retval)
+
+
+def root_of(function: Any, retval: Any, args: tuple[Any, ...], parts: list[Address]) -> Frame:
+    """The frame of the root. Only a combinator goes on from what it returned."""
+    if function.resume is not None:
+        return checked_frame(function, retval, args, None, parts)
+    _refuse_calls(function, retval)
+    return Frame(function, None, False, args, None, parts)
 
 
 def checked_frame(

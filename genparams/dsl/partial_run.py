@@ -22,7 +22,7 @@ import numpy as np
 
 from genparams.dsl.call import Call
 from genparams.dsl.execution import fingerprint, recorder, refuse_masked, refuse_traced
-from genparams.dsl.interpreter import Choose, Run, checked_frame
+from genparams.dsl.interpreter import Choose, Run, checked_frame, root_of
 from genparams.structure import leaves
 from genparams.trace.record import ATOMS, Frame, Record, as_frame
 from genparams.trace.trace import Trace
@@ -39,6 +39,8 @@ class Past:
         """Calls that were run again before the function that called them."""
         self.gone: list[Address] = []
         """Choices and calls of combinators that are no longer made."""
+        self.retval: Any = None
+        """What the root returned, if it was run."""
         self.settled: set[Address] = set()
         """The combinators whose parts that are no longer made are in `gone`."""
         self.dirty: dict[Address, dict[Address, None]] = {(): {}}
@@ -160,9 +162,15 @@ class Past:
             frame = self.record.frame(address)
             assert frame is not None
             run.parts = []
-            new = self._run_again(run, address, frame, frame.args if args is None else args)
+            given = frame.args if args is None else args
+            if not address and frame.function.resume is None:
+                self.retval = run.body(frame.function, frame.function.body, given, None, ())
+                self.fresh[()] = root_of(frame.function, self.retval, given, run.parts)
+                return
+            new = self._run_again(run, address, frame, given)
             self.fresh[address] = new
             if not address or self.same(frame.retval, new.retval):
+                self.retval = _given(new.retval)
                 return
             address = self._alone(self.caller[address])
 
@@ -319,13 +327,13 @@ def partial_run(
     refuse_traced(function, run.log_probs, results)
     choices, calls = past.all_gone(run, frames, root)
     parameters = trace.parameters
-    if any((f, p.name) not in parameters for p, f in run.reads.items()):
+    if run.reads and any((f, p.name) not in parameters for p, f in run.reads.items()):
         parameters = {**parameters, **{(f, p.name): values[p] for p, f in run.reads.items()}}
     visited = {**run.log_probs}  # the record may add what is gone
     new = Trace(
         function,
         given,
-        trace.retval if root is None else _given(root.retval),
+        trace.retval if root is None else past.retval,
         parameters,
         record.edited(Record(run.values, run.log_probs, frames, root), choices, calls),
         trace._prints if args is None else tuple(map(fingerprint, given)),

@@ -101,8 +101,8 @@ def _by_selection(trace: Trace, selection: Any, rng: np.random.Generator) -> Mov
 
 def _refuse_empty(trace: Trace, selection: Any) -> None:
     chosen = as_selection(selection)
-    if chosen != nothing and not chosen.wanted():
-        return  # select(..., missing="ignore")
+    if chosen != nothing and (chosen.named() or not chosen.wanted()):
+        return  # the trace has the addresses, or select(..., missing="ignore")
     if not any(address in chosen for address in trace.choices):
         raise InferenceError(
             f"{chosen!r} selects no choice of {trace.gen_fn.__name__}, so that nothing can move; "
@@ -155,6 +155,12 @@ def _check_form(selection: Any, proposal: Any, proposal_args: Any, involution: A
         )
     if proposal is not None and not isinstance(proposal, GenerativeFunction):
         raise ArgumentError(f"a proposal is a generative function, got {brief(proposal)}")
+    if isinstance(proposal_args, Trace):
+        raise ArgumentError(
+            "metropolis_hastings takes one trace and a tuple of proposal_args, for which it got a "
+            "trace; mcmc gives each kernel its trace: write functools.partial(metropolis_hastings, "
+            "selection=...) without one"
+        )
     if not isinstance(proposal_args, tuple):
         raise ArgumentError(
             f"proposal_args is a tuple, got {brief(proposal_args)}; write ({brief(proposal_args)},)"
