@@ -10,6 +10,7 @@ import numpy as np
 
 from genparams.learning.by_address import ByAddress
 from genparams.learning.columns import stacked, values_of
+from genparams.learning.exports import to_arviz, to_frame
 from genparams.mistakes import answering, closed, explained
 from genparams.text import counted
 from genparams.trace.trace import Trace
@@ -111,6 +112,54 @@ class Draws:
         """
         each = [function(trace) for one in self.traces for trace in one]
         return stacked(each, self.shape, "the function")
+
+    @explained
+    def to_frame(self, selection: Any = None) -> Any:
+        """A data frame of pandas with a row for each draw, chain after chain.
+
+        Its columns are `chain`, `draw`, `log_prob`, and one for each number of each choice: `mu`,
+        `theta[0]`, `steps[3].y`. A choice that a draw does not have is None there.
+
+        Args:
+            selection: The choices to show. None leaves out those that are the same in every draw,
+                such as data.
+
+        Raises:
+            MissingExtra: pandas is not installed.
+            UnknownAddress: a selected address is in no draw.
+        """
+        return to_frame(self.traces, self.values, self.log_prob, selection)
+
+    @explained
+    def to_arviz(self, observed: Any = None, log_likelihood: bool = True) -> Any:
+        """The draws as inference data of ArviZ: an `InferenceData`, or a `DataTree` from its
+        version 1 on.
+
+            arviz.summary(draws.to_arviz(observed="ys"))
+
+        The groups are `posterior`, `sample_stats` (`lp`, `diverging`, `acceptance_rate` and what
+        the kernels report), `observed_data`, and `log_likelihood` with one number for each datum.
+        Truth values become 0 and 1.
+
+        Args:
+            observed: The addresses of the data: a selection, an address or a list of addresses.
+            log_likelihood: Whether to compute log likelihoods, which takes a run of the model for
+                each draw.
+
+        Raises:
+            MissingExtra: ArviZ is not installed.
+            ArgumentError: `observed` is not given; the error names what seems to be observed.
+            InvalidValue: an observed choice is not the same in every draw; or a choice is not in
+                every draw.
+            UnknownAddress: there is no choice at an observed address.
+        """
+        stats = {
+            "lp": self.log_prob,
+            "diverging": self.divergent,
+            "acceptance_rate": np.mean(self.accept_probs, axis=2),
+            **self.stats,
+        }
+        return to_arviz(self.traces, self.values, stats, observed, log_likelihood)
 
     def __repr__(self) -> str:
         chains, draws = self.shape

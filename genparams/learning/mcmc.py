@@ -22,6 +22,7 @@ from genparams.learning.shipping import results_of
 from genparams.learning.warmup import Learner, Tuning
 from genparams.mistakes import explained, refuse_other_functions
 from genparams.text import brief
+from genparams.trace.origin import settle
 from genparams.trace.trace import Trace
 from genparams.types import show
 
@@ -69,8 +70,8 @@ def mcmc(
         warmup: How many iterations come before them, which are not kept.
         thin: Every how many iterations a state is kept.
         executor: Where the chains run: an object with the method `submit` of
-            `concurrent.futures.Executor`, such as a `ProcessPoolExecutor`, or a dask `Client`. None
-            means here, one after the other.
+            `concurrent.futures.Executor`, such as `LocalProcesses(4)`, or a dask `Client`. None
+            means here, one after the other. The present parameters travel with each chain.
         rng: A generator, a seed, or None. A seeded run repeats to the bit.
         progress: Whether to show progress. Chains in an executor show none.
         target_accept: The mean acceptance probability at which a step size aims; None for the usual
@@ -103,6 +104,8 @@ def mcmc(
     ]
     if executor is not None:
         found = Draws(tuple(results_of(executor, run_chain, works, "a chain")))
+        for trace in (trace for chain in found.traces for trace in chain):
+            settle(trace)  # it was made at the parameters here
     else:
         total = chains * (warmup + draws * thin)
         with shown("mcmc", progress, total) as report:
@@ -162,7 +165,8 @@ def run_chain(work: ChainWork, report: Report | None = None, place: int = 0) -> 
         place: Which chain it is, for the report.
     """
     rng = np.random.default_rng(work.seed)
-    trace = _at_home(work.trace)
+    trace = work.trace
+    settle(trace)  # its parameters have travelled with it
     per_chain = work.warmup + work.draws * work.thin
 
     def tell(done: int, words: str) -> None:
@@ -299,10 +303,3 @@ def refuse_without_density(trace: Trace, what: str) -> None:
     for address, log_prob in trace.log_probs.items():
         if not np.isfinite(log_prob):
             raise NoDensity(trace.gen_fn.__name__, show(address), float(log_prob), what)
-
-
-def _at_home(trace: Trace) -> Trace:
-    """A trace whose parameters are, in this process, those of its run."""
-    if trace.is_stale:
-        trace.restore_parameters()
-    return trace

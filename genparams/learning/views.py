@@ -3,7 +3,7 @@
 Nothing here depends on them: a fit is complete without.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -15,7 +15,7 @@ def view(module: str, name: str) -> Callable[..., Any]:
     return getattr(import_module(f"genparams.{module}"), name)
 
 
-def frame(columns: dict[str, Any], index: list[str]) -> Any:
+def frame(columns: dict[str, Any], index: Sequence[Any]) -> Any:
     """A data frame of pandas.
 
     Raises:
