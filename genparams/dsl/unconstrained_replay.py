@@ -8,14 +8,14 @@ choices.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from genparams.autodiff import Box, Tape, last_refusal, mark_shared, operand, raw, shape_of
+from genparams.autodiff import Box, Tape, last_refusal, mark_shared, operand, raw
 from genparams.dsl.call import Call
 from genparams.dsl.comparison import confirm
+from genparams.dsl.coordinate_layout import Layout, Piece, laid_out, map_tuples
 from genparams.dsl.differences import CAUGHT
 from genparams.dsl.distributions.regions import WHOLE_LINE
 from genparams.dsl.execution import execute
@@ -46,30 +46,6 @@ class Density(NamedTuple):
     gradient: Array
 
 
-class Piece(NamedTuple):
-    """Where the numbers of one leaf of the coordinates of a choice are in u."""
-
-    start: int
-    end: int
-    shape: tuple[int, ...]
-
-    def of(self, u: Array) -> Any:
-        return u[self.start : self.end].reshape(self.shape) if self.shape else float(u[self.start])
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """The parts of u, and which density is asked for."""
-
-    pieces: dict[Address, Any]
-    """For each selected choice, in the order of the run, a piece or a tuple."""
-    flat: list[Piece]
-    """Every piece, in order."""
-    size: int
-    jacobian: bool
-    """Whether log |d t / d u| is part of the density."""
-
-
 def first_replay(
     trace: Trace, selection: Selection, values: dict[Any, Any], jacobian: bool
 ) -> tuple[Layout, Array, Density]:
@@ -96,7 +72,7 @@ def first_replay(
         boxes = leaves(list(chosen.values()))
         confirm(trace, TracedReplay(tape, run, retval, values, inputs, boxes), False)
         _refuse_caught_errors(trace, before)
-        layout, u = _laid_out(chosen, jacobian)
+        layout, u = laid_out(chosen, jacobian)
         found = _density(tape, run, dets, boxes, layout)
     if found is None:
         raise ImpossibleTrace(
@@ -147,26 +123,6 @@ def _with_values(boxes: Any, values: Any) -> Any:
     return boxes
 
 
-def _laid_out(chosen: dict[Address, Any], jacobian: bool) -> tuple[Layout, Array]:
-    flat: list[Piece] = []
-    numbers = [np.empty(0)]
-
-    def placed(box: Box) -> Piece:
-        numbers.append(np.ravel(raw(box)))
-        start = flat[-1].end if flat else 0
-        flat.append(Piece(start, start + len(numbers[-1]), shape_of(box)))
-        return flat[-1]
-
-    pieces = {address: _map_tuples(placed, tree) for address, tree in chosen.items()}
-    u = np.concatenate(numbers)
-    return Layout(pieces, flat, len(u), jacobian), u
-
-
-def _map_tuples(f: Callable[[Any], Any], tree: Any) -> Any:
-    """`map_leaves` where named tuples, the pieces, are leaves."""
-    return tuple([_map_tuples(f, part) for part in tree]) if type(tree) is tuple else f(tree)
-
-
 # --- Elsewhere
 
 
@@ -190,7 +146,7 @@ def replay_at(trace: Trace, layout: Layout, u: Array, values: dict[Any, Any]) ->
         chosen = {
             a: tape.leaf(p.of(u))
             if type(p) is Piece
-            else _map_tuples(lambda p: tape.leaf(p.of(u)), p)
+            else map_tuples(lambda p: tape.leaf(p.of(u)), p)
             for a, p in layout.pieces.items()
         }
         run = Run(_moving(trace, chosen, dets), _reading(values))
@@ -316,7 +272,7 @@ def trace_at(trace: Trace, layout: Layout, u: Array) -> Trace:
                 return given[address]
             except KeyError:
                 raise StructureChange(trace.gen_fn.__name__, show(address), True) from None
-        value = distribution.region_of(operands).natural(_map_tuples(lambda p: p.of(u), piece))
+        value = distribution.region_of(operands).natural(map_tuples(lambda p: p.of(u), piece))
         return distribution.coerce(value, operands, size)
 
     return execute(trace.gen_fn, trace.args, choose, _all_visited(trace))

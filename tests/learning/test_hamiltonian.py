@@ -9,7 +9,13 @@ import pytest
 from genparams import gamma, gen, mvnormal, normal
 from genparams.errors import InvalidValue
 from genparams.learning.coordinates import Coordinates
-from genparams.learning.hamiltonian import accept_prob, is_divergent, leapfrog, state_of
+from genparams.learning.hamiltonian import (
+    State,
+    accept_prob,
+    is_divergent,
+    leapfrog,
+    state_of,
+)
 from genparams.learning.hmc import hmc
 from genparams.learning.mala import mala
 from genparams.learning.metric import metric_of
@@ -97,14 +103,19 @@ def test_the_energy_error_is_of_third_order_in_one_step():
 def test_chances_and_divergences():
     space, sigma = space_and_metric()
     start = state_of(space.start, P, sigma)
-    lower, higher = (start._replace(energy=start.energy + e) for e in (-2.0, 0.5))
-    assert accept_prob(start, lower) == 1.0
-    assert accept_prob(start, higher) == pytest.approx(math.exp(-0.5))
+
+    def above(rise):
+        return State(start.point, start.p, start.velocity, start.energy + rise)
+
+    assert accept_prob(start, above(-2.0)) == 1.0
+    assert accept_prob(start, above(0.5)) == pytest.approx(math.exp(-0.5))
+    assert accept_prob(start, above(math.inf)) == 0.0
+    assert accept_prob(start, above(math.nan)) == 0.0
     assert accept_prob(start, None) == 0.0
     assert is_divergent(start, None)
-    assert is_divergent(start, start._replace(energy=start.energy + 1001.0))
-    assert is_divergent(start, start._replace(energy=math.nan))
-    assert not is_divergent(start, start._replace(energy=start.energy + 999.0))
+    assert is_divergent(start, above(1001.0))
+    assert is_divergent(start, above(math.nan))
+    assert not is_divergent(start, above(999.0))
 
 
 @pytest.mark.parametrize("kernel", [hmc, mala, nuts])

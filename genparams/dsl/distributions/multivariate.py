@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from genparams.autodiff import np, raw, shape_of, special, sum_to
-from genparams.constraints import simplex
 from genparams.dsl.distributions import signatures
 from genparams.dsl.distributions.base import Distribution
 from genparams.dsl.distributions.declaration import Declaration, Terms, with_axes
@@ -17,7 +16,7 @@ from genparams.dsl.distributions.domains import (
     whole,
 )
 from genparams.dsl.distributions.elementwise import per
-from genparams.dsl.distributions.regions import Through, always
+from genparams.dsl.distributions.regions import SIMPLEX, always
 from genparams.dsl.distributions.signatures import called_as
 from genparams.numeric import FEW, arrays, deviance, exact_product, log_near, psi_less_log, stirling
 
@@ -134,7 +133,7 @@ dirichlet = called_as(signatures.dirichlet)(
             name="dirichlet",
             arguments={"alpha": above_zero.within(1)},
             kind=bound_vector,
-            region=always(Through(simplex)),
+            region=always(SIMPLEX),
             draw=_draw_dirichlet,
             terms=_dirichlet_terms,
             support="vectors of numbers of at least 0 that sum to 1",

@@ -8,7 +8,8 @@ A sampler that follows gradients moves a point over all real vectors u. A region
 | x > low | `Between(low, inf)` | log(x - low) |
 | x < high | `Between(-inf, high)` | log(high - x) |
 | low < x < high | `Between(low, high)` | logit((x - low) / (high - low)) |
-| values of a constraint, such as `simplex` | `Through` | the coordinates of the constraint |
+| positive entries with sum 1 | `SIMPLEX` | the coordinates of `simplex` |
+| values of a constraint, such as `ordered` | `Through` | the coordinates of the constraint |
 | tuples | `Together` | a tuple of coordinates |
 
 The bounds may be arrays, and may be boxes: a bound that depends on another choice moves with it,
@@ -22,8 +23,16 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Protocol
 
-from genparams.autodiff import Box, np, raw, shape_of, special, total
-from genparams.constraints import positive, unit_interval
+from genparams.autodiff import Box, np, raw, shape_of, sum_to, total, unbox
+from genparams.constraints import simplex
+from genparams.dsl.distributions.bounded import (
+    LOG_DET,
+    NATURAL,
+    Side,
+    functions_of,
+    inside_bounds,
+    sides_of,
+)
 from genparams.errors import DistributionError
 
 
@@ -55,99 +64,81 @@ class Between:
     high: Any
 
     def natural(self, u: Any) -> Any:
-        row = _ROWS.get(self)
-        if row is not None:
-            return row.natural(u)
-        lower, upper = self._sides()
-        if _none(lower) and _none(upper):
+        sides = self._sides()
+        if sides is Side.NONE:
             return u
-        low, high = _safe(self.low, lower), _safe(self.high, upper)
-        if _all(lower) and _all(upper):
-            value = low + (high - low) * special.expit(u)
-        elif _all(lower) and _none(upper):
-            value = low + np.exp(u)
-        elif _none(lower) and _all(upper):
-            value = high - np.exp(u)
-        else:
-            both, one = lower & upper, lower ^ upper
-            away = np.exp(np.where(one, u, 0.0))
-            inside = low + (high - low) * special.expit(u)
-            half = np.where(lower, low + away, high - away)
-            value = np.where(both, inside, np.where(one, half, u))
-        return _inside(value, raw(self.low), raw(self.high))
-
-    def inverse(self, value: Any) -> Any:
-        low, high = raw(self.low), raw(self.high)
-        lower, upper = self._sides()
-        with np.errstate(all="ignore"):
-            above = np.log(np.where(lower, value - _safe(low, lower), 1.0))
-            below = np.log(np.where(upper, _safe(high, upper) - value, 1.0))
-            u = np.where(np.logical_and(lower, upper), above - below, above + below)
-            u = np.where(np.logical_or(lower, upper), u, value)
-        return u if np.ndim(u) else float(u)
+        given = u, self.low, self.high
+        tape, (x, low, high) = unbox(given)
+        value, partials = NATURAL[sides](functions_of(x, low, high), x, low, high)
+        value = inside_bounds(value, raw(low), raw(high))
+        return value if tape is None else _recorded(tape, value, given, partials)
 
     def log_det(self, u: Any) -> Any:
-        lower, upper = self._sides()
-        if _none(lower) and _none(upper):
+        sides = self._sides()
+        if sides is Side.NONE:
             return 0.0
-        if (_all(lower) and _none(upper)) or (_none(lower) and _all(upper)):
+        if sides is Side.LOWER or sides is Side.UPPER:
             return _total(u)
-        both = np.logical_and(lower, upper)
-        one, logits = np.logical_xor(lower, upper), np.where(both, u, 0.0)
-        width = np.where(both, _safe(self.high, upper) - _safe(self.low, lower), 1.0)
-        inside = np.log(width) + special.log_expit(logits) + special.log_expit(-logits)
-        return _total(np.where(both, inside, np.where(one, u, 0.0)))
+        given = u, self.low, self.high
+        tape, (x, low, high) = unbox(given)
+        each, partials = LOG_DET[sides](functions_of(x, low, high), x, low, high)
+        value, batch = _total(each), shape_of(each)
+        return value if tape is None else _recorded(tape, value, given, partials, batch)
 
-    def _sides(self) -> tuple[Any, Any]:
-        """Whether there is a finite bound below, and above: for each entry, or for all."""
-        return _is_finite(raw(self.low)), _is_finite(raw(self.high))
+    def inverse(self, value: Any) -> Any:
+        low, high, sides = raw(self.low), raw(self.high), self._sides()
+        if sides is Side.NONE:
+            return value
+        with np.errstate(all="ignore"):
+            if sides is Side.MIXED:
+                lower, upper = np.isfinite(low), np.isfinite(high)
+                above = np.log(np.where(lower, value - np.where(lower, low, 0.0), 1.0))
+                below = np.log(np.where(upper, np.where(upper, high, 0.0) - value, 1.0))
+                u = np.where(lower & upper, above - below, above + below)
+                return np.where(lower | upper, u, value)
+            u = 0.0 if sides is Side.UPPER else np.log(value - low)
+            if sides is not Side.LOWER:
+                below = np.log(high - value)
+                u = below if sides is Side.UPPER else u - below
+        return u if np.ndim(u) else float(u)
+
+    def _sides(self) -> Side:
+        return sides_of(raw(self.low), raw(self.high))
 
 
 WHOLE_LINE = Between(-math.inf, math.inf)
 ABOVE_0 = Between(0.0, math.inf)
 UNIT = Between(0.0, 1.0)
-_ROWS: dict[Any, Any] = {ABOVE_0: positive, UNIT: unit_interval}
-"""The regions that are the set of a constraint."""
-
-
-def _is_finite(bound: Any) -> Any:
-    """True or False if one answer holds for all entries, else an array."""
-    if type(bound) is float:
-        return math.isfinite(bound)
-    finite = np.isfinite(bound)
-    first = bool(np.ravel(finite)[0]) if np.size(finite) else True
-    return first if np.all(finite == first) else finite
-
-
-def _all(side: Any) -> bool:
-    return side is True
-
-
-def _none(side: Any) -> bool:
-    return side is False
-
-
-def _safe(bound: Any, finite: Any) -> Any:
-    """A bound, with 0 in place of what is infinite."""
-    return bound if finite is True else np.where(finite, bound, 0.0)
 
 
 def _total(x: Any) -> Any:
     return total(x) if shape_of(x) else x
 
 
-def _inside(value: Any, low: Any, high: Any) -> Any:
-    """A value moved to the next float inside where rounding made it equal a bound.
+def _recorded(
+    tape: Any, value: Any, given: Sequence[Any], partials: Sequence[Any], batch: Any = None
+) -> Any:
+    """A node for a function of each entry, given its derivatives by several values.
 
-    A traced value keeps its derivative.
+    Args:
+        batch: The shape of the entries, if `value` is their sum.
     """
-    at = raw(value)
-    if np.all((at > low) & (at < high)) or np.any(np.isnan(at)):
-        return value
-    inside = np.clip(at, np.nextafter(low, math.inf), np.nextafter(high, -math.inf))
-    with np.errstate(invalid="ignore"):
-        shift = np.where(at == inside, 0.0, inside - at)
-    return value + shift
+    edges = []
+    for one, partial in zip(given, partials, strict=True):
+        if type(one) is not Box:
+            continue
+        if type(value) is float and not batch:
+            edges.append((one, partial))
+        else:
+            edges.append((one, _pullback(partial, shape_of(one), batch or shape_of(value))))
+    return tape.record(value, edges)
+
+
+def _pullback(partial: Any, shape: tuple[int, ...], batch: tuple[int, ...]) -> Any:
+    return lambda g: sum_to(np.broadcast_to(g * partial, batch), shape)
+
+
+# --- Vectors and tuples
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,6 +161,41 @@ class Through:
         y = self.region.natural(u)
         own = self.bijection.log_det_jacobian(y, *self.extra)
         return self.region.log_det(u) + _total(own)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OnSimplex:
+    """Positive entries that sum to 1 along the last axis, as `simplex`; each of its functions is
+    one node.
+    """
+
+    def natural(self, u: Any) -> Any:
+        tape, (at,) = unbox((u,))
+        x = simplex.natural(at)
+        if tape is None:
+            return x
+
+        def pull(g: Any) -> Any:
+            return (x * (g - np.sum(g * x, axis=-1, keepdims=True)))[..., :-1]
+
+        return tape.record(x, [(u, pull)])
+
+    def inverse(self, value: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return simplex.inverse(value)
+
+    def log_det(self, u: Any) -> Any:
+        """sum_k log x_k, whose derivative by u_j is 1 - K x_j."""
+        tape, (at,) = unbox((u,))
+        value = _total(simplex.log_det_jacobian(at))
+        if tape is None:
+            return value
+        count = shape_of(at)[-1] + 1
+        slope = 1.0 - count * simplex.natural(at)[..., :-1]
+        return tape.record(value, [(u, lambda g: g * slope)])
+
+
+SIMPLEX = OnSimplex()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
