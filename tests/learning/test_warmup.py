@@ -49,19 +49,23 @@ def test_a_diagonal_metric_has_the_variances():
 
 
 @pytest.mark.parametrize(("kernel", "usual"), [(hmc, 0.8), (nuts, 0.8), (mala, 0.574)])
-@pytest.mark.parametrize("target", [None, 0.9])
-def test_the_acceptance_comes_near_its_target(kernel, usual, target):
+def test_the_acceptance_comes_near_its_target(kernel, usual):
+    """The mean of the logarithms of step sizes is smaller than the step size of the mean
+    acceptance, here as in Stan: the acceptance comes to lie above the target."""
+
     @gen
     def standard():
         return normal(np.zeros(4), 1.0) @ "x"
 
-    trace = standard.simulate((), 0)
-    more = {"steps": 1} if kernel is hmc else {}
-    step = functools.partial(kernel, selection="x", **more)
-    found = mcmc(step, trace, draws=200, warmup=200, rng=0, target_accept=target)
-    assert found.accept_rate[0] == pytest.approx(target or usual, abs=0.12)
-    assert found.adapted[0][0]["step_size"] == found.stats["step_size"][0, 0]
-    assert np.ptp(found.stats["step_size"]) == 0.0
+    trace, found = standard.simulate((), 0), {}
+    for target in (None, 0.5, 0.95):
+        step = functools.partial(kernel, selection="x")
+        found[target] = mcmc(step, trace, 100, 200, rng=0, target_accept=target)
+        assert -0.05 < found[target].accept_rate[0] - (target or usual) < 0.25
+        assert found[target].adapted[0][0]["step_size"] == found[target].stats["step_size"][0, 0]
+        assert np.ptp(found[target].stats["step_size"]) == 0.0
+    chosen = [found[target].adapted[0][0]["step_size"] for target in (0.5, None, 0.95)]
+    assert chosen == sorted(chosen, reverse=True)
 
 
 def test_what_a_kernel_was_given_is_kept():
