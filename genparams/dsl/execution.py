@@ -8,12 +8,12 @@ import numpy as np
 
 from genparams.autodiff import Box, holds_box
 from genparams.dsl.explanations import unvisited
-from genparams.dsl.interpreter import Choose, Operands, Read, Run, root_of
+from genparams.dsl.interpreter import Choose, Operands, Read, Run
 from genparams.errors import ArgumentError, InvalidValue, TracedValueError
 from genparams.params import Parameter, ParamStore
 from genparams.structure import ATOMS, leaves
 from genparams.text import brief
-from genparams.trace.record import Record
+from genparams.trace.record import Record, frame_of
 from genparams.trace.trace import Trace
 from genparams.types import Address
 
@@ -167,9 +167,8 @@ def execute(
     run = Run(choose, read)
     retval = run.execute(call, check)
     refuse_traced(function, run.log_probs, [retval])
-    root = None
-    if hasattr(function, "resume"):
-        root = root_of(function, retval, call.args, run.parts)
+    resumable = getattr(function, "resume", None) is not None
+    root = frame_of(function, retval if resumable else None, call.args, None, run.parts)
     return Trace(
         gen_fn=function,
         args=call.args,

@@ -178,7 +178,7 @@ class Run:
         address = self.prefix + key
         if not key:
             retval = self.body(function, function.body, args, kwargs, address)
-            _refuse_calls(function, retval)
+            refuse_uncalled(function, retval)
             return retval
         self._claim(address, len(key))
         self.branches.add(address)
@@ -262,18 +262,11 @@ class Run:
         )
 
 
-def _refuse_calls(function: Body, retval: Any) -> None:
+def refuse_uncalled(function: Body, retval: Any) -> None:
+    """Refuse a return value that has a call in it which was not run."""
     kind = type(retval)
     if kind not in ATOMS and not (kind is list and {*map(type, retval)} <= ATOMS):
         refuse_calls(function, retval)
-
-
-def root_of(function: Any, retval: Any, args: tuple[Any, ...], parts: list[Address]) -> Frame:
-    """The frame of the root. Only a combinator goes on from what it returned."""
-    if function.resume is not None:
-        return checked_frame(function, retval, args, None, parts)
-    _refuse_calls(function, retval)
-    return Frame(function, None, False, args, None, parts)
 
 
 def checked_frame(

@@ -15,6 +15,7 @@ parameters and choices.
 import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from types import CodeType
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ import numpy as np
 
 from genparams.dsl.call import Call
 from genparams.dsl.execution import fingerprint, recorder, refuse_masked, refuse_traced
-from genparams.dsl.interpreter import Choose, Run, checked_frame, root_of
+from genparams.dsl.interpreter import Choose, Run, checked_frame, refuse_uncalled
 from genparams.structure import leaves
 from genparams.trace.record import ATOMS, Frame, Record, as_frame
 from genparams.trace.trace import Trace
@@ -57,6 +58,7 @@ class Past:
                     above = part
             self.dirty.setdefault(above, {})[address] = None
         self._intact: dict[int, bool] = {}
+        self._plain: list[list[Any]] = []
 
     # --- Whether something is as it was
 
@@ -134,6 +136,8 @@ class Past:
             or not self.keeps_result(frame)
         ):
             frame = self._run_again(run, address, frame, args)
+        if frame.is_plain and type(frame.retval) is list:
+            self._plain.append(frame.retval)
         return _given(frame.retval), frame
 
     def _run_again(self, run: Run, address: Address, frame: Frame, args: tuple[Any, ...]) -> Frame:
@@ -165,7 +169,9 @@ class Past:
             given = frame.args if args is None else args
             if not address and frame.function.resume is None:
                 self.retval = run.body(frame.function, frame.function.body, given, None, ())
-                self.fresh[()] = root_of(frame.function, self.retval, given, run.parts)
+                if not self._is_plain_list(self.retval):
+                    refuse_uncalled(frame.function, self.retval)
+                self.fresh[()] = as_frame((frame.function, None, False, given, None, run.parts))
                 return
             new = self._run_again(run, address, frame, given)
             self.fresh[address] = new
@@ -173,6 +179,12 @@ class Past:
                 self.retval = _given(new.retval)
                 return
             address = self._alone(self.caller[address])
+
+    def _is_plain_list(self, retval: Any) -> bool:
+        """Whether it is the list that a call returned: to compare them is fast."""
+        with suppress(ValueError):  # arrays in it have no truth value
+            return type(retval) is list and retval in self._plain
+        return False
 
     def _start(self) -> Address:
         """The innermost call around every changed choice that can be run by itself."""
