@@ -11,7 +11,7 @@ from genparams.errors import InvalidValue, MissingExtra
 from genparams.learning.checks import check_count
 from genparams.learning.events import Event
 from genparams.mistakes import explained
-from genparams.text import brackets, brief
+from genparams.text import brief
 
 WRITERS = ("tensorboardX", "torch.utils.tensorboard")
 """The packages that write event files, in the order in which they are looked for."""
@@ -26,8 +26,8 @@ class TensorBoardLogger:
         with TensorBoardLogger("runs/first") as logger:
             train(f, data, update, epochs=10, callbacks=[logger])
 
-    Scalars are named `objective`, `grad_norm`, `epoch`, `learning_rate/1` and `params/beta[2]`; a
-    parameter with more than 20 entries is written as its norm, `params/weights norm`. The files
+    Scalars are named `objective`, `grad_norm`, `epoch`, `learning_rate/1` and `params/beta/2`; a
+    parameter with more than 20 entries is written as its norm, `params/weights_norm`. The files
     are complete after `close`, or at the end of the `with` block.
 
     Args:
@@ -88,12 +88,12 @@ def _scalars(event: Event) -> dict[str, float]:
     for i, update in enumerate(event.updates, 1):
         rates = update.learning_rates
         for place, rate in rates.items():
-            found[f"learning_rate/{i}" + (f" {place}" if len(rates) > 1 else "")] = rate
+            found[f"learning_rate/{i}" + (f"/{place}" if len(rates) > 1 else "")] = rate
     for name, value in event.params.items():
         array = np.asarray(value)
         if array.size > FEW:
-            found[f"params/{name} norm"] = float(np.linalg.norm(array))
+            found[f"params/{name}_norm"] = float(np.linalg.norm(array))
             continue
         for index in np.ndindex(array.shape):
-            found[f"params/{name}{brackets(index)}"] = float(array[index])
+            found["/".join(["params", name, *map(str, index)])] = float(array[index])
     return found

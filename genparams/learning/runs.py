@@ -6,7 +6,13 @@ from typing import Any
 import numpy as np
 
 from genparams.dsl.function import GenerativeFunction
-from genparams.errors import LatentChoice, MissingChoice, NothingToTrain, UnusedConstraint
+from genparams.errors import (
+    InvalidValue,
+    LatentChoice,
+    MissingChoice,
+    NothingToTrain,
+    UnusedConstraint,
+)
 from genparams.learning.batches import Batch, Item
 from genparams.params import Parameter
 from genparams.text import enumerated
@@ -94,16 +100,20 @@ class Runs:
 
         Raises:
             NothingToTrain: there is such an update.
+            InvalidValue: there are no data.
             LatentChoice, UnusedConstraint, ...: the first run fails.
         """
-        read: dict[Parameter, None] = {}
+        read: dict[Parameter, None] | None = None
         left = list(updates)
         for item in items:
             trace = self._run(item, np.random.default_rng(0))
-            read |= dict.fromkeys(f.params[name] for f, name in trace.parameters)
-            left = [update for update in left if not any(p in read for p in update.covers())]
+            new = dict.fromkeys(f.params[name] for f, name in trace.parameters)
+            read = new if read is None else read | new
+            left = [update for update in left if not any(p in new for p in update.covers())]
             if not left:
                 return
+        if read is None:
+            raise InvalidValue(f"there are no data to train {self._f.__name__} on")
         raise NothingToTrain(self._why_nothing(left[0], read))
 
     def _why_nothing(self, update: ParamUpdate, read: Iterable[Parameter]) -> str:

@@ -217,7 +217,8 @@ class StopAtChange:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a state that `state_dict` gave."""
-        self.still, self._before = int(state["still"]), _values(state)
+        self.still = int(state["still"])
+        self._before = {name: np.asarray(v, float) for name, v in _values(state).items()}
 
 
 def _is_near(now: Array, before: Array, tolerance: float) -> bool:
