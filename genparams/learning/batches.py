@@ -61,7 +61,10 @@ class Source(Protocol):
         ...
 
     def some(self) -> Iterator[Item]:
-        """Items to look at before the first epoch, which costs the epochs nothing."""
+        """Items to look at before the first epoch, which costs the epochs nothing.
+
+        All of them, in the order of their keys, where items have keys.
+        """
         ...
 
     def describe(self) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from genparams.dsl.function import GenerativeFunction
+from genparams.dsl.gradients import accumulate_param_gradients
 from genparams.errors import (
     InvalidValue,
     LatentChoice,
@@ -13,7 +14,7 @@ from genparams.errors import (
     NothingToTrain,
     UnusedConstraint,
 )
-from genparams.learning.batches import Batch, Item
+from genparams.learning.batches import Batch, Item, Source
 from genparams.params import Parameter
 from genparams.text import enumerated
 from genparams.trace.choices import ChoiceMap
@@ -31,13 +32,23 @@ class Runs:
 
     Args:
         draws: Whether choices without data are drawn in each step.
+        executor: What computes the gradients; None for this process.
     """
 
-    def __init__(self, f: GenerativeFunction, draws: bool, rng: np.random.Generator):
-        self._f, self._draws, self._rng = f, draws, rng
+    def __init__(
+        self,
+        f: GenerativeFunction,
+        source: Source,
+        draws: bool,
+        rng: np.random.Generator,
+        executor: Any = None,
+    ):
+        self._f, self._source, self._draws, self._rng = f, source, draws, rng
+        self._executor = executor
         self._kept: dict[int, Trace] = {}
         self._batch: Batch | None = None
-        self._ready: list[Trace] = []
+        self._ready: Any = []
+        self._placed: Any = None
 
     def accumulate(self, batch: Batch, scale: float) -> float:
         """Add the gradients of a minibatch, times `scale`; its log probability.
@@ -52,19 +63,24 @@ class Runs:
         try:
             done = self._differentiated(self._ready, scale)
         except (MissingChoice, UnusedConstraint):
-            self._kept.clear()  # at the present parameters the runs make other choices
+            self._kept, self._placed = {}, None  # at the present parameters the runs differ
             self._ready = self._traces(batch)
             done = self._differentiated(self._ready, scale)
         return done[0][0] if len(done) == 1 else float(sum([log_prob for log_prob, _ in done]))
 
     def _differentiated(self, traces: Sequence[Trace], scale: float) -> list[tuple[float, Any]]:
-        """What `accumulate_param_gradients` does, which checks what is known here."""
-        count = len(traces)
+        """What `accumulate_param_gradients` does."""
+        if self._executor is not None:
+            placed = getattr(traces, "is_placed", False)
+            return accumulate_param_gradients(traces, scale, None if placed else self._executor)
+        count = len(traces)  # without the checks of what is known here
         return self._f.trace_gradients.accumulate(traces, [None] * count, [scale] * count)
 
-    def _traces(self, batch: Batch) -> list[Trace]:
+    def _traces(self, batch: Batch) -> Any:
         if batch.keys is None or self._draws:
             return [self._run(item, self._rng) for item in batch.items]
+        if self._executor is not None:
+            return self._on_workers(batch.keys)
         kept = self._kept
         found = []
         for key, item in zip(batch.keys, batch.items, strict=True):
@@ -72,6 +88,16 @@ class Runs:
                 kept[key] = self._run(item, self._rng)
             found.append(kept[key])
         return found
+
+    def _on_workers(self, keys: Sequence[int]) -> Any:
+        """The traces of some items, all of which the workers keep."""
+        if self._placed is None:
+            from genparams.dsl.parallel.placed import place  # only when needed
+
+            traces = [self._run(item, self._rng) for item in self._source.some()]
+            self._placed = place(traces, self._executor)
+        is_all = len(keys) == len(self._placed) and list(keys) == [*range(len(keys))]
+        return self._placed if is_all else self._placed.chosen(keys)
 
     def _run(self, item: Item, rng: np.random.Generator) -> Trace:
         args, constraints = item

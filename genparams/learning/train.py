@@ -43,6 +43,7 @@ def train(
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
     resume: bool = False,
+    executor: Any = None,
     rng: Rng = None,
 ) -> History:
     """Train parameters by steps along the gradient of the log probability of data.
@@ -104,6 +105,10 @@ def train(
             at any step and goes on, also in another process, equals training that was not
             stopped, to the bit. The program makes the model, the data, the update and the
             callbacks as before.
+        executor: What computes the gradients of the pairs of a minibatch: an object with the method
+            `submit` of `concurrent.futures.Executor`, such as `LocalProcesses()`, or a dask
+            `Client`. A list of pairs goes to the workers once. The bits are the same for any
+            number of workers, and without an executor. None means this process.
         rng: A generator, a seed, or None. A seeded training repeats to the bit.
 
     Returns:
@@ -119,6 +124,7 @@ def train(
         AccumulatorsNotEmpty: a gradient waits from before.
         UpdateError: these are no updates, or two of them move one parameter.
         LatentChoice: a choice has no data.
+        NotPicklable, WorkersLost: as `accumulate_param_gradients` with an executor.
         StateMismatch: the checkpoint is of another model, other updates or other data.
         CheckpointError: the checkpoint is damaged.
 
@@ -135,7 +141,7 @@ def train(
     source = source_of(f, data, batch_size, shuffle, whole, count, needs_rows)
     check_length(source, epochs, steps)
     weights = Weights(source, reduction, total)
-    runs = Runs(f, latent == "prior", generator)
+    runs = Runs(f, source, latent == "prior", generator, executor)
     runs.check_shared(updates, source.some())
     passes = Passes(source, generator, epochs, steps)
     scale, estimate = weights.scale, weights.estimate

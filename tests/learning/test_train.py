@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import Any
 
@@ -348,6 +349,35 @@ def test_parameters_that_no_update_moves_are_left_without_gradients():
         train(two_parts, ((X,), {"y": Y}), ParamUpdate(SGD(0.01), two_parts), steps=3)
     assert get_param_grad(slope_of, "slope") == 0.0
     assert not slope_of.params["slope"].accumulated
+
+
+# --- Workers
+
+MANY: dict[str, Any] = {
+    "all pairs": (pairs(), {}),
+    "minibatches of pairs": (pairs(), {"batch_size": 4}),
+    "rows": (((X,), {"y": Y}), {"batch_size": 4}),
+    "rows in order": (((X,), {"y": Y}), {"batch_size": 4, "shuffle": False}),
+    "a function": (lambda epoch: iter(pairs()), {"batch_size": 3}),
+}
+
+
+@pytest.mark.parametrize("form", MANY)
+def test_workers_give_the_same_bits(form):
+    data, options = MANY[form]
+    line, same = new_line(), new_line()
+    straight = train(line, data, adam(line), epochs=3, rng=2, **options)
+    with ThreadPoolExecutor(2) as threads:
+        history = train(same, data, adam(same), epochs=3, rng=2, executor=threads, **options)
+    assert values(same) == values(line)
+    assert history.log_prob.tolist() == straight.log_prob.tolist()
+
+
+def test_what_is_no_executor_is_refused():
+    line = new_line()
+    with pytest.raises(ArgumentError, match="executor"):
+        train(line, pairs(), adam(line), epochs=1, executor=3)
+    assert get_param(line, "slope") == 0.0
 
 
 # --- Choices without data
