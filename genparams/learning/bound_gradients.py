@@ -1,5 +1,6 @@
 """Gradients of bounds: the estimates that variational inference follows uphill."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 
 from genparams.autodiff import Box, Tape, last_refusal, raw
 from genparams.dsl.execution import Rng, seeded
-from genparams.dsl.interpreter import Run, keep_declared
+from genparams.dsl.interpreter import Read, Run, keep_declared
 from genparams.dsl.traced_replay import boxing
 from genparams.errors import InvalidValue, TracedValueError
 from genparams.learning.bounds import Bound, Seed, elbo, log_weights, multi_sample, seeds
@@ -186,8 +187,8 @@ class Estimate:
     """Every parameter that was read."""
 
 
-_counts: WeakKeyDictionary[Any, WeakKeyDictionary[Any, int]] = WeakKeyDictionary()
-"""How many gradients were taken, by model and guide."""
+_counts: WeakKeyDictionary[Any, WeakKeyDictionary[Any, Counter[Any]]] = WeakKeyDictionary()
+"""How many gradients were taken, by model, guide, and how many particles an array holds."""
 
 
 @dataclass(slots=True)
@@ -251,9 +252,7 @@ class BoundGradients:
                     "on without its derivative; write functions of numpy, and let the error be "
                     "raised"
                 )
-            if self._is_to_be_confirmed():
-                for one in done:
-                    confirm(problem, one, read)
+            self._confirm(done, read)
             value, begin = self._begin(done)
             begin = [(s.address, s.box, scale * s.factor) for s in begin]
             _refuse_other_tapes(tape, begin)
@@ -284,11 +283,16 @@ class BoundGradients:
         factors = self.bound.factors(np.full(particles, mean))
         return mean, list(seeds([one], factors, particles, False))
 
-    def _is_to_be_confirmed(self) -> bool:
-        """Whether to compare this estimate with plain runs: the first, the fourth and so on."""
-        by_guide = _counts.setdefault(self.problem.model.fn, WeakKeyDictionary())
-        count = by_guide[self.problem.guide.fn] = by_guide.get(self.problem.guide.fn, 0) + 1
-        return count & (count - 1) == 0 and count.bit_length() % 2 == 1
+    def _confirm(self, done: Sequence[Completion], read: Read) -> None:
+        """Compare with plain runs, at the first estimate, the fourth, the sixteenth and so on."""
+        problem = self.problem
+        by_guide = _counts.setdefault(problem.model.fn, WeakKeyDictionary())
+        counts = by_guide.setdefault(problem.guide.fn, Counter())
+        count = counts[problem.particles] + 1
+        if count & (count - 1) == 0 and count.bit_length() % 2 == 1:
+            for one in done:
+                confirm(problem, one, read)
+        counts[problem.particles] = count
 
 
 def _refuse_other_tapes(tape: Tape, begin: Sequence[tuple[Any, Box, Any]]) -> None:

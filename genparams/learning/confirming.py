@@ -2,7 +2,7 @@
 
 The guide and the model are run again without a tape, on the same choices. A body that computes
 something else while it is differentiated, or draws at random by itself, is found so. With particles
-as arrays the choices are given in another order of the particles, in which the log probabilities
+as arrays each particle but the last is given the choices of the next one, and the log probabilities
 must follow: a body that mixes particles, or lacks their axis where the data happen to have as many
 entries, is found so.
 """
@@ -54,6 +54,8 @@ def _confirm_one(
 ) -> None:
     sites = [plain(site) for site in sites]
     if particles is not None:
+        for site in sites:
+            log_probs_by_particle(site, particles)  # refuses a choice without the axis
         order = _moved if particles > 1 else _as_it_is
         bad = _difference(call, sites, observed, particles, read, order)
         if bad is None:
@@ -68,8 +70,8 @@ def _confirm_one(
 
 
 def _moved(value: Any) -> Any:
-    """The entries of the first axis in another order."""
-    return np.roll(value, 1, axis=0)
+    """Each entry of the first axis but the last is the next one."""
+    return np.concatenate([value[1:], value[-1:]])
 
 
 def _as_it_is(value: Any) -> Any:
@@ -131,9 +133,9 @@ def _differs(call: Call[Any], address: Address, then: Any, now: Any) -> ReplayDi
 
 def _not_independent(call: Call[Any], address: Address, particles: int) -> ShapeError:
     return ShapeError(
-        f"in {call.fn.__name__} the {particles} particles are not independent: given in another "
-        f"order, the log probabilities of {show(address)} are other numbers and not the same in "
-        "that order. With vectorized=True the first axis of every choice runs over the particles "
-        "and nothing else: do not sum over it or index it, and give data and parameters that have "
-        f"an axis of {particles} by themselves their own axis after it"
+        f"in {call.fn.__name__} the {particles} particles are not independent: where one is given "
+        f"the choices of another, its log probability of {show(address)} is not the other's. With "
+        "vectorized=True the first axis of every choice runs over the particles and nothing else: "
+        "do not sum over it or index it, and give data and parameters that have an axis of "
+        f"{particles} by themselves their own axis after it"
     )

@@ -1,6 +1,7 @@
 """Estimates of bounds and of their gradients: unbiased, by enumeration and by quadrature."""
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -203,18 +204,19 @@ def test_particles_as_arrays_give_the_gradients_of_a_loop(discrete, estimate, op
     options = {**options, "num_particles": 3}
     for seed in range(8):
         parts = np.random.default_rng(seed).integers(0, 4, (3, 2))
+        in_rows, in_columns = (tuple(a.ravel().tolist()) for a in (parts, parts.T))
         loop = gradients(
             in_loop,
-            lambda parts=parts: estimate(
-                alarm, (), ALARM, suspicion, rng=Parts(parts.ravel(), 4), **options
+            lambda parts=in_rows: estimate(
+                alarm, (), ALARM, suspicion, rng=Parts(parts, 4), **options
             ),
         )
         arrays = gradients(
             in_arrays,
-            lambda parts=parts: estimate(
+            lambda parts=in_columns: estimate(
                 *(alarms, (3,), ALARM, suspicions, (3,)),
                 vectorized=True,
-                rng=Parts(parts.T.ravel(), 4),
+                rng=Parts(parts, 4),
                 **options,
             ),
         )
@@ -298,7 +300,7 @@ def test_the_pathwise_gradient_of_several_samples_is_the_derivative_at_fixed_noi
             super().__init__(np.random.PCG64(0))
             self.left = list(noise)
 
-        def normal(self, loc=0.0, scale=1.0, size=None):
+        def normal(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None) -> Any:
             return loc + scale * self.left.pop(0)
 
     found = gradients(
@@ -481,10 +483,10 @@ def test_the_score_of_a_choice_goes_through_the_choices_before_it():
             super().__init__(np.random.PCG64(0))
             self.node, self.on = node, on
 
-        def normal(self, loc=0.0, scale=1.0, size=None):
+        def normal(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None) -> Any:
             return loc + scale * self.node
 
-        def random(self, size=None, *args, **named):
+        def random(self, size: Any = None, *args: Any, **named: Any) -> Any:
             return 0.0 if self.on else 1.0
 
     found = np.zeros(5)
