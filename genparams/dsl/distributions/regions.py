@@ -19,7 +19,7 @@ of it, and a sampler rejects what it finds there.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any, Protocol
 
@@ -62,9 +62,13 @@ class Between:
 
     low: Any
     high: Any
+    sides: Side = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sides", sides_of(raw(self.low), raw(self.high)))
 
     def natural(self, u: Any) -> Any:
-        sides = self._sides()
+        sides = self.sides
         if sides is Side.NONE:
             return u
         given = u, self.low, self.high
@@ -74,7 +78,7 @@ class Between:
         return value if tape is None else _recorded(tape, value, given, partials)
 
     def log_det(self, u: Any) -> Any:
-        sides = self._sides()
+        sides = self.sides
         if sides is Side.NONE:
             return 0.0
         if sides is Side.LOWER or sides is Side.UPPER:
@@ -86,7 +90,7 @@ class Between:
         return value if tape is None else _recorded(tape, value, given, partials, batch)
 
     def inverse(self, value: Any) -> Any:
-        low, high, sides = raw(self.low), raw(self.high), self._sides()
+        low, high, sides = raw(self.low), raw(self.high), self.sides
         if sides is Side.NONE:
             return value
         with np.errstate(all="ignore"):
@@ -101,9 +105,6 @@ class Between:
                 below = np.log(high - value)
                 u = below if sides is Side.UPPER else u - below
         return u if np.ndim(u) else float(u)
-
-    def _sides(self) -> Side:
-        return sides_of(raw(self.low), raw(self.high))
 
 
 WHOLE_LINE = Between(-math.inf, math.inf)
