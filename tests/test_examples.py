@@ -198,6 +198,28 @@ def test_a_run_without_its_generator_ends_with_other_numbers():
         load("checkpoints").main(steps=100, parts=("model", "update"))
 
 
+def test_the_outliers_in_a_line_agree_with_the_exact_posterior():
+    found, exact = load("outliers").main(sweeps=60, warmup=20, chains=6)
+    assert found["slope"] == pytest.approx(exact["slope"], abs=0.05)
+    wrong = [i for i in range(12) if found[f"wrong[{i}]"] > 0.5]
+    assert wrong == [i for i in range(12) if exact[f"wrong[{i}]"] > 0.5] == [4, 8, 10]
+
+
+def test_particles_agree_with_the_filter_of_kalman():
+    found = load("kalman_particles").main(years=20, num_particles=40, filters=5)
+    assert found["ratio"] == pytest.approx(1.0, abs=0.6)
+    assert found["error"] < 0.3
+    assert found["off"] < 15.0
+
+
+def test_particles_that_follow_another_river_are_refused(monkeypatch):
+    example = load("kalman_particles")
+    exact, levels = example.kalman(datasets.nile()["flow"][:10])
+    monkeypatch.setattr(example, "kalman", lambda flows: (exact - 3.0, levels))
+    with pytest.raises(SystemExit, match="not at Kalman's answer"):
+        example.main(years=10, num_particles=40, filters=4)
+
+
 EARLY = {
     "line_mtcars": {"steps": 5},
     "old_faithful": {"steps": 5},
