@@ -150,10 +150,26 @@ def test_the_boltzmann_machine_names_digits_that_it_has_not_seen():
     assert load("boltzmann").main() > 0.9
 
 
-def test_without_scikit_learn_the_example_says_how_to_get_it(monkeypatch):
+def test_the_autoencoder_explains_images_that_were_held_out(tmp_path):
+    pytest.importorskip("sklearn")
+    pytest.importorskip("matplotlib")
+    found = load("variational_autoencoder").main(epochs=20, plot=tmp_path / "picture.png")
+    assert found["autoencoder"] > found["mixture"] + 0.5
+    assert found["mixture"] > found["pixels"] + 4.0
+    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_autoencoder_that_stops_too_early_says_so():
+    pytest.importorskip("sklearn")
+    with pytest.raises(SystemExit, match="needs more epochs"):
+        load("variational_autoencoder").main(epochs=1)
+
+
+@pytest.mark.parametrize("name", ["boltzmann", "variational_autoencoder"])
+def test_without_scikit_learn_the_example_says_how_to_get_it(name, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(SystemExit, match="pip install scikit-learn"):
-        load("boltzmann").main()
+        load(name).main()
 
 
 def test_a_boltzmann_machine_that_stops_too_early_says_so():
