@@ -153,7 +153,7 @@ def test_the_boltzmann_machine_names_digits_that_it_has_not_seen():
 def test_the_autoencoder_explains_images_that_were_held_out(tmp_path):
     pytest.importorskip("sklearn")
     pytest.importorskip("matplotlib")
-    found = load("variational_autoencoder").main(epochs=20, plot=tmp_path / "picture.png")
+    found = load("variational_autoencoder").main(epochs=30, plot=tmp_path / "picture.png")
     assert found["autoencoder"] > found["mixture"] + 0.5
     assert found["mixture"] > found["pixels"] + 4.0
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
