@@ -39,9 +39,11 @@ class Weighted:
                 self.traces.append(trace)
                 self.scales.append(float(scale))
 
-    def accumulate(self, scale: float) -> None:
-        """Accumulate the gradients, times one more factor."""
-        accumulate_param_gradients(self.traces, [scale * one for one in self.scales])
+    def accumulate(self, scale: float = 1.0, executor: Any = None) -> list[float]:
+        """Accumulate the gradients, times one more factor; the log probability of each trace."""
+        scales = [scale * one for one in self.scales]
+        done = accumulate_param_gradients(self.traces, scales, executor)
+        return [log_prob for log_prob, _ in done]
 
 
 def as_choices(constraints: Mapping[Any, Any]) -> ChoiceMap:
@@ -65,12 +67,13 @@ class Learning:
         model_updates: Updates,
         guide_updates: Updates,
         gradients: Gradients,
+        executor: Any = None,
     ):
         self._trained = [
             ("model_update", model_updates, pair.model),
             ("guide_update", guide_updates, pair.guide),
         ]
-        self._gradients = gradients
+        self._gradients, self._executor = gradients, executor
         self._checked = False
 
     def accumulate(self, items: Iterable[Item], scale: float) -> float:
@@ -89,5 +92,5 @@ class Learning:
                 refuse_unrelated(what, updates, read_by(weighted.traces), function)
             self._checked = True
         for *_, weighted in each:
-            weighted.accumulate(scale)
+            weighted.accumulate(scale, self._executor)
         return total

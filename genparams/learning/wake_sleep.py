@@ -52,6 +52,7 @@ def wake_sleep(
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
     resume: bool = False,
+    executor: Any = None,
     rng: Rng = None,
 ) -> History:
     """Train a model p(z, x; theta) whose choices z are hidden, and a guide q(z | x; phi).
@@ -86,6 +87,7 @@ def wake_sleep(
         unguided: What is done with a hidden choice that the guide does not make: "error", or
             "prior", where the model draws it given the choices before it. This is poor where the
             data say much about it.
+        executor: As for `train`: what computes the gradients. The draws are made here.
         epochs, steps, ...: As for `train`.
 
     Returns:
@@ -120,7 +122,7 @@ def wake_sleep(
         "wake_sleep",
         "ELBO",
         pair,
-        lambda models, guides: Learning(pair, models, guides, gradients),
+        lambda models, guides: Learning(pair, models, guides, gradients, executor),
         data,
         model_update,
         guide_update,
@@ -170,6 +172,7 @@ def reweighted_wake_sleep(
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: int | None = None,
     resume: bool = False,
+    executor: Any = None,
     rng: Rng = None,
 ) -> History:
     """Train a model p(z, x; theta) and a guide q(z | x; phi) by weighted draws of the guide.
@@ -194,6 +197,7 @@ def reweighted_wake_sleep(
             axis is the particles: the guide writes `size=(num_particles, ...)`. What is observed,
             without this axis, is the same for every particle. In the sleep phase the model draws as
             many data at once. Every particle must then have a density.
+        executor: As for `wake_sleep`; not for `vectorized`.
         model, guide, data, model_update, guide_update, guide_args: As for `wake_sleep`. A hidden
             choice that the guide does not make is drawn by the model given the choices before it,
             and the weights remain right.
@@ -211,6 +215,8 @@ def reweighted_wake_sleep(
     Siddharth, Teh and Wood, 2019, https://arxiv.org/abs/1805.10469, for the choice of `sleep`.
     """
     check_count("num_particles", num_particles)
+    if vectorized and executor is not None:
+        raise InvalidValue("executor is for particles that are traces; leave out vectorized=True")
     _check_share(sleep)
     pair, generator = pair_of(model, guide, guide_args), seeded(rng)
     has_sleep = guide_update is not None and sleep > 0.0
@@ -228,7 +234,7 @@ def reweighted_wake_sleep(
     def learning(models: Updates, guides: Updates) -> Accumulates:
         if vectorized:
             return LearningInArrays(pair, models, guides, num_particles, sleep, generator)
-        return Learning(pair, models, guides, gradients)
+        return Learning(pair, models, guides, gradients, executor)
 
     return _learned(
         "reweighted_wake_sleep",
