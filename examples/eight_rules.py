@@ -28,6 +28,7 @@ from genparams import (
     param,
 )
 from genparams.datasets import oring
+from genparams.learning.train import train
 
 # The estimates that R prints for glm(distress ~ temp, binomial), to more digits, carried over to
 # (temp - 53) / 10; and the log-likelihood there.
@@ -65,14 +66,9 @@ def climb(name, rule, steps):
     """The estimates after so many steps of a rule, from (0, 0)."""
     table, theta = oring(), ParamStore(a=0.0, b=0.0)
     x = (table["temp"] - 53.0) / 10.0
-    trace, _ = flights.with_params(theta).generate((x,), {"distress": table["distress"]})
-    update = ParamUpdate(rule, theta)
-    heights = []
-    for _ in range(steps):
-        log_likelihood, _ = trace.accumulate_param_gradients()
-        update.apply()
-        heights.append(log_likelihood)
-    below = np.flatnonzero(np.array(heights) < LOG_LIKELIHOOD - 0.01)
+    data = (x,), {"distress": table["distress"]}
+    history = train(flights.with_params(theta), data, ParamUpdate(rule, theta), steps=steps)
+    below = np.flatnonzero(history.log_prob < LOG_LIKELIHOOD - 0.01)
     print(f"{name} is near the maximum after {below[-1] + 1} steps")
     return theta["a"].value, theta["b"].value
 

@@ -28,6 +28,7 @@ from genparams import (
     partition,
 )
 from genparams.datasets import mtcars
+from genparams.learning.train import train
 
 NOISE = 2.5  # miles per gallon
 DECAY = 2.0
@@ -61,7 +62,6 @@ def main(steps=(200, 800)):
     wt = table["wt"] - table["wt"].mean()
     X = np.stack([table[name] for name in TRAITS], axis=1)
     X = (X - X.mean(axis=0)) / X.std(axis=0)
-    trace, _ = cars.generate((wt, X), {"mpg": table["mpg"]})
     falling = cosine_decay(0.1, sum(steps))  # at a fixed rate ADAM does not settle
     rule = chain(
         add_decayed_weights(DECAY, mask="traits.*"),
@@ -72,9 +72,7 @@ def main(steps=(200, 800)):
     found = {}
     traits.params["weights"].freeze()
     for name, count in zip(("frozen", "thawed"), steps, strict=True):
-        for _ in range(count):
-            trace.accumulate_param_gradients()
-            update.apply()
+        train(cars, ((wt, X), {"mpg": table["mpg"]}), update, steps=count)
         found[f"{name} trend"] = get_param(trend, "intercept"), get_param(trend, "slope")
         found[f"{name} weights"] = get_param(traits, "weights")
         traits.params["weights"].thaw()

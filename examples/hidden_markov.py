@@ -33,6 +33,7 @@ from genparams import (
     simplex,
     unfold,
 )
+from genparams.learning.train import train
 
 EITHER = np.array([0.5, 0.5])
 TRUTH = {
@@ -104,11 +105,8 @@ def main(n=500, steps=200, seed=4):
     by_casino = {"log p(six rolls)": sum_over_states(x[:6])}
     compare({"log p(six rolls)": rolls.assess((6,), {(): x[:6]})[0]}, by_casino)
 
-    trace, _ = rolls.generate((n,), {(): x})
     update = ParamUpdate(ADAM(cosine_decay(0.1, steps)), rolls)
-    for _ in range(steps):
-        trace.accumulate_param_gradients()
-        update.apply()
+    train(rolls, ((n,), {(): x}), update, steps=steps)
 
     found = estimates(get_param(rolls, "transition"), get_param(rolls, "emission"), x)
     reference = baum_welch(x)

@@ -19,6 +19,7 @@ from genparams import (
     positive,
 )
 from genparams.datasets import mtcars
+from genparams.learning.train import train
 
 # Least squares: intercept and slope as R prints them for lm(mpg ~ wt), and sqrt(RSS / 32), to more
 # digits. The log-likelihood is what R's logLik gives.
@@ -42,14 +43,11 @@ def main(steps=1000):
     init_param(cars, "noise", 10.0, constraint=positive)
 
     table = mtcars()
-    trace, _ = cars.generate((table["wt"],), {"mpg": table["mpg"]})
-    update = ParamUpdate(ADAM(cosine_decay(0.5, steps)), cars)
-    for _ in range(steps):
-        trace.accumulate_param_gradients()
-        update.apply()
+    data = (table["wt"],), {"mpg": table["mpg"]}
+    train(cars, data, ParamUpdate(ADAM(cosine_decay(0.5, steps)), cars), steps=steps)
 
     found = {name: get_param(cars, name) for name in ("intercept", "slope", "noise")}
-    found["log_likelihood"] = trace.rescored().log_prob
+    found["log_likelihood"] = cars.assess(*data)[0]
     compare(found, REFERENCE)
     return found
 

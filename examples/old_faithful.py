@@ -2,11 +2,11 @@
 
     waiting ~ weights[0] normal(means[0], stds[0]) + weights[1] normal(means[1], stds[1])
 
-fitted by maximum likelihood to 272 waits in two ways: by a loop of gradients and updates, which you
-can interleave with anything else, and by `fit`, which needs no learning rate, ends by itself, and
-gives standard errors. `simplex` keeps the weights positive with sum 1, `ordered` keeps the
-components from changing places, `positive` keeps the standard deviations above zero. Takes a
-second, and two more for the picture.
+fitted by maximum likelihood to 272 waits in two ways: by `train`, which takes steps of a rule along
+gradients, and by `fit`, which needs no learning rate, ends by itself, and gives standard errors.
+`simplex` keeps the weights positive with sum 1, `ordered` keeps the components from changing
+places, `positive` keeps the standard deviations above zero. Takes a second, and two more for the
+picture.
 
     python examples/old_faithful.py --plot old_faithful.png
 """
@@ -30,6 +30,7 @@ from genparams import (
     simplex,
 )
 from genparams.datasets import faithful
+from genparams.learning.train import train
 from genparams.plotting import plot_mixture
 
 ENTRIES = {
@@ -75,15 +76,13 @@ def start():
 
 
 def by_steps(waiting, steps):
-    """The estimates by a loop of gradients and updates."""
+    """The estimates by steps along gradients."""
     start()
-    trace, _ = geyser.generate((len(waiting),), {"waiting": waiting})
+    data = (len(waiting),), {"waiting": waiting}
     update = ParamUpdate(ADAM(cosine_decay(0.3, steps)), geyser)
-    for _ in range(steps):
-        trace.accumulate_param_gradients()
-        update.apply()
+    train(geyser, data, update, steps=steps)
     weights, means, stds = (get_param(geyser, name) for name in ("weights", "means", "stds"))
-    found = [weights[0], *means, *stds, trace.rescored().log_prob]
+    found = [weights[0], *means, *stds, geyser.assess(*data)[0]]
     return dict(zip([*ENTRIES, "log_likelihood"], found, strict=True))
 
 

@@ -12,13 +12,12 @@ less than a second.
 Reference: Smith, 2017, https://arxiv.org/abs/1506.01186, section 3.3.
 """
 
-from itertools import islice
-
 import numpy as np
 from checking import compare
 
 from genparams import SGD, ParamUpdate, cosine_decay, gen, get_param, init_param, normal, param
 from genparams.datasets import faithful
+from genparams.learning.train import train
 
 NOISE = 6.0  # minutes; the estimates are the same for any
 RATES = np.geomspace(1e-2, 1e3, 150)
@@ -36,12 +35,12 @@ def main(epochs=100, seed=0):
     rng = np.random.default_rng(seed)
     x, y = faithful()["eruptions"] - 3.0, faithful()["waiting"]
 
-    fastest, diverged = range_test(minibatches(x, y, rng))
+    data = (x,), {"waiting": y}
+    fastest, diverged = range_test(data, rng)
     steps = epochs * len(y) // BATCH
     warmup = steps // 10
     update = begin(cosine_decay(fastest, steps - warmup, warmup=warmup))
-    for batch in islice(minibatches(x, y, rng), steps):
-        step(update, *batch)
+    train(waits, data, update, epochs=epochs, batch_size=BATCH, reduction="mean", rng=rng)
 
     design = np.stack([np.ones_like(x), x], axis=1)
     estimates, (squares,), _, _ = np.linalg.lstsq(design, y)
@@ -56,36 +55,26 @@ def main(epochs=100, seed=0):
     return {"estimates": found, "fastest": fastest, "diverged": diverged}
 
 
-def minibatches(x, y, rng):
-    """The data in one fresh order after another, without stopping."""
-    while True:
-        for chosen in rng.permutation(len(y)).reshape(-1, BATCH):
-            yield x[chosen], y[chosen]
-
-
 def begin(learning_rate):
     init_param(waits, "intercept", 0.0)
     init_param(waits, "slope", 0.0)
     return ParamUpdate(SGD(learning_rate), waits)
 
 
-def step(update, x, y):
-    """Take a step; return the loss before it, the mean of -log p."""
-    trace, log_prob = waits.generate((x,), {"waiting": y})
-    trace.accumulate_param_gradients(scale=1.0 / BATCH)
-    update.apply()
-    return -log_prob / BATCH
-
-
-def range_test(batches):
+def range_test(data, rng):
     """The rate of the fastest fall between windows, and the rate at four times the least loss."""
     update, losses, means = begin(RATES[0]), [], []
-    for rate, batch in zip(RATES, batches, strict=False):
-        update.learning_rate = rate
-        losses.append(step(update, *batch))
+
+    def raise_the_rate(event):
+        losses.append(-event.log_prob)
         means.append(np.mean(losses[-WINDOW:]))
         if means[-1] > 4.0 * min(means):
-            break
+            event.stop("the loss has diverged")
+        elif event.step < len(RATES):
+            update.learning_rate = float(RATES[event.step])
+
+    options = {"steps": len(RATES), "batch_size": BATCH, "reduction": "mean", "rng": rng}
+    train(waits, data, update, callbacks=[raise_the_rate], **options)
     change = np.subtract(means[2 * WINDOW - 1 :], means[WINDOW - 1 : -WINDOW])
     return RATES[WINDOW + np.argmin(change)], update.learning_rate
 

@@ -131,6 +131,24 @@ def test_the_hidden_markov_model_agrees_with_expectation_maximisation():
     assert found["log_likelihood"] == pytest.approx(reference["log_likelihood"], abs=1e-4)
 
 
+def test_the_poisson_hidden_markov_model_agrees_with_the_book():
+    found = load("poisson_hidden_markov").main()
+    # to more digits by BFGS on a likelihood written in numpy
+    assert found["log_likelihood"] == pytest.approx(-342.318267, abs=2e-4)
+    assert found["quiet"] == pytest.approx(15.472268, rel=1e-3)
+    assert found["restless"] == pytest.approx(26.125441, rel=1e-3)
+    assert found["restless to quiet"] == pytest.approx(0.128509, rel=5e-3)
+
+
+def test_training_that_is_killed_goes_on_to_the_bit(capfd):
+    straight, resumed = load("interrupted").main(epochs=8)
+    assert straight.log_prob.tolist() == resumed.log_prob.tolist()
+    assert straight.params["slope"].tolist() == resumed.params["slope"].tolist()
+    out = capfd.readouterr().out
+    assert "the first process ended with code 9" in out
+    assert "this process goes on with step 91, in epoch 6" in out
+
+
 def test_the_break_in_the_explosions_agrees_with_the_reference():
     found, exact = load("change_points").main(sweeps=500)
     assert found["after"] == 1891
@@ -240,6 +258,7 @@ EARLY = {
     "line_mtcars": {"steps": 5},
     "old_faithful": {"steps": 5},
     "hidden_markov": {"n": 20, "steps": 5},
+    "poisson_hidden_markov": {"steps": 2},
     "change_points": {"steps": 5},
     "galton_watson": {"trees": 10, "steps": 5},
     "eight_rules": {"steps": 5},
