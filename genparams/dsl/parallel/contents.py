@@ -7,6 +7,7 @@ from typing import Any
 from genparams.dsl.parallel.parcel import packed
 from genparams.dsl.parallel.tasks import Shard, Values
 from genparams.errors import NotPicklable
+from genparams.trace.origin import origin_here
 from genparams.trace.trace import Trace
 from genparams.types import show
 
@@ -36,7 +37,7 @@ def pack_values(records: Sequence[Sequence[Mapping[str, Any]]], owners: Sequence
         return name + packed(Values(name, [[*mine] for mine in records]))  # type: ignore[arg-type]
     except Exception as error:
         parts = (
-            (f"the constraint of parameter {r['name']!r} of {f.__name__}", r["constraint"])
+            (_of_constraint(r["name"], f), r["constraint"])
             for f, mine in zip(owners, records, strict=True)
             for r in mine
         )
@@ -77,4 +78,9 @@ def _parts_of_trace(of: str, trace: Trace) -> Iterator[tuple[str, Any]]:
         yield f"the function {function.__name__} at {show(address)} {of}", function
         yield f"the return value at {show(address)} {of}", value
     yield f"the return value {of}", trace.retval
-    yield f"a constraint {of}", trace
+    for (function, name), constraint in origin_here(trace.parameters).constraints.items():
+        yield _of_constraint(name, function), constraint
+
+
+def _of_constraint(name: str, function: Any) -> str:
+    return f"the constraint of parameter {name!r} of {function.__name__}"

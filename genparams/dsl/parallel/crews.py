@@ -6,7 +6,7 @@ from os import cpu_count
 from typing import Any, Protocol
 
 from genparams.dsl.parallel.processes import LocalProcesses
-from genparams.dsl.parallel.tasks import Answer, Shard, Task, answer, compute
+from genparams.dsl.parallel.tasks import Answer, Name, Shard, Task, answer, compute
 from genparams.errors import ArgumentError
 from genparams.params import Parameter
 from genparams.text import brief
@@ -86,41 +86,44 @@ class Processes:
 
 
 class Dask:
-    """The workers of a dask cluster: a shard goes to the same worker while that is alive."""
+    """The workers of a dask cluster, which dask chooses by where the data are.
+
+    Shards that are kept are data of the cluster, and every task names those that it needs. So dask
+    gives a task to a worker that has its shard, and moves the shard where that is better.
+    """
 
     replaces_workers = True
     shares_traces = False
 
     def __init__(self, client: Any):
         self.client = client
+        self.workers = max(1, len(client.nthreads()))
+        self._data: dict[Name, Any] = {}
         self._values: tuple[bytes, Any] = b"", b""
-        self._look()
-
-    def _look(self) -> None:
-        self.addresses = sorted(self.client.nthreads())
-        self.workers = max(1, len(self.addresses))
 
     def submit(self, order: Order) -> "Future[Any]":
-        values = order.values()
-        if self._values[0] is not values:  # once for all parts of a step
-            self._look()
-            self._values = values, self._sent(values, None)
-        place = self.addresses[order.number % self.workers :][:1] or None
-        parcels = {i: self._sent(parcel, place) for i, parcel in order.parcels().items()}
-        return self.client.submit(
-            answer,
-            order.task(),
-            parcels,
-            self._values[1],
-            workers=place,
-            allow_other_workers=True,
-            pure=False,
-        )
+        task, parcels = order.task(), order.parcels()
+        shards = {i: self._sent(parcel, task.keeps) for i, parcel in parcels.items()}
+        if task.keeps:
+            self._release(task)
+            self._data |= {(task.placed, i): shard for i, shard in shards.items()}
+            shards = {i: self._data[task.placed, i] for i in task.shards}
+        values, (known, sent) = order.values(), self._values
+        if known is not values or getattr(sent, "status", "finished") != "finished":
+            sent = self._sent(values, keeps=False)  # once for all parts of a step
+            self._values = values, sent
+        return self.client.submit(answer, task, shards, sent, pure=False)
 
-    def _sent(self, message: bytes, workers: Any) -> Any:
-        if len(message) < BIG:
-            return message
-        return self.client.scatter(message, workers=workers, hash=False)
+    def _sent(self, message: bytes, keeps: bool) -> Any:
+        """A message as an argument; what is kept or large goes to a worker beside the scheduler."""
+        if keeps or len(message) > BIG:
+            return self.client.scatter(message, hash=False)
+        return message
+
+    def _release(self, task: Task) -> None:
+        gone = [name for name in self._data if name[0] in task.released]
+        for name in gone:
+            del self._data[name]
 
 
 def crew_of(executor: Any) -> Crew:

@@ -1,5 +1,6 @@
 """Orders to workers, and their answers, which may come in any order and not at the first time."""
 
+from collections import deque
 from collections.abc import Collection, Sequence
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
@@ -49,11 +50,13 @@ def gathered(
     """What the workers answer for each part, in order; or the error of a worker that died.
 
     A worker that does not have a shard is sent it. Where the crew replaces its workers, a task
-    whose worker died is given to another one, three times at most.
+    whose worker died is given to another one, three times at most. When all others are done, such
+    tasks are done one at a time, so that it is known which one its workers die of.
     """
     answers: dict[int, Answer | Exception] = {}
     attempts = dict.fromkeys(range(len(placed.ranges)), 0)
     futures: dict[int, Any] = {}
+    lost: deque[int] = deque()
     ended: SimpleQueue[int] = SimpleQueue()
 
     def submit(i: int, absent: Collection[int]) -> None:
@@ -67,15 +70,17 @@ def gathered(
     try:
         for i in attempts:
             submit(i, ())
-        while futures:
+        while futures or lost:
+            if not futures:
+                submit(again := lost.popleft(), placed.task(again, ()).shards)
             i = ended.get()
             found = answers[i] = _answer(futures.pop(i))
-            lost = _may_try_again(found, placed.crew)
-            attempts[i] += lost
             if isinstance(found, Absent):
                 submit(i, found.shards)
-            elif lost and attempts[i] < ATTEMPTS:
-                submit(i, placed.task(i, ()).shards)
+            elif _may_try_again(found, placed.crew):
+                attempts[i] += 1
+                if attempts[i] < ATTEMPTS:
+                    lost.append(i)
     except BaseException:
         for future in futures.values():
             future.cancel()

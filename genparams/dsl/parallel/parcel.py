@@ -67,7 +67,8 @@ def _reduced(thing: Any, sends_whole: bool) -> Any:
     if not issubclass(kind, GenerativeFunction) or getattr(thing, "recipe", None) is not None:
         return NotImplemented
     if getattr(thing, "origin", thing) is not thing:
-        return _named(thing, sends_whole) or _whole(thing)
+        by_parts = _clone, (_key(thing), thing.origin, thing.params)
+        return _named(thing, sends_whole) or by_parts
     if sends_whole and not _has_name(thing):
         return _whole(thing)
     return NotImplemented
@@ -159,6 +160,10 @@ def _store(key: Key, owner: str) -> ParamStore:
     store = ParamStore()
     store.owner = owner
     return _known(key, store)
+
+
+def _clone(key: Key, origin: Any, store: ParamStore) -> Any:
+    return _known(key, origin.with_params(store))
 
 
 def _whole(function: Any) -> Any:

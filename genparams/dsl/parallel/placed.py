@@ -142,9 +142,9 @@ class PlacedTraces(Sequence[Trace]):
 
     def shard_of(self, begin: int, traces: Sequence[Trace]) -> Shard:
         """A shard of these traces."""
-        at_home = [trace._origin is None for trace in traces]
+        origins = [trace._origin for trace in traces]
         counts = [trace._gradients for trace in traces]
-        return Shard(begin, traces, [*self.owners.values()], at_home, counts)
+        return Shard(begin, traces, [*self.owners.values()], origins, counts)
 
 
 class ChosenTraces(Sequence[Trace]):

@@ -76,7 +76,9 @@ def _received(
             {snapshot.slots[slot]: fault for slot, fault in answer.faults.items()},
         )
     if isinstance(answer, Exception) and placed.crew.replaces_workers:
-        attempts = getattr(answer, "attempts", ATTEMPTS)
+        attempts = getattr(
+            answer, "attempts", getattr(answer, "allowed_failures", ATTEMPTS - 1) + 1
+        )
         work = f"the gradient of traces {begin} to {end - 1}"
         raise WorkersLost(work, attempts, getattr(answer, "why", str(answer))) from answer
     if isinstance(answer, Unreadable):

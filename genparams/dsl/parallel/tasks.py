@@ -17,7 +17,7 @@ from genparams.dsl.interpreter import Run
 from genparams.dsl.parallel.parcel import unpacked
 from genparams.dsl.parallel.parts import part_of
 from genparams.params import Parameter, ParamStore, carried, loose
-from genparams.trace.origin import settle
+from genparams.trace.origin import Origin
 from genparams.trace.trace import ArgGrads, Trace
 
 Name = tuple[bytes, int]
@@ -35,8 +35,8 @@ class Shard(NamedTuple):
     begin: int
     traces: Sequence[Trace]
     owners: Sequence[Any]
-    at_home: Sequence[bool]
-    """Whether a trace is of the caller's process, or was used there."""
+    origins: Sequence[Origin | None]
+    """Of traces that were made in another process than the caller's, and not yet used there."""
     counts: Sequence[int]
     """How many gradients of each trace were taken."""
 
@@ -252,9 +252,8 @@ def loosened(records: Sequence[Sequence[Any]], owners: Sequence[Any]) -> list[li
 
 def _settled(shard: Shard) -> Shard:
     """A shard whose traces are as they were in the process that sent them."""
-    for trace, at_home, count in zip(shard.traces, shard.at_home, shard.counts, strict=True):
-        if at_home:
-            settle(trace)
+    for trace, origin, count in zip(shard.traces, shard.origins, shard.counts, strict=True):
+        object.__setattr__(trace, "_origin", origin)
         object.__setattr__(trace, "_gradients", count)
         object.__setattr__(trace, "_prints", tuple(map(fingerprint, trace.args)))
     return shard

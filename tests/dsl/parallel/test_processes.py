@@ -1,0 +1,70 @@
+"""Local processes: an executor that outlives its workers."""
+
+import os
+from concurrent.futures import wait
+
+import parallel_models as models
+import pytest
+
+from genparams.dsl.parallel.processes import LocalProcesses
+from genparams.errors import ArgumentError, WorkersLost
+
+
+@pytest.fixture(scope="module")
+def processes():
+    with LocalProcesses(2) as executor:
+        yield executor
+
+
+def test_work_is_done_in_as_many_processes_as_were_asked_for(processes):
+    assert len(processes) == 2
+    found = {future.result() for future in [processes.submit(models.own_pid) for _ in range(8)]}
+    assert len(found) == 2
+    assert os.getpid() not in found
+
+
+def test_results_and_errors_come_back(processes):
+    assert [*processes.map(abs, [-1, 2, -3])] == [1, 2, 3]
+    with pytest.raises(ValueError, match="invalid literal"):
+        processes.submit(int, "three").result()
+    with pytest.raises(Exception, match="pickle"):
+        processes.submit(lambda: 0).result()
+
+
+def test_work_that_ends_its_process_is_given_up_and_other_work_is_not(processes):
+    futures = [processes.submit_to(0, models.own_pid), processes.submit_to(0, models.leave)]
+    futures += [processes.submit_to(0, models.own_pid) for _ in range(3)]
+    wait(futures)
+    with pytest.raises(WorkersLost, match="given to 3 workers") as error:
+        futures[1].result()
+    assert error.value.attempts == 3
+    after = {future.result() for future in futures[2:]}
+    assert len(after) == 1
+    assert after != {futures[0].result()}
+
+
+def test_an_idle_process_that_dies_is_replaced(processes):
+    pid = processes.submit_to(1, models.own_pid).result()
+    os.kill(pid, 9)
+    assert processes.submit_to(1, models.own_pid).result() != pid
+
+
+def test_what_has_not_begun_can_be_cancelled():
+    executor = LocalProcesses(1)
+    futures = [executor.submit(models.own_pid) for _ in range(4)]
+    assert futures[3].cancel()
+    executor.shutdown(cancel_futures=True)
+    assert futures[0].result() != os.getpid()
+    assert all(future.cancelled() for future in futures[1:])
+    with pytest.raises(ArgumentError, match="were shut down"):
+        executor.submit(models.own_pid)
+
+
+@pytest.mark.parametrize("workers", [0, -1, 1.5, True, "two"])
+def test_the_number_of_workers_is_a_whole_number(workers):
+    with pytest.raises(ArgumentError, match="at least 1, got"):
+        LocalProcesses(workers)
+
+
+def test_there_is_one_for_each_processor():
+    assert len(LocalProcesses()) == os.cpu_count()
