@@ -58,18 +58,17 @@ class ParticleFilter:
         InvalidValue: `num_particles` is no whole number of at least 1.
     """
 
-    num_particles: int
-
     def __init__(self, model: Any, num_particles: int, rng: Rng = None):
         check_functions(model, None, ())
         self._model = model
-        self.num_particles = check_count("num_particles", num_particles)
+        self._count = check_count("num_particles", num_particles)
         self._rng = seeded(rng)
         self._traces: tuple[Trace, ...] = ()
         self._log_weights: Array = np.zeros(0)
         self._log_ml = 0.0
 
     _model: Any
+    _count: int
     _rng: np.random.Generator
     _traces: tuple[Trace, ...]
     _log_weights: Array
@@ -95,7 +94,7 @@ class ParticleFilter:
         given = ChoiceMap(observations)
         found = [
             weighted_trace(self._model, args, given, proposal, proposal_args, self._rng)
-            for _ in range(self.num_particles)
+            for _ in range(self._count)
         ]
         self._begin([t for t, _ in found], np.array([w for _, w in found]), 0.0)
 
@@ -177,16 +176,16 @@ class ParticleFilter:
         """
         self._initialized()
         one_of("resampling", method, SCHEMES)
-        threshold = 0.5 * self.num_particles if ess_threshold is None else ess_threshold
+        threshold = 0.5 * self._count if ess_threshold is None else ess_threshold
         if isinstance(threshold, bool) or not isinstance(threshold, (int, float, np.number)):
             raise InvalidValue(f"ess_threshold is a number, got {brief(threshold)}")
         if not self.effective_sample_size < threshold:
             return False
         now = self.particles
-        kept = SCHEMES[method](now.weights, self.num_particles, self._rng)
+        kept = SCHEMES[method](now.weights, self._count, self._rng)
         self._begin(
             [self._traces[i] for i in kept],
-            np.zeros(self.num_particles),
+            np.zeros(self._count),
             now.log_marginal_likelihood,
         )
         return True
@@ -210,6 +209,11 @@ class ParticleFilter:
         moves = [stepped(kernel, trace, self._rng) for trace in self._initialized()]
         self._traces = tuple([moved.trace for moved in moves])
         return float(np.mean([moved.accept_prob for moved in moves]))
+
+    @property
+    def num_particles(self) -> int:
+        """How many traces there are."""
+        return self._count
 
     @property
     def particles(self) -> Particles:
@@ -242,5 +246,5 @@ class ParticleFilter:
 
     def __repr__(self) -> str:
         if not self._traces:
-            return f"ParticleFilter({self._model.__name__}, {self.num_particles}, not initialized)"
+            return f"ParticleFilter({self._model.__name__}, {self._count}, not initialized)"
         return f"ParticleFilter({self._model.__name__}, {self.particles!r})"

@@ -16,6 +16,10 @@ Scheme = Callable[[Array, int, np.random.Generator], Array]
 """From the weights, a number and a generator to the places of the particles that are kept."""
 
 
+ROUNDING = 1e-12
+"""How far below a whole number a number of copies may be by rounding."""
+
+
 def multinomial(weights: Array, n: int, rng: np.random.Generator) -> Array:
     """n independent draws."""
     return _places(weights, rng.random(n))
@@ -36,8 +40,8 @@ def systematic(weights: Array, n: int, rng: np.random.Generator) -> Array:
 
 def residual(weights: Array, n: int, rng: np.random.Generator) -> Array:
     """n w_i copies, rounded down, of each particle; the rest are independent draws."""
-    copies = np.floor(n * weights).astype(int)
-    rest = n * weights - copies
+    copies = np.floor(n * weights * (1.0 + ROUNDING)).astype(int)
+    rest = np.maximum(n * weights - copies, 0.0)
     sure = np.repeat(np.arange(len(weights)), copies)
     if len(sure) == n:
         return sure

@@ -30,10 +30,11 @@ def study(n):
     flag = bernoulli(0.5) @ "flag"
     effects = [group() @ ("groups", i) for i in range(2)]
     normal(mu + 0.1 * flag + theta[0] + effects[0], 0.5, size=n) @ "ys"
-    poisson(3.0) @ ("extra", "count")
+    poisson(param("rate")) @ ("extra", "count")
 
 
 init_param(study, "centre", 0.5)
+init_param(study, "rate", 3.0)
 OBSERVED = ["ys", ("extra", "count")]
 
 
@@ -101,11 +102,11 @@ def test_the_inference_data_have_their_groups():
 
 def test_log_likelihoods_are_by_datum_and_at_the_parameters_of_the_run():
     found = draws()
-    set_param(study, "centre", 99.0)
+    set_param(study, "rate", 99.0)
     try:
         group = found.to_arviz(OBSERVED)["log_likelihood"]
     finally:
-        set_param(study, "centre", 0.5)
+        set_param(study, "rate", 3.0)
     v = found.values
     mean = v["mu"] + 0.1 * v["flag"] + v["theta"][..., 0] + v["groups", 0, "effect"]
     expected = stats.norm.logpdf(YS, mean[..., None], 0.5)

@@ -51,6 +51,8 @@ def test_residual_copies_are_at_least_the_whole_part():
         assert np.all(copies(residual, rng) >= np.floor(N * WEIGHTS))
     whole = np.array([0.25, 0.75])
     np.testing.assert_array_equal(copies(residual, rng, 4, whole), [1, 3])
+    equal = np.exp(np.full(49, -np.log(49)))
+    np.testing.assert_array_equal(copies(residual, rng, 49, equal), 1)
 
 
 @pytest.mark.parametrize("name", SCHEMES)
