@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import integrate, stats
 
 from genparams import datasets, fit, gen, normal, param, positive
 
@@ -279,6 +280,11 @@ def test_a_walk_that_stops_too_early_says_so():
         load("change_points").main(sweeps=1)
 
 
+def test_wake_sleep_explains_wet_grass_as_enumeration_does():
+    found, exact = load("sprinkler").main(days=1000, steps=300, tolerance=0.06)
+    assert found["chance of rain"] == pytest.approx(exact["chance of rain"], abs=0.04)
+
+
 @pytest.mark.parametrize(
     "name", ["oring_study", "air_conditioning", "puromycin_curve", "old_faithful"]
 )
@@ -315,6 +321,27 @@ def test_the_first_steps_print_what_their_comments_say():
     assert done.returncode == 0, done.stderr
     said = [line.split("  # ")[1] for line in file.read_text().splitlines() if "  # " in line]
     assert done.stdout.split() == said
+
+
+def test_eight_schools_have_the_known_posterior_by_three_methods():
+    """Means within 0.3 standard deviations: at 150 effective draws, 1 in 10^3 seeds for each."""
+    found = load("eight_schools").main(draws=120, vi_steps=150, em_steps=7)
+    y, se = (datasets.eight_schools()[name].astype(float) for name in ("y", "se"))
+
+    def moment(of):
+        """The integral over tau of p(tau) p(y | tau) times a function of tau."""
+
+        def integrand(tau):
+            cov = np.diag(se**2 + tau**2) + 25.0
+            weights = 25.0 * np.linalg.solve(cov, np.ones(8))
+            density = stats.multivariate_normal(np.zeros(8), cov).pdf(y)
+            return stats.halfcauchy.pdf(tau, scale=5.0) * density * of(tau, weights @ y)
+
+        return integrate.quad(integrand, 0.0, 200.0, limit=200, epsabs=0.0, epsrel=1e-6)[0]
+
+    mass = moment(lambda tau, mu: 1.0)
+    assert found["mean"][0] == pytest.approx(moment(lambda tau, mu: mu) / mass, rel=1e-3)
+    assert found["mean"][1] == pytest.approx(moment(lambda tau, mu: tau) / mass, rel=1e-3)
 
 
 def test_every_example_has_a_test_here():

@@ -207,7 +207,7 @@ def test_discrete_choices_move_by_another_kernel_of_the_cycle():
 
     trace, _ = switched.generate((), {"y": 0.5}, rng=0)
     kernels = [functools.partial(hmc, selection="x", step_size=0.8, steps=4), flipped]
-    found = mcmc(kernels, trace, draws=1500, warmup=20, rng=0)
+    found = mcmc(kernels, trace, draws=800, warmup=20, rng=0)
     weights = np.array([0.6, 0.4]) * stats.norm.pdf(0.5, [-2.0, 2.0], math.hypot(1.5, 2.0))
     share = weights[1] / np.sum(weights)
-    assert np.mean(found.values["side"]) == pytest.approx(share, abs=0.1)
+    assert np.mean(found.values["side"]) == pytest.approx(share, abs=0.15)

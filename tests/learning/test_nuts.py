@@ -36,11 +36,11 @@ def conjugate():
 
 
 def test_constrained_choices_have_the_moments_of_their_conjugate_posteriors():
-    """Means within 5 standard errors at 300 effective draws: 1 in 10^6 seeds for each of 5."""
+    """Means within 5 standard errors at 250 effective draws: 1 in 10^6 seeds for each of 5."""
     data = {"count": 4, "wins": 7, "votes": np.array([2, 7, 3])}
     trace, _ = conjugate.generate((), data, rng=0)
     kernel = functools.partial(nuts, selection=["rate", "share", "shares"])
-    found = mcmc(kernel, trace, draws=400, warmup=100, rng=1)
+    found = mcmc(kernel, trace, draws=300, warmup=80, rng=1)
     posteriors = {
         "rate": stats.gamma(6.0, scale=1.0 / 1.5),
         "share": stats.beta(9.0, 3.5),
@@ -48,7 +48,7 @@ def test_constrained_choices_have_the_moments_of_their_conjugate_posteriors():
     }
     for name, posterior in posteriors.items():
         draws = found.values["shares"][0, :, name] if isinstance(name, int) else found.values[name]
-        assert np.mean(draws) == pytest.approx(posterior.mean(), abs=0.3 * posterior.std())
+        assert np.mean(draws) == pytest.approx(posterior.mean(), abs=0.32 * posterior.std())
         assert np.std(draws) == pytest.approx(posterior.std(), rel=0.25)
     assert not np.any(found.divergent)
 
