@@ -28,7 +28,11 @@ from genparams.trace.trace import Trace
 from genparams.types import Array, show
 
 
-@closed()
+@closed(
+    advice=lambda filter, name: (
+        "its methods initialize, step, maybe_resample and move change a particle filter"
+    )
+)
 @answering(
     resample="write maybe_resample(ess_threshold=math.inf) to resample in any case",
     log_ml_estimate="write filter.log_marginal_likelihood",
