@@ -24,10 +24,18 @@ Data Analysis, third edition, section 5.5, with these priors in the examples of 
 from functools import partial
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import logsumexp
 
-from genparams import ADAM, ParamUpdate, gen, half_cauchy, lognormal, normal, param, positive
+from genparams import (
+    ADAM,
+    ParamUpdate,
+    cosine_decay,
+    gen,
+    half_cauchy,
+    lognormal,
+    normal,
+    param,
+    positive,
+)
 from genparams.datasets import eight_schools
 from genparams.learning.e_steps import mcmc_e_step
 from genparams.learning.em import monte_carlo_em
@@ -76,36 +84,46 @@ def guide():
 # --- The exact answer
 
 
-def exact_posterior(points=4000):
+POINTS = 4000
+TAUS = 5.0 * np.tan(0.5 * np.pi * (np.arange(POINTS) + 0.5) / POINTS)[:, None]
+TOTALS = SE**2 + TAUS**2
+"""The variance of each measurement around mu, for each tau."""
+
+
+def normalized(log_weights):
+    """Weights with sum 1, and the log of the mean weight."""
+    top = np.max(log_weights)
+    weights = np.exp(log_weights - top)
+    return weights / np.sum(weights), float(top + np.log(np.mean(weights)))
+
+
+def exact_posterior():
     """Mean and standard deviation of mu, tau and each effect, and log p(y).
 
     Given tau the measurements are normal around mu, so that mu and theta have normal posteriors.
     """
-    tau = 5.0 * np.tan(0.5 * np.pi * (np.arange(points) + 0.5) / points)[:, None]
-    total, prior = SE**2 + tau**2, 5.0**2
-    precision = 1.0 / prior + np.sum(1.0 / total, axis=1, keepdims=True)
-    mu = np.sum(Y / total, axis=1, keepdims=True) / precision
-    quadratic = np.sum(Y**2 / total, axis=1, keepdims=True) - mu**2 * precision
-    log_det = np.sum(np.log(2.0 * np.pi * total), axis=1, keepdims=True) + np.log(prior * precision)
-    log_p = -0.5 * (quadratic + log_det)
-    weights = np.exp(log_p - logsumexp(log_p))
-    share = tau**2 / total  # of y in theta, given mu
-    means = np.hstack([mu, tau, share * Y + (1.0 - share) * mu])
-    own = np.hstack([1.0 / precision, 0.0 * tau, share * SE**2 + (1.0 - share) ** 2 / precision])
+    prior = 5.0**2
+    precision = 1.0 / prior + np.sum(1.0 / TOTALS, axis=1, keepdims=True)
+    mu = np.sum(Y / TOTALS, axis=1, keepdims=True) / precision
+    off = np.sum(Y**2 / TOTALS, axis=1, keepdims=True) - mu**2 * precision
+    log_det = np.sum(np.log(2.0 * np.pi * TOTALS), axis=1, keepdims=True)
+    weights, log_p = normalized(-0.5 * (off + log_det + np.log(prior * precision)))
+    share = TAUS**2 / TOTALS  # of y in theta, given mu
+    means = np.hstack([mu, TAUS, share * Y + (1.0 - share) * mu])
+    own = np.hstack([1.0 / precision, 0.0 * TAUS, share * SE**2 + (1.0 - share) ** 2 / precision])
     mean = np.sum(weights * means, axis=0)
     std = np.sqrt(np.sum(weights * (own + (means - mean) ** 2), axis=0))
-    return mean, std, float(logsumexp(log_p) - np.log(points))
+    return mean, std, log_p
 
 
-def exact_maximum(points=4000):
-    """The mu of the largest marginal likelihood."""
-    tau = 5.0 * np.tan(0.5 * np.pi * (np.arange(points) + 0.5) / points)[:, None]
-    std = np.sqrt(SE**2 + tau**2)
-
-    def loss(mu):
-        return -logsumexp(np.sum(normal.log_probs(Y, mu, std), axis=1))
-
-    return float(minimize_scalar(loss, bounds=(-20.0, 30.0), method="bounded").x)
+def exact_maximum():
+    """The mu of the largest marginal likelihood, by EM with exact expectations."""
+    mu = float(np.mean(Y))
+    for _ in range(100):
+        log_p = np.sum(normal.log_probs(Y, mu, np.sqrt(TOTALS)), axis=1, keepdims=True)
+        weights, _ = normalized(log_p)
+        mu = float(np.sum(weights * Y / TOTALS) / np.sum(weights / TOTALS))
+    return mu
 
 
 # --- The three methods
@@ -129,14 +147,12 @@ def by_nuts(draws, seed):
 
 
 def by_variational_inference(steps, seed):
-    rates = [(0.05, steps // 2), (0.01, steps - steps // 2)]
-    for rate, count in rates:
-        update = ParamUpdate(ADAM(rate), guide)
-        history = black_box_vi(
-            with_prior, (), DATA, guide, (), update, steps=count, num_particles=5, rng=seed
-        )
+    update = ParamUpdate(ADAM(cosine_decay(0.1, steps)), guide)
+    history = black_box_vi(
+        with_prior, (), DATA, guide, (), update, steps=steps, num_particles=5, rng=seed
+    )
     rng = np.random.default_rng(seed)
-    elbo = float(np.mean(history.log_prob[-count // 2 :]))
+    elbo = float(np.mean(history.log_prob[-steps // 3 :]))
     return *summary([guide.simulate((), rng) for _ in range(2000)]), elbo
 
 
