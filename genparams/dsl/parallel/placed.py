@@ -67,7 +67,7 @@ class PlacedTraces(Sequence[Trace]):
         self.owners: dict[ParamStore, Any] = {}
         self._traces = list(traces)
         self._keeps = keeps
-        self.ranges: list[Range] = shards(len(self._traces), parts_for(self.crew))
+        self.ranges: list[Range] = shards(len(self._traces), parts_for(self.crew.workers))
         self._name = b""
         self._sent: set[int] = set()
         self.learn(f for trace in self._traces for f, _ in trace.parameters)
@@ -196,9 +196,9 @@ class ChosenTraces(Sequence[Trace]):
         return self._placed.shard_of(begin, self[begin:end])
 
 
-def parts_for(crew: Crew) -> int:
-    """How many parts to make: several for each worker, so that none is idle for long."""
-    return 4 * crew.workers
+def parts_for(workers: int) -> int:
+    """How many tasks to make: several for each of few workers, so that none is idle for long."""
+    return max(workers, min(4 * workers, 64))
 
 
 @explained
