@@ -131,8 +131,10 @@ class Runs:
         """
         read: dict[Parameter, None] | None = None
         left = list(updates)
-        for item in items:
+        for key, item in enumerate(items):
             trace = self._run(item, np.random.default_rng(0))
+            if not self._draws:
+                self._kept[key] = trace
             new = dict.fromkeys(f.params[name] for f, name in trace.parameters)
             read = new if read is None else read | new
             left = [update for update in left if not any(p in new for p in update.covers())]
