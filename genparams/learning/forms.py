@@ -134,3 +134,10 @@ def check_length(source: Source, epochs: int | None, steps: int | None) -> None:
             )
     if epochs is None and steps is None and not source.is_once:
         raise ArgumentError("say how long to train: epochs=10, or steps=1000")
+
+
+def expected_steps(source: Source, epochs: int | None, steps: int | None) -> int | None:
+    """How many steps there will be, if nothing stops them."""
+    if epochs is None or source.batches is None:
+        return steps
+    return epochs * source.batches if steps is None else min(steps, epochs * source.batches)

@@ -7,10 +7,9 @@ from typing import Any
 from genparams.dsl.execution import Rng, seeded
 from genparams.dsl.function import GenerativeFunction
 from genparams.errors import ArgumentError
-from genparams.learning.batches import Source
 from genparams.learning.checks import one_of
 from genparams.learning.events import Callback
-from genparams.learning.forms import check_length, source_of
+from genparams.learning.forms import check_length, expected_steps, source_of
 from genparams.learning.history import History
 from genparams.learning.loop import LoopOptions, checked_updates, run_loop
 from genparams.learning.passes import Passes
@@ -152,7 +151,7 @@ def train(
 
     options = LoopOptions(
         steps=steps,
-        expected=_expected(source, epochs, steps),
+        expected=expected_steps(source, epochs, steps),
         functions=(f,),
         callbacks=callbacks,
         history_every=history_every,
@@ -165,10 +164,3 @@ def train(
         position=passes,
     )
     return run_loop(work, updates, options)
-
-
-def _expected(source: Source, epochs: int | None, steps: int | None) -> int | None:
-    """How many steps there will be, if nothing stops them."""
-    if epochs is None or source.batches is None:
-        return steps
-    return epochs * source.batches if steps is None else min(steps, epochs * source.batches)

@@ -11,7 +11,7 @@ from genparams.dsl.function import GenerativeFunction
 from genparams.errors import InvalidValue
 from genparams.learning.checks import check_count, one_of
 from genparams.learning.events import Callback
-from genparams.learning.forms import check_length, source_of
+from genparams.learning.forms import check_length, expected_steps, source_of
 from genparams.learning.guided import GuideArgs, refuse_unguided
 from genparams.learning.history import History
 from genparams.learning.loop import LoopOptions, run_loop
@@ -305,6 +305,7 @@ def _learned(
 
     every = LoopOptions(
         steps=steps,
+        expected=expected_steps(source, epochs, steps),
         objective=objective,
         title=title,
         functions=(pair.model, pair.guide),

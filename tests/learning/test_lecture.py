@@ -105,13 +105,13 @@ def test_a_batch_sums_gradients_and_gives_the_mean_log_probability():
 
 
 def test_lectures_in_a_loop_teach_the_posterior():
-    """The rows of the table reach p(rain | wet). The largest error of 100 seeds was 0.088."""
+    """The rows of the table reach p(rain | wet). The largest error of 100 seeds was 0.12."""
     update, rng = ParamUpdate(ADAM(0.05), guess), np.random.default_rng(1)
-    for _ in range(150):
+    for _ in range(100):
         lecture_batched(weather, (), guesses, wets_of, 20, rng)
         update.apply()
     posterior = JOINT / JOINT.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(softmax(guess.params["table"].value), posterior, atol=0.12)
+    np.testing.assert_allclose(softmax(guess.params["table"].value), posterior, atol=0.15)
 
 
 def test_a_lecture_repeats_to_the_bit_and_leaves_the_parameters_of_p_alone():
