@@ -61,13 +61,12 @@ def first_replay(
             a bound.
         ReplayDiffers, ImpossibleTrace, ForeignParameters: as `Trace.choice_gradients`.
     """
-    runs: list[Run] = []
     chosen: dict[Address, Any] = {}
     dets: list[Any] = []
     with Tape() as tape:
         before = last_refusal()
         choose = _taking_coordinates(trace, tape, selection, chosen, dets)
-        run, retval = replay(trace, _reading(values), trace.args, choose, runs)
+        run, retval = replay(trace, _reading(values), trace.args, choose)
         inputs = Inputs({}, (None,) * len(trace.args), chosen)
         boxes = leaves(list(chosen.values()))
         confirm(trace, TracedReplay(tape, run, retval, values, inputs, boxes), False)

@@ -183,7 +183,9 @@ def branching():
         (pair, "x", {"steps": 0}, InvalidValue, "steps is a whole number of at least 1"),
         (pair, "x", {"metric": [1.0, 1.0]}, ShapeError, "selected choices have 1 coordinates"),
         (pair, "x", {"rng": "seed"}, InvalidValue, "rng is a numpy.random.Generator"),
-        (pair, "x", {"eps": 0.1}, ArgumentError, "has no argument 'eps'"),
+        (pair, "x", {"eps": 0.1}, ArgumentError, "has no argument 'eps'; write step_size"),
+        (pair, "x", {"L": 5}, ArgumentError, "has no argument 'L'; write steps"),
+        (pair, "x", {"mass_matrix": 1}, ArgumentError, "metric is its inverse"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(model, selection, more, error, message):
