@@ -136,16 +136,18 @@ class _Loop:
         self.recorder = Recorder(updates, options.record_params)
         self.apply = updates[0].apply if len(updates) == 1 else partial(apply_together, updates)
         self.every = options.history_every
-        self.taken, self.offset = 0, 0.0
+        self.taken, self.offset, self.saved = 0, 0.0, 0
         self.last: tuple[Any, ...] = ()  # a record of the last step
         self.pending: tuple[float, ...] = ()  # the objective and the norm of a step being taken
+        self.drawn_from: Any = None  # the state of the generator before a step being taken
         self.reason = ""
+        self.saving = self.made_saving()
 
     def parameters(self) -> list[Parameter]:
         """Every parameter to which the work may add a gradient."""
         found = [p for update in self.updates for p in update.covers()]
         for function in self.options.functions:
-            store = function if isinstance(function, ParamStore) else function.params
+            store = function if isinstance(function, ParamStore) else _store_of(function)
             found += store.values()
             seen: list[tuple[ParamStore, str]] = [*getattr(function, "seen", ())]
             found += [s[name] for s, name in seen if name in s]
@@ -170,18 +172,17 @@ class _Loop:
     # --- Running
 
     def run(self) -> History:
-        saving = self.saving()
-        if self.options.resume and saving is not None and saving.exists():
+        options, saving = self.options, self.saving
+        if options.resume and saving is not None and saving.exists():
             self.last = saving.load()
             if self.last:
-                self.taken, self.offset = self.last[0], self.last[-1]
-        saved = -1
-        options = self.options
+                self.taken = self.saved = self.last[0]
+                self.offset = self.last[-1]
         expected = options.steps if options.expected is None else options.expected
         shown = shown_at_a_terminal(options.title, options.progress, expected)
         try:
             with interrupts() as interrupted, shown as report:
-                saved = self.steps(saving, interrupted, report)
+                self.steps(interrupted, report)
         except KeyboardInterrupt:
             self.count_broken_off()
             self.reason = INTERRUPTED
@@ -192,14 +193,13 @@ class _Loop:
             raise
         finally:
             self.empty()
-            if saving is not None and self.taken > saved:
-                saving.save(self.last)
+            self.save()
         return self.history()
 
-    def steps(self, saving: Saving | None, interrupted: Callable[[], bool], report: Report) -> int:
-        """Take steps until there is a reason to stop; the last step of which a checkpoint is."""
+    def steps(self, interrupted: Callable[[], bool], report: Report) -> None:
+        """Take steps until there is a reason to stop."""
         options, every = self.options, self.options.checkpoint_every
-        begin, next_report, saved = perf_counter() - self.offset, 0.0, -1
+        begin, next_report = perf_counter() - self.offset, 0.0
         while not self.reason:
             if options.steps is not None and self.taken >= options.steps:
                 self.reason = f"{counted(options.steps, 'step')} were taken"
@@ -214,15 +214,24 @@ class _Loop:
                 next_report = self.offset + SHOWN_EVERY
             if self.callbacks:
                 self.call()
-            if every is not None and self.taken % every == 0 and saving is not None:
-                saving.save(self.last)
-                saved = self.taken
+            if every is not None and self.taken % every == 0:
+                self.save()
             if interrupted():
                 self.reason = self.reason or INTERRUPTED
-        return saved
+
+    def save(self) -> None:
+        """Write a checkpoint of the last complete step, if there is none yet."""
+        if self.saving is None or self.taken == self.saved:
+            return
+        if self.drawn_from is not None and self.options.rng is not None:
+            self.options.rng.bit_generator.state = self.drawn_from  # as it was before that step
+        self.saving.save(self.last)
+        self.saved = self.taken
 
     def one_step(self, begin: float) -> float:
         """Do the work, apply the updates, and record."""
+        if self.saving is not None and self.options.rng is not None:
+            self.drawn_from = self.options.rng.bit_generator.state
         log_prob = self.work()
         self.pending = (log_prob, self.recorder.now().grad_norm())
         self.apply()
@@ -232,7 +241,7 @@ class _Loop:
     def count(self, begin: float) -> None:
         """Note that the pending step was taken."""
         log_prob, grad_norm = self.pending
-        self.pending = ()
+        self.pending, self.drawn_from = (), None
         self.taken += 1
         self.position.step()
         self.offset = perf_counter() - begin
@@ -268,7 +277,7 @@ class _Loop:
     def history(self) -> History:
         return self.recorder.history(self.options.objective, self.reason, self.last)
 
-    def saving(self) -> Saving | None:
+    def made_saving(self) -> Saving | None:
         options = self.options
         if options.checkpoint is None:
             return None
@@ -287,6 +296,14 @@ class _Loop:
 def _check(options: LoopOptions) -> None:
     """Refuse options with values that they do not take."""
     check_count("history_every", options.history_every)
+    if options.record_params not in (None, True, False):
+        raise InvalidValue(
+            f"record_params is True, False or None, got {brief(options.record_params)}"
+        )
+    if options.checkpoint is not None and not isinstance(options.checkpoint, str | os.PathLike):
+        raise InvalidValue(
+            f"checkpoint is the path of a file, such as 'run.npz', got {brief(options.checkpoint)}"
+        )
     if options.steps is not None:
         check_count("steps", options.steps, 0)
     if options.checkpoint_every is not None:
@@ -302,3 +319,8 @@ def _check(options: LoopOptions) -> None:
         )
     for callback in options.callbacks:
         refuse_other_functions("a callback", callback, "event", InvalidValue)
+
+
+def _store_of(function: Any) -> ParamStore:
+    """The store of a function; an empty one for a distribution."""
+    return getattr(function, "params", None) or ParamStore()

@@ -1,5 +1,6 @@
 """Histories: arrays, a data frame, and words."""
 
+import pickle
 import sys
 
 import numpy as np
@@ -71,6 +72,13 @@ def test_two_functions_with_a_parameter_of_one_name_have_both():
     assert set(history.params) == {
         f"{f}.{name}" for f in ("line", "line#2") for name in ("slope", "intercept", "noise")
     }
+
+
+def test_a_history_is_pickled():
+    history = of_arrays()
+    again = pickle.loads(pickle.dumps(history))
+    assert repr(again) == repr(history)
+    assert np.array_equal(again.params["w"], history.params["w"])
 
 
 def test_a_misspelt_name_has_a_hint():

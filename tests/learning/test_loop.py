@@ -310,6 +310,8 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "checkpoints without a file": ({"checkpoint_every": 3}, 'write checkpoint="run.npz"'),
     "checkpoints never": ({"checkpoint": "x", "checkpoint_every": 0}, "at least 1, got 0"),
     "records never": ({"history_every": 0}, "history_every is a whole number of at least 1"),
+    "a word for a flag": ({"record_params": "no"}, "record_params is True, False or None"),
+    "a number for a file": ({"checkpoint": 3}, "checkpoint is the path of a file"),
     "one callback": ({"callbacks": print}, "callbacks are a list of functions"),
     "a callback of nothing": ({"callbacks": [lambda: 1]}, "a function of \\(event\\)"),
 }

@@ -23,7 +23,7 @@ from genparams import (
     param,
     save_checkpoint,
 )
-from genparams.errors import CheckpointError, StateMismatch
+from genparams.errors import CheckpointError, ImpossibleTrace, StateMismatch
 from genparams.learning.stopping import EarlyStopping, StopAtChange, StopAtPlateau
 from genparams.learning.train import train
 
@@ -133,6 +133,42 @@ def test_an_error_leaves_a_checkpoint_of_the_last_complete_step(tmp_path):
     begin(line)
     resumed = train(line, DATA, adam(line), steps=9, checkpoint=path, resume=True)
     same_history(resumed, train(same, DATA, adam(same), steps=9))
+
+
+@pytest.mark.parametrize("at", [1, 4, 5])
+def test_a_step_that_failed_is_tried_again_with_the_same_draws(at, tmp_path):
+    calls = 0
+
+    @gen
+    def fragile(x):
+        nonlocal calls
+        hidden = normal(param("a", 0.0), 0.1, size=len(x)) @ "hidden"
+        calls += 1
+        if calls == fails_at:
+            raise OSError("the network is gone")
+        return normal(hidden * x, 1.0) @ "y"
+
+    options: dict[str, Any] = {"batch_size": 4, "latent": "prior", "epochs": 3, "rng": 0}
+    fails_at = 0
+    fragile.simulate((X,))
+    straight = train(fragile, DATA, adam(fragile), **options)
+    init_param(fragile, "a", 0.0)
+    options["checkpoint"] = tmp_path / "run.npz"
+    fails_at, calls = 2 * at, 0  # after one run to look at, and two in each step
+    with pytest.raises(OSError, match="the network"):
+        train(fragile, DATA, adam(fragile), **options)
+    fails_at = 0
+    init_param(fragile, "a", 0.0)
+    same_history(train(fragile, DATA, adam(fragile), resume=True, **options), straight)
+
+
+def test_a_training_that_fails_at_once_leaves_the_old_file(tmp_path):
+    line, path = started(tmp_path)
+    before = path.read_bytes()
+    wrong = [((float(x),), {"y": -np.inf}) for x in X]
+    with pytest.raises(ImpossibleTrace):
+        train(line, wrong, adam(line), steps=3, checkpoint=path)
+    assert path.read_bytes() == before
 
 
 def test_without_a_file_a_resumed_run_begins(tmp_path):
