@@ -9,6 +9,7 @@ equal those of training that was never interrupted, to the bit. Takes three seco
 """
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -56,7 +57,7 @@ def main(epochs=20):
         straight = run(Path(folder, "straight.npz"), epochs)
         path = Path(folder, "run.npz")
         killed = subprocess.run([sys.executable, __file__, path, str(epochs)], check=False)
-        print(f"the first process ended with code {killed.returncode}")
+        print(f"the first process was killed in step {KILLED_AT}: code {killed.returncode}")
         done = KILLED_AT // CHECKPOINT_EVERY * CHECKPOINT_EVERY
         resumed = run(path, epochs, [lambda event: say_first(event, done)])
 
@@ -81,9 +82,9 @@ def say_first(event, done):
 
 
 def die(event):
-    """End the process as a power cut would."""
+    """End the process at once, as a power cut would."""
     if event.step == KILLED_AT:
-        os._exit(9)
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":
