@@ -8,6 +8,7 @@ import dataclasses
 import math
 import subprocess
 import sys
+from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -343,6 +344,11 @@ def test_eight_schools_have_the_known_posterior_by_three_methods():
     mass = moment(lambda tau, mu: 1.0)
     assert found["mean"][0] == pytest.approx(moment(lambda tau, mu: mu) / mass, rel=1e-3)
     assert found["mean"][1] == pytest.approx(moment(lambda tau, mu: tau) / mass, rel=1e-3)
+
+
+def test_two_processes_train_to_the_same_bits_and_to_least_squares():
+    found = import_module("two_processes").main(count=16, dask=False)  # workers import it
+    assert found["two processes"] == found["this process"]
 
 
 def test_every_example_has_a_test_here():

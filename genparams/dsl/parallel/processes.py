@@ -8,8 +8,8 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
-from multiprocessing import get_context
+from concurrent.futures import BrokenExecutor, Executor, Future
+from importlib import import_module
 from threading import RLock
 from typing import Any, NamedTuple
 
@@ -88,9 +88,9 @@ class _Lane:
     """One worker, and the work that waits for it."""
 
     def __init__(self) -> None:
-        self._pool: ProcessPoolExecutor | None = None
+        self._pool: Any = None
         self._queue: deque[Work] = deque()
-        self._running: Future[Any] | None = None
+        self._running: Any = None
         self._lock = RLock()
 
     @property
@@ -121,7 +121,7 @@ class _Lane:
 
     def _start(self, work: Work) -> None:
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(1, get_context("spawn"), initializer=_begin)
+            self._pool = _new_process()
         try:
             self._running = self._pool.submit(work.function, *work.args, **work.named)
         except BrokenExecutor:  # it died while it had nothing to do
@@ -150,6 +150,12 @@ class _Lane:
             work.future.set_exception(error)
         else:
             work.future.set_result(done.result())
+
+
+def _new_process() -> Any:
+    """A pool of one process; what makes it takes some time to import."""
+    make = import_module("concurrent.futures.process").ProcessPoolExecutor
+    return make(1, import_module("multiprocessing").get_context("spawn"), initializer=_begin)
 
 
 def _begin() -> None:
