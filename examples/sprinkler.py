@@ -12,7 +12,7 @@ a day, and the chance of rain against its closed form. All days are one run, on 
 seconds.
 
 Reference: Hinton, Dayan, Frey and Neal, 1995, The "wake-sleep" algorithm for unsupervised neural
-networks, Science 268; the network is that of Russell and Norvig, Artificial Intelligence.
+networks, Science 268; Russell and Norvig, Artificial Intelligence, for the network.
 """
 
 import numpy as np

@@ -118,8 +118,8 @@ def mcmc_e_step(kernel: Any, draws: int = 10, warmup: int = 100, rewarm: int = 2
         kernel: As for `mcmc`: a function `kernel(trace, rng=generator)` or a list of them.
         draws: How many states of the chain each iteration uses.
         warmup: How many iterations of the chain come before the first of them.
-        rewarm: How many come before those of each later iteration if the kernel learns a step size
-            in its warm-up: it learns the step size again there, and keeps a metric.
+        rewarm: How many come before the draws of each later iteration, if the kernel learns a step
+            size in its warm-up: it learns the step size again there, and keeps a metric.
 
     Raises:
         InvalidValue: a count is too small.

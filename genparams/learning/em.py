@@ -73,7 +73,7 @@ def monte_carlo_em(
             the M steps that follow it.
         callbacks, history_every, record_params, progress, rng: As for `train`.
         checkpoint, checkpoint_every, resume: As for `train`; only for an E step that keeps nothing
-            between iterations, as that of importance sampling does, with m_steps=1.
+            between iterations, such as importance sampling, with m_steps=1.
         executor: As for `train`: what computes the gradients of the completions, with an update.
 
     Returns:

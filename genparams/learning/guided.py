@@ -116,5 +116,5 @@ GuideArgs = Callable[[tuple[Any, ...], ChoiceMap], tuple[Any, ...]]
 
 
 def appended(args: tuple[Any, ...], observed: ChoiceMap) -> tuple[Any, ...]:
-    """The arguments of a guide by default: those of the model, then the observed choices."""
+    """The arguments of a guide by default: the arguments of the model, then what is observed."""
     return (*args, observed)

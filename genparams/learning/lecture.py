@@ -81,7 +81,7 @@ def lecture_batched(
         t_i ~ p(.; p_args),   i = 0, ..., batch_size - 1
         accumulator(phi) += d/d phi log q_batched({i: t_i}; get_q_args(traces of p), phi)
 
-    The choices of trace i are nested under the key i, where `map_(q)` makes those of its call i.
+    The choices of trace i are nested under the key i, as the choices of call i are in `map_(q)`.
     The gradient is summed over the traces, and the returned value is their mean.
 
     Args:

@@ -190,7 +190,7 @@ def reweighted_wake_sleep(
     the posterior. No gradient goes through a draw, so the choices may be of any kind.
 
     Args:
-        num_particles: K. With one particle the wake phase is the one of `wake_sleep`.
+        num_particles: K. With one particle the wake phase of the model is as in `wake_sleep`.
         sleep: The share of the sleep phase in the gradient of the guide, from 0 to 1; 0 is called
             wake-wake, 1 wake-sleep.
         vectorized: Whether the guide and the model run once for each datum, on arrays whose first

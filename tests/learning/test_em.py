@@ -99,7 +99,7 @@ def test_with_an_exact_e_step_the_gradient_is_that_of_the_marginal_likelihood():
 
 
 def test_with_an_exact_e_step_every_iteration_climbs_to_the_maximum():
-    """The maximum is the one that `fit` finds for the mixture with the choice summed out."""
+    """It is also the maximum that `fit` finds for the mixture with the choice summed out."""
     history = monte_carlo_em(pair, DATA, by_enumeration, steps=25)
     values = history.params
     each = zip(values["share"], values["means"], values["std"], strict=True)
