@@ -31,7 +31,7 @@
     |  |- ForeignParameters        a trace of another process, where parameters have other values
     |  `- StructureChange          moving a choice changes which other choices there are
     |- FitError (RuntimeError)
-    |  |- LatentChoice             a fit of a model with choices that have no data
+    |  |- LatentChoice             a fit or a training of a model with choices without data
     |  |- ChoicesDiffer            other choices at other parameters: the likelihood has a jump
     |  |- NoModel                  a fit loaded from a file is asked for what needs its model
     |  |- ModelChanged             what the model of a fit reads has changed since
@@ -313,7 +313,7 @@ class FitError(GenParamsError, RuntimeError):
 
 
 class LatentChoice(FitError):
-    """A fit is asked for a model with choices that have no data."""
+    """A fit or a training is asked for a model with choices that have no data."""
 
 
 class ChoicesDiffer(FitError):

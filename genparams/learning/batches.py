@@ -97,7 +97,7 @@ class Cuts:
     is_once = False
 
     def __init__(self, table: Table, batch_size: int, shuffle: bool):
-        self._table, self._shuffle = table, shuffle
+        self._table = table
         self.data, self.batch_size = table.length, batch_size
         self.batches = -(-self.data // batch_size)
         self.is_random = shuffle and self.batches > 1
@@ -111,7 +111,7 @@ class Cuts:
         begin, end = i * self.batch_size, min((i + 1) * self.batch_size, self.data)
         rows = slice(begin, end) if order is None else order[begin:end]
         item = self._table.rows(rows, end - begin)
-        return Batch([item], None if self._shuffle else [i], end - begin, end == self.data)
+        return Batch([item], None if self.is_random else [i], end - begin, end == self.data)
 
     def some(self) -> Iterator[Item]:
         return (self._batch(i, None).items[0] for i in range(self.batches))
