@@ -57,6 +57,8 @@ from genparams.dsl.function import GenerativeFunction
 from genparams.dsl.gen import GenFunction, gen
 from genparams.dsl.gradients import accumulate_param_gradients
 from genparams.dsl.interpreter import param
+from genparams.dsl.parallel.placed import PlacedTraces, place
+from genparams.dsl.parallel.processes import LocalProcesses
 from genparams.dsl.parameters import (
     get_param,
     get_param_grad,
@@ -67,6 +69,8 @@ from genparams.dsl.parameters import (
     zero_param_grad,
 )
 from genparams.errors import (
+    ComputedHere,
+    DivergentTrajectories,
     FitWarning,
     GenParamsError,
     GenParamsWarning,
@@ -75,8 +79,33 @@ from genparams.errors import (
     UnreadParameter,
     UntrainedParameter,
 )
+from genparams.learning.bound_gradients import (
+    accumulate_elbo_gradients,
+    accumulate_vimco_gradients,
+)
+from genparams.learning.draws import Draws
+from genparams.learning.e_steps import EStep, filter_e_step, importance_e_step, mcmc_e_step
+from genparams.learning.elliptical import elliptical_slice
+from genparams.learning.em import monte_carlo_em
+from genparams.learning.events import Event
 from genparams.learning.fit import fit
+from genparams.learning.history import History
+from genparams.learning.hmc import hmc
+from genparams.learning.importance import importance_resampling, importance_sampling
+from genparams.learning.lecture import lecture, lecture_batched
+from genparams.learning.loggers import TensorBoardLogger
+from genparams.learning.mala import mala
+from genparams.learning.map_optimize import map_optimize
+from genparams.learning.mcmc import mcmc
+from genparams.learning.metropolis import metropolis_hastings
+from genparams.learning.nuts import nuts
+from genparams.learning.particle_filter import ParticleFilter
+from genparams.learning.particles import Particles
 from genparams.learning.result import FitResult
+from genparams.learning.stopping import EarlyStopping, StopAtChange, StopAtGradient, StopAtPlateau
+from genparams.learning.train import train
+from genparams.learning.variational import black_box_vi, black_box_vimco
+from genparams.learning.wake_sleep import reweighted_wake_sleep, wake_sleep
 from genparams.mistakes import unknown_name
 from genparams.params import Parameter, ParamStore
 from genparams.trace.choices import ChoiceMap
@@ -190,6 +219,19 @@ __all__ += ["positive", "real", "set_param", "set_param_grad", "simplex", "unit_
 __all__ += ["zero_param_grad"]
 # fits
 __all__ += ["FitResult", "fit"]
+# training
+__all__ += ["EarlyStopping", "Event", "History", "StopAtChange", "StopAtGradient", "StopAtPlateau"]
+__all__ += ["TensorBoardLogger", "train"]
+# inference
+__all__ += ["Draws", "ParticleFilter", "Particles", "elliptical_slice", "hmc"]
+__all__ += ["importance_resampling", "importance_sampling", "mala", "map_optimize", "mcmc"]
+__all__ += ["metropolis_hastings", "nuts"]
+# learning from incomplete data
+__all__ += ["EStep", "accumulate_elbo_gradients", "accumulate_vimco_gradients", "black_box_vi"]
+__all__ += ["black_box_vimco", "filter_e_step", "importance_e_step", "lecture", "lecture_batched"]
+__all__ += ["mcmc_e_step", "monte_carlo_em", "reweighted_wake_sleep", "wake_sleep"]
+# several processes
+__all__ += ["LocalProcesses", "PlacedTraces", "place"]
 # updates
 __all__ += ["GradientTracer", "ParamUpdate", "ReduceOnPlateau", "by_name", "checkpoint_metadata"]
 __all__ += ["from_hyperparameters", "known_rules", "load_checkpoint", "save_checkpoint"]
@@ -213,6 +255,8 @@ __all__ += ["project_ball", "project_box", "project_monotonic", "project_monoton
 __all__ += ["project_simplex"]
 # errors
 __all__ += [
+    "ComputedHere",
+    "DivergentTrajectories",
     "FitWarning",
     "GenParamsError",
     "GenParamsWarning",

@@ -25,6 +25,8 @@ def imported(folder):
                 yield from (alias.name.split(".")[0] for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
                 yield (node.module or "").split(".")[0]
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) == "import_module":
+                yield from (str(a.value).split(".")[0] for a in node.args if "value" in a._fields)
 
 
 def test_the_version_has_one_source():
@@ -59,6 +61,7 @@ def packages(extra):
     ("extra", "folder"),
     [
         ("numba", "genparams"),
+        ("arviz", "genparams"),
         ("pandas", "genparams"),
         ("plot", "examples"),
         ("examples", "examples"),
@@ -68,8 +71,10 @@ def test_an_extra_installs_what_is_imported(extra, folder):
     assert set(packages(extra)) <= set(imported(folder))
 
 
-def test_the_other_extras_are_for_tests_or_for_every_use_of_fits():
-    assert EXTRAS.keys() - {"numba", "pandas", "plot", "examples"} == {"dev", "oracles", "progress"}
+def test_the_other_extras_are_for_tests_or_are_used_if_they_are_there():
+    imported_by_name = {"numba", "arviz", "pandas", "plot", "examples"}
+    others = {"dask", "dev", "oracles", "progress", "tensorboard"}
+    assert EXTRAS.keys() - imported_by_name == others
 
 
 def test_the_readme_names_every_extra_for_users():
