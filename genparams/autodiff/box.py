@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy
 
-from genparams.autodiff import rearranging
+from genparams.autodiff import products, rearranging
 from genparams.autodiff.batch import Batch
 from genparams.autodiff.dispatch import call, call_ufunc
 from genparams.autodiff.elementwise import DERIVATIVES, elementwise
@@ -26,6 +26,12 @@ _AS_FUNCTIONS = {
 }
 """Methods of an array that do what the function of the same name does."""
 _IN_PLACE = {"sort", "partition", "fill", "put", "resize", "setfield", "byteswap"}
+
+
+def _is_array(value: Any) -> bool:
+    """Whether a value is a box, or an array of floats."""
+    kind = type(value)
+    return kind is Box or (kind is numpy.ndarray and value.dtype.kind == "f")
 
 
 class _Array:
@@ -57,8 +63,11 @@ class _Array:
             raise refusal("in-place arithmetic on an array", "x = x + y instead of x += y")
         if Batch in map(type, inputs):
             return NotImplemented  # a batch of rows that are boxes
-        if ufunc in DERIVATIVES and method == "__call__" and not kwargs:  # nearly always
-            return elementwise(ufunc, inputs)
+        if method == "__call__" and not kwargs:
+            if ufunc in DERIVATIVES:  # nearly always
+                return elementwise(ufunc, inputs)
+            if ufunc is np.matmul and all(map(_is_array, inputs)):
+                return products.matmul(*inputs)
         return call_ufunc(ufunc, method, inputs, kwargs)
 
     def __array_function__(self, func: Callable, types: Any, args: tuple, kwargs: dict) -> Any:

@@ -233,6 +233,8 @@ def elementwise(ufunc: numpy.ufunc, inputs: Sequence[Any]) -> Any:
         tape.edges.append((child, box.index, _number(DERIVATIVES[ufunc][0], r, (x,))))
         return Box(r, tape, child)
     derivatives = DERIVATIVES.get(ufunc)
+    if len(inputs) == 1 and type(inputs[0]) is Box and derivatives is not None:
+        return _of_one(ufunc, inputs[0], derivatives[0])
     if derivatives is None and ufunc not in FLAT:
         raise refusal(f"{ufunc.__name__}", "it in functions that have a derivative rule")
     inputs = [v if type(v) is Box else _plain(ufunc, v) for v in inputs]
@@ -253,6 +255,19 @@ def elementwise(ufunc: numpy.ufunc, inputs: Sequence[Any]) -> Any:
                 partial = pullback(derivative, result, values, shape_of(value))
             tape.edges.append((child, given.index, partial))
     return Box(result, tape, child)
+
+
+def _of_one(ufunc: numpy.ufunc, box: Box, derivative: Any) -> Box:
+    """A ufunc of one box."""
+    x = box.value
+    r = canonical(ufunc(x))
+    if type(r) is float:
+        partial = _number(derivative, r, (x,))
+    else:
+        partial = pullback(derivative, r, (x,), shape_of(x))
+    child = box.tape.node()
+    box.tape.edges.append((child, box.index, partial))
+    return Box(r, box.tape, child)
 
 
 def _plain(ufunc: numpy.ufunc, value: Any) -> Any:

@@ -6,6 +6,8 @@ from functools import reduce
 from string import ascii_letters
 from typing import Any
 
+import numpy
+
 from genparams.autodiff.refusals import refusal
 from genparams.autodiff.tape import np, operand, shape_of, sum_to, unbox
 
@@ -26,7 +28,7 @@ def _left_factor(g: Any, x: Any, y: Any) -> Any:
     if columns:
         return sum_to((g if rows else np.expand_dims(g, -1)) * y, shape_of(x))
     # a vector meets each matrix of the stack from the left
-    found = _matrix_times(y, g) if rows else np.matmul(g, np.swapaxes(y, -1, -2))
+    found = _matrix_times(y, g) if rows else np.matmul(g, _turned(y))
     return sum_to(found, shape_of(x))
 
 
@@ -35,12 +37,16 @@ def _right_factor(g: Any, x: Any, y: Any) -> Any:
     if columns:
         if rows:
             return g * x
-        return sum_to(_matrix_times(np.swapaxes(x, -1, -2), g), shape_of(y))
-    if rows:
-        found = np.expand_dims(x, -1) * np.expand_dims(g, -2)
-    else:
-        found = np.matmul(np.swapaxes(x, -1, -2), g)
+        return sum_to(_matrix_times(_turned(x), g), shape_of(y))
+    found = np.expand_dims(x, -1) * np.expand_dims(g, -2) if rows else np.matmul(_turned(x), g)
     return sum_to(found, shape_of(y))
+
+
+def _turned(a: Any) -> Any:
+    """The transpose of a matrix, or of each of a stack."""
+    if type(a) is numpy.ndarray and a.ndim == 2:
+        return a.T
+    return np.swapaxes(a, -1, -2)
 
 
 def _matrix_times(a: Any, g: Any) -> Any:

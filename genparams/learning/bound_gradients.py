@@ -1,5 +1,6 @@
 """Gradients of bounds: the estimates that variational inference follows uphill."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -198,6 +199,7 @@ class BoundGradients:
     problem: Problem
     bound: Bound
     num_particles: int
+    _taken: Counter[Any] | None = None
 
     def accumulated(
         self,
@@ -254,14 +256,11 @@ class BoundGradients:
                 )
             self._confirm(done, read)
             value, begin = self._begin(done)
-            begin = [(s.address, s.box, scale * s.factor) for s in begin]
-            _refuse_other_tapes(tape, begin)
-            boxes = list(theta.values())
-            found = tape.gradients([(box, factor) for _, box, factor in begin], boxes)
+            found = tape.gradients(_on(tape, begin, scale), [*theta.values()])
             grads, faults = {}, {}
             for (p, leaf), g in zip(theta.items(), found, strict=True):
                 grads[p] = g = _dense(g, p)
-                if not is_finite(g):
+                if not _is_finite(g):
                     faults[p] = _fault(tape, begin, leaf)
             at = {p: leaf.value for p, leaf in theta.items()}
         return Estimate(value, grads, faults, at, values)
@@ -273,7 +272,7 @@ class BoundGradients:
             return self._begin_with_one_factor(done[0], particles)
         log_w = log_weights(done, particles)
         factors = bound.factors(log_w)
-        return bound.estimate(log_w), list(seeds(done, factors, particles, bound.needs_weights))
+        return bound.estimate(log_w), seeds(done, factors, particles, bound.needs_weights)
 
     def _begin_with_one_factor(self, one: Completion, particles: int) -> tuple[float, list[Seed]]:
         """The same, where every particle has the same factors."""
@@ -281,21 +280,23 @@ class BoundGradients:
             refuse_without_axis(site.address, site.batch or (), particles)
         mean = float(log_weights([one], None)[0]) / particles
         factors = self.bound.factors(np.full(particles, mean))
-        return mean, list(seeds([one], factors, particles, False))
+        return mean, seeds([one], factors, particles, False)
 
     def _confirm(self, done: Sequence[Completion], read: Read) -> None:
         """Compare with plain runs, at the first estimate, the fourth, the sixteenth and so on."""
-        problem = self.problem
-        by_guide = _counts.setdefault(problem.model.fn, WeakKeyDictionary())
-        counts = by_guide.setdefault(problem.guide.fn, Counter())
-        count = counts[problem.particles] + 1
+        problem, taken = self.problem, self._taken
+        if taken is None:
+            by_guide = _counts.setdefault(problem.model.fn, WeakKeyDictionary())
+            taken = self._taken = by_guide.setdefault(problem.guide.fn, Counter())
+        count = taken[problem.particles] + 1
         if count & (count - 1) == 0 and count.bit_length() % 2 == 1:
             for one in done:
                 confirm(problem, one, read)
-        counts[problem.particles] = count
+        taken[problem.particles] = count
 
 
-def _refuse_other_tapes(tape: Tape, begin: Sequence[tuple[Any, Box, Any]]) -> None:
+def _on(tape: Tape, begin: Sequence[Seed], scale: float) -> list[tuple[Box, Any]]:
+    """Seeds times a scale, if they all are on a tape."""
     for address, box, _ in begin:
         if box.tape is not tape:
             raise TracedValueError(
@@ -303,6 +304,7 @@ def _refuse_other_tapes(tape: Tape, begin: Sequence[tuple[Any, Box, Any]]) -> No
                 "which is computed at the same time or around this one; compute what depends on a "
                 "parameter again in each run"
             )
+    return [(box, factor if scale == 1.0 else scale * factor) for _, box, factor in begin]
 
 
 def _dense(g: Any, p: Parameter) -> Any:
@@ -312,7 +314,12 @@ def _dense(g: Any, p: Parameter) -> Any:
     return g if p.shape else float(raw(g))
 
 
-def _fault(tape: Tape, begin: Sequence[tuple[Any, Box, Any]], leaf: Box) -> str | None:
+def _is_finite(g: Any) -> bool:
+    """Whether every entry is finite, without numpy's warnings."""
+    return g - g == 0.0 if type(g) is float else math.isfinite(g.sum()) or is_finite(g)
+
+
+def _fault(tape: Tape, begin: Sequence[Seed], leaf: Box) -> str | None:
     """The first choice whose log probability makes the gradient by a leaf not finite."""
     for address, box, factor in begin:
         g = tape.gradients([(box, factor)], [leaf])[0]

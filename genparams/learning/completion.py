@@ -14,7 +14,9 @@ import numpy as np
 
 from genparams.autodiff import Box, Tape, raw, shape_of
 from genparams.dsl.call import Call
+from genparams.dsl.distributions.base import Distribution
 from genparams.dsl.distributions.pathwise import moving
+from genparams.dsl.distributions.values import draw_to_be_scored
 from genparams.dsl.execution import refuse_masked, visits
 from genparams.dsl.interpreter import Choose, Operands, Read, Run
 from genparams.dsl.likelihood.sites import Site
@@ -192,7 +194,8 @@ def completed(problem: Problem, tape: Tape, read: Read, rng: Any, runs: list[Run
     _run(found.guide, problem.guide, lambda run: None, runs)
     found.model = Run(_completing(problem, found, drawn), read)
     _run(found.model, problem.model, _all_visited(problem, found.guide), runs)
-    problem.estimators.check([*found.guide.values, *found.drawn])
+    if problem.estimators.by_selection:
+        problem.estimators.check(found.guide.values.keys() | found.drawn)
     _refuse_impossible(problem, found)
     return found
 
@@ -264,7 +267,11 @@ def _drawn(problem: Problem, found: Completion, tape: Tape, rng: Any) -> Choose:
     is_pathwise = problem.estimators.is_pathwise
 
     def choose(address: Address, distribution: Any, operands: Operands, size: Any) -> Any:
-        x = distribution.draw(rng, [raw(o) for o in operands], size)
+        args = [raw(o) for o in operands]
+        if type(distribution) is Distribution:
+            x = draw_to_be_scored(distribution.declared, rng, args, size)
+        else:
+            x = distribution.draw(rng, args, size)
         if is_pathwise(address, distribution):
             return moving(tape, distribution, x, operands)
         found.scored.add(address)

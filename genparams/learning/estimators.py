@@ -1,9 +1,9 @@
 """Which gradient estimator each choice of a guide has: the pathwise one or the score function."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from genparams.dsl.distributions.pathwise import has_path
+from genparams.dsl.distributions.pathwise import PATHS, has_path
 from genparams.errors import DistributionError, InvalidValue
 from genparams.text import brief
 from genparams.trace.selection import Selection, as_selection
@@ -29,10 +29,10 @@ class Estimators:
 
     def __init__(self, asked: Any):
         self._default: str | None = None
-        self._by_selection: list[tuple[Selection, str | None]] = []
+        self.by_selection: list[tuple[Selection, str | None]] = []
         if isinstance(asked, Mapping):
             each = asked.items()
-            self._by_selection = [(as_selection(at), _checked(name)) for at, name in each]
+            self.by_selection = [(as_selection(at), _checked(name)) for at, name in each]
         else:
             self._default = _checked(asked)
 
@@ -43,10 +43,12 @@ class Estimators:
             DistributionError: it is asked for, and the distribution has no path derivatives.
         """
         asked = self._default
-        for selection, name in self._by_selection:
+        for selection, name in self.by_selection:
             if selection.selects(address):
                 asked = name
                 break
+        if asked is None and distribution in PATHS:
+            return True
         if asked == SCORE:
             return False
         found = has_path(distribution)
@@ -59,13 +61,13 @@ class Estimators:
             )
         return found
 
-    def check(self, addresses: Any) -> None:
+    def check(self, addresses: Iterable[Address]) -> None:
         """Refuse an estimator for an address that the guide never visits.
 
         Raises:
             UnknownAddress: a mapping names it.
         """
-        for selection, _ in self._by_selection:
+        for selection, _ in self.by_selection:
             selection.check(addresses)
 
 

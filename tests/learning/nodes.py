@@ -18,10 +18,10 @@ class Nodes(np.random.Generator):
         super().__init__(np.random.PCG64(0))
         self.left, self.parts = list(nodes), [(part + 0.5) / count for part in parts]
 
-    def normal(self, loc: Any = 0.0, scale: Any = 1.0, size: Any = None) -> Any:
+    def standard_normal(self, size: Any = None, *args: Any, **named: Any) -> Any:
         if not size:
-            return loc + scale * self.left.pop(0)
-        return loc + scale * np.reshape([self.left.pop(0) for _ in range(np.prod(size))], size)
+            return self.left.pop(0)
+        return np.reshape([self.left.pop(0) for _ in range(np.prod(size))], size)
 
     def random(self, size: Any = None, *args: Any, **named: Any) -> Any:
         if not size:

@@ -40,7 +40,9 @@ _ZERO = 1e-290
 
 @called_as(signatures.normal)
 @elementwise(
-    mu=lazy_finite, std=above_zero, draw=lambda rng, mu, std, size: rng.normal(mu, std, size)
+    mu=lazy_finite,
+    std=above_zero,
+    draw=lambda rng, mu, std, size: mu + std * rng.standard_normal(size),
 )
 def normal(m, x, mu, std):
     """The normal distribution with mean `mu` and standard deviation `std` (not variance).

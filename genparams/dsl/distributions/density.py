@@ -8,10 +8,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from genparams.autodiff import Box, np, raw, shape_of, total, unbox
+from genparams.autodiff import Box, np, raw, shape_of, sum_to, total, unbox
 from genparams.dsl.distributions.declaration import Declaration, Formula
 from genparams.errors import DistributionError, ShapeError, TracedValueError
-from genparams.numeric import quiet, scalars
+from genparams.numeric import arrays, quiet, scalars
 
 BLOCK = 32768
 """Numbers in one temporary array of a block: a few such arrays fit in a core's cache."""
@@ -117,12 +117,33 @@ def _summed(
         blocks = _blocks(declared, values)
         if len(blocks) > 1:
             return _summed_by_blocks(declared, values, wanted, blocks)
-    each, pullbacks = declared.terms(*values)
-    batch = shape_of(each)
-    _check_batch(declared, values, batch)
+    if declared.formula is not None and _is_inside(declared, values):
+        each, partials = declared.formula(arrays, *values)
+        batch = shape_of(each)
+        _check_batch(declared, values, batch)
+        gradients = [_gradient(declared, partials, i, values[i], batch) for i in wanted]
+    else:
+        each, pullbacks = declared.terms(*values)
+        batch = shape_of(each)
+        _check_batch(declared, values, batch)
+        gradients = [_derivative(declared, pullbacks, i)(1.0) for i in wanted]
     log_prob = total(each) if batch else each
-    gradients = [_derivative(declared, pullbacks, i)(1.0) for i in wanted]
     return log_prob if type(log_prob) is Box else float(log_prob), gradients
+
+
+def _gradient(
+    declared: Declaration, partials: Sequence[Any], place: int, value: Any, batch: tuple[int, ...]
+) -> Any:
+    """The gradient of the sum over the batch by one of the values, in its shape."""
+    d = _derivative(declared, partials, place)()
+    if type(d) is np.ndarray and type(value) is np.ndarray and d.shape == batch == value.shape:
+        return d
+    return sum_to(d if shape_of(d) == batch else np.broadcast_to(d, batch), shape_of(value))
+
+
+def _is_inside(declared: Declaration, values: Sequence[Any]) -> bool:
+    """Whether every entry has a density, so that the formula is for all of them."""
+    return declared.inside is None or bool(np.all(declared.inside(*map(raw, values))))
 
 
 def _blocks(declared: Declaration, values: Sequence[Any]) -> list[list[Any]]:

@@ -86,6 +86,28 @@ def draw_value(declared: Declaration, rng: Any, args: Sequence[Any], size: Any) 
     return value
 
 
+def draw_to_be_scored(declared: Declaration, rng: Any, args: Sequence[Any], size: Any) -> Any:
+    """A draw whose log density is computed next, and checks the arguments: the same draw, sooner.
+
+    Args:
+        args: Numbers and arrays without boxes.
+    """
+    if not declared.kind.continuous or not any(type(a) is np.ndarray for a in args):
+        return draw_value(declared, rng, args, size)
+    try:
+        value = declared.draw(rng, *args, size=declared.batch_shape(args, size))
+    except (ValueError, ArithmeticError):
+        return draw_value(declared, rng, args, size)  # the error of the check, if it has one
+    if type(value) is np.ndarray and value.ndim and math.isfinite(value.sum()):
+        value.setflags(write=False)
+        return value
+    declared.check(args)
+    declared.check_lazy(args)
+    value = declared.kind.convert(value)
+    _check_finite(declared, value, args)
+    return value
+
+
 def _draw_number(declared: Declaration, rng: Any, args: Sequence[Any]) -> Any:
     """One number by arguments that are single numbers, without numpy's arrays."""
     for i, test in declared.all_tests:
