@@ -8,7 +8,7 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future, wait
 from importlib import import_module
 from threading import RLock
 from typing import Any, NamedTuple
@@ -90,7 +90,9 @@ class _Lane:
     def __init__(self) -> None:
         self._pool: Any = None
         self._queue: deque[Work] = deque()
-        self._running: Any = None
+        self._running: Future[Any] | None = None
+        """What a user waits for while the worker is busy."""
+        self._is_closing = False
         self._lock = RLock()
 
     @property
@@ -102,15 +104,19 @@ class _Lane:
             self._queue.append(work)
             self._next()
 
-    def close(self, wait: bool, cancels: bool) -> None:
+    def close(self, waits: bool, cancels: bool) -> None:
         with self._lock:
             while cancels and self._queue:
                 self._queue.popleft().future.cancel()
-            rest = [work.future for work in self._queue]
-        for future in rest if wait else ():
-            future.exception()
-        if self._pool is not None:
-            self._pool.shutdown(wait)
+            self._is_closing = True
+            self._next()
+            left = [work.future for work in self._queue]
+            left += [] if self._running is None else [self._running]
+            pool = self._pool
+        if waits:
+            wait(left)
+            if pool is not None:
+                pool.shutdown(True)
 
     def _next(self) -> None:
         """Give the worker its next work, if it is free; hold the lock."""
@@ -118,34 +124,37 @@ class _Lane:
             work = self._queue.popleft()
             if work.attempts or work.future.set_running_or_notify_cancel():
                 self._start(work)
+        if self._is_closing and self._running is None and self._pool is not None:
+            self._pool.shutdown(False)
 
     def _start(self, work: Work) -> None:
         if self._pool is None:
             self._pool = _new_process()
         try:
-            self._running = self._pool.submit(work.function, *work.args, **work.named)
+            done = self._pool.submit(work.function, *work.args, **work.named)
         except BrokenExecutor:  # it died while it had nothing to do
             self._pool = None
             self._start(work)
             return
-        self._running.add_done_callback(lambda done: self._ended(work, done))
+        self._running = work.future
+        done.add_done_callback(lambda done: self._ended(work, done))
 
     def _ended(self, work: Work, done: "Future[Any]") -> None:
         """Pass on a result; or do the work again, if the worker has died."""
         error = done.exception()
         lost = isinstance(error, BrokenExecutor)
+        again = lost and work.attempts + 1 < ATTEMPTS
         with self._lock:
             self._running = None
             if lost:
                 self._pool = None
-                work = work._replace(attempts=work.attempts + 1)
-                if work.attempts < ATTEMPTS:
-                    self._queue.appendleft(work)
+            if again:
+                self._queue.appendleft(work._replace(attempts=work.attempts + 1))
             self._next()
-        if lost and work.attempts < ATTEMPTS:
+        if again:
             return
         if lost:
-            work.future.set_exception(WorkersLost("the work", work.attempts, str(error)))
+            work.future.set_exception(WorkersLost("the work", work.attempts + 1, str(error)))
         elif error is not None:
             work.future.set_exception(error)
         else:

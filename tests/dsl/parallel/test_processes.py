@@ -1,6 +1,7 @@
 """Local processes: an executor that outlives its workers."""
 
 import os
+import time
 from concurrent.futures import wait
 
 import parallel_models as models
@@ -8,12 +9,6 @@ import pytest
 
 from genparams.dsl.parallel.processes import LocalProcesses
 from genparams.errors import ArgumentError, WorkersLost
-
-
-@pytest.fixture(scope="module")
-def processes():
-    with LocalProcesses(2) as executor:
-        yield executor
 
 
 def test_work_is_done_in_as_many_processes_as_were_asked_for(processes):
@@ -31,13 +26,14 @@ def test_results_and_errors_come_back(processes):
         processes.submit(lambda: 0).result()
 
 
-def test_work_that_ends_its_process_is_given_up_and_other_work_is_not(processes):
+def test_work_that_ends_its_process_is_given_up_and_other_work_is_not(processes, monkeypatch):
+    monkeypatch.setattr("genparams.dsl.parallel.processes.ATTEMPTS", 2)
     futures = [processes.submit_to(0, models.own_pid), processes.submit_to(0, models.leave)]
     futures += [processes.submit_to(0, models.own_pid) for _ in range(3)]
     wait(futures)
-    with pytest.raises(WorkersLost, match="given to 3 workers") as error:
+    with pytest.raises(WorkersLost, match="given to 2 workers") as error:
         futures[1].result()
-    assert error.value.attempts == 3
+    assert error.value.attempts == 2
     after = {future.result() for future in futures[2:]}
     assert len(after) == 1
     assert after != {futures[0].result()}
@@ -49,13 +45,21 @@ def test_an_idle_process_that_dies_is_replaced(processes):
     assert processes.submit_to(1, models.own_pid).result() != pid
 
 
-def test_what_has_not_begun_can_be_cancelled():
+def test_what_has_not_begun_can_be_cancelled(processes):
+    futures = [processes.submit_to(0, time.sleep, 0.05) for _ in range(3)]
+    assert futures[2].cancel()
+    assert futures[1].result() is None
+    assert futures[2].cancelled()
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_shutdown_lets_work_end_or_cancels_what_has_not_begun(waits):
     executor = LocalProcesses(1)
-    futures = [executor.submit(models.own_pid) for _ in range(4)]
-    assert futures[3].cancel()
-    executor.shutdown(cancel_futures=True)
-    assert futures[0].result() != os.getpid()
-    assert all(future.cancelled() for future in futures[1:])
+    futures = [executor.submit(abs, -i) for i in range(4)]
+    executor.shutdown(waits, cancel_futures=not waits)
+    done, _ = wait(futures if waits else futures[:1])
+    assert {future.result() for future in done} == ({0, 1, 2, 3} if waits else {0})
+    assert [future.cancelled() for future in futures[1:]] == [not waits] * 3
     with pytest.raises(ArgumentError, match="were shut down"):
         executor.submit(models.own_pid)
 

@@ -13,7 +13,6 @@ import pytest
 from genparams import gen, init_param, normal, param, positive, set_param, zero_param_grad
 from genparams.dsl.gradients import accumulate_param_gradients
 from genparams.dsl.parallel.placed import place
-from genparams.dsl.parallel.processes import LocalProcesses
 from genparams.errors import (
     ArgumentError,
     ComputedHere,
@@ -30,17 +29,9 @@ FUNCTIONS = (models.line, models.row, models.nested, models.waiting, models.teac
 
 
 @pytest.fixture(scope="module")
-def processes():
-    """Two processes, which have begun before any parameter has its value."""
-    with LocalProcesses(2) as executor:
-        assert executor.submit(models.own_pid).result() != os.getpid()
-        yield executor
-
-
-@pytest.fixture(scope="module")
 def pool():
-    """Three processes of Python's own pool."""
-    with ProcessPoolExecutor(3, get_context("spawn")) as executor:
+    """Two processes of Python's own pool, which choose tasks by themselves."""
+    with ProcessPoolExecutor(2, get_context("spawn")) as executor:
         yield executor
 
 
@@ -447,9 +438,10 @@ def test_the_work_of_a_killed_process_is_done_again(processes, tmp_path):
     assert models.dying_once.params["a"].grad == expected
 
 
-def test_traces_that_kill_every_process_are_named(processes):
+def test_traces_that_kill_every_process_are_named(processes, monkeypatch):
+    monkeypatch.setattr("genparams.dsl.parallel.processes.ATTEMPTS", 1)
     traces, _ = faulty(models.dying, os.getpid())
-    with pytest.raises(WorkersLost, match=r"traces 3 to 3 was given to 3 workers.*each.*died"):
+    with pytest.raises(WorkersLost, match=r"traces 3 to 3 was given to 1 workers.*each.*died"):
         accumulate_param_gradients(traces, executor=processes)
     assert not models.dying.params["a"].accumulated
 
