@@ -18,8 +18,9 @@ Cut = Callable[[Rows], Any]
 class Table:
     """The arguments of a function and data for its choices, as a table whose rows are data.
 
-    Arrays, lists and columns of a table are cut along their first axis, also inside tuples and
-    dictionaries; everything else, such as a number or a string, is passed whole.
+    Arrays (all that has a shape, such as a sparse matrix or a data frame), lists and columns of a
+    table are cut along their first axis, also inside tuples and dictionaries; everything else, such
+    as a number or a string, is passed whole.
 
     Args:
         names: The names of the arguments.
@@ -73,8 +74,8 @@ class Table:
             parts = [self._cut(v, f"{name}[{i}]", is_data) for i, v in enumerate(value)]
             return lambda rows: tuple([cut(rows) for cut in parts])
         array = _as_array(value, name)
-        if np.ndim(array):
-            self._lengths[name] = len(array)
+        if shape := getattr(array, "shape", ()):
+            self._lengths[name] = shape[0]
             at = getattr(array, "iloc", array)
             return lambda rows: at[rows]
         if is_data:
@@ -109,7 +110,7 @@ def _whole(value: Any) -> Cut:
 
 
 def _as_array(value: Any, name: str) -> Any:
-    """A list or a column as an array; a data frame, and what is no array, as it is."""
+    """A list or a column as an array; all else, such as a data frame, as it is."""
     if isinstance(value, list) or (hasattr(value, "to_numpy") and np.ndim(value) == 1):
         try:
             return np.asarray(value)
@@ -118,8 +119,7 @@ def _as_array(value: Any, name: str) -> Any:
                 f"{name} is a list of parts of different lengths, got {brief(value)}; give a list "
                 "of (args, constraints), one for each part"
             ) from None
-    is_array = isinstance(value, np.ndarray) or hasattr(value, "iloc")
-    return value if is_array else None
+    return value
 
 
 def _fixed(value: Any) -> Any:

@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -29,7 +28,7 @@ from genparams.params import Parameter, ParamStore, emptied, labels, lock, swap
 from genparams.text import brief, counted
 from genparams.update.param_update import ParamUpdate
 from genparams.update.targets import dotted
-from genparams.update.together import apply_together
+from genparams.update.together import Together
 
 Work = Callable[[], float]
 """One step of a learner: it accumulates the gradients and returns the objective before the step."""
@@ -134,7 +133,7 @@ class _Loop:
         self.position = options.position or Position()
         self.refuse_waiting()
         self.recorder = Recorder(updates, options.record_params)
-        self.apply = updates[0].apply if len(updates) == 1 else partial(apply_together, updates)
+        self.apply = updates[0].apply if len(updates) == 1 else Together(updates).apply
         self.every = options.history_every
         self.taken, self.offset, self.saved = 0, 0.0, 0
         self.last: tuple[Any, ...] = ()  # a record of the last step

@@ -1,56 +1,72 @@
 """Several updates that take one step together: all of them, or none."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
 from genparams.errors import NothingAccumulated
-from genparams.params import Changes, Parameter, lay_together, lock, place_of, restructured, swap
+from genparams.params import Changes, lay_together, lock, place_of, restructured, structure, swap
+from genparams.params.memory import Arrays
 from genparams.update.param_update import ParamUpdate
 from genparams.update.targets import dotted
 
 
-def apply_together(updates: Sequence[ParamUpdate]) -> None:
-    """Apply each update that has a gradient; if one fails, none has moved anything.
+class Together:
+    """Updates of different parameters."""
 
-    Raises:
-        NothingAccumulated: none has a gradient.
-        NonFiniteGradient, UpdateError: as `ParamUpdate.apply`.
-    """
-    if len(updates) == 1:
-        updates[0].apply()
-        return
-    with lock:
-        covered = {update: update.covers() for update in updates}
-        ready = [u for u, parameters in covered.items() if any(map(_has_gradient, parameters))]
-        if not ready:
-            every = [p for parameters in covered.values() for p in parameters]
-            raise NothingAccumulated(f"no gradient was accumulated for {dotted(every)}")
-        before = _records(p for update in ready for p in covered[update])
+    def __init__(self, updates: Sequence[ParamUpdate]):
+        self._updates = list(updates)
+        self._structure: object = None
+        self._places: dict[ParamUpdate, list[tuple[Any, int]]] = {}
+        self._memories: list[Any] = []
+        self._shared: list[Arrays] = []
+
+    def apply(self) -> None:
+        """Apply each update that has a gradient; if one fails, none has moved anything.
+
+        Raises:
+            NothingAccumulated: none has a gradient.
+            NonFiniteGradient, UpdateError: as `ParamUpdate.apply`.
+        """
+        with lock:
+            if self._structure is not structure.now:
+                self._find()
+            ready = [u for u, places in self._places.items() if _has_gradient(places)]
+            if not ready:
+                every = [p for update in self._updates for p in update.covers()]
+                raise NothingAccumulated(f"no gradient was accumulated for {dotted(every)}")
+            before = self._present(ready)
+            try:
+                for update in ready:
+                    update.apply()
+            except BaseException:
+                swap({**before, **restructured()})
+                raise
+
+    def _find(self) -> None:
+        """Find the places of the parameters that move, from which no step moves them away."""
+        moving = {u: [p for p in u.covers() if not p.frozen] for u in self._updates}
+        for store in {p.store: None for parameters in moving.values() for p in parameters}:
+            lay_together(store)
+        self._structure = structure.now
+        self._places = {u: [place_of(p) for p in mine] for u, mine in moving.items()}
+        used = Counter(m for places in self._places.values() for m in {m for m, _ in places})
+        self._memories = [*used]
+        self._shared = [m for m, count in used.items() if count > 1 and isinstance(m, Arrays)]
+
+    def _present(self, ready: Sequence[ParamUpdate]) -> Changes:
+        """The changes that bring everything back to how it is now.
+
+        A step does not write to the record before it. Where a second step moves parameters of the
+        same memory, it would, unless the record is marked as in use.
+        """
+        for memory in self._shared:
+            memory.now.theta.has_views = True
+        before: Changes = {memory: memory.now for memory in self._memories}
         for update in ready:
             before |= update.present()
-        try:
-            for update in ready:
-                update.apply()
-        except BaseException:
-            swap({**before, **restructured()})
-            raise
+        return before
 
 
-def _has_gradient(p: Parameter) -> bool:
-    return p.accumulated and not p.frozen
-
-
-def _records(parameters: Iterable[Parameter]) -> Changes:
-    """The changes that bring back parameters as they are now.
-
-    No step writes to the numbers in these records, and none moves a parameter to another memory.
-    """
-    parameters = list(parameters)
-    for store in {p.store: None for p in parameters}:
-        lay_together(store)
-    found: Changes = {}
-    for p in parameters:
-        memory, _ = place_of(p)
-        found[memory] = memory.now
-        if p.shape:
-            memory.now.theta.has_views = True
-    return found
+def _has_gradient(places: Sequence[tuple[Any, int]]) -> bool:
+    return any(memory.now.grad[i] is not None for memory, i in places)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import csr_array
 from training import X, Y, adam, begin, gradient, history_of, new_line, noting, pairs, values
 
 from genparams import (
@@ -222,6 +223,21 @@ def test_a_table_is_cut_by_its_rows():
     table = pd.DataFrame({"x": X}, index=range(100, 110))
     history = train(by_name, ((table,), {"y": Y}), adam(by_name), epochs=1, batch_size=4, rng=0)
     assert len(history.steps) == 3
+
+
+def test_a_sparse_matrix_is_cut_by_its_rows():
+    @gen
+    def regression(design):
+        return normal(design.toarray() @ param("beta"), 1.0) @ "y"
+
+    init_param(regression, "beta", np.zeros(2))
+    design = np.stack([np.ones(10), X], axis=1)
+    found = []
+    update = ParamUpdate(noting(found), regression)
+    data = (csr_array(design),), {"y": Y}
+    train(regression, data, update, epochs=1, batch_size=4, total=10)
+    mean = np.mean([g["beta"] for g in found], axis=0)
+    np.testing.assert_allclose(mean, design.T @ Y, rtol=1e-12)
 
 
 def test_the_number_of_rows_is_an_argument_on_request():

@@ -5,7 +5,7 @@ import pytest
 
 from genparams import ADAM, SGD, ParamStore, ParamUpdate, positive, project
 from genparams.errors import NonFiniteGradient, NothingAccumulated, UpdateError
-from genparams.update.together import apply_together
+from genparams.update.together import Together
 
 BOXED = project(SGD(0.1), lambda x: np.clip(x, -9.0, 9.0))
 
@@ -48,10 +48,11 @@ def same(one, other):
 def test_together_is_one_after_the_other():
     theta, phi = stores(), stores()
     together, apart = updates_of(theta), updates_of(phi)
+    all_of_them = Together(together)
     for _ in range(3):
         accumulate(theta)
         accumulate(phi)
-        apply_together(together)
+        all_of_them.apply()
         for update in apart:
             update.apply()
     assert same(state(theta, together), state(phi, apart))
@@ -61,29 +62,58 @@ def test_together_is_one_after_the_other():
 def test_an_error_of_the_last_brings_the_first_back(good):
     theta = stores()
     updates = updates_of(theta)
+    together = Together(updates)
     for _ in range(good):
         accumulate(theta)
-        apply_together(updates)
+        together.apply()
     accumulate(theta, last=np.inf)
     before = state(theta, updates)
     for _ in range(2):
         with pytest.raises(NonFiniteGradient):
-            apply_together(updates)
+            together.apply()
         assert same(state(theta, updates), before)
     # and afterwards all goes on as if the step had not been tried
     phi = stores()
     others = updates_of(phi)
+    theta["s"].set_grad(1.0)
     for _ in range(good):
         accumulate(phi)
-        apply_together(others)
-    theta["s"].set_grad(1.0)
+        Together(others).apply()
     accumulate(phi)
     for _ in range(2):
-        apply_together(updates)
-        apply_together(others)
+        together.apply()
+        Together(others).apply()
         accumulate(theta)
         accumulate(phi)
     assert same(state(theta, updates), state(phi, others))
+
+
+def test_arrays_that_nobody_has_read_are_brought_back_too():
+    theta, phi = stores(), stores()
+    together, twins = Together(updates_of(theta)), updates_of(phi)
+    for _ in range(3):
+        for store in (theta, phi):
+            accumulate(store)
+        together.apply()
+        for update in twins:
+            update.apply()
+    for store in (theta, phi):
+        accumulate(store, last=np.inf)
+    with pytest.raises(NonFiniteGradient):
+        together.apply()
+    assert same(state(theta, []), state(phi, []))
+
+
+def test_what_is_frozen_in_between_is_found():
+    theta = stores()
+    together = Together(updates := updates_of(theta))
+    accumulate(theta)
+    together.apply()
+    theta["a"].freeze()
+    theta["w"].freeze()
+    accumulate(theta)
+    together.apply()
+    assert [update.steps for update in updates] == [1, 2, 2]
 
 
 def test_an_overflow_of_the_last_brings_the_first_back():
@@ -95,7 +125,7 @@ def test_an_overflow_of_the_last_brings_the_first_back():
     theta["a"].increment_grad(1.0)
     theta["b"].increment_grad(1.0)
     with pytest.raises(UpdateError):
-        apply_together(updates)
+        Together(updates).apply()
     assert (theta["a"].value, theta["b"].value, updates[0].steps) == (1.0, 1e308, 0)
 
 
@@ -103,7 +133,7 @@ def test_an_update_without_gradients_waits():
     theta = stores()
     updates = updates_of(theta)
     theta["a"].increment_grad(1.0)
-    apply_together(updates)
+    Together(updates).apply()
     assert [update.steps for update in updates] == [1, 0, 0]
 
 
@@ -111,8 +141,8 @@ def test_no_gradient_at_all_is_an_error():
     theta = stores()
     updates = updates_of(theta)
     with pytest.raises(NothingAccumulated, match=r"for theta\.a, theta\.w, theta\.c, theta\.s"):
-        apply_together(updates)
+        Together(updates).apply()
     theta["a"].freeze()
     theta["a"].increment_grad(1.0)
     with pytest.raises(NothingAccumulated):
-        apply_together(updates)
+        Together(updates).apply()
