@@ -128,7 +128,7 @@ class EarlyStopping:
 @closed()
 @dataclass(eq=False)
 class StopAtPlateau:
-    """Stops when the mean objective of `window` steps is hardly above that of the `window` before.
+    """Stops when the mean objective of `window` steps hardly rises from window to window.
 
         mean - mean before <= tolerance (1 + |mean|)
 

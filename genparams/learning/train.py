@@ -87,8 +87,8 @@ def train(
         reduction: "sum" or "mean".
         total: The number of data whose gradient is estimated.
         latent: What a choice without data does: "error"; or "prior", which draws it in each step
-            from its distribution. The gradient is then that of log p(data, choice), and not an
-            estimate of the gradient of log p(data).
+            from its distribution. The gradient is then the gradient of log p(data, choice), which
+            is no estimate of the gradient of log p(data).
         callbacks: Functions of an `Event`, called after each step in this order. A callback stops
             the training by `event.stop(reason)`: see `EarlyStopping`, `StopAtPlateau`,
             `StopAtGradient`, `StopAtChange`, `TensorBoardLogger`.

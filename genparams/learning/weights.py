@@ -1,6 +1,6 @@
 """The weights of minibatches: what a gradient is multiplied by, and what a step estimates.
 
-Every datum has one weight in all steps of an epoch, also those of a shorter last minibatch. With
+Every datum has one weight in all steps of an epoch, also in a shorter last minibatch. With
 `total` or the mean, the mean of the gradients of the steps of an epoch is then the gradient of all
 data.
 """
