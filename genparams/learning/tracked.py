@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from genparams.learning.entries import keys_of
+from genparams.numeric import quiet
 from genparams.params import Parameter, lock, place_of, structure
 from genparams.params.memory import Arrays, Floats
 from genparams.types import Array
@@ -43,6 +44,7 @@ class Tracked:
         """Whether the parameters are still where they were."""
         return structure.now is self._structure
 
+    @quiet
     def grad_norm(self) -> float:
         """The norm of all accumulated gradients together, in unconstrained coordinates."""
         parts: list[float] = []
@@ -54,7 +56,7 @@ class Tracked:
                 for _, memory, i in self._arrays:
                     now = memory.now
                     if now.grad[i]:
-                        parts.append(norm(now.slope[memory.places[i]]))
+                        parts.append(_length(now.slope[memory.places[i]]))
         return math.hypot(*parts)
 
     def write(self, row: array) -> None:
@@ -85,3 +87,9 @@ class Tracked:
     def present(self) -> dict[str, Any]:
         """The values by name."""
         return {name: p.value for p, name in self.names.items()}
+
+
+def _length(g: Array) -> float:
+    """The norm of an array, at once where its square neither overflows nor underflows."""
+    square = float(g @ g) if g.dtype == float else 0.0
+    return math.sqrt(square) if 1e-280 < square < 1e300 else norm(g)

@@ -62,6 +62,8 @@ def added(grads: Iterable[tuple["Parameter", Any, str | None]]) -> Changes:
 
 def _sum(p: "Parameter", old: Any, g: Any) -> np.ndarray:
     """An array added to what is accumulated, in the precision of the parameter."""
+    if old is None and type(g) is np.ndarray and g.dtype == p.dtype:
+        return g
     with np.errstate(over="ignore", invalid="ignore"):  # an update finds what is not finite
         total = np.asarray(g) if old is None else np.add(old, g)
         return total.astype(p.dtype, copy=False)
