@@ -21,8 +21,17 @@ import numpy as np
 from pictures import picture, plot_path
 from scipy import special
 
-from genparams import ADAM, ParamUpdate, bernoulli, cosine_decay, gen, init_param, normal, param
-from genparams.learning.bound_gradients import accumulate_elbo_gradients
+from genparams import (
+    ADAM,
+    ParamUpdate,
+    accumulate_elbo_gradients,
+    bernoulli,
+    cosine_decay,
+    gen,
+    init_param,
+    normal,
+    param,
+)
 
 PIXELS, HIDDEN, CODE, HELD_OUT, BATCH = 64, 64, 20, 297, 100
 
