@@ -16,7 +16,7 @@ Reference: Schulman, Heess, Weber and Abbeel, 2015, Gradient estimation using st
 graphs, https://arxiv.org/abs/1506.05254.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -27,13 +27,8 @@ from genparams.learning.completion import Completion
 from genparams.learning.particles_as_arrays import entries, log_probs_by_particle, over_entries
 from genparams.types import Address, Array
 
-
-class Seed(NamedTuple):
-    """Where a gradient begins."""
-
-    address: Address
-    box: Box
-    factor: Any
+Seed = tuple[Address, Box, Any]
+"""Where a gradient begins: the log probability of the choice at an address, and its factor."""
 
 
 Weights = Any
@@ -139,8 +134,9 @@ def log_weights(found: Sequence[Completion], particles: int | None) -> Weights:
 
 
 def _log_weight(one: Completion) -> float:
-    log_p = sum(raw(lp) for a, lp in one.model.log_probs.items() if a not in one.drawn)
-    return float(log_p - sum(map(raw, one.guide.log_probs.values())))
+    log_probs, drawn = one.model.log_probs, one.drawn
+    kept = [lp for a, lp in log_probs.items() if a not in drawn] if drawn else log_probs.values()
+    return float(sum(map(raw, kept)) - sum(map(raw, one.guide.log_probs.values())))
 
 
 def _log_weights_in_arrays(one: Completion, particles: int) -> Array:
@@ -160,7 +156,7 @@ def seeds(
     """The log probabilities on the tape, with their factors."""
     if particles is None:
         return [
-            Seed(address, box, float(by_particle[k]))
+            (address, box, float(by_particle[k]))
             for k, one in enumerate(found)
             for _, address, box, by_particle in _choices(one, factors)
         ]
@@ -183,22 +179,26 @@ def _seed_of_array(
 ) -> Seed:
     """The log probability of a choice as one number, or of each entry where the factors differ."""
     if not needs_weights and (by_particle is factors.model or by_particle is factors.path):
-        return Seed(address, box, float(by_particle[0]))
+        return address, box, float(by_particle[0])
     sites = one.guide_sites if is_guide else one.model_sites
     each = entries(next(site for site in sites if site.address == address), particles)
-    return Seed(address, each, over_entries(by_particle, each.shape))
+    return address, each, over_entries(by_particle, each.shape)
 
 
-def _choices(one: Completion, factors: Factors) -> Iterator[tuple[bool, Address, Box, Weights]]:
+def _choices(one: Completion, factors: Factors) -> list[tuple[bool, Address, Box, Weights]]:
     """Each choice with a seed: whether the guide makes it, its address, log probability, and its
     factors by particle."""
     scored, drawn = one.scored, one.drawn
+    found = []
     for address, box in one.model.log_probs.items():
-        if type(box) is Box:
-            if address not in drawn:
-                yield False, address, box, factors.model
-            elif address in scored:
-                yield False, address, box, factors.drawn
+        if type(box) is not Box:
+            continue
+        if address not in drawn:
+            found.append((False, address, box, factors.model))
+        elif address in scored:
+            found.append((False, address, box, factors.drawn))
     for address, box in one.guide.log_probs.items():
         if type(box) is Box:
-            yield True, address, box, factors.score if address in scored else factors.path
+            by_particle = factors.score if address in scored else factors.path
+            found.append((True, address, box, by_particle))
+    return found

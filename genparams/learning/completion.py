@@ -60,7 +60,7 @@ class Problem:
 
         It is converted again if the type or the shape of a draw may have changed.
         """
-        asked = distribution, size, [*map(shape_of, operands)]
+        asked = (distribution, size, *map(shape_of, operands))
         known = self._converted.get(address)
         if known is not None and known[0] == asked:
             return known[1]
@@ -90,7 +90,7 @@ class Problem:
         """A choice of the guide in the type of a draw of the model; a box stays as it is."""
         if type(value) is not Box:
             return self._coerced(address, value, distribution, operands, size)
-        asked = distribution, size, [*map(shape_of, operands)], shape_of(value.value)
+        asked = (distribution, size, shape_of(value.value), *map(shape_of, operands))
         if self._fitting.get(address) != asked:
             if not distribution.kind.continuous:
                 raise GuideMismatch(

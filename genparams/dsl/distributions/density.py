@@ -120,7 +120,8 @@ def _summed(
     if declared.formula is not None and _is_inside(declared, values):
         each, partials = declared.formula(arrays, *values)
         batch = shape_of(each)
-        _check_batch(declared, values, batch)
+        if shape_of(values[0]) != batch:  # else it fits, as each entry is a number
+            _check_batch(declared, values, batch)
         gradients = [_gradient(declared, partials, i, values[i], batch) for i in wanted]
     else:
         each, pullbacks = declared.terms(*values)
