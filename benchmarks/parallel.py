@@ -26,6 +26,8 @@ from genparams import gen, init_param, normal, param, positive
 from genparams.dsl.gradients import accumulate_param_gradients
 from genparams.dsl.parallel.placed import parts_for, place
 from genparams.dsl.parallel.processes import LocalProcesses
+from genparams.dsl.parallel.shards import shards
+from genparams.dsl.sums import branches_of, total_of
 
 STEPS = 70
 BANDWIDTH, LATENCY = 1e9, 2e-4
@@ -190,13 +192,12 @@ def costs(traces: list[Any], submit: float) -> Costs:
     function = traces[0].gen_fn
 
     from genparams.dsl.parallel.snapshot import Snapshot
-    from genparams.dsl.sums import pairwise_sum
 
     snapshot = Snapshot({function.params: function})
     pack = seconds(lambda: Snapshot({function.params: function}).parcel, 5)
     unpack = seconds(lambda: [pickle.loads(answer) for _, answer in noting.messages], 5)
-    branches = [branch for answer in answers for branch in answer.branches]
-    add = seconds(lambda: pairwise_sum(branches), 5)
+    sums_of = [(branch, 1) for answer in answers for branch in answer.branches]
+    add = seconds(lambda: total_of(sums_of), 5)
     serial = seconds(lambda: pickle.dumps(snapshot.parcel), 5)
     sums(function)
     count = len(answers)
@@ -217,15 +218,16 @@ def per_task(executor: Any, tasks: int = 400) -> float:
 
 def simulated(traces: int, one: float, workers: int, cost: Costs) -> tuple[float, dict[str, float]]:
     """The seconds of a step, and the busy seconds of each part of it."""
-    count = min(parts_for(workers), traces)
+    ranges = shards(traces, parts_for(workers))
+    count = len(ranges)
+    answers = [len(branches_of(begin, end, traces)) for begin, end in ranges]
     send = cost.submit + cost.sent / BANDWIDTH
-    receive = cost.add + cost.received / BANDWIDTH
+    receive = sum(answers) / count * (cost.add + cost.received / BANDWIDTH)
     free = [0.0] * workers
     arrivals = []
     for i in range(count):
         begins = max(cost.pack + (i + 1) * send + LATENCY, free[i % workers])
-        mine = traces * (i + 1) // count - traces * i // count
-        free[i % workers] = begins + mine * one
+        free[i % workers] = begins + (ranges[i][1] - ranges[i][0]) * one
         arrivals.append(free[i % workers] + LATENCY)
     now = cost.pack + count * send
     for arrival in sorted(arrivals):
@@ -236,8 +238,8 @@ def simulated(traces: int, one: float, workers: int, cost: Costs) -> tuple[float
         "packing the parameters": cost.pack,
         "submitting tasks": count * cost.submit,
         "sending parameters": count * cost.sent / BANDWIDTH,
-        "receiving gradients": count * cost.received / BANDWIDTH,
-        "adding gradients": count * cost.add,
+        "receiving gradients": sum(answers) * cost.received / BANDWIDTH,
+        "adding gradients": sum(answers) * cost.add,
     }
 
 

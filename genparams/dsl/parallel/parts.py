@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from genparams.dsl.gradients import Gradient, first_faults
-from genparams.dsl.parallel.branches import Range, branches
-from genparams.dsl.sums import PairwiseSum, pairwise_sum
+from genparams.dsl.sums import BLOCK, Range, branches_of, total_of
 from genparams.params import Parameter
 from genparams.trace.trace import ArgGrads
 
@@ -20,24 +19,30 @@ class Part(NamedTuple):
     faults: dict[Parameter, str]
 
 
-def part_of(found: Sequence[Gradient], where: Range, scales: Sequence[float]) -> Part:
-    """The part that is made of the gradients of each trace."""
-    begin, _ = where
-    terms = [one.scaled(scale) for one, scale in zip(found, scales, strict=True)]
+def part_of(found: Sequence[Gradient], begin: int, terms: int, scales: Sequence[float]) -> Part:
+    """The part that is made of the gradients of each trace, which begins at a place of all."""
+    each = [one.scaled(scale) for one, scale in zip(found, scales, strict=True)]
+    where = begin, begin + len(each)
     return Part(
         where,
         [(one.log_prob, one.arg_grads) for one in found],
-        [pairwise_sum(terms[a - begin : b - begin]) for a, b in branches(*where)],
+        [
+            total_of((term, 1) for term in each[a - begin : b - begin])
+            for a, b in branches_of(*where, terms)
+        ],
         first_faults(found),
     )
 
 
-def total(parts: Sequence[Part]) -> list[tuple[Parameter, Any, str | None]]:
-    """The sum of all parts for each parameter, and the first address that is at fault."""
-    found: PairwiseSum[Parameter] = PairwiseSum()
+def total(parts: Sequence[Part], terms: int) -> list[tuple[Parameter, Any, str | None]]:
+    """What is added for each parameter, in order, and the first address that is at fault."""
+    sums = [
+        (found, b - a)
+        for part in parts
+        for (a, b), found in zip(branches_of(*part.where, terms), part.sums, strict=True)
+    ]
     faults: dict[Parameter, str] = {}
     for part in parts:
-        for (begin, end), branch in zip(branches(*part.where), part.sums, strict=True):
-            found.add(branch, end - begin)
         faults = {**part.faults, **faults}
-    return [(p, g, faults.get(p)) for p, g in found.total().items()]
+    each = [found for found, _ in sums] if terms <= BLOCK else [total_of(sums)]
+    return [(p, g, faults.get(p)) for one in each for p, g in one.items()]

@@ -13,10 +13,11 @@ from weakref import finalize
 
 from genparams.dsl.comparison import refuse_changed_arguments
 from genparams.dsl.gradients import sequence_of_traces
-from genparams.dsl.parallel.branches import Range, shards
 from genparams.dsl.parallel.contents import pack_shard
 from genparams.dsl.parallel.crews import Crew, crew_of
+from genparams.dsl.parallel.shards import shards
 from genparams.dsl.parallel.tasks import Shard, Task
+from genparams.dsl.sums import Range
 from genparams.errors import ArgumentError
 from genparams.mistakes import explained
 from genparams.params import ParamStore
@@ -110,13 +111,14 @@ class PlacedTraces(Sequence[Trace]):
 
     def task(self, i: int, scales: Sequence[float]) -> Task:
         """The task of computing shard i."""
-        return self.picked((i,), None, self.ranges[i][0], scales)
+        return self.picked((i,), None, self.ranges[i][0], len(self), scales)
 
     def picked(
-        self, shards: tuple[int, ...], picks: Any, begin: int, scales: Sequence[float]
+        self, shards: tuple[int, ...], picks: Any, begin: int, terms: int, scales: Sequence[float]
     ) -> Task:
         """The task of computing traces of some shards."""
-        return Task(self._name, shards, picks, begin, scales, self._keeps, tuple(_released))
+        released = tuple(_released)
+        return Task(self._name, shards, picks, begin, terms, scales, self._keeps, released)
 
     def parcels(self, i: int, absent: Collection[int]) -> dict[int, bytes]:
         """Shard i as bytes, if a worker may not have it."""
@@ -138,13 +140,13 @@ class PlacedTraces(Sequence[Trace]):
 
     def shard(self, i: int) -> Shard:
         begin, end = self.ranges[i]
-        return self.shard_of(begin, self._traces[begin:end])
+        return self.shard_of(begin, len(self), self._traces[begin:end])
 
-    def shard_of(self, begin: int, traces: Sequence[Trace]) -> Shard:
+    def shard_of(self, begin: int, terms: int, traces: Sequence[Trace]) -> Shard:
         """A shard of these traces."""
         origins = [trace._origin for trace in traces]
         counts = [trace._gradients for trace in traces]
-        return Shard(begin, traces, [*self.owners.values()], origins, counts)
+        return Shard(begin, terms, traces, [*self.owners.values()], origins, counts)
 
 
 class ChosenTraces(Sequence[Trace]):
@@ -181,7 +183,8 @@ class ChosenTraces(Sequence[Trace]):
     def task(self, i: int, scales: Sequence[float]) -> Task:
         begin, end = self.ranges[i]
         picks = tuple(map(self._where, self._places[begin:end]))
-        return self._placed.picked(tuple({s: None for s, _ in picks}), picks, begin, scales)
+        shards = tuple({s: None for s, _ in picks})
+        return self._placed.picked(shards, picks, begin, len(self), scales)
 
     def _where(self, place: int) -> tuple[int, int]:
         """The shard of a trace, and its place there."""
@@ -193,7 +196,7 @@ class ChosenTraces(Sequence[Trace]):
 
     def shard(self, i: int) -> Shard:
         begin, end = self.ranges[i]
-        return self._placed.shard_of(begin, self[begin:end])
+        return self._placed.shard_of(begin, len(self), self[begin:end])
 
 
 def parts_for(workers: int) -> int:

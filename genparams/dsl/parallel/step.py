@@ -41,7 +41,7 @@ def accumulate(
         with lock:
             if here.runs and snapshot.is_past():  # what was computed here may be at other values
                 return gradients.accumulate([*placed], [None] * len(placed), scales)
-            keep_declared(here.runs, added(total(found)))
+            keep_declared(here.runs, added(total(found, len(placed))))
     except BaseException:
         for run in here.runs:
             run.forget()
@@ -116,7 +116,7 @@ class _Here:
         self._placed.learn(new)
         if not new:
             self._reasons[what] = why
-        return part_of(found, (begin, end), self._scales[begin:end])
+        return part_of(found, begin, len(self._placed), self._scales[begin:end])
 
     def warn(self) -> None:
         """Warn of work that workers should have done."""

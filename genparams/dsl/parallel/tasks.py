@@ -33,6 +33,8 @@ class Shard(NamedTuple):
     """A range of traces, and the functions whose parameters are sent."""
 
     begin: int
+    terms: int
+    """How many traces are in the whole sum."""
     traces: Sequence[Trace]
     owners: Sequence[Any]
     origins: Sequence[Origin | None]
@@ -51,6 +53,8 @@ class Task(NamedTuple):
     """The shard and the place of each trace; None for the whole shard."""
     begin: int
     """The place of the first trace in the sum."""
+    terms: int
+    """How many traces are in the whole sum."""
     scales: Sequence[float]
     keeps: bool
     """Whether the shards will be asked for again."""
@@ -141,7 +145,7 @@ def _asked(task: Task, found: Mapping[int, Any]) -> Shard:
     if task.picks is None:
         return first
     traces = [found[i].traces[j] for i, j in task.picks]
-    return first._replace(begin=task.begin, traces=traces)
+    return first._replace(begin=task.begin, terms=task.terms, traces=traces)
 
 
 def compute(
@@ -179,7 +183,7 @@ def _sums(
     scales: Sequence[float],
 ) -> Sums:
     slots = {p: (i, p.name) for i, mine in enumerate(given) for p in mine}
-    part = part_of(found, (shard.begin, shard.begin + len(found)), scales)
+    part = part_of(found, shard.begin, shard.terms, scales)
     with_args = any(trace.gen_fn.grad_places for trace in shard.traces)
     return Sums(
         [log_prob for log_prob, _ in part.results],

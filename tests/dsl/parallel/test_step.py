@@ -81,7 +81,10 @@ def assert_equal(found, expected):
 
 
 def traces_of_all():
-    """Nested calls, combinators, clones, gradients by hand, frozen and constrained parameters."""
+    """Nested calls, combinators, clones, gradients by hand, frozen and constrained parameters.
+
+    There are more traces than are added one after another.
+    """
     initialise()
     gradients()
     rng = np.random.default_rng(0)
@@ -94,6 +97,7 @@ def traces_of_all():
     traces += [models.lesson.simulate((table[0],), i) for i in range(3)]
     traces += [models.cloning.simulate((table[::-1, 0],), i) for i in range(3)]
     traces += [models.teacher.simulate((table[1],), 0)]
+    traces += [models.line.simulate((table[i % 30, :4],), i) for i in range(120)]
     for f in (models.line, models.row, models.waiting):
         for p in f.params.values():
             p.set(np.abs(p.value) * 1.5)
@@ -285,9 +289,9 @@ def test_placed_traces_follow_the_parameters(traces, executor):
 def test_a_minibatch_of_placed_traces_is_the_same_sum_as_of_a_list(traces, executor):
     placed = place(traces, executor)
     rng = np.random.default_rng(0)
-    for _ in range(4):
-        places = rng.permutation(len(traces))[:11].tolist()
-        scales = rng.normal(size=11).tolist()
+    for size in (11, 11, 80, 130):
+        places = rng.permutation(len(traces))[:size].tolist()
+        scales = rng.normal(size=size).tolist()
         found = accumulate_param_gradients(placed.chosen(places), scales)
         sums = gradients()
         expected = accumulate_param_gradients([traces[i] for i in places], scales)
