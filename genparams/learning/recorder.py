@@ -8,6 +8,7 @@ import numpy as np
 
 from genparams.learning.history import History, Recorded
 from genparams.learning.tracked import Tracked
+from genparams.params import structure
 from genparams.types import Array
 from genparams.update.param_update import ParamUpdate
 
@@ -39,7 +40,7 @@ class Recorder:
 
     def now(self) -> Tracked:
         """The parameters, found again if they may have changed."""
-        if not self.tracked.is_current():
+        if self.tracked.structure is not structure.now:
             self._join()
             self.tracked = self._found()
         return self.tracked

@@ -44,7 +44,7 @@ class Runs:
         executor: Any = None,
     ):
         self._f, self._source, self._draws, self._rng = f, source, draws, rng
-        self._executor = executor
+        self._executor, self._accumulate = executor, f.trace_gradients.accumulate
         self._kept: dict[int, Trace] = {}
         self._batch: Batch | None = None
         self._ready: Any = []
@@ -60,21 +60,21 @@ class Runs:
         """
         if batch is not self._batch or self._draws:
             self._batch, self._ready = batch, self._traces(batch)
+        traces = self._ready
         try:
-            done = self._differentiated(self._ready, scale)
+            if self._executor is None:  # without the checks of what is known here
+                done = self._accumulate(traces, [None] * len(traces), [scale] * len(traces))
+            else:
+                done = self._by_workers(traces, scale)
         except (MissingChoice, UnusedConstraint):
             self._kept, self._placed = {}, None  # at the present parameters the runs differ
             self._ready = self._traces(batch)
-            done = self._differentiated(self._ready, scale)
+            done = self._by_workers(self._ready, scale)
         return done[0][0] if len(done) == 1 else float(sum([log_prob for log_prob, _ in done]))
 
-    def _differentiated(self, traces: Sequence[Trace], scale: float) -> list[tuple[float, Any]]:
-        """What `accumulate_param_gradients` does."""
-        if self._executor is not None:
-            placed = getattr(traces, "is_placed", False)
-            return accumulate_param_gradients(traces, scale, None if placed else self._executor)
-        count = len(traces)  # without the checks of what is known here
-        return self._f.trace_gradients.accumulate(traces, [None] * count, [scale] * count)
+    def _by_workers(self, traces: Sequence[Trace], scale: float) -> list[tuple[float, Any]]:
+        placed = getattr(traces, "is_placed", False)
+        return accumulate_param_gradients(traces, scale, None if placed else self._executor)
 
     def _traces(self, batch: Batch) -> Any:
         if batch.keys is None or self._draws:
@@ -99,7 +99,7 @@ class Runs:
         is_all = len(keys) == len(self._placed) and list(keys) == [*range(len(keys))]
         return self._placed if is_all else self._placed.chosen(keys)
 
-    def _run(self, item: Item, rng: np.random.Generator) -> Trace:
+    def _run(self, item: Item, rng: np.random.Generator | None) -> Trace:
         args, constraints = item
         given = constraints if isinstance(constraints, ChoiceMap) else ChoiceMap(constraints)
         trace, _ = self._f.generate(args, given, rng)
@@ -132,7 +132,7 @@ class Runs:
         read: dict[Parameter, None] | None = None
         left = list(updates)
         for key, item in enumerate(items):
-            trace = self._run(item, np.random.default_rng(0))
+            trace = self._run(item, np.random.default_rng(0) if self._draws else None)
             if not self._draws:
                 self._kept[key] = trace
             new = dict.fromkeys(f.params[name] for f, name in trace.parameters)

@@ -24,7 +24,7 @@ class Tracked:
 
     def __init__(self, parameters: Iterable[Parameter]):
         with lock:
-            self._structure = structure.now
+            self.structure = structure.now  # as long as it is this, they are where they are
             self.names = keys_of(dict.fromkeys(parameters))
             self.size = sum(math.prod(p.value_shape) for p in self.names)
             self._floats: dict[Floats, list[tuple[Parameter, int]]] = {}
@@ -40,11 +40,6 @@ class Tracked:
             )
             self._places = [(m, [i for _, i in mine]) for m, mine in self._floats.items()]
 
-    def is_current(self) -> bool:
-        """Whether the parameters are still where they were."""
-        return structure.now is self._structure
-
-    @quiet
     def grad_norm(self) -> float:
         """The norm of all accumulated gradients together, in unconstrained coordinates."""
         parts: list[float] = []
@@ -52,12 +47,18 @@ class Tracked:
             grads = memory.now.grad
             parts += [g for i in places if (g := grads[i]) is not None]
         if self._arrays:
-            with lock:
-                for _, memory, i in self._arrays:
-                    now = memory.now
-                    if now.grad[i]:
-                        parts.append(_length(now.slope[memory.places[i]]))
+            parts += self._lengths()
         return math.hypot(*parts)
+
+    @quiet
+    def _lengths(self) -> list[float]:
+        """The norm of the gradient of each array that has one."""
+        with lock:
+            return [
+                _length(memory.now.slope[memory.places[i]])
+                for _, memory, i in self._arrays
+                if memory.now.grad[i]
+            ]
 
     def write(self, row: array) -> None:
         """Append all values, as numbers."""

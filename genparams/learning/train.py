@@ -143,11 +143,12 @@ def train(
     runs = Runs(f, source, latent == "prior", generator, executor)
     runs.check_shared(updates, source.some())
     passes = Passes(source, generator, epochs, steps)
-    scale, estimate = weights.scale, weights.estimate
+    scale, data_of_all = weights.scale, weights.data
 
     def work() -> float:
         batch = passes.next()
-        return estimate(runs.accumulate(batch, scale), batch.size)
+        log_prob = runs.accumulate(batch, scale)
+        return log_prob if data_of_all is None else data_of_all / batch.size * log_prob
 
     options = LoopOptions(
         steps=steps,
