@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from genparams.autodiff import Box, raw
+from genparams.dsl.likelihood.sites import Site
 from genparams.learning.completion import Completion
 from genparams.learning.particles_as_arrays import entries, log_probs_by_particle, over_entries
 from genparams.types import Address, Array
@@ -161,28 +162,18 @@ def seeds(
             for _, address, box, by_particle in _choices(one, factors)
         ]
     (one,) = found
-    return [
-        _seed_of_array(one, factors, particles, needs_weights, *choice)
-        for choice in _choices(one, factors)
-    ]
-
-
-def _seed_of_array(
-    one: Completion,
-    factors: Factors,
-    particles: int,
-    needs_weights: bool,
-    is_guide: bool,
-    address: Address,
-    box: Box,
-    by_particle: Array,
-) -> Seed:
-    """The log probability of a choice as one number, or of each entry where the factors differ."""
-    if not needs_weights and (by_particle is factors.model or by_particle is factors.path):
-        return address, box, float(by_particle[0])
-    sites = one.guide_sites if is_guide else one.model_sites
-    each = entries(next(site for site in sites if site.address == address), particles)
-    return address, each, over_entries(by_particle, each.shape)
+    sites: dict[bool, dict[Address, Site]] = {
+        True: {site.address: site for site in one.guide_sites},
+        False: {site.address: site for site in one.model_sites},
+    }
+    begin: list[Seed] = []
+    for is_guide, address, box, by_particle in _choices(one, factors):
+        if not needs_weights and (by_particle is factors.model or by_particle is factors.path):
+            begin.append((address, box, float(by_particle[0])))  # the same for every particle
+        else:
+            each = entries(sites[is_guide][address], particles)
+            begin.append((address, each, over_entries(by_particle, each.shape)))
+    return begin
 
 
 def _choices(one: Completion, factors: Factors) -> list[tuple[bool, Address, Box, Weights]]:

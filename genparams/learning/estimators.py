@@ -20,8 +20,8 @@ class Estimators:
 
     Args:
         asked: None: pathwise where the distribution has path derivatives, else the score function.
-            "score" or "pathwise": this one for every choice. A mapping: by address, an address
-            standing for all that is nested under it, or by selection; other choices as for None.
+            "score" or "pathwise": this one for every choice. A mapping: by selection, or by
+            address, which is for all that is nested under it too; other choices as for None.
 
     Raises:
         InvalidValue: it is none of these.

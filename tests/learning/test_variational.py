@@ -122,6 +122,23 @@ def test_the_loop_in_the_open_gives_the_same_bits():
     assert (get_param(guess, "mean"), get_param(noisy, "spread")) == values
 
 
+def test_a_run_that_is_resumed_gives_the_same_bits(tmp_path):
+    def run(steps, **options):
+        init_param(guess, "mean", 0.0)
+        init_param(guess, "std", 1.0)
+        update = ParamUpdate(ADAM(0.1), guess)
+        return black_box_vi(
+            noisy, (5,), {"ys": YS}, guess, (), update, steps=steps, rng=4, **options
+        )
+
+    whole = run(10)
+    file = tmp_path / "run.npz"
+    run(4, checkpoint=file)
+    resumed = run(10, checkpoint=file, resume=True)
+    assert list(resumed.log_prob) == list(whole.log_prob)
+    assert list(resumed.params["mean"]) == list(whole.params["mean"])
+
+
 def test_the_parameters_that_no_update_covers_get_no_gradient():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
