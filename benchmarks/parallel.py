@@ -161,6 +161,8 @@ class Costs:
     """To unpack one answer and add it."""
     sent: int
     received: int
+    numbers: int
+    """In the parameters."""
 
 
 class Noting:
@@ -201,7 +203,8 @@ def costs(traces: list[Any], submit: float) -> Costs:
     serial = seconds(lambda: pickle.dumps(snapshot.parcel), 5)
     sums(function)
     count = len(answers)
-    return Costs(pack, submit + serial, (unpack + add) / count, sent, received)
+    numbers = sum(np.size(p.coordinates) for p in function.params.values())
+    return Costs(pack, submit + serial, (unpack + add) / count, sent, received, numbers)
 
 
 def per_task(executor: Any, tasks: int = 400) -> float:
@@ -218,7 +221,7 @@ def per_task(executor: Any, tasks: int = 400) -> float:
 
 def simulated(traces: int, one: float, workers: int, cost: Costs) -> tuple[float, dict[str, float]]:
     """The seconds of a step, and the busy seconds of each part of it."""
-    ranges = shards(traces, parts_for(workers))
+    ranges = shards(traces, parts_for(workers), cost.numbers)
     count = len(ranges)
     answers = [len(branches_of(begin, end, traces)) for begin, end in ranges]
     send = cost.submit + cost.sent / BANDWIDTH

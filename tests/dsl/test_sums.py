@@ -40,11 +40,11 @@ def test_blocks_are_added_one_after_another_and_their_sums_pairwise(count):
     assert found["a"] == by_definition([term["a"] for term in terms])
 
 
-@given(counts, st.integers(1, 9))
-def test_sums_of_branches_make_the_same_sum_to_the_bit(count, workers):
+@given(counts, st.integers(1, 9), st.sampled_from([0, 100_000]))
+def test_sums_of_branches_make_the_same_sum_to_the_bit(count, workers, numbers):
     terms = terms_of(count)
     total = Sum()
-    for begin, end in shards(count, workers):
+    for begin, end in shards(count, workers, numbers):
         for a, b in branches_of(begin, end, count):
             total.add(total_of((term, 1) for term in terms[a:b]), b - a)
     assert_equal(total.total(), total_of((term, 1) for term in terms))
@@ -76,6 +76,13 @@ def test_shards_are_nearly_equal_ranges(traces, count):
 def test_long_shards_have_few_branches():
     for begin, end in shards(1_000_000, 8):
         assert len(branches_of(begin, end, 1_000_000)) <= 10
+
+
+@given(st.integers(65, 5000), st.integers(1, 1000))
+def test_of_many_numbers_few_sums_are_sent(traces, count):
+    found = shards(traces, count, 10_000)
+    assert sum(len(branches_of(*shard, traces)) for shard in found) <= traces / BLOCK + 1
+    assert len(found) <= count
 
 
 def test_terms_are_not_changed():

@@ -4,6 +4,7 @@ The traces go to the workers once, in shards, with the functions whose parameter
 is asked for by its name; a worker that does not have it says so and is sent it.
 """
 
+import math
 import os
 from bisect import bisect_right
 from collections import deque
@@ -68,10 +69,10 @@ class PlacedTraces(Sequence[Trace]):
         self.owners: dict[ParamStore, Any] = {}
         self._traces = list(traces)
         self._keeps = keeps
-        self.ranges: list[Range] = shards(len(self._traces), parts_for(self.crew.workers))
         self._name = b""
         self._sent: set[int] = set()
         self.learn(f for trace in self._traces for f, _ in trace.parameters)
+        self.ranges: list[Range] = self.parts(len(self), parts_for(self.crew.workers))
 
     @overload
     def __getitem__(self, i: int) -> Trace: ...
@@ -95,6 +96,11 @@ class PlacedTraces(Sequence[Trace]):
         return ChosenTraces(self, [range(len(self))[i] for i in places])
 
     # --- What workers are sent
+
+    def parts(self, traces: int, count: int) -> list[Range]:
+        """The ranges of so many traces that are computed together."""
+        numbers = sum(math.prod(p.shape) for store in self.owners for p in store.values())
+        return shards(traces, count, numbers)
 
     def learn(self, functions: Iterable[Any]) -> None:
         """Note whose parameters are read; if a function is new, the shards are sent again."""
@@ -157,7 +163,7 @@ class ChosenTraces(Sequence[Trace]):
     def __init__(self, placed: PlacedTraces, places: Sequence[int]):
         self._placed, self._places = placed, places
         self.executor, self.crew = placed.executor, placed.crew
-        self.ranges: list[Range] = shards(len(places), self.crew.workers)
+        self.ranges: list[Range] = placed.parts(len(places), self.crew.workers)
 
     @property
     def owners(self) -> dict[ParamStore, Any]:
