@@ -63,6 +63,11 @@ class Bound:
 # --- The ELBO
 
 
+def mean_of_others(log_w: Array) -> Array:
+    """For each particle the mean log weight of the others."""
+    return (np.sum(log_w) - log_w) / (len(log_w) - 1)
+
+
 def elbo(leave_one_out: bool) -> Bound:
     """The evidence lower bound E[log w], by the mean of log w over K particles.
 
@@ -79,7 +84,7 @@ def elbo(leave_one_out: bool) -> Bound:
         count = len(log_w)
         if count == 1:
             return Factors([1.0], [-1.0], log_w, log_w)
-        baseline = (np.sum(log_w) - log_w) / (count - 1) if leave_one_out else 0.0
+        baseline = mean_of_others(log_w) if leave_one_out else 0.0
         ones = np.full(count, 1.0 / count)
         score = (log_w - baseline) / count
         return Factors(ones, -ones, score, score)
@@ -90,10 +95,17 @@ def elbo(leave_one_out: bool) -> Bound:
 # --- Several samples
 
 
-def log_mean_exp(log_w: Array) -> float:
-    """log((1 / K) sum_k exp(log_w_k))."""
-    top = np.max(log_w)
-    return float(top + np.log(np.mean(np.exp(log_w - top))))
+def log_mean_exp(log_w: Array) -> Any:
+    """log of the mean of exp(log_w) along the last axis; -inf entries have the weight 0."""
+    top = np.max(log_w, axis=-1, keepdims=True)
+    return top[..., 0] + np.log(np.mean(np.exp(log_w - top), axis=-1))
+
+
+def log_mean_of_others(log_w: Array) -> Array:
+    """For each particle the log of the mean weight of the others."""
+    count = len(log_w)
+    others = np.where(np.eye(count) > 0.0, -np.inf, log_w)
+    return log_mean_exp(others) + np.log(count / (count - 1))
 
 
 def multi_sample(baseline: str) -> Bound:
@@ -108,18 +120,16 @@ def multi_sample(baseline: str) -> Bound:
     https://arxiv.org/abs/1602.06725; Burda, Grosse and Salakhutdinov, 2016,
     https://arxiv.org/abs/1509.00519, for the pathwise part.
     """
-    replaced = {"geometric": np.mean, "arithmetic": log_mean_exp}[baseline]
+    replaced = {"geometric": mean_of_others, "arithmetic": log_mean_of_others}[baseline]
 
     def factors(log_w: Array) -> Factors:
         whole, count = log_mean_exp(log_w), len(log_w)
-        each = np.tile(log_w, (count, 1))
-        others = [np.delete(log_w, k) for k in range(count)]
-        np.fill_diagonal(each, [replaced(rest) for rest in others])
-        signal = whole - np.array([log_mean_exp(row) for row in each])
+        each = np.where(np.eye(count) > 0.0, replaced(log_w)[:, None], log_w)
+        signal = whole - log_mean_exp(each)
         share = np.exp(log_w - whole) / count
         return Factors(share, -share, signal - share, signal)
 
-    return Bound("multi-sample bound", log_mean_exp, factors, True)
+    return Bound("multi-sample bound", lambda log_w: float(log_mean_exp(log_w)), factors, True)
 
 
 # --- Weights and seeds
