@@ -143,12 +143,11 @@ def train(
     runs = Runs(f, source, latent == "prior", generator, executor)
     runs.check_shared(updates, source.some())
     passes = Passes(source, generator, epochs, steps)
-    scale, data_of_all = weights.scale, weights.data
+    scale, estimate = weights.scale, weights.estimate
 
     def work() -> float:
         batch = passes.next()
-        log_prob = runs.accumulate(batch, scale)
-        return log_prob if data_of_all is None else data_of_all / batch.size * log_prob
+        return estimate(runs.accumulate(batch, scale), batch.size)
 
     options = LoopOptions(
         steps=steps,

@@ -40,8 +40,11 @@ class Weights:
         wanted = 1.0 if reduction == "mean" else total
         self.scale = 1.0 if wanted is None else wanted * typical
         """The factor of a gradient."""
-        self.data = source.data if wanted is None else wanted
-        """How many data the objective is of; None for the data of each step."""
+        self._data = source.data if wanted is None else wanted
+
+    def estimate(self, log_prob: float, size: int) -> float:
+        """The objective of all data, from the log probability of a minibatch of so many."""
+        return log_prob if self._data is None else self._data / size * log_prob
 
 
 def _check_total(total: Any, reduction: str) -> None:

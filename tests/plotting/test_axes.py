@@ -12,8 +12,20 @@ from models import WAITS, X, coins_of, line_of, mixture_of
 import genparams
 from genparams import plotting
 from genparams.errors import ArgumentError, InvalidValue, MissingExtra
+from genparams.learning.history import History
 
 LINE, COINS, WAIT = line_of(), coins_of(), mixture_of()
+STEPS = np.arange(1, 7)
+HISTORY = History(
+    objective="ELBO",
+    steps=STEPS,
+    epochs=(STEPS + 1) // 2,
+    log_prob=-1.0 / STEPS,
+    grad_norm=1.0 / STEPS,
+    seconds=0.1 * STEPS,
+    params={},
+    stopped_because="that is enough",
+)
 PICTURES = {
     "plot_profile": lambda **ax: plotting.plot_profile(LINE, "noise", **ax),
     "plot_fit": lambda **ax: plotting.plot_fit(LINE, **ax),
@@ -21,6 +33,7 @@ PICTURES = {
     "plot_qq": lambda **ax: plotting.plot_qq(COINS, **ax),
     "plot_curve": lambda **ax: plotting.plot_curve(COINS, np.linspace(1.0, 3.0, 9), **ax),
     "plot_mixture": lambda **ax: plotting.plot_mixture(WAITS, WAIT, **ax),
+    "plot_history": lambda **ax: plotting.plot_history(HISTORY, **ax),
 }
 METHODS = {
     "plot_profile": lambda **ax: LINE.plot_profile("noise", **ax),
@@ -28,6 +41,7 @@ METHODS = {
     "plot_residuals": lambda **ax: LINE.plot_residuals(**ax),
     "plot_qq": lambda **ax: COINS.plot_qq(**ax),
     "plot_curve": lambda **ax: COINS.plot_curve(np.linspace(1.0, 3.0, 9), **ax),
+    "plot_history": lambda **ax: HISTORY.plot(**ax),
 }
 each = pytest.mark.parametrize("name", PICTURES)
 each_method = pytest.mark.parametrize("name", METHODS)
