@@ -3,10 +3,10 @@
 Reference: Murray, Adams and MacKay, 2010, Elliptical slice sampling, AISTATS, figure 2.
 """
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
-from scipy.linalg import solve_triangular
 
 from genparams.dsl.execution import Rng, seeded
 from genparams.errors import InferenceError, InvalidValue, ShapeError, UnknownAddress
@@ -134,7 +134,8 @@ class _Ellipse:
         return found
 
     def _whitened(self, f: Array) -> Array:
-        return solve_triangular(self.factor, f - self.mean, lower=True, check_finite=False)
+        solve = import_module("scipy.linalg").solve_triangular  # slow to import
+        return solve(self.factor, f - self.mean, lower=True, check_finite=False)
 
 
 def _addresses(trace: Trace, address: Any) -> list[Address]:
