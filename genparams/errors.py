@@ -396,9 +396,10 @@ class WorkersLost(GenParamsError, RuntimeError):
     def __init__(self, work: str, attempts: int, why: str):
         self.work, self.attempts, self.why = work, attempts, why
         super().__init__(
-            f"{work} was given to {attempts} workers, and each of them died: {why.rstrip(chr(46))}. If it takes "
-            "more memory than there is, use fewer workers at a time or smaller traces; a script "
-            'that starts processes does its work under if __name__ == "__main__":'
+            f"{work} was given up, because every worker that had it died; workers: {attempts}, the "
+            f"last error: {why.strip('. ')}. If it takes more memory than there is, use fewer "
+            "workers at a time or smaller traces; a script that starts processes does its work "
+            'under if __name__ == "__main__":'
         )
 
 

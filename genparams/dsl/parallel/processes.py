@@ -18,7 +18,7 @@ from genparams.mistakes import explained
 from genparams.text import brief
 
 ATTEMPTS = 3
-"""How many workers a piece of work may end before it is given up."""
+"""How many workers a piece of work may end, as a rule, before it is given up."""
 
 
 class Work(NamedTuple):
@@ -44,19 +44,21 @@ class LocalProcesses(Executor):
 
     Args:
         workers: How many; None for one for each processor.
+        attempts: How many workers a piece of work may end before it is given up.
 
     Raises:
-        ArgumentError: `workers` is not a whole number of at least 1.
-        WorkersLost: from the result of work that has ended three workers.
+        ArgumentError: `workers` or `attempts` is not a whole number of at least 1.
+        WorkersLost: from the result of work that was given up.
     """
 
-    def __init__(self, workers: int | None = None):
+    def __init__(self, workers: int | None = None, attempts: int = ATTEMPTS):
         count = (os.cpu_count() or 1) if workers is None else workers
-        if type(count) is not int or count < 1:
-            raise ArgumentError(
-                f"LocalProcesses takes the number of its workers, at least 1, got {brief(workers)}"
-            )
-        self._lanes = [_Lane() for _ in range(count)]
+        for what, number in (("workers", count), ("attempts", attempts)):
+            if type(number) is not int or number < 1:
+                raise ArgumentError(
+                    f"LocalProcesses takes the number of {what}, at least 1, got {brief(number)}"
+                )
+        self._lanes = [_Lane(attempts) for _ in range(count)]
         self._is_open = True
 
     def __len__(self) -> int:
@@ -87,7 +89,8 @@ class LocalProcesses(Executor):
 class _Lane:
     """One worker, and the work that waits for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, attempts: int) -> None:
+        self._attempts = attempts
         self._pool: Any = None
         self._queue: deque[Work] = deque()
         self._running: Future[Any] | None = None
@@ -143,7 +146,7 @@ class _Lane:
         """Pass on a result; or do the work again, if the worker has died."""
         error = done.exception()
         lost = isinstance(error, BrokenExecutor)
-        again = lost and work.attempts + 1 < ATTEMPTS
+        again = lost and work.attempts + 1 < self._attempts
         with self._lock:
             self._running = None
             if lost:

@@ -27,17 +27,13 @@ def test_results_and_errors_come_back(processes):
         processes.submit(lambda: 0).result()
 
 
-def test_work_that_ends_its_process_is_given_up_and_other_work_is_not(processes, monkeypatch):
-    monkeypatch.setattr("genparams.dsl.parallel.processes.ATTEMPTS", 2)
-    futures = [processes.submit_to(0, models.own_pid), processes.submit_to(0, models.leave)]
-    futures += [processes.submit_to(0, models.own_pid) for _ in range(3)]
-    wait(futures)
-    with pytest.raises(WorkersLost, match="given to 2 workers") as error:
-        futures[1].result()
-    assert error.value.attempts == 2
-    after = {future.result() for future in futures[2:]}
-    assert len(after) == 1
-    assert after != {futures[0].result()}
+def test_work_that_ends_its_process_is_given_up_and_other_work_is_not():
+    with LocalProcesses(1, attempts=2) as executor:
+        futures = [executor.submit(f) for f in (models.own_pid, models.leave, models.own_pid)]
+        with pytest.raises(WorkersLost, match="workers: 2, the last error: A process") as error:
+            futures[1].result()
+        assert error.value.attempts == 2
+        assert futures[2].result() != futures[0].result()
 
 
 def test_an_idle_process_that_dies_is_replaced(processes):
@@ -65,10 +61,12 @@ def test_a_shutdown_lets_work_end_or_cancels_what_has_not_begun(waits):
         executor.submit(models.own_pid)
 
 
-@pytest.mark.parametrize("workers", [0, -1, 1.5, True, "two"])
-def test_the_number_of_workers_is_a_whole_number(workers):
-    with pytest.raises(ArgumentError, match="at least 1, got"):
-        LocalProcesses(workers)
+@pytest.mark.parametrize("number", [0, -1, 1.5, True, "two"])
+def test_the_numbers_of_workers_and_attempts_are_whole_numbers(number):
+    with pytest.raises(ArgumentError, match="number of workers, at least 1, got"):
+        LocalProcesses(number)
+    with pytest.raises(ArgumentError, match="number of attempts, at least 1, got"):
+        LocalProcesses(1, attempts=number)
 
 
 def test_there_is_one_for_each_processor():

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import sys
 import threading
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
@@ -13,6 +14,7 @@ import pytest
 from genparams import gen, init_param, normal, param, positive, set_param, zero_param_grad
 from genparams.dsl.gradients import accumulate_param_gradients
 from genparams.dsl.parallel.placed import place
+from genparams.dsl.parallel.processes import LocalProcesses
 from genparams.errors import (
     ArgumentError,
     ComputedHere,
@@ -442,11 +444,11 @@ def test_the_work_of_a_killed_process_is_done_again(processes, tmp_path):
     assert models.dying_once.params["a"].grad == expected
 
 
-def test_traces_that_kill_every_process_are_named(processes, monkeypatch):
-    monkeypatch.setattr("genparams.dsl.parallel.processes.ATTEMPTS", 1)
+def test_traces_that_kill_every_process_are_named():
     traces, _ = faulty(models.dying, os.getpid())
-    with pytest.raises(WorkersLost, match=r"traces 3 to 3 was given to 1 workers.*each.*died"):
-        accumulate_param_gradients(traces, executor=processes)
+    message = "gradient of traces 2 to 3 was given up, because every worker that had it died"
+    with LocalProcesses(1, attempts=1) as executor, pytest.raises(WorkersLost, match=message):
+        accumulate_param_gradients(traces, executor=executor)
     assert not models.dying.params["a"].accumulated
 
 
@@ -490,7 +492,7 @@ def test_a_local_function_is_sent_whole_if_cloudpickle_is_there(processes):
 
 
 def test_a_local_function_is_named_if_cloudpickle_is_not_there(processes, monkeypatch):
-    monkeypatch.setattr("genparams.dsl.parallel.parcel.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "cloudpickle", None)
     with pytest.raises(NotPicklable, match=r"the function local cannot be sent.*local"):
         accumulate_param_gradients([local_model()], executor=processes)
 
