@@ -116,7 +116,7 @@ def test_traces_that_kill_every_worker_are_named(client, monkeypatch):
     monkeypatch.setattr(client.cluster.scheduler, "allowed_failures", 0)
     init_param(models.dying, "a", 1.0)
     traces = [models.dying.simulate((x, os.getpid()), 0) for x in (1.0, 3.0)]
-    with pytest.raises(WorkersLost, match="traces 1 to 1 was given up, .*workers: 1"):
+    with pytest.raises(WorkersLost, match=r"traces 1 to 1 was given up, .*workers: 1"):
         accumulate_param_gradients(traces, executor=client)
     assert not models.dying.params["a"].accumulated
 
