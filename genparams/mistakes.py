@@ -85,7 +85,8 @@ def _name_of(f: Any) -> str:
 def _explanation(f: Any, args: tuple[Any, ...], named: dict[str, Any]) -> str | None:
     signature = inspect.signature(f)
     known = [n for n in signature.parameters if n not in ("self", "cls")]
-    wanted = f"{_name_of(f)}({', '.join(known)})"
+    shown = known if len(known) <= 12 else [*known[:8], "..."]
+    wanted = f"{_name_of(f)}({', '.join(shown)})"
     for name in named:
         if name not in known:
             return f"{wanted} has no argument {name!r}; {instead(name, known, named)}"

@@ -10,7 +10,7 @@ import numpy as np
 from genparams.errors import InvalidValue, MissingExtra
 from genparams.learning.checks import check_count
 from genparams.learning.events import Event
-from genparams.mistakes import explained
+from genparams.mistakes import closed, explained
 from genparams.text import brief
 
 WRITERS = ("tensorboardX", "torch.utils.tensorboard")
@@ -20,6 +20,7 @@ FEW = 20
 
 
 @explained
+@closed()
 class TensorBoardLogger:
     """Writes event files for TensorBoard: the objective, the gradient norm, rates and parameters.
 
@@ -38,6 +39,10 @@ class TensorBoardLogger:
         MissingExtra: neither tensorboardX nor torch with tensorboard is installed.
         InvalidValue: `folder` is no path, or `every` is no whole number above 0.
     """
+
+    folder: str
+    every: int
+    _writer: Any
 
     def __init__(self, folder: str | os.PathLike[str], every: int = 1):
         if not isinstance(folder, str | os.PathLike):

@@ -40,6 +40,7 @@ from genparams.types import Array, show
     update="write filter.step(args, observations)",
 )
 @explained
+@closed()
 class ParticleFilter:
     """Weighted traces of a model that grows, such as `unfold`, one step after another.
 
@@ -61,6 +62,13 @@ class ParticleFilter:
         ArgumentError: the model is no generative function.
         InvalidValue: `num_particles` is no whole number of at least 1.
     """
+
+    _model: Any
+    _count: int
+    _rng: np.random.Generator
+    _traces: tuple[Trace, ...]
+    _log_weights: Array
+    _log_ml: float
 
     def __init__(self, model: Any, num_particles: int, rng: Rng = None):
         check_functions(model, None, ())

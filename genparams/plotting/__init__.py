@@ -1,4 +1,4 @@
-"""Pictures of fits and of training by matplotlib: every function takes `ax=` and returns the axes."""
+"""Pictures of fits and of training by matplotlib: each takes `ax=` and returns the axes."""
 
 from genparams.plotting.curve import plot_curve
 from genparams.plotting.fitted import plot_fit

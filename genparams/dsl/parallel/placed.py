@@ -20,7 +20,7 @@ from genparams.dsl.parallel.shards import shards
 from genparams.dsl.parallel.tasks import Shard, Task
 from genparams.dsl.sums import Range
 from genparams.errors import ArgumentError
-from genparams.mistakes import explained
+from genparams.mistakes import closed, explained
 from genparams.params import ParamStore
 from genparams.text import brief
 from genparams.trace.trace import Trace
@@ -58,10 +58,19 @@ class Placed(Protocol):
     def __len__(self) -> int: ...
 
 
+@closed()
 class PlacedTraces(Sequence[Trace]):
     """Traces that the workers of an executor keep; made by `place`."""
 
     is_placed = True
+    executor: Any
+    crew: Crew
+    owners: dict[ParamStore, Any]
+    ranges: list[Range]
+    _traces: list[Trace]
+    _keeps: bool
+    _name: bytes
+    _sent: set[int]
 
     def __init__(self, traces: Sequence[Trace], executor: Any, keeps: bool):
         self.executor = executor

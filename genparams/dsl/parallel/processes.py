@@ -14,7 +14,7 @@ from threading import RLock
 from typing import Any, NamedTuple
 
 from genparams.errors import ArgumentError, WorkersLost
-from genparams.mistakes import explained
+from genparams.mistakes import closed, explained
 from genparams.text import brief
 
 ATTEMPTS = 3
@@ -32,6 +32,7 @@ class Work(NamedTuple):
 
 
 @explained
+@closed()
 class LocalProcesses(Executor):
     """Processes on this machine, with the interface of `concurrent.futures.Executor`.
 
@@ -50,6 +51,9 @@ class LocalProcesses(Executor):
         ArgumentError: `workers` or `attempts` is not a whole number of at least 1.
         WorkersLost: from the result of work that was given up.
     """
+
+    _lanes: "list[_Lane]"
+    _is_open: bool
 
     def __init__(self, workers: int | None = None, attempts: int = ATTEMPTS):
         count = (os.cpu_count() or 1) if workers is None else workers
