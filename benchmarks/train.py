@@ -13,7 +13,7 @@ from step import line_array
 from genparams import ADAM, ParamUpdate, accumulate_param_gradients, init_param, positive
 from genparams.learning.train import train
 
-STEPS = 500
+STEPS = 1000
 POINTS = 100
 
 
@@ -94,7 +94,7 @@ def main() -> None:
         found = values(work.model)
         in_the_open()
         assert found == values(work.model), "both must end with the same bits"
-        print(f"{make.__doc__:60}{bench.ratio(ours, in_the_open, 40):>20.3f}{'<= 1.10':>10}")
+        print(f"{make.__doc__:60}{bench.ratio(ours, in_the_open, 25):>20.3f}{'<= 1.10':>10}")
 
 
 if __name__ == "__main__":

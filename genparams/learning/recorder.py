@@ -1,7 +1,7 @@
 """Recording what a loop does, at little cost: numbers are kept as they are and joined later."""
 
-from array import array
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,22 @@ FEW = 100
 """Parameters of at most so many numbers are recorded, unless it is said otherwise."""
 COLUMNS = {"steps": int, "epochs": int, "log_prob": float, "grad_norm": float, "seconds": float}
 
+CHUNK = 1 << 14
+"""So many numbers of records are kept as they are before they are made into arrays."""
+
 Chunk = tuple[dict[str, Array], dict[str, Array]]
 """Arrays with a row for each record: the columns, and the values of parameters by name."""
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Records as they are made: flat lists, which are quick to append to."""
+
+    columns: list[Any] = field(default_factory=list)
+    numbers: list[float] = field(default_factory=list)
+    """The values of parameters that are numbers."""
+    arrays: list[Array] = field(default_factory=list)
+    """The values of parameters that are arrays."""
 
 
 class Recorder:
@@ -31,8 +45,7 @@ class Recorder:
         self._updates = updates
         self.tracked = self._found()
         self._keeps = self.tracked.size <= FEW if record_params is None else record_params
-        # arrays of Python: quick to append to, and the garbage collector has no part in them
-        self._numbers, self._values = array("d"), array("d")
+        self._rows = _Rows()
         self._chunks: list[Chunk] = []
 
     def _found(self) -> Tracked:
@@ -47,26 +60,28 @@ class Recorder:
 
     def add(self, row: tuple[Any, ...]) -> None:
         """Add a record: an entry of each of `COLUMNS`, and the present values of parameters."""
-        tracked = self.now()
-        self._numbers.extend(row)
+        tracked, rows = self.now(), self._rows
+        rows.columns += row
         if self._keeps:
-            tracked.write(self._values)
+            tracked.write(rows.numbers, rows.arrays)
+        if len(rows.columns) >= CHUNK:
+            self._join()
 
     def _join(self) -> None:
         """Make a chunk of the records that are of the same parameters."""
-        if self._numbers:
-            self._chunks.append(self._chunk(self._numbers, self._values))
-            self._numbers, self._values = array("d"), array("d")
+        if self._rows.columns:
+            self._chunks.append(self._chunk(self._rows))
+            self._rows = _Rows()
 
-    def _chunk(self, numbers: array, values: array) -> Chunk:
-        found = self.tracked.split(values) if self._keeps else {}
-        count = min([len(numbers) // len(COLUMNS), *map(len, found.values())])  # if interrupted
-        table = np.array(numbers[: count * len(COLUMNS)]).reshape(count, len(COLUMNS))
+    def _chunk(self, rows: "_Rows") -> Chunk:
+        found = self.tracked.split(rows.numbers, rows.arrays) if self._keeps else {}
+        width = len(COLUMNS)
+        count = min([len(rows.columns) // width, *map(len, found.values())])  # if interrupted
         columns = {
-            name: column.astype(kind)
-            for (name, kind), column in zip(COLUMNS.items(), table.T, strict=True)
+            name: np.array(rows.columns[k : count * width : width], kind)
+            for k, (name, kind) in enumerate(COLUMNS.items())
         }
-        return columns, found
+        return columns, {name: values[:count] for name, values in found.items()}
 
     # --- The result
 
@@ -77,7 +92,7 @@ class Recorder:
 
     def restore(self, numbers: Mapping[str, Array], values: Mapping[str, Array]) -> None:
         """Begin with the records of an earlier loop, in place of all that there are."""
-        self._numbers, self._values = array("d"), array("d")
+        self._rows = _Rows()
         self._chunks = [(dict(numbers), dict(values))] if len(numbers["steps"]) else []
 
     def history(self, objective: str, stopped_because: str, last: tuple[Any, ...]) -> History:
@@ -85,8 +100,9 @@ class Recorder:
         self._join()
         chunks = self._chunks
         if last and (not chunks or chunks[-1][0]["steps"][-1] != last[0]):
-            self.now().write(values := array("d"))
-            chunks = [*chunks, self._chunk(array("d", last), values)]
+            rows = _Rows([*last])
+            self.now().write(rows.numbers, rows.arrays)
+            chunks = [*chunks, self._chunk(rows)]
         numbers, values = _joined(chunks)
         for column in [*numbers.values(), *values.values()]:
             column.setflags(write=False)

@@ -5,7 +5,6 @@ when the structure of the stores has changed.
 """
 
 import math
-from array import array
 from collections.abc import Iterable
 from typing import Any
 
@@ -35,9 +34,6 @@ class Tracked:
                     self._floats.setdefault(memory, []).append((p, i))
                 else:
                     self._arrays.append((p, memory, i))
-            self._width = sum(memory.count for memory in self._floats) + sum(
-                math.prod(p.value_shape) for p, _, _ in self._arrays
-            )
             self._places = [(m, [i for _, i in mine]) for m, mine in self._floats.items()]
 
     def grad_norm(self) -> float:
@@ -60,29 +56,28 @@ class Tracked:
                 if memory.now.grad[i]
             ]
 
-    def write(self, row: array) -> None:
-        """Append all values, as numbers."""
+    def write(self, numbers: list[float], arrays: list[Array]) -> None:
+        """Append all values: those that are numbers, and copies of those that are arrays."""
         for memory, _ in self._places:
-            row.extend(memory.now.value)
+            numbers += memory.now.value
         if self._arrays:
             with lock:
                 for _, memory, i in self._arrays:
                     now = memory.now
                     value = now.value[i]
-                    numbers = now.theta.numbers[memory.places[i]] if value is None else value
-                    row.frombytes(np.asarray(numbers, float).tobytes())
+                    whole = now.theta.numbers[memory.places[i]] if value is None else value
+                    arrays.append(whole.copy())
 
-    def split(self, rows: array) -> dict[str, Array]:
+    def split(self, numbers: list[float], arrays: list[Array]) -> dict[str, Array]:
         """What `write` has appended, by parameter name, a row for each time."""
-        found, at = {}, 0
-        table = np.array(rows).reshape(-1, self._width)
+        found, at, width = {}, 0, sum(memory.count for memory in self._floats)
         for memory, mine in self._floats.items():
-            found |= {self.names[p]: table[:, at + i] for p, i in mine}
+            for p, i in mine:
+                found[self.names[p]] = np.array(numbers[at + i :: width])
             at += memory.count
-        for p, _, _ in self._arrays:
-            end = at + math.prod(p.value_shape)
-            found[self.names[p]] = table[:, at:end].reshape(len(table), *p.value_shape)
-            at = end
+        for k, (p, _, _) in enumerate(self._arrays):
+            column = arrays[k :: len(self._arrays)]
+            found[self.names[p]] = np.array(column, float).reshape(len(column), *p.value_shape)
         return {name: found[name] for name in self.names.values()}
 
     def present(self) -> dict[str, Any]:
