@@ -56,6 +56,11 @@ class Source(Protocol):
         """Whether there is one epoch only."""
         ...
 
+    @property
+    def only(self) -> "Batch | None":
+        """The minibatch of every epoch, if it is always the same one."""
+        ...
+
     def epoch(self, number: int, rng: np.random.Generator) -> Iterator[Batch]:
         """The minibatches of an epoch; the first one is number 1."""
         ...
@@ -78,14 +83,14 @@ class Whole:
     batches, batch_size, is_random, is_once = 1, 1, False, False
 
     def __init__(self, item: Item, data: int | None):
-        self._batches = [Batch([item], [0], 1 if data is None else data, True)]
+        self.only = Batch([item], [0], 1 if data is None else data, True)
         self.data = data
 
     def epoch(self, number: int, rng: np.random.Generator) -> Iterator[Batch]:
-        return iter(self._batches)
+        return iter([self.only])
 
     def some(self) -> Iterator[Item]:
-        return iter(self._batches[0].items)
+        return iter(self.only.items)
 
     def describe(self) -> str:
         return "one run of all data"
@@ -94,7 +99,7 @@ class Whole:
 class Cuts:
     """Rows of arrays: each minibatch is one run."""
 
-    is_once = False
+    is_once, only = False, None
 
     def __init__(self, table: Table, batch_size: int, shuffle: bool):
         self._table = table
@@ -123,7 +128,7 @@ class Cuts:
 class Items:
     """A sequence of arguments and data: each is a run, and a minibatch is several."""
 
-    is_once = False
+    is_once, only = False, None
 
     def __init__(self, items: Sequence[Item], batch_size: int | None, shuffle: bool):
         self._items = items
@@ -156,7 +161,7 @@ class Stream:
     """
 
     data = batches = None
-    is_random = False
+    is_random, only = False, None
 
     def __init__(self, make: Callable[[int], Iterator[Any]], batch_size: int, is_once: bool):
         self._make, self.batch_size, self.is_once = make, batch_size, is_once

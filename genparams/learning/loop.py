@@ -141,6 +141,8 @@ class _Loop:
         self.drawn_from: Any = None  # the state of the generator before a step being taken
         self.reason = ""
         self.saving = self.made_saving()
+        draws = self.saving is not None and options.rng is not None
+        self.bits = options.rng.bit_generator if draws and options.rng else None
 
     def parameters(self) -> list[Parameter]:
         """Every parameter to which the work may add a gradient."""
@@ -222,15 +224,15 @@ class _Loop:
         """Write a checkpoint of the last complete step, if there is none yet."""
         if self.saving is None or self.taken == self.saved:
             return
-        if self.drawn_from is not None and self.options.rng is not None:
-            self.options.rng.bit_generator.state = self.drawn_from  # as it was before that step
+        if self.drawn_from is not None and self.bits is not None:
+            self.bits.state = self.drawn_from  # as it was before a step that failed
         self.saving.save(self.last)
         self.saved = self.taken
 
     def one_step(self, begin: float) -> float:
         """Do the work, apply the updates, and record."""
-        if self.saving is not None and self.options.rng is not None:
-            self.drawn_from = self.options.rng.bit_generator.state
+        if self.bits is not None:
+            self.drawn_from = self.bits.state
         log_prob = self.work()
         self.pending = (log_prob, self.recorder.now().grad_norm())
         self.apply()
@@ -239,14 +241,14 @@ class _Loop:
 
     def count(self, begin: float) -> None:
         """Note that the pending step was taken."""
-        log_prob, grad_norm = self.pending
+        position = self.position
+        position.step()
+        self.taken = taken = self.taken + 1
+        self.offset = offset = perf_counter() - begin
+        self.last = last = (taken, position.epoch, *self.pending, offset)
         self.pending, self.drawn_from = (), None
-        self.taken += 1
-        self.position.step()
-        self.offset = perf_counter() - begin
-        self.last = (self.taken, self.position.epoch, log_prob, grad_norm, self.offset)
-        if self.taken % self.every == 0:
-            self.recorder.add(self.last)
+        if taken % self.every == 0:
+            self.recorder.add(last)
 
     def count_broken_off(self) -> None:
         """Note a step that an interrupt broke off, if the parameters have moved already."""

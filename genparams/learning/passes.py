@@ -25,6 +25,7 @@ class Passes(Position):
         self, source: Source, rng: np.random.Generator, epochs: int | None, steps: int | None
     ):
         self._source, self._rng, self._epochs, self._steps = source, rng, epochs, steps
+        self._only = source.only
         self._begun = 0  # the number of the epoch whose batches these are
         self._batches: Iterator[Batch] | None = None
         self._order: Any = None  # the state of the generator as the epoch began
@@ -41,6 +42,9 @@ class Passes(Position):
         """
         if self._batches is None:
             self._begin()
+            if self._only is not None:
+                self._next = self._only
+                return self._only
         batch = next(self._batches, None)  # type: ignore[arg-type]
         if batch is None:
             raise InvalidValue(
@@ -62,7 +66,8 @@ class Passes(Position):
             self._order = plain(self._rng.bit_generator.state)
         self._begun += 1
         self._done = 0
-        self._batches = self._source.epoch(self._begun, self._rng)
+        if self._only is None:
+            self._batches = self._source.epoch(self._begun, self._rng)
 
     def step(self) -> None:
         assert self._next is not None

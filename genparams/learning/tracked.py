@@ -35,9 +35,14 @@ class Tracked:
                 else:
                     self._arrays.append((p, memory, i))
             self._places = [(m, [i for _, i in mine]) for m, mine in self._floats.items()]
+            first = next(iter(self._floats), None)
+            is_all = first is not None and first.count == len(self.names)
+            self._only = first if is_all else None  # the one memory, if all of it is meant
 
     def grad_norm(self) -> float:
         """The norm of all accumulated gradients together, in unconstrained coordinates."""
+        if self._only is not None and None not in (grads := self._only.now.grad):
+            return math.hypot(*grads)  # type: ignore[arg-type]
         parts: list[float] = []
         for memory, places in self._places:
             grads = memory.now.grad
