@@ -19,13 +19,10 @@ from typing import Any
 import numpy as np
 from bench import ratio
 
-from genparams import Trace, datasets, gen, half_cauchy, normal
-from genparams.learning.coordinates import Coordinates
-from genparams.learning.hamiltonian import leapfrog, state_of
-from genparams.learning.hmc import hmc
-from genparams.learning.mcmc import mcmc
-from genparams.learning.metric import metric_of
-from genparams.learning.nuts import nuts
+from genparams import Trace, datasets, gen, half_cauchy, hmc, mcmc, normal, nuts
+from genparams.learning.sampling.coordinates import Coordinates
+from genparams.learning.sampling.hamiltonian import leapfrog, state_of
+from genparams.learning.sampling.metric import metric_of
 
 TABLE = datasets.eight_schools()
 Y, SE = TABLE["y"].astype(float), TABLE["se"].astype(float)

@@ -22,10 +22,16 @@ from typing import Any
 
 import numpy as np
 
-from genparams import gen, init_param, normal, param, positive
-from genparams.dsl.gradients import accumulate_param_gradients
+from genparams import (
+    LocalProcesses,
+    accumulate_param_gradients,
+    gen,
+    init_param,
+    normal,
+    param,
+    positive,
+)
 from genparams.dsl.parallel.placed import parts_for, place
-from genparams.dsl.parallel.processes import LocalProcesses
 from genparams.dsl.parallel.shards import shards
 from genparams.dsl.sums import branches_of, total_of
 

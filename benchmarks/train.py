@@ -10,8 +10,7 @@ import bench  # first: it sets the number of threads
 import numpy as np
 from step import line_array
 
-from genparams import ADAM, ParamUpdate, accumulate_param_gradients, init_param, positive
-from genparams.learning.train import train
+from genparams import ADAM, ParamUpdate, accumulate_param_gradients, init_param, positive, train
 
 STEPS = 1000
 POINTS = 100

@@ -26,9 +26,9 @@ from genparams import (
     cosine_decay,
     gen,
     param,
+    train,
 )
 from genparams.datasets import oring
-from genparams.learning.train import train
 
 # The estimates that R prints for glm(distress ~ temp, binomial), to more digits, carried over to
 # (temp - 53) / 10; and the log-likelihood there.

@@ -28,20 +28,20 @@ import numpy as np
 from genparams import (
     ADAM,
     ParamUpdate,
+    black_box_vi,
     cosine_decay,
     gen,
     half_cauchy,
     lognormal,
+    mcmc,
+    mcmc_e_step,
+    monte_carlo_em,
     normal,
+    nuts,
     param,
     positive,
 )
 from genparams.datasets import eight_schools
-from genparams.learning.e_steps import mcmc_e_step
-from genparams.learning.em import monte_carlo_em
-from genparams.learning.mcmc import mcmc
-from genparams.learning.nuts import nuts
-from genparams.learning.variational import black_box_vi
 from genparams.reporting import Rounded, Table
 
 SCHOOLS = eight_schools()

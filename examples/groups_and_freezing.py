@@ -26,9 +26,9 @@ from genparams import (
     normal,
     param,
     partition,
+    train,
 )
 from genparams.datasets import mtcars
-from genparams.learning.train import train
 
 NOISE = 2.5  # miles per gallon
 DECAY = 2.0

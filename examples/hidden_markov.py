@@ -31,9 +31,9 @@ from genparams import (
     init_param,
     param,
     simplex,
+    train,
     unfold,
 )
-from genparams.learning.train import train
 
 EITHER = np.array([0.5, 0.5])
 TRUTH = {

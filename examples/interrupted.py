@@ -17,10 +17,19 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from genparams import ADAM, ParamUpdate, cosine_decay, gen, init_param, normal, param, positive
+from genparams import (
+    ADAM,
+    EarlyStopping,
+    ParamUpdate,
+    cosine_decay,
+    gen,
+    init_param,
+    normal,
+    param,
+    positive,
+    train,
+)
 from genparams.datasets import faithful
-from genparams.learning.stopping import EarlyStopping
-from genparams.learning.train import train
 
 KILLED_AT, CHECKPOINT_EVERY = 100, 30  # steps; an epoch has 17
 

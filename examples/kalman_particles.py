@@ -14,9 +14,8 @@ Oxford, sections 2.2 and 12.3.
 
 import numpy as np
 
-from genparams import gen, normal, unfold
+from genparams import ParticleFilter, gen, normal, unfold
 from genparams.datasets import nile
-from genparams.learning.particle_filter import ParticleFilter
 
 FIRST_MEAN, FIRST_STD = 1000.0, 200.0
 CHANGE, NOISE = 38.0, 123.0

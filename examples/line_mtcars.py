@@ -17,9 +17,9 @@ from genparams import (
     normal,
     param,
     positive,
+    train,
 )
 from genparams.datasets import mtcars
-from genparams.learning.train import train
 
 # Least squares: intercept and slope as R prints them for lm(mpg ~ wt), and sqrt(RSS / 32), to more
 # digits. The log-likelihood is what R's logLik gives.

@@ -28,9 +28,9 @@ from genparams import (
     param,
     positive,
     simplex,
+    train,
 )
 from genparams.datasets import faithful
-from genparams.learning.train import train
 from genparams.plotting import plot_mixture
 
 ENTRIES = {

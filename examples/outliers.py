@@ -21,9 +21,17 @@ import functools
 
 import numpy as np
 
-from genparams import bernoulli, beta, gamma, gen, lognormal, map_, normal
-from genparams.learning.mcmc import mcmc
-from genparams.learning.metropolis import metropolis_hastings
+from genparams import (
+    bernoulli,
+    beta,
+    gamma,
+    gen,
+    lognormal,
+    map_,
+    mcmc,
+    metropolis_hastings,
+    normal,
+)
 
 X = np.linspace(-4.4, 4.4, 12)
 Y = np.array([-6.5, -5.2, -4.7, -2.6, 7.9, -1.4, -0.1, 1.2, -0.7, 3.6, -4.0, 5.1])

@@ -31,9 +31,9 @@ from genparams import (
     poisson,
     positive,
     simplex,
+    train,
 )
 from genparams.autodiff import np
-from genparams.learning.train import train
 
 QUAKES = [
     *(13, 14, 8, 10, 16, 26, 32, 27, 18, 32, 36, 24, 22, 23, 22, 18, 25, 21, 21, 14, 8, 11, 14, 23),

@@ -15,9 +15,18 @@ Reference: Smith, 2017, https://arxiv.org/abs/1506.01186, section 3.3.
 import numpy as np
 from checking import compare
 
-from genparams import SGD, ParamUpdate, cosine_decay, gen, get_param, init_param, normal, param
+from genparams import (
+    SGD,
+    ParamUpdate,
+    cosine_decay,
+    gen,
+    get_param,
+    init_param,
+    normal,
+    param,
+    train,
+)
 from genparams.datasets import faithful
-from genparams.learning.train import train
 
 NOISE = 6.0  # minutes; the estimates are the same for any
 RATES = np.geomspace(1e-2, 1e3, 150)

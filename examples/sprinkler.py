@@ -27,8 +27,8 @@ from genparams import (
     init_param,
     param,
     unit_interval,
+    wake_sleep,
 )
-from genparams.learning.wake_sleep import wake_sleep
 
 SPRINKLER = np.array([0.4, 0.01])
 """The probability that the sprinkler is on, without rain and with rain."""

@@ -79,33 +79,38 @@ from genparams.errors import (
     UnreadParameter,
     UntrainedParameter,
 )
-from genparams.learning.bound_gradients import (
+from genparams.learning.fitting.fit import fit
+from genparams.learning.fitting.result import FitResult
+from genparams.learning.latent.bound_gradients import (
     accumulate_elbo_gradients,
     accumulate_vimco_gradients,
 )
-from genparams.learning.draws import Draws
-from genparams.learning.e_steps import EStep, filter_e_step, importance_e_step, mcmc_e_step
-from genparams.learning.elliptical import elliptical_slice
-from genparams.learning.em import monte_carlo_em
-from genparams.learning.events import Event
-from genparams.learning.fit import fit
-from genparams.learning.history import History
-from genparams.learning.hmc import hmc
-from genparams.learning.importance import importance_resampling, importance_sampling
-from genparams.learning.lecture import lecture, lecture_batched
-from genparams.learning.loggers import TensorBoardLogger
-from genparams.learning.mala import mala
-from genparams.learning.map_optimize import map_optimize
-from genparams.learning.mcmc import mcmc
-from genparams.learning.metropolis import metropolis_hastings
-from genparams.learning.nuts import nuts
-from genparams.learning.particle_filter import ParticleFilter
-from genparams.learning.particles import Particles
-from genparams.learning.result import FitResult
-from genparams.learning.stopping import EarlyStopping, StopAtChange, StopAtGradient, StopAtPlateau
-from genparams.learning.train import train
-from genparams.learning.variational import black_box_vi, black_box_vimco
-from genparams.learning.wake_sleep import reweighted_wake_sleep, wake_sleep
+from genparams.learning.latent.e_steps import EStep, filter_e_step, importance_e_step, mcmc_e_step
+from genparams.learning.latent.em import monte_carlo_em
+from genparams.learning.latent.lecture import lecture, lecture_batched
+from genparams.learning.latent.variational import black_box_vi, black_box_vimco
+from genparams.learning.latent.wake_sleep import reweighted_wake_sleep, wake_sleep
+from genparams.learning.sampling.draws import Draws
+from genparams.learning.sampling.elliptical import elliptical_slice
+from genparams.learning.sampling.hmc import hmc
+from genparams.learning.sampling.importance import importance_resampling, importance_sampling
+from genparams.learning.sampling.mala import mala
+from genparams.learning.sampling.map_optimize import map_optimize
+from genparams.learning.sampling.mcmc import mcmc
+from genparams.learning.sampling.metropolis import metropolis_hastings
+from genparams.learning.sampling.nuts import nuts
+from genparams.learning.sampling.particle_filter import ParticleFilter
+from genparams.learning.sampling.particles import Particles
+from genparams.learning.training.events import Event
+from genparams.learning.training.history import History
+from genparams.learning.training.loggers import TensorBoardLogger
+from genparams.learning.training.stopping import (
+    EarlyStopping,
+    StopAtChange,
+    StopAtGradient,
+    StopAtPlateau,
+)
+from genparams.learning.training.train import train
 from genparams.mistakes import unknown_name
 from genparams.params import Parameter, ParamStore
 from genparams.trace.choices import ChoiceMap

@@ -43,7 +43,11 @@ GROUPS = {
     "Gradients": "dsl.gradients dsl.check",
     "Parameters": "params dsl.parameters",
     "Constraints": "constraints types",
-    "Fits": "learning",
+    "Fits": "learning.fitting",
+    "Training": "learning.training",
+    "Inference": "learning.sampling",
+    "Learning from incomplete data": "learning.latent",
+    "Several processes": "dsl.parallel",
     "Updating": "update.param_update update.tracer update.plateau",
     "Checkpoints": "update.checkpoint",
     "Rules by name": "update.named_rules update.by_name",
@@ -84,6 +88,22 @@ MEMBERS = {
     " aic aicc bic cov corr conf_int condition with_errors profile lr_test wald_test derive"
     " bootstrap simulate predict fitted residuals summary to_frame plot_profile plot_fit"
     " plot_residuals plot_qq plot_curve to_dict from_dict to_json from_json",
+    "Draws": "traces values log_prob accept_rate divergent stats to_frame to_arviz",
+    "EStep": "",
+    "EarlyStopping": "",
+    "Event": "step epoch end_of_epoch log_prob grad_norm params seconds updates objective stop",
+    "History": "steps epochs log_prob params grad_norm seconds objective stopped_because plot"
+    " to_frame",
+    "LocalProcesses": "",
+    "ParticleFilter": "initialize step maybe_resample move particles log_marginal_likelihood"
+    " effective_sample_size",
+    "Particles": "traces log_weights values log_marginal_likelihood effective_sample_size"
+    " expectation resample",
+    "PlacedTraces": "",
+    "StopAtChange": "",
+    "StopAtGradient": "",
+    "StopAtPlateau": "",
+    "TensorBoardLogger": "close",
     "NISTSet": "x y degrees_of_freedom",
     "ReferenceFit": "",
     "Table": "",
@@ -91,6 +111,8 @@ MEMBERS = {
 """The members of classes that a user calls."""
 
 MADE_BY_A_USER = {"ChoiceMap", "ParamStore", "ParamUpdate", "GradientTracer", "ReduceOnPlateau"}
+MADE_BY_A_USER |= {"EStep", "EarlyStopping", "LocalProcesses", "ParticleFilter", "StopAtChange"}
+MADE_BY_A_USER |= {"StopAtGradient", "StopAtPlateau", "TensorBoardLogger"}
 """The classes above that a user calls; the library makes objects of the others."""
 
 OBJECTS = {

@@ -26,7 +26,8 @@ def imported(folder):
             elif isinstance(node, ast.ImportFrom):
                 yield (node.module or "").split(".")[0]
             elif isinstance(node, ast.Call) and ast.unparse(node.func) == "import_module":
-                yield from (str(a.value).split(".")[0] for a in node.args if "value" in a._fields)
+                named = [a.value for a in node.args if isinstance(a, ast.Constant)]
+                yield from (str(name).split(".")[0] for name in named)
 
 
 def test_the_version_has_one_source():

@@ -25,14 +25,11 @@ SHOWN = frozenset(
 """The attributes of generative functions that `dir` shows: what a user needs."""
 
 
-_TRAIN = (
-    "write update = ParamUpdate(ADAM(0.01), f), then trace.accumulate_param_gradients() and "
-    "update.apply() in a loop"
-)
+_TRAIN = "write train(f, (args, constraints), ParamUpdate(ADAM(0.01), f), steps=1000)"
 
 
 @answering(
-    fit=_TRAIN,
+    fit="write fit(f, args, constraints)",
     train=_TRAIN,
     learn=_TRAIN,
     optimize=_TRAIN,

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from genparams.errors import InvalidValue, ShapeError
-from genparams.learning.intervals import check_level
-from genparams.learning.model import needed
-from genparams.learning.prediction import Prediction
-from genparams.learning.result import FitResult
+from genparams.learning.fitting.intervals import check_level
+from genparams.learning.fitting.model import needed
+from genparams.learning.fitting.prediction import Prediction
+from genparams.learning.fitting.result import FitResult
 from genparams.mistakes import explained
 from genparams.plotting.canvas import (
     BAND,

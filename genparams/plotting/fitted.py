@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from genparams.errors import GenParamsError
-from genparams.learning.by_address import key_of
-from genparams.learning.model import unchanged
-from genparams.learning.result import FitResult
+from genparams.learning.fitting.by_address import key_of
+from genparams.learning.fitting.model import unchanged
+from genparams.learning.fitting.result import FitResult
 from genparams.mistakes import explained
 from genparams.numeric import quiet
 from genparams.plotting.canvas import (

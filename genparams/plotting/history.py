@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from genparams.errors import InvalidValue, nearest
-from genparams.learning.history import History
+from genparams.learning.training.history import History
 from genparams.mistakes import explained
 from genparams.plotting.canvas import DASHED, LINE, axes_for, check_axes, legend, name_axes
 from genparams.text import brackets

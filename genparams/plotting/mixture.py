@@ -10,7 +10,7 @@ from genparams.dsl.distributions.base import Distribution
 from genparams.dsl.distributions.mixture import mixed
 from genparams.dsl.likelihood.sites import Site
 from genparams.errors import InvalidValue, ShapeError
-from genparams.learning.result import FitResult
+from genparams.learning.fitting.result import FitResult
 from genparams.mistakes import explained
 from genparams.numeric import quiet
 from genparams.plotting.canvas import axes_for, check_axes, legend, name_axes

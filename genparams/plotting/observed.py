@@ -8,10 +8,10 @@ import numpy as np
 
 from genparams.dsl.likelihood.sites import Site
 from genparams.errors import InvalidValue, UnknownAddress, nearest
-from genparams.learning.model import unchanged
-from genparams.learning.moments import mean_of
-from genparams.learning.predictions import numbered
-from genparams.learning.result import FitResult
+from genparams.learning.fitting.model import unchanged
+from genparams.learning.fitting.moments import mean_of
+from genparams.learning.fitting.predictions import numbered
+from genparams.learning.fitting.result import FitResult
 from genparams.plotting.canvas import MARKERS
 from genparams.trace.address import path
 from genparams.types import Address, Array, show

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from genparams.learning.errors import coordinate
-from genparams.learning.intervals import normal_quantile
-from genparams.learning.profile import REACH, Profile
-from genparams.learning.result import FitResult
+from genparams.learning.fitting.errors import coordinate
+from genparams.learning.fitting.intervals import normal_quantile
+from genparams.learning.fitting.profile import REACH, Profile
+from genparams.learning.fitting.result import FitResult
 from genparams.mistakes import explained
 from genparams.numeric import quiet
 from genparams.plotting.canvas import (

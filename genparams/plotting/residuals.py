@@ -7,9 +7,9 @@ from scipy import special
 
 from genparams.dsl.execution import Rng, seeded
 from genparams.learning.checks import one_of
-from genparams.learning.intervals import check_level, normal_quantile
-from genparams.learning.residuals import KINDS
-from genparams.learning.result import FitResult
+from genparams.learning.fitting.intervals import check_level, normal_quantile
+from genparams.learning.fitting.residuals import KINDS
+from genparams.learning.fitting.result import FitResult
 from genparams.mistakes import explained
 from genparams.numeric import quiet
 from genparams.plotting.canvas import (

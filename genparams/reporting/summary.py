@@ -13,7 +13,7 @@ import numpy as np
 
 from genparams.errors import ShapeError
 from genparams.learning.checks import one_of
-from genparams.learning.intervals import check_level
+from genparams.learning.fitting.intervals import check_level
 from genparams.reporting.cells import Cell, Missing, PValue, Rounded, places
 from genparams.reporting.fits import (
     Fit,

@@ -12,7 +12,7 @@ from models import WAITS, X, coins_of, line_of, mixture_of
 import genparams
 from genparams import plotting
 from genparams.errors import ArgumentError, InvalidValue, MissingExtra
-from genparams.learning.history import History
+from genparams.learning.training.history import History
 
 LINE, COINS, WAIT = line_of(), coins_of(), mixture_of()
 STEPS = np.arange(1, 7)

@@ -5,8 +5,8 @@ import pytest
 
 from genparams import SGD, ParamStore, ParamUpdate, gen, normal, param
 from genparams.errors import InvalidValue
-from genparams.learning.loop import LoopOptions, run_loop
-from genparams.learning.train import train
+from genparams.learning.training.loop import LoopOptions, run_loop
+from genparams.learning.training.train import train
 
 X = np.linspace(0.0, 1.0, 12)
 

@@ -7,7 +7,7 @@ from scipy import stats
 
 from genparams import fit, gen, init_param, normal, param, positive
 from genparams.errors import InvalidValue, NoModel, UnknownParameter
-from genparams.learning.result import FitResult
+from genparams.learning.fitting.result import FitResult
 
 
 def test_the_curve_of_a_normal_mean_is_its_closed_form(ax):
