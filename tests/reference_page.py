@@ -11,6 +11,8 @@ import inspect
 import re
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from textwrap import dedent, indent, wrap
 from types import FunctionType
@@ -91,13 +93,13 @@ MEMBERS = {
     "Draws": "traces values log_prob accept_rate divergent stats to_frame to_arviz",
     "EStep": "",
     "EarlyStopping": "",
-    "Event": "step epoch end_of_epoch log_prob grad_norm params seconds updates objective stop",
+    "Event": "params stop",
     "History": "steps epochs log_prob params grad_norm seconds objective stopped_because plot"
     " to_frame",
     "LocalProcesses": "",
     "ParticleFilter": "initialize step maybe_resample move particles log_marginal_likelihood"
     " effective_sample_size",
-    "Particles": "traces log_weights values log_marginal_likelihood effective_sample_size"
+    "Particles": "log_weights values log_marginal_likelihood effective_sample_size"
     " expectation resample",
     "PlacedTraces": "",
     "StopAtChange": "",
@@ -215,12 +217,29 @@ def arguments(function: Any) -> str:
 
 def member(cls: type, name: str) -> str:
     """A method or property with the first sentence about it."""
+    if name in (said := field_docstrings(cls)):
+        text = " ".join(paragraphs(said[name])[0].split())
+        return "\n".join(wrap(f"- `{name}`: {text}", 100, subsequent_indent="  "))
     there = inspect.getattr_static(cls, name)
+    if isinstance(there, cached_property):
+        there = property(there.func)
     function = getattr(there, "fget", None) or getattr(there, "__func__", there)
     listed = "" if isinstance(there, property) else arguments(function)
     shown = {"__call__": f"f{listed}", "__getitem__": "trace[address]"}.get(name, f"{name}{listed}")
     first = " ".join(paragraphs(inspect.cleandoc(function.__doc__))[0].split())
     return "\n".join(wrap(f"- `{shown}`: {first}", 100, subsequent_indent="  "))
+
+
+def field_docstrings(cls: type) -> dict[str, str]:
+    """The strings that follow the annotations of fields."""
+    (code,) = ast.parse(dedent(inspect.getsource(cls))).body
+    assert isinstance(code, ast.ClassDef)
+    return {
+        field.target.id: inspect.cleandoc(str(text.value.value))
+        for field, text in pairwise(code.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+    }
 
 
 def paragraphs(text: str) -> list[str]:

@@ -142,7 +142,7 @@ def test_importance_sampling_weighs_the_gradient_and_estimates_the_marginal_like
     def step(rng):
         init_param(pair, "means", means)
         e_step = importance_e_step(2, guess)
-        update = ParamUpdate(SGD(1.0), pair=["means"])
+        update = ParamUpdate(SGD(1.0), {pair: ["means"]})
         history = monte_carlo_em(pair, ((), {"y": y}), e_step, update, steps=1, rng=rng)
         assert history.objective == "log marginal likelihood"
         return [np.exp(history.log_prob[0]), *(pair.params["means"].value - means)]
@@ -162,7 +162,7 @@ def test_later_gradient_steps_reweigh_the_estimate_of_the_marginal_likelihood():
     """With every value of the hidden choice drawn it is the marginal likelihood itself."""
 
     init_param(pair, "share", 0.5)
-    update = ParamUpdate(SGD(0.1), pair=["means"])
+    update = ParamUpdate(SGD(0.1), {pair: ["means"]})
     data, e_step = ((), {"y": 2.1}), importance_e_step(2)
     history = monte_carlo_em(pair, data, e_step, update, steps=2, m_steps=2, rng=Parts((1, 0), 2))
     means = [np.array([-0.5, 1.5]), history.params["means"][0]]
@@ -341,7 +341,7 @@ def test_a_plain_function_may_return_particles():
         trace, _ = model.generate(args, {**observed, "high": observed["y"] > 1.0})
         return equally_weighted([trace, trace])
 
-    update = ParamUpdate(SGD(0.1), pair=["means"])
+    update = ParamUpdate(SGD(0.1), {pair: ["means"]})
     history = monte_carlo_em(pair, DATA, draw, update, steps=1)
     high = YS > 1.0
     log_probs = stats.norm.logpdf(YS, np.where(high, 1.5, -0.5), 1.3) + np.log(

@@ -146,7 +146,7 @@ def test_the_parameters_that_no_update_covers_get_no_gradient():
             noisy, (5,), {"ys": YS}, guess, (), ParamUpdate(SGD(0.01), guess), steps=3, rng=0
         )
     assert not noisy.params["spread"].accumulated
-    update = ParamUpdate(SGD(0.01), guess=["mean"])
+    update = ParamUpdate(SGD(0.01), {guess: ["mean"]})
     with pytest.warns(UntrainedParameter, match=r"guess reads guess.std, and no update moves it"):
         black_box_vi(noisy, (5,), {"ys": YS}, guess, (), update, steps=3, rng=0)
 
