@@ -36,6 +36,11 @@ benchmark: .venv/ready  ## training steps, updates and fits against the same by 
 	$(BIN)/python benchmarks/choices.py
 	$(BIN)/python benchmarks/update.py
 	$(BIN)/python benchmarks/fit.py
+	$(BIN)/python benchmarks/train.py
+	$(BIN)/python benchmarks/edits.py
+	$(BIN)/python benchmarks/hmc.py
+	$(BIN)/python benchmarks/variational.py
+	$(BIN)/python benchmarks/parallel.py
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
