@@ -205,6 +205,10 @@ class Trace:
         A choice in `constraints` takes its new value, any other choice of this trace keeps its
         value, and a choice that is in neither is drawn.
 
+        Calls that nothing changes are not run again: an entry of `map_`, or a step of `unfold`,
+        costs what it costs alone. This takes for granted that a function depends on its arguments,
+        its parameters and its choices only.
+
         Returns:
             The new trace; the weight log p(t'; x') - log q(t'; x') - log p(t; x), where q drew the
             choices that are new and the last term is this trace's own `log_prob`; and the values of
@@ -222,6 +226,8 @@ class Trace:
         self, selection: Any, args: tuple[Any, ...] | None = None, rng: Any = None
     ) -> tuple["Trace", float]:
         """Draw the selected choices again, and every choice that only the new run visits.
+
+        Calls that nothing changes are not run again, as in `update`.
 
         Returns:
             The new trace, and the weight: the sum of the changes of the log probabilities of the
