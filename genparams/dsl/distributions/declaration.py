@@ -16,7 +16,7 @@ from genparams.text import brief
 Pullback = Callable[[Any], Any]
 """From a gradient by a batch of log densities to the gradient by one value, in its shape.
 
-The gradient by the batch has its shape, or is 1.0, which stands for ones.
+The gradient by the batch has its shape, or is 1.0, which means ones.
 """
 Terms = tuple[Any, Sequence[Pullback | None]]
 """The log density of each member of a batch, and a pullback for the value and each argument; None
@@ -36,7 +36,7 @@ def once(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def is_one(g: Any) -> bool:
-    """Whether a gradient is 1.0, which stands for ones."""
+    """Whether a gradient is 1.0, which means ones."""
     return type(g) is float and g == 1.0
 
 

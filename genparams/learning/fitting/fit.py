@@ -97,7 +97,7 @@ def fit(
         seen, and `converged` and `message` say so.
 
     Raises:
-        ArgumentError: the arguments are not those of one of the two forms above.
+        ArgumentError: the arguments fit neither of the two forms above.
         InvalidValue: an option has a value that it does not take, or a prior is no distribution.
         UnknownParameter: no run reads a parameter that has a prior or labels.
         ShapeError: a parameter has more or fewer entries than labels.

@@ -90,7 +90,7 @@ def importance_resampling(
     proposal_args: tuple[Any, ...] = (),
     rng: Rng = None,
 ) -> tuple[Trace, float]:
-    """One trace, drawn from those of `importance_sampling` in proportion to their weights.
+    """One trace, drawn from the traces of `importance_sampling` in proportion to their weights.
 
     It is near a draw from the posterior if `num_samples` is large. For several traces write
     `importance_sampling(...).resample(n)`.

@@ -73,7 +73,7 @@ def metropolis_hastings(
         `trace, accepted`, as `Moved`.
 
     Raises:
-        ArgumentError: the arguments are not those of one of the three forms.
+        ArgumentError: the arguments fit none of the three forms.
         UnknownAddress: a selected address is not in the trace.
         InferenceError: the selection selects no choice.
         UnusedConstraint: the model does not visit an address that the proposal gives.
