@@ -92,17 +92,23 @@ def map_(
                 f"{kernel.__name__} has no argument {name!r}; {nearest(name, names)}"
             )
 
+    defaults = {} if signature is None else {n: p.default for n, p in signature.parameters.items()}
+
+    def is_whole(name: str, a: Any) -> bool:
+        """Whether an argument goes to every call: it is shared, or the default of the kernel."""
+        return name in whole or (name in defaults and a is defaults[name])
+
     def mapped(*args: Any, **named: Any) -> list[Any]:
         places = names + names[-1:] * (len(args) - len(names))  # the last are of *args
         given = [*zip(places, args, strict=False), *named.items()]
-        lengths = [(name, _length(name, a)) for name, a in given if name not in whole]
+        lengths = [(name, _length(name, a)) for name, a in given if not is_whole(name, a)]
         if len({length for _, length in lengths}) != 1:
             found = ", ".join(f"{name}: {length}" for name, length in lengths)
             raise ShapeError(
                 f"map_({kernel.__name__}) needs mapped arguments of one length, got "
                 f"{found or 'shared ones only'}"
             )
-        columns = [repeat(a) if name in whole else a for name, a in given]
+        columns = [repeat(a) if is_whole(name, a) else a for name, a in given]
         rows = enumerate(zip(*columns, strict=False))
         if not named:
             return [kernel(*xs) @ i for i, xs in rows]
@@ -112,15 +118,11 @@ def map_(
     def resumed(entries: Entries, *args: Any, **named: Any) -> list[Any]:
         """The list of an earlier run, whose changed entries alone are run again."""
         before = entries.results()
-        places = names + names[-1:] * (len(args) - len(names))
-        mapped_args = [a for name, a in zip(places, args, strict=False) if name not in whole]
-        plain = not named and {*map(type, mapped_args)} <= {np.ndarray, list, tuple}
-        if before is None or not plain or not entries.has_arguments(args):
+        if before is None or named or not entries.has_arguments(args):
             return mapped(*args, **named)
         results = before[:]
         for i in entries.changed:
-            each = zip(places, args, strict=False)
-            results[i] = kernel(*[a if name in whole else a[i] for name, a in each]) @ i
+            results[i] = entries.again(i)
             entries.is_as_before(i, results[i])
         entries.settle(len(results))
         return results
@@ -185,11 +187,18 @@ def unfold(
             return unfolded(length, state, *shared)
         states, end = before[:length], 0
         for start in [*entries.changed, len(states)]:
+            has_moved = False
             for step in range(max(start, end), length):
-                new = kernel(step, states[step - 1] if step else state, *shared) @ step
+                if step >= len(before):
+                    new = kernel(step, states[step - 1] if step else state, *shared) @ step
+                elif has_moved:
+                    new = entries.again(step, states[step - 1])
+                else:
+                    new = entries.again(step)
                 states[step : step + 1] = [new]
                 end = step + 1
-                if entries.is_as_before(step, new):
+                has_moved = not entries.is_as_before(step, new)
+                if not has_moved:
                     break
         entries.settle(length)
         return states

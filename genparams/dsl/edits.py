@@ -43,7 +43,7 @@ def update(
     trace: Trace, constraints: Mapping[Any, Any] | None, args: tuple[Any, ...] | None, rng: Rng
 ) -> tuple[Trace, float, ChoiceMap]:
     """Run with the constraints; else with the choices of the trace; else draw."""
-    draw = drawn(rng)
+    draw = _drawn_once(rng)
     given, record = choice_values(constraints), trace._record
     changed = [a for a in given if record.log_prob(a) is not None]
     choose = answers(given, recorded(record, draw))
@@ -76,7 +76,7 @@ def regenerate(
     trace: Trace, selection: Any, args: tuple[Any, ...] | None, rng: Rng
 ) -> tuple[Trace, float]:
     """Run with the choices of the trace that are not selected; else draw."""
-    draw, selection, record = drawn(rng), as_selection(selection), trace._record
+    draw, selection, record = _drawn_once(rng), as_selection(selection), trace._record
     selected = _selected(record, selection)
     if selected is not None:
         drawing = {*selected}
@@ -114,6 +114,22 @@ def _selected(record: Record, selection: Selection) -> list[Address] | None:
             return None
         found.update(dict.fromkeys(record.below(address)[0]))
     return [*found] or None
+
+
+def _drawn_once(rng: Rng) -> Choose:
+    """A `Choose` that draws each choice once: a whole run after a partial one has its draws.
+
+    Else a draw for which a partial run fails would be drawn again, and would be too rare.
+    """
+    draw, known = drawn(rng), {}
+
+    def choose(address: Address, distribution: Any, operands: Operands, size: Any) -> Any:
+        if address in known:
+            return distribution.coerce(known[address], operands, size)
+        value = known[address] = draw(address, distribution, operands, size)
+        return value
+
+    return choose
 
 
 def recorded(record: Record, otherwise: Choose) -> Choose:

@@ -13,7 +13,7 @@ from genparams.errors import ArgumentError, InvalidValue, TracedValueError
 from genparams.params import Parameter, ParamStore
 from genparams.structure import ATOMS, leaves
 from genparams.text import brief
-from genparams.trace.record import Record, frame_of
+from genparams.trace.record import MOMENTS, Record, frame_of
 from genparams.trace.trace import Trace
 from genparams.types import Address
 
@@ -164,7 +164,7 @@ def execute(
     refuse_masked(function.argument_names, call.args)
     prints = tuple(map(fingerprint, call.args))
     read, values = recorder(given)
-    run = Run(choose, read)
+    run, born = Run(choose, read), next(MOMENTS)
     retval = run.execute(call, check)
     refuse_traced(function, run.log_probs, [retval])
     resumable = getattr(function, "resume", None) is not None
@@ -174,7 +174,7 @@ def execute(
         args=call.args,
         retval=retval,
         parameters={(f, p.name): values[p] for p, f in run.reads.items()},
-        _record=Record(run.values, run.log_probs, run.frames, root),
+        _record=Record(run.values, run.log_probs, run.frames, root, born=born),
         _prints=prints,
     )
 

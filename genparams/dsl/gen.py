@@ -15,6 +15,7 @@ from genparams.mistakes import explained
 from genparams.params import ParamStore, lock, restructured, swap
 from genparams.registry import live, register
 from genparams.text import brief
+from genparams.trace.record import MOMENTS
 from genparams.types import Address, P, R, global_name
 
 
@@ -45,6 +46,9 @@ class GenFunction(GenerativeFunction[P, R]):
         self.origin: GenFunction[P, R] = self
         self.recipe: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]] | None = None
         self.resume: Callable[..., Any] | None = None  # a body that goes on from an earlier run
+        self.made = next(MOMENTS)
+        self.edits = 0  # how many partial runs there were of its traces
+        self.runs_whole = False  # whether a partial run has given another result than a whole one
         self.seen: dict[tuple[ParamStore, str], None] = {}  # the parameters that its runs read
         self.arg_grads: tuple[str, ...] = tuple_of_names("arg_grads", arg_grads)
         self.argument_names = list(self.signature.parameters)

@@ -5,26 +5,32 @@ returns what it returned before, nothing outside of it changes. Else the functio
 run again, in which a call is not run if its function, its arguments and the choices nested under it
 are the same. A combinator goes on from its changed entries alone.
 
-A call is the same only if its arguments cannot have changed since: numbers, texts, tuples of them,
-arrays that nobody can write to, and arguments of the trace that still have their `fingerprint`. A
-function that is defined inside a running function may see other values of its variables later: the
-function around it is run instead. A partial run assumes that a function depends on its arguments,
-parameters and choices.
+A partial run is right if a function depends on its arguments, parameters and choices only. So a
+call is run alone, or not run, only where nothing else is likely: its arguments are numbers, texts
+or tuples of these, which nobody can have changed, and the function was made before the run. What
+fails in a partial run is run whole. The first partial run of a function, the fourth, the sixteenth
+and so on are compared with a whole run: after a difference, the function is always run whole.
 """
 
 import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from types import CodeType
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from genparams.dsl.call import Call
-from genparams.dsl.execution import fingerprint, recorder, refuse_masked, refuse_traced
+from genparams.dsl.execution import (
+    execute,
+    fingerprint,
+    recorder,
+    refuse_masked,
+    refuse_traced,
+    visits,
+)
 from genparams.dsl.interpreter import Choose, Run, checked_frame, refuse_uncalled
+from genparams.dsl.replay import held
 from genparams.structure import leaves
+from genparams.trace.choices import same
 from genparams.trace.record import ATOMS, Frame, Record, as_frame
 from genparams.trace.trace import Trace
 from genparams.types import Address
@@ -36,8 +42,8 @@ class Past:
     def __init__(self, trace: Trace, changed: Iterable[Address]):
         self.trace = trace
         self.record: Record = trace._record
-        self.fresh: dict[Address, Frame] = {}
-        """Calls that were run again before the function that called them."""
+        self.fresh: dict[Address, tuple[Any, Frame]] = {}
+        """Calls that were run again before the function that called them: what they returned."""
         self.gone: list[Address] = []
         """Choices and calls of combinators that are no longer made."""
         self.retval: Any = None
@@ -57,48 +63,23 @@ class Past:
                     self.dirty.setdefault(above, {})[part] = None
                     above = part
             self.dirty.setdefault(above, {})[address] = None
-        self._intact: dict[int, bool] = {}
         self._plain: list[list[Any]] = []
 
     # --- Whether something is as it was
 
     def is_safe(self, value: Any) -> bool:
-        """Whether a value that was recorded is known to be as it was then."""
+        """Whether nobody can have changed a value since it was recorded."""
         kind = type(value)
-        if kind in ATOMS:
-            return True
-        if kind is tuple:
-            return all(map(self.is_safe, value))
-        if kind is np.ndarray:
-            owner = value if value.base is None else value.base
-            if not value.flags.writeable and type(owner) is np.ndarray:
-                return not owner.flags.writeable or self._is_intact(owner)
-            return self._is_intact(owner)
-        return kind is list and self._is_intact(value)
-
-    def _is_intact(self, value: Any) -> bool:
-        """Whether it is an argument of the trace, and has the numbers that it had then."""
-        known = self._intact.get(id(value))
-        if known is None:
-            each = zip(self.trace.args, self.trace._prints, strict=False)
-            known = any(
-                a is value and then == fingerprint(a) for a, then in each if then is not None
-            )
-            self._intact[id(value)] = known
-        return known
+        return kind in ATOMS or (kind is tuple and all(map(self.is_safe, value)))
 
     def same(self, then: Any, now: Any) -> bool:
-        """Whether two values are equal, the first as it was when it was recorded."""
+        """Whether two values are equal, and nobody can have changed them."""
         kind = type(then)
         if kind is not type(now):
             return False
         if kind in ATOMS:
             return then is now or (then == now and (then != 0 or _sign(then) == _sign(now)))
-        if kind is tuple:
-            return len(then) == len(now) and all(map(self.same, then, now))
-        if then is now:
-            return self.is_safe(then)
-        return kind is np.ndarray and self.is_safe(then) and _same_arrays(then, now)
+        return kind is tuple and len(then) == len(now) and all(map(self.same, then, now))
 
     def same_arguments(
         self, frame: Frame, args: tuple[Any, ...], options: dict[str, Any] | None
@@ -111,8 +92,6 @@ class Past:
 
     def keeps_result(self, frame: Frame) -> bool:
         """Whether nobody can have changed what a call returned."""
-        if type(frame.retval) is list:
-            return frame.is_plain or all(map(self.is_safe, frame.retval))
         return frame.is_plain or self.is_safe(frame.retval)
 
     # --- Calls
@@ -126,32 +105,52 @@ class Past:
         kwargs: dict[str, Any] | None,
     ) -> tuple[Any, Frame]:
         """What a call returns, and its frame; it is run where it is not the same."""
-        frame = self.fresh.get(address) or self.record.frame(address)
+        if address in self.fresh:
+            return self.fresh[address]
+        frame = self.record.frame(address)
         if frame is None or frame.function is not function:
             retval = run.body(function, function.body, args, kwargs, address)
             return retval, checked_frame(function, retval, args, kwargs, run.parts)
-        if address not in self.fresh and (
+        if (
             address in self.dirty
             or not self.same_arguments(frame, args, kwargs)
             or not self.keeps_result(frame)
         ):
-            frame = self._run_again(run, address, frame, args)
-        if frame.is_plain and type(frame.retval) is list:
-            self._plain.append(frame.retval)
-        return _given(frame.retval), frame
+            return self._run_again(run, address, frame, args, kwargs)
+        return self._given(frame), frame
 
-    def _run_again(self, run: Run, address: Address, frame: Frame, args: tuple[Any, ...]) -> Frame:
-        """Run a call that was run before with the same options; a combinator goes on."""
-        function, options = frame.function, frame.options
+    def _given(self, frame: Frame) -> Any:
+        """What the caller of a plain call is given: it may change a list."""
+        if type(frame.retval) is not list:
+            return frame.retval
+        self._plain.append(frame.retval)
+        return frame.retval[:]
+
+    def _run_again(
+        self,
+        run: Run,
+        address: Address,
+        frame: Frame,
+        args: tuple[Any, ...],
+        options: dict[str, Any] | None,
+        climbs: bool = False,
+    ) -> tuple[Any, Frame]:
+        """Run a call that was run before; a combinator goes on.
+
+        Args:
+            climbs: Whether the arguments are the ones of the earlier run.
+        """
+        function = frame.function
         if function.resume is None:
             retval = run.body(function, function.body, args, options, address)
-            return checked_frame(function, retval, args, options, run.parts)
-        entries = Entries(self, run, address, frame)
+            return retval, checked_frame(function, retval, args, options, run.parts)
+        entries = Entries(self, run, address, frame, climbs)
         resumed = functools.partial(function.resume, entries)
         retval = run.body(function, resumed, args, options, address)
         if entries.is_settled and entries.is_plain:
-            return as_frame((function, retval, True, args, options, run.parts))
-        return checked_frame(function, retval, args, options, run.parts)
+            new = as_frame((function, retval, True, args, options, run.parts))
+            return self._given(new), new
+        return retval, checked_frame(function, retval, args, options, run.parts)
 
     # --- Running again
 
@@ -171,12 +170,13 @@ class Past:
                 self.retval = run.body(frame.function, frame.function.body, given, None, ())
                 if not self._is_plain_list(self.retval):
                     refuse_uncalled(frame.function, self.retval)
-                self.fresh[()] = as_frame((frame.function, None, False, given, None, run.parts))
+                new = as_frame((frame.function, None, False, given, None, run.parts))
+                self.fresh[()] = None, new
                 return
-            new = self._run_again(run, address, frame, given)
-            self.fresh[address] = new
-            if not address or self.same(frame.retval, new.retval):
-                self.retval = _given(new.retval)
+            found = self._run_again(run, address, frame, given, frame.options, args is None)
+            self.fresh[address] = found
+            if not address or self.same(frame.retval, found[0]):
+                self.retval = found[0]
                 return
             address = self._alone(self.caller[address])
 
@@ -203,23 +203,36 @@ class Past:
         return address
 
     def _can_run_alone(self, address: Address) -> bool:
-        """Whether the arguments and the variables of a call are as they were."""
+        """Whether a call can be run by itself, in place of the function that made it."""
         frame = self.record.frame(address)
         assert frame is not None
         function = frame.function
-        if function.origin is not function or not self.is_safe(frame.args):
+        if not self._is_older(function):
             return False
-        if frame.options and not all(map(self.is_safe, frame.options.values())):
-            return False
+        if function.resume is None:  # a combinator does not look at its own arguments
+            values = [*frame.args, *(frame.options or {}).values()]
+            if not all(map(self.is_safe, values)):
+                return False
         while address:
             address = self.caller[address]
             around = self.record.frame(address)
             assert around is not None
-            if around.function.origin is not around.function or _is_inside(
-                function, around.function
-            ):
+            if around.function.origin is not around.function:
                 return False
         return True
+
+    def _is_older(self, function: Any) -> bool:
+        """Whether a function was made before the run, or combines such functions.
+
+        A function that a body makes may see variables of the body, which change.
+        """
+        if function.origin is not function:
+            return False
+        if function.recipe is None:
+            return function.made < self.record.born
+        _, parts, named = function.recipe
+        inner = leaves([*parts, *named.values()])
+        return all(self._is_older(p) for p in inner if hasattr(p, "recipe"))
 
     def _changed_kind(self, part: Address, run: Run, frames: dict[Address, Frame]) -> bool:
         """Whether a call is now a choice, or a choice is now a call."""
@@ -246,16 +259,16 @@ class Past:
         return choices, calls
 
 
-def _given(retval: Any) -> Any:
-    """What the body of a caller is given: it may change a list."""
-    return retval[:] if type(retval) is list else retval
+class NotPartial(Exception):
+    """A call cannot be run by itself; the whole function is to be run."""
 
 
 class Entries:
     """The entries of a combinator that is run again."""
 
-    def __init__(self, past: Past, run: Run, address: Address, frame: Frame):
+    def __init__(self, past: Past, run: Run, address: Address, frame: Frame, climbs: bool):
         self._frame, self._past, self._run, self._address = frame, past, run, address
+        self._climbs = climbs
         self.is_plain = frame.is_plain
         """Whether nobody can change what the entries returned, before or now."""
         self.is_settled = False
@@ -272,7 +285,18 @@ class Entries:
 
     def has_arguments(self, args: tuple[Any, ...], since: int = 0) -> bool:
         """Whether these are the arguments that the combinator had, from one place on."""
-        return self._past.same(self._frame.args[since:], args)
+        return self._climbs or self._past.same(self._frame.args[since:], args)
+
+    def again(self, entry: Any, *state: Any) -> Any:
+        """Run an entry with the arguments that it had; a step of `unfold` on another state."""
+        address = (*self._address, entry)
+        frame = self._past.record.frame(address)
+        if frame is None or frame.options:
+            raise NotPartial(address)
+        args = (frame.args[0], *state, *frame.args[2:]) if state else frame.args
+        if address not in self._past.fresh and not all(map(self._past.is_safe, args)):
+            raise NotPartial(address)
+        return frame.function(*args) @ entry
 
     def is_as_before(self, entry: int, result: Any) -> bool:
         """Whether an entry that was run again returned what it returned before."""
@@ -314,7 +338,8 @@ def partial_run(
 
     Returns:
         None where the whole function is to be run: the trace comes from another process, a
-        parameter has moved since its run, nothing is known to change, or most of it does.
+        parameter has moved since its run, nothing is known to change, or most of it does; or the
+        partial run failed.
     """
     record, function = trace._record, trace.gen_fn
     if record.root is None or trace._origin is not None or not hasattr(function, "resume"):
@@ -322,10 +347,26 @@ def partial_run(
     size = len((record.base or record).values)
     if (not changed and args is None) or 4 * len(changed) > size:
         return None
-    if function.origin is not function or trace.is_stale:
+    if function.runs_whole or function.origin is not function or trace.is_stale:
         return None
     if args is not None and not isinstance(args, tuple):
         return None
+    try:
+        part = _run(trace, changed, args, choose, check)
+    except Exception:  # the caller may catch it, or the whole run explains it
+        return None
+    function.edits += 1
+    return _confirmed(trace, part) if _is_power_of_4(function.edits) else part
+
+
+def _run(
+    trace: Trace,
+    changed: Sequence[Address],
+    args: tuple[Any, ...] | None,
+    choose: Choose,
+    check: Callable[[Run], None],
+) -> Partial:
+    record, function = trace._record, trace.gen_fn
     given = trace.args if args is None else function.complete(args).args
     refuse_masked(function.argument_names, () if args is None else given)
     past = Past(trace, changed)
@@ -333,7 +374,7 @@ def partial_run(
     run = Run(choose, read, past)
     call = Call(function, given, None)
     run.execute(call, check, perform=lambda: past.run_again(run, None if args is None else given))
-    frames = {**run.frames, **past.fresh} if run.frames else past.fresh
+    frames = {**run.frames, **{a: frame for a, (_, frame) in past.fresh.items()}}
     root = frames.pop((), None)
     results = [f.retval for f in frames.values() if not f.is_plain]
     refuse_traced(function, run.log_probs, results)
@@ -353,25 +394,26 @@ def partial_run(
     return Partial(new, visited, choices)
 
 
+def _is_power_of_4(n: int) -> bool:
+    return n & (n - 1) == 0 and n.bit_length() % 2 == 1
+
+
+def _confirmed(trace: Trace, part: Partial) -> Partial | None:
+    """A partial run, or the whole run of its choices if that gives another result."""
+    new = part.trace
+    choices = new.choices._values
+    try:
+        whole = execute(new.gen_fn, new.args, held(new), visits(choices))
+        if whole.log_probs == new.log_probs and same(whole.retval, new.retval):
+            return part
+    except Exception:
+        whole = None
+    new.gen_fn.runs_whole = True
+    if whole is None:
+        return None
+    gone = [a for a in trace.choices if a not in choices]
+    return Partial(whole, whole.log_probs, gone)
+
+
 def _sign(x: Any) -> float:
     return math.copysign(1.0, x)
-
-
-def _same_arrays(then: np.ndarray, now: np.ndarray) -> bool:
-    alike = then.dtype == now.dtype and then.shape == now.shape and then.dtype != object
-    return alike and then.tobytes() == now.tobytes()
-
-
-def _is_inside(function: Any, around: Any) -> bool:
-    """Whether a function, or a part of it if it is a combination, is defined inside another."""
-    if function.recipe is not None:
-        _, parts, named = function.recipe
-        inner = leaves([*parts, *named.values()])
-        return any(_is_inside(p, around) for p in inner if hasattr(p, "recipe"))
-    code = getattr(function.body, "__code__", None)
-    return function.body.__closure__ is not None and _has_code(around.body.__code__, code)
-
-
-def _has_code(around: CodeType, code: Any) -> bool:
-    inner = [c for c in around.co_consts if isinstance(c, CodeType)]
-    return any(c is code or _has_code(c, code) for c in inner)

@@ -7,6 +7,7 @@ when all of them are asked for.
 
 from collections.abc import Iterable
 from functools import partial
+from itertools import count
 from math import isqrt
 from typing import Any, NamedTuple
 
@@ -16,6 +17,10 @@ from genparams.types import Address
 
 ATOMS = {float, int, bool, str, bytes, type(None), np.float64, np.int64, np.bool_}
 """The types of values that cannot change."""
+
+
+MOMENTS = count()
+"""Numbers for the moments at which functions are made and runs begin, in order."""
 
 
 class Frame(NamedTuple):
@@ -60,7 +65,7 @@ class Record:
     With a `base`, the dictionaries hold what differs from the base, which has none itself.
     """
 
-    __slots__ = ("_whole", "base", "frames", "log_probs", "root", "values")
+    __slots__ = ("_whole", "base", "born", "frames", "log_probs", "root", "values")
 
     def __init__(
         self,
@@ -69,6 +74,7 @@ class Record:
         frames: dict[Address, Frame],
         root: Frame | None = None,
         base: "Record | None" = None,
+        born: int = 0,
     ):
         self.values = values
         self.log_probs = log_probs
@@ -76,6 +82,8 @@ class Record:
         self.root = root
         """The call at the root; None where it is not known, as in a trace that was unpickled."""
         self.base = base
+        self.born = born
+        """The moment at which the run began, of an edited record the first run."""
         self._whole: Record | None = None
 
     def value(self, address: Address) -> Any:
@@ -129,6 +137,7 @@ class Record:
                 _merged(self.base.log_probs, self.log_probs),
                 _merged(self.base.frames, self.frames),
                 self.root,
+                born=self.born,
             )
         return self._whole
 
@@ -153,7 +162,7 @@ class Record:
             values[address] = log_probs[address] = _GONE
         for address in gone_calls:
             frames[address] = _GONE
-        return Record(values, log_probs, frames, changed.root or self.root, base)
+        return Record(values, log_probs, frames, changed.root or self.root, base, self.born)
 
 
 def _merged(base: dict[Address, Any], changes: dict[Address, Any]) -> dict[Address, Any]:
