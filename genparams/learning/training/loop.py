@@ -86,8 +86,8 @@ def run_loop(
     history of the steps in its attribute `history`.
 
     Raises:
-        AccumulatorsNotEmpty: a gradient waits at the start.
-        UpdateError: these are no updates, or two of them move one parameter.
+        AccumulatorsNotEmpty: a gradient waits at the start, or a callback leaves one.
+        UpdateError: these are no updates, one has minimize=True, or two move one parameter.
         InvalidValue: an option has a value that it does not take.
         StateMismatch, CheckpointError: the checkpoint cannot be loaded.
     """
@@ -99,7 +99,7 @@ def checked_updates(title: str, updates: Any) -> list[ParamUpdate]:
     """One update or several as a list.
 
     Raises:
-        UpdateError: these are no updates, or two of them move one parameter.
+        UpdateError: these are no updates, one has minimize=True, or two move one parameter.
     """
     found: list[Any] = [updates] if isinstance(updates, ParamUpdate) else []
     if isinstance(updates, Sequence):
@@ -113,6 +113,11 @@ def checked_updates(title: str, updates: Any) -> list[ParamUpdate]:
     for update in found:
         if not isinstance(update, ParamUpdate):
             raise UpdateError(f"{title} takes updates, got {brief(update)}")
+        if update.minimize:
+            raise UpdateError(
+                f"{title} climbs a log probability or a bound of one, and an update with "
+                "minimize=True would go down; leave minimize out"
+            )
         mine = update.covers()
         if twice := [p for p in mine if p in moved]:
             raise UpdateError(
@@ -140,6 +145,7 @@ class _Loop:
         self.pending: tuple[float, ...] = ()  # the objective and the norm of a step being taken
         self.drawn_from: Any = None  # the state of the generator before a step being taken
         self.reason = ""
+        self.stop = ""  # the reason of a callback, which a checkpoint keeps
         self.saving = self.made_saving()
         draws = self.saving is not None and options.rng is not None
         self.bits = options.rng.bit_generator if draws and options.rng else None
@@ -175,7 +181,8 @@ class _Loop:
     def run(self) -> History:
         options, saving = self.options, self.saving
         if options.resume and saving is not None and saving.exists():
-            self.last = saving.load()
+            self.last, self.stop = saving.load()
+            self.reason = self.stop
             if self.last:
                 self.taken = self.saved = self.last[0]
                 self.offset = self.last[-1]
@@ -203,7 +210,8 @@ class _Loop:
         begin, next_report = perf_counter() - self.offset, 0.0
         while not self.reason:
             if options.steps is not None and self.taken >= options.steps:
-                self.reason = f"{counted(options.steps, 'step')} were taken"
+                were = "was" if options.steps == 1 else "were"
+                self.reason = f"{counted(options.steps, 'step')} {were} taken"
                 break
             try:
                 log_prob = self.one_step(begin)
@@ -226,7 +234,7 @@ class _Loop:
             return
         if self.drawn_from is not None and self.bits is not None:
             self.bits.state = self.drawn_from  # as it was before a step that failed
-        self.saving.save(self.last)
+        self.saving.save(self.last, self.stop)
         self.saved = self.taken
 
     def one_step(self, begin: float) -> float:
@@ -269,9 +277,21 @@ class _Loop:
             self.updates,
             self.recorder.tracked,
         )
+        before = self.recorder.now().waiting()
         for callback in self.callbacks:
             callback(event)
-        self.reason = event.stopped_because
+            if self.recorder.now().waiting() > before:
+                raise self.added_to(callback)
+        self.reason = self.stop = event.stopped_because
+
+    def added_to(self, callback: Callback) -> AccumulatorsNotEmpty:
+        name = getattr(callback, "__name__", type(callback).__name__)
+        waiting = [p for p in self.recorder.tracked.names if p.accumulated]
+        return AccumulatorsNotEmpty(
+            f"the callback {name} left gradients at {dotted(waiting)}, and the next step of "
+            f"{self.options.title} would add to them; read gradients with trace.param_gradients(), "
+            "which accumulates nothing"
+        )
 
     # --- The end
 

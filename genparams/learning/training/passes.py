@@ -58,7 +58,8 @@ class Passes(Position):
 
     def _begin(self) -> None:
         if self._epochs is not None and self._begun >= self._epochs:
-            raise Finished(f"{counted(self._epochs, 'epoch')} were done")
+            were = "was" if self._epochs == 1 else "were"
+            raise Finished(f"{counted(self._epochs, 'epoch')} {were} done")
         if self._source.is_once and self._begun:
             short = self._steps is not None and f", {self._steps - self._taken} steps too early"
             raise Finished(f"the data ended after {counted(self._taken, 'step')}{short or ''}")

@@ -49,11 +49,17 @@ class Saving:
         """Whether there is a checkpoint."""
         return self._path.exists()
 
-    def save(self, last: tuple[Any, ...]) -> None:
-        """Write a checkpoint after a step, of which `last` is a record, in place of the old one."""
+    def save(self, last: tuple[Any, ...], stop: str) -> None:
+        """Write a checkpoint after a step, in place of the old one.
+
+        Args:
+            last: A record of the step.
+            stop: Why a callback ended the loop with it; empty if none did.
+        """
         numbers, values = self._recorder.joined()
         metadata = {
             "last": last,
+            "stopped_because": stop,
             "position": self._position.state(),
             "records": len(numbers["steps"]),
             "recorded": {name: list(array.shape[1:]) for name, array in values.items()},
@@ -62,8 +68,8 @@ class Saving:
         parts = {"history": _Records(numbers, values), **self._callbacks, **self._parts}
         save_checkpoint(self._path, metadata={"loop": metadata}, **parts)
 
-    def load(self) -> tuple[Any, ...]:
-        """Restore everything; the record of the last step.
+    def load(self) -> tuple[tuple[Any, ...], str]:
+        """Restore everything; the record of the last step, and why a callback ended the loop.
 
         Raises:
             StateMismatch: it is of another model, other updates or other data, or of no loop.
@@ -81,7 +87,7 @@ class Saving:
         self._position.restore(saved["position"])
         self._recorder.now()
         self._recorder.restore(history.numbers, history.values)
-        return tuple(saved["last"])
+        return tuple(saved["last"]), saved.get("stopped_because", "")
 
     def _of_loop(self, metadata: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(metadata.get("loop"), dict):

@@ -61,6 +61,16 @@ class Tracked:
                 if memory.now.grad[i]
             ]
 
+    def waiting(self) -> int:
+        """How many parameters have an accumulated gradient."""
+        found = 0
+        for memory, places in self._places:
+            grads = memory.now.grad
+            found += sum([grads[i] is not None for i in places])
+        for _, memory, i in self._arrays:
+            found += bool(memory.now.grad[i])
+        return found
+
     def write(self, numbers: list[float], arrays: list[Array]) -> None:
         """Append all values: those that are numbers, and copies of those that are arrays."""
         for memory, _ in self._places:

@@ -103,7 +103,8 @@ def train(
         resume: Whether to go on from the checkpoint, if the file exists. Training that was stopped
             at any step and goes on, also in another process, equals training that was not
             stopped, to the bit. The program makes the model, the data, the update and the
-            callbacks as before.
+            callbacks as before. A training that a callback stopped is finished, and takes no
+            further step.
         executor: What computes the gradients of the pairs of a minibatch: an object with the method
             `submit` of `concurrent.futures.Executor`, such as `LocalProcesses()`, or a dask
             `Client`. A list of pairs goes to the workers once. The bits are the same for any
@@ -120,8 +121,8 @@ def train(
             is larger than the data.
         ShapeError: arrays have different lengths.
         NothingToTrain: an update shares no parameter with the model.
-        AccumulatorsNotEmpty: a gradient waits from before.
-        UpdateError: these are no updates, or two of them move one parameter.
+        AccumulatorsNotEmpty: a gradient waits from before, or a callback leaves one.
+        UpdateError: these are no updates, one has minimize=True, or two move one parameter.
         LatentChoice: a choice has no data.
         NotPicklable, WorkersLost: as `accumulate_param_gradients` with an executor.
         StateMismatch: the checkpoint is of another model, other updates or other data.

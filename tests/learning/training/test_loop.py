@@ -346,3 +346,51 @@ def test_functions_that_only_the_work_knows_are_looked_at_too():
 def test_what_is_no_update_is_refused():
     with pytest.raises(UpdateError, match="black_box_vi takes an update or a list of them, got 3"):
         run_loop(lambda: 0.0, 3, LoopOptions(title="black_box_vi"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_callback_that_leaves_gradients_is_an_error(count):
+    line, rest = new_line(), [lambda event: None] * (count - 1)
+
+    def looks(event):
+        line.generate(*DATA)[0].accumulate_param_gradients()
+
+    with pytest.raises(
+        AccumulatorsNotEmpty, match=r"the callback looks left gradients at line\."
+    ) as c:
+        train(line, DATA, adam(line), steps=3, callbacks=[*rest, looks])
+    assert len(history_of(c.value).steps) == 1
+    assert not any(p.accumulated for p in line.params.values())
+
+
+def test_a_callback_may_use_the_gradients_that_it_makes():
+    line = new_line()
+    update = adam(line)
+
+    def steps(event):
+        line.generate(*DATA)[0].accumulate_param_gradients()
+        update.apply()
+
+    assert len(train(line, DATA, update, steps=3, callbacks=[steps]).steps) == 3
+    assert update.steps == 6
+
+
+def test_a_gradient_that_no_update_moves_is_no_error():
+    line = new_line()
+    update = ParamUpdate(SGD(0.01), {line: ["slope"]})
+    assert len(train(line, DATA, update, steps=3, callbacks=[lambda event: None]).steps) == 3
+
+
+def test_an_update_that_goes_down_is_refused():
+    line = new_line()
+    before = values(line)
+    with pytest.raises(UpdateError, match=r"train climbs a log probability .* leave minimize out"):
+        train(line, DATA, ParamUpdate(SGD(0.01), line, minimize=True), steps=3)
+    assert values(line) == before
+
+
+def test_one_step_was_taken():
+    line = new_line()
+    assert train(line, DATA, adam(line), steps=1).stopped_because == "1 step was taken"
+    history = train(line, DATA, adam(line), epochs=1)
+    assert history.stopped_because == "1 epoch was done"

@@ -200,6 +200,39 @@ def test_the_state_of_stopping_tests_is_restored(tmp_path):
         assert [c.state_dict() for c in second] == [c.state_dict() for c in first]
 
 
+@pytest.mark.parametrize("every", [None, 1])
+def test_a_training_that_a_callback_stopped_takes_no_further_step(every, tmp_path):
+    line, path = new_line(), tmp_path / "run.npz"
+
+    def at_5(event):
+        if event.step == 5:
+            event.stop("five are enough")
+
+    options: dict[str, Any] = {"steps": 9, "checkpoint": path, "checkpoint_every": every}
+    first = train(line, DATA, adam(line), callbacks=[at_5], **options)
+    end = values(line)
+    for _ in range(2):
+        begin(line)
+        again = train(line, DATA, adam(line), callbacks=[at_5], resume=True, **options)
+        assert again.stopped_because == "five are enough"
+        assert values(line) == end
+        same_history(again, first)
+
+
+def test_a_training_that_a_callback_stopped_goes_on_without_resume(tmp_path):
+    line, path = new_line(), tmp_path / "run.npz"
+    straight = train(line, DATA, adam(line), steps=9)
+    begin(line)
+    stop: Any = lambda event: event.step == 5 and event.stop("enough")  # noqa: E731
+    train(line, DATA, adam(line), steps=9, callbacks=[stop], checkpoint=path)
+    begin(line)
+    update = adam(line)
+    parts: dict[str, Any] = {"parameters of line": line, "update 1": update}
+    load_checkpoint(path, partial=True, **parts)
+    rest = train(line, DATA, update, steps=4)
+    assert rest.log_prob.tolist() == straight.log_prob[5:].tolist()
+
+
 SCRIPT = """
 import sys
 sys.path[:0] = [{tests!r}]
