@@ -399,6 +399,12 @@ MISTAKES = {
         (lambda: a_trace().backward(), "accumulate_param_gradients"),
         (lambda: ChoiceMap({"a": 1.0}).pop("a"), "without"),
         (lambda: ChoiceMap({"a": 1.0}).update({"b": 1.0}), "merge"),
+        (lambda: a_trace().regenerate({"y": 1.0}), r"addresses, not values.*write \['y'\]"),
+        (
+            lambda: genparams.mcmc(genparams.hmc, a_trace(), 10),
+            r"functools.partial\(hmc, selection",
+        ),
+        (lambda: genparams.mala((a_trace(), True), "y"), "write trace, accepted = "),
         (lambda: line.fit(XS), r"write fit\(f, args"),
         (lambda: line.train(XS), r"write train\(.*ParamUpdate\(ADAM"),
         (lambda: line.log_prob(XS), "assess"),

@@ -5,7 +5,7 @@ selection does not know the addresses of a trace: `address in selection` decides
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -49,9 +49,12 @@ class Selection(ABC):
         known = {a[:n] for a in addresses for n in range(len(a) + 1)}
         for address in wanted:
             if address and address not in known:
+                each = [(key,) for key in address if (key,) in known]
+                hint = nearest(show(address), (show(a) for a in known if a))
+                if len(address) > 1 and len(each) == len(address):
+                    hint = f"a tuple is one path; write [{', '.join(map(show, each))}]"
                 raise UnknownAddress(
-                    f"there is nothing at or below the selected address {show(address)}; "
-                    f"{nearest(show(address), (show(a) for a in known if a))}"
+                    f"there is nothing at or below the selected address {show(address)}; {hint}"
                 )
 
     def __contains__(self, address: Any) -> bool:
@@ -168,6 +171,11 @@ def as_selection(x: Any) -> Selection:
     """A selection from itself, from one address (a tuple is one path), or a list or set of them."""
     if isinstance(x, Selection):
         return x
+    if isinstance(x, Mapping):
+        names = ", ".join(repr(key) for key in [*x][:3])
+        raise AddressError(
+            f"a selection has addresses, not values, got {brief(x)}; write [{names}]"
+        )
     return select(*x) if isinstance(x, (list, set)) else select(x)
 
 

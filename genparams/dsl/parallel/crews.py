@@ -138,6 +138,8 @@ def crew_of(executor: Any) -> Crew:
         return Processes(executor)
     is_dask = type(executor).__module__.partition(".")[0] == "distributed"
     if is_dask and hasattr(executor, "scatter") and not executor.asynchronous:
+        if executor.status != "running":
+            raise ArgumentError(f"this dask client is {executor.status}; make another, Client(...)")
         return Dask(executor)
     if isinstance(executor, type) or not callable(getattr(executor, "submit", None)):
         raise ArgumentError(

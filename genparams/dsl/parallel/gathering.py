@@ -12,7 +12,7 @@ from genparams.dsl.parallel.placed import Placed
 from genparams.dsl.parallel.processes import ATTEMPTS
 from genparams.dsl.parallel.snapshot import Snapshot
 from genparams.dsl.parallel.tasks import Absent, Answer, Shard, Task
-from genparams.errors import WorkersLost
+from genparams.errors import ArgumentError, GenParamsError, WorkersLost
 from genparams.params import Parameter
 
 
@@ -65,6 +65,10 @@ def gathered(
         except BrokenExecutor as error:
             answers[i] = error
             return
+        except RuntimeError as error:
+            if isinstance(error, GenParamsError):
+                raise
+            raise ArgumentError(f"the executor takes no work ({error}); make another") from error
         futures[i].add_done_callback(lambda _: ended.put(i))
 
     try:

@@ -139,7 +139,7 @@ def _call(what: str, function: Any, named: str, args: Any) -> Call[Any]:
     if not isinstance(args, tuple):
         raise ArgumentError(
             f"{named} of the {what} {function.__name__} is one tuple, got {brief(args)}; write "
-            f"({', '.join(function.argument_names)},)"
+            f"{named}=({''.join(f'{name}, ' for name in function.argument_names).rstrip()})"
         )
     call = function.complete(args)
     refuse_masked(function.argument_names, call.args)

@@ -60,6 +60,9 @@ class EStep:
     objective: str = EXPECTED
 
     def __post_init__(self) -> None:
+        if self.draw in (importance_e_step, mcmc_e_step, filter_e_step):
+            name = self.draw.__name__
+            raise ArgumentError(f"{name} makes an E step; call it, as in {name}(100)")
         refuse_other_functions("an E step", self.draw, "model, args, observed", rng=None)
         one_of("objective", self.objective, (EXPECTED, MARGINAL))
 

@@ -53,11 +53,11 @@ class Estimators:
             return False
         found = has_path(distribution)
         if asked == PATHWISE and not found:
-            kind = "" if distribution.kind.continuous else ", which is discrete"
+            kind = "" if distribution.kind.continuous else "is discrete and "
             raise DistributionError(
                 f"the pathwise estimator needs a draw that moves smoothly with its arguments, and "
-                f"{show(address)} is a choice of {distribution.__name__}{kind}, which has no path "
-                f'derivatives; write estimator={{{show(address)}: "score"}}'
+                f"{show(address)} is a choice of {distribution.__name__}, which {kind}has no "
+                f'path derivatives; write estimator={{{show(address)}: "score"}}'
             )
         return found
 

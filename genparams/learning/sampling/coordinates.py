@@ -49,6 +49,11 @@ class Coordinates:
             UnknownAddress: a selected address is not in the trace.
             ImpossibleTrace, ReplayDiffers, ForeignParameters: as `Trace.choice_gradients`.
         """
+        if isinstance(trace, tuple) and len(trace) == 2 and isinstance(trace[0], Trace):
+            raise ArgumentError(
+                f"the first argument is a trace, got a trace and {brief(trace[1])}; a kernel "
+                "returns two things: write trace, accepted = ..."
+            )
         if not isinstance(trace, Trace):
             raise ArgumentError(
                 "the first argument is a trace, as in trace, weight = model.generate(args, "

@@ -17,6 +17,11 @@ def state(trace: Any, kernel: str) -> Trace:
     Raises:
         ArgumentError: it is not a trace.
     """
+    if isinstance(trace, tuple) and len(trace) == 2 and isinstance(trace[0], Trace):
+        raise ArgumentError(
+            f"{kernel} moves a trace, got a trace and {brief(trace[1])}; a kernel returns two "
+            "things: write trace, accepted = ..."
+        )
     if not isinstance(trace, Trace):
         raise ArgumentError(
             f"{kernel} moves a trace, which comes first, got {brief(trace)}; write "

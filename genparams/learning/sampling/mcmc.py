@@ -268,6 +268,12 @@ def _kernels(given: Any) -> tuple[Kernel, ...]:
     if not kernels:
         raise ArgumentError("mcmc takes one kernel or several, got an empty list")
     for kernel in kernels:
+        name = getattr(kernel, "__name__", "")
+        if name in ("hmc", "mala", "nuts", "metropolis_hastings"):  # their selection is not given
+            raise ArgumentError(
+                f"mcmc takes a kernel that needs the trace alone; write "
+                f"functools.partial({name}, selection=[...]) with the addresses of the choices"
+            )
         refuse_other_functions("a kernel", kernel, "trace", rng=None)
     return kernels
 

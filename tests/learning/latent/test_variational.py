@@ -449,7 +449,7 @@ BAD = {
         (coin_model, (), {"y": 0.3}, coins, ()),
         {"estimator": "pathwise"},
         DistributionError,
-        r"'coin' is a choice of bernoulli, which is discrete, which has no path derivatives; write "
+        r"'coin' is a choice of bernoulli, which is discrete and has no path derivatives; write "
         r"estimator=\{'coin': \"score\"\}",
     ),
     "an estimator of another name": (
@@ -486,7 +486,7 @@ BAD = {
         (noisy, 5, SEEN, guess, ()),
         {},
         ArgumentError,
-        r"args of the model noisy is one tuple, got 5; write \(count,\)",
+        r"args of the model noisy is one tuple, got 5; write args=\(count,\)",
     ),
     "a function that is not generative": (
         (noisy, (5,), SEEN, np.sin, ()),
