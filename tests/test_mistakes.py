@@ -172,6 +172,7 @@ def a_step(rule):
 
 MISTAKES = {
     AddressError: [
+        (lambda: a_trace().regenerate({"y": 1.0}), r"addresses, not values.*write \['y'\]"),
         (lambda: ChoiceMap({"a": 1.0})[["a"]], "hashable"),
         (lambda: ["a"] in ChoiceMap({"a": 1.0}), "hashable"),
         (lambda: ChoiceMap({math.nan: 1.0}), "NaN"),
@@ -180,6 +181,11 @@ MISTAKES = {
         (lambda: select(["a", "b"]), "hashable"),
     ],
     ArgumentError: [
+        (
+            lambda: genparams.mcmc(genparams.hmc, a_trace(), 10),
+            r"functools.partial\(hmc, selection",
+        ),
+        (lambda: genparams.mala((a_trace(), True), "y"), "write trace, accepted = "),
         (lambda: line.simulate(5), r"got int; write \(xs,\)"),
         (lambda: line.simulate([XS]), r"write \(xs,\)"),
         (lambda: line.simulate(xs=XS), "no argument 'xs'; known: args"),
@@ -399,12 +405,6 @@ MISTAKES = {
         (lambda: a_trace().backward(), "accumulate_param_gradients"),
         (lambda: ChoiceMap({"a": 1.0}).pop("a"), "without"),
         (lambda: ChoiceMap({"a": 1.0}).update({"b": 1.0}), "merge"),
-        (lambda: a_trace().regenerate({"y": 1.0}), r"addresses, not values.*write \['y'\]"),
-        (
-            lambda: genparams.mcmc(genparams.hmc, a_trace(), 10),
-            r"functools.partial\(hmc, selection",
-        ),
-        (lambda: genparams.mala((a_trace(), True), "y"), "write trace, accepted = "),
         (lambda: line.fit(XS), r"write fit\(f, args"),
         (lambda: line.train(XS), r"write train\(.*ParamUpdate\(ADAM"),
         (lambda: line.log_prob(XS), "assess"),
