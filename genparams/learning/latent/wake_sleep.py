@@ -310,6 +310,7 @@ def _learned(
         title=title,
         functions=(pair.model, pair.guide),
         rng=rng,
+        compared={"reduction": reduction, "total": total, "shuffle": source.is_random},
         position=passes,
         **options,
     )

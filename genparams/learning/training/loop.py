@@ -6,9 +6,9 @@ callbacks, shows progress, ends at Ctrl-C, writes checkpoints and goes on from t
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
@@ -71,6 +71,8 @@ class LoopOptions:
     """Every so many steps a checkpoint is written; None for the last one only."""
     resume: bool = False
     """Whether to go on from the checkpoint, if there is one."""
+    compared: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the learner, by name, that a checkpoint has and a resume may not change."""
     position: Position | None = None
     """Where the work is in its data; None if it has no epochs."""
 
@@ -186,6 +188,10 @@ class _Loop:
             if self.last:
                 self.taken = self.saved = self.last[0]
                 self.offset = self.last[-1]
+        else:
+            for begin in [getattr(c, "begin_training", None) for c in self.callbacks]:
+                if begin is not None:
+                    begin()
         expected = options.steps if options.expected is None else options.expected
         shown = shown_at_a_terminal(options.title, options.progress, expected)
         try:
@@ -302,15 +308,15 @@ class _Loop:
         options = self.options
         if options.checkpoint is None:
             return None
-        stores = dict.fromkeys(p.store for p in self.parameters())
         return Saving(
             options.checkpoint,
-            stores,
+            lambda: dict.fromkeys(p.store for p in self.parameters()),
             self.updates,
             self.callbacks,
             options.rng,
             self.position,
             self.recorder,
+            {**options.compared, "history_every": options.history_every},
         )
 
 

@@ -26,7 +26,8 @@ class EarlyStopping:
     """Stops when an objective has not risen for `patience` epochs in a row.
 
     At the end of each epoch the objective is an improvement if it is above the best so far by more
-    than `least_gain`. NaN is not an improvement.
+    than `least_gain`. NaN is not an improvement. The counts begin anew when a training begins; a
+    resumed training goes on with them.
 
         held_out = EarlyStopping(5, lambda event: f.generate(args, constraints)[1])
         train(f, data, update, epochs=1000, callbacks=[held_out])
@@ -73,10 +74,20 @@ class EarlyStopping:
         self.bad += 1
         if self.bad >= self.patience:
             what = f"the {event.objective}" if self.objective is None else "the objective"
+            epochs = counted(self.bad, "epoch")
+            if self.best == -math.inf:
+                event.stop(f"{what} had no finite value in {epochs}: the last was {value:.6g}")
+                return
+            last = ", and the last is NaN" if math.isnan(value) else ""
             event.stop(
-                f"{what} has not risen for {counted(self.bad, 'epoch')}: the best was "
-                f"{self.best:.6g} at step {self.best_step}"
+                f"{what} has not risen for {epochs}: the best was {self.best:.6g} at step "
+                f"{self.best_step}{last}"
             )
+
+    def begin_training(self) -> None:
+        """Forget an earlier training."""
+        self.best, self.best_step, self.bad, self.best_params = -math.inf, 0, 0, {}
+        self._sum, self._count = 0.0, 0
 
     def _asked(self, event: Event) -> float:
         assert self.objective is not None
@@ -155,6 +166,10 @@ class StopAtPlateau:
                 f"after {before:.6g} in the {self.window} before"
             )
 
+    def begin_training(self) -> None:
+        """Forget an earlier training."""
+        self._before, self._sum, self._count = -math.inf, 0.0, 0
+
     def state_dict(self) -> dict[str, float]:
         """The mean of the window before, and the sum and count of this one."""
         return {"before": self._before, "sum": self._sum, "count": self._count}
@@ -210,6 +225,10 @@ class StopAtChange:
                 f"no parameter changed by more than {self.tolerance:.3g} (relative to 1 + its "
                 f"size) in {counted(self.still, 'step')}"
             )
+
+    def begin_training(self) -> None:
+        """Forget an earlier training."""
+        self.still, self._before = 0, {}
 
     def state_dict(self) -> dict[str, Any]:
         """The count of steps without change, and the last values."""

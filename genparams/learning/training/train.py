@@ -117,15 +117,16 @@ def train(
     Raises:
         ArgumentError: the data have none of the forms, or there is no end: neither `epochs` nor
             `steps`.
-        InvalidValue: an option has a value that it does not take; there are no data; or a minibatch
-            is larger than the data.
+        InvalidValue: an option has a value that it does not take; there are no data; a minibatch
+            is larger than the data; or the state of a callback cannot be saved.
         ShapeError: arrays have different lengths.
         NothingToTrain: an update shares no parameter with the model.
         AccumulatorsNotEmpty: a gradient waits from before, or a callback leaves one.
         UpdateError: these are no updates, one has minimize=True, or two move one parameter.
         LatentChoice: a choice has no data.
         NotPicklable, WorkersLost: as `accumulate_param_gradients` with an executor.
-        StateMismatch: the checkpoint is of another model, other updates or other data.
+        StateMismatch: the checkpoint is of another model, other updates, other data, other options
+            or other callbacks.
         CheckpointError: the checkpoint is damaged.
 
     These are raised before anything moves, but for a choice or a shape that only later data show.
@@ -162,6 +163,12 @@ def train(
         checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
         resume=resume,
+        compared={
+            "reduction": reduction,
+            "total": total,
+            "shuffle": source.is_random,
+            "latent": latent,
+        },
         position=passes,
     )
     return run_loop(work, updates, options)

@@ -21,9 +21,10 @@ from genparams import (
     load_checkpoint,
     normal,
     param,
+    positive,
     save_checkpoint,
 )
-from genparams.errors import CheckpointError, ImpossibleTrace, StateMismatch
+from genparams.errors import CheckpointError, ImpossibleTrace, InvalidValue, StateMismatch
 from genparams.learning.training.stopping import EarlyStopping, StopAtChange, StopAtPlateau
 from genparams.learning.training.train import train
 
@@ -323,7 +324,9 @@ def test_a_checkpoint_of_another_training_is_refused(what, tmp_path):
 def test_other_callbacks_are_refused(tmp_path):
     line, path = started(tmp_path, callbacks=[EarlyStopping(3)])
     begin(line)
-    with pytest.raises(StateMismatch, match="a part 'callback 1', which was not given"):
+    with pytest.raises(
+        StateMismatch, match=r"callback 1 was EarlyStopping\(patience=3, .*, is no callback with"
+    ):
         train(line, DATA, adam(line), steps=9, batch_size=4, checkpoint=path, resume=True)
     assert get_param(line, "slope") == 0.0
 
@@ -351,3 +354,189 @@ def test_the_model_of_a_checkpoint_can_be_loaded_alone(tmp_path):
     begin(line)
     load_checkpoint(path, partial=True, **{"parameters of line": line})
     assert values(line) == end
+
+
+OPTIONS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    ({}, {"reduction": "mean"}, "with reduction='sum'; here is reduction='mean'"),
+    ({"total": 10}, {"total": 20}, "with total=10; here is total=20"),
+    ({}, {"shuffle": False}, "with shuffle=True; here is shuffle=False"),
+    ({}, {"history_every": 2}, "with history_every=1; here is history_every=2"),
+]
+
+
+@pytest.mark.parametrize(("first", "second", "message"), OPTIONS)
+def test_other_options_are_refused(first, second, message, tmp_path):
+    line, path = started(tmp_path, **first)
+    begin(line)
+    before = values(line)
+    options: dict[str, Any] = {"steps": 9, "batch_size": 4, "checkpoint": path, "resume": True}
+    with pytest.raises(StateMismatch, match=message):
+        train(line, DATA, adam(line), **{**options, **first, **second})
+    assert values(line) == before
+
+
+@pytest.mark.parametrize("was_frozen", [True, False])
+def test_other_frozen_parameters_are_refused(was_frozen, tmp_path):
+    line, path = new_line(), tmp_path / "run.npz"
+    if was_frozen:
+        line.params["slope"].freeze()
+    train(line, DATA, adam(line), steps=3, checkpoint=path)
+    again = new_line()
+    if not was_frozen:
+        again.params["slope"].freeze()
+    before = values(again)
+    do = "freeze" if was_frozen else "thaw"
+    with pytest.raises(StateMismatch, match=rf"line\.slope was .*\['slope'\]\.{do}\(\) before"):
+        train(again, DATA, adam(again), steps=9, checkpoint=path, resume=True)
+    assert values(again) == before
+
+
+def test_what_a_callback_froze_is_frozen_again(tmp_path):
+    line, path = new_line(), tmp_path / "run.npz"
+
+    def freezes(event):
+        if event.step == 2:
+            line.params["slope"].freeze()
+
+    options: dict[str, Any] = {"callbacks": [freezes], "checkpoint": path}
+    train(line, DATA, adam(line), steps=3, **options)
+    end = get_param(line, "slope")
+    train(line, DATA, adam(line), steps=4, resume=True, **options)  # in the same process
+    line.params["slope"].thaw()
+    begin(line)
+    train(line, DATA, adam(line), steps=6, resume=True, **options)
+    assert get_param(line, "slope") == end
+    assert line.params["slope"].frozen
+
+
+def test_another_constraint_is_refused(tmp_path):
+    _, path = started(tmp_path)
+    again = new_line()
+    init_param(again, "slope", 1.0, constraint=positive)
+    with pytest.raises(
+        StateMismatch, match="'slope' has the constraint real in the file, positive"
+    ):
+        train(again, DATA, adam(again), steps=9, batch_size=4, checkpoint=path, resume=True)
+    assert get_param(again, "slope") == 1.0
+
+
+OTHER_CALLBACKS: list[tuple[Any, str]] = [
+    (
+        [StopAtPlateau(5)],
+        r"callback 1 was EarlyStopping\(patience=3, .*, is StopAtPlateau\(window=5",
+    ),
+    ([EarlyStopping(4)], r"callback 1 was .*patience=3.*, is .*patience=4"),
+    ([EarlyStopping(3), StopAtChange(0.1)], "callback 2 is StopAtChange.* file has no state of it"),
+]
+
+
+@pytest.mark.parametrize(("callbacks", "message"), OTHER_CALLBACKS)
+def test_callbacks_that_differ_are_named(callbacks, message, tmp_path):
+    line, path = started(tmp_path, callbacks=[EarlyStopping(3)])
+    begin(line)
+    options: dict[str, Any] = {"steps": 9, "batch_size": 4, "checkpoint": path, "resume": True}
+    with pytest.raises(StateMismatch, match=message):
+        train(line, DATA, adam(line), callbacks=callbacks, **options)
+    assert get_param(line, "slope") == 0.0
+
+
+class Stateful:
+    def __init__(self, state):
+        self.state = state
+
+    def __call__(self, event):
+        pass
+
+    def state_dict(self):
+        return self.state
+
+    def load_state_dict(self, state):
+        self.state = state
+
+
+@pytest.mark.parametrize(
+    "state", [{"name": "a"}, {"rows": [[1], [1, 2]]}, {"a": None}, [1.0], None]
+)
+def test_a_state_that_cannot_be_saved_is_found_before_the_first_step(state, tmp_path):
+    line = new_line()
+    before = values(line)
+    with pytest.raises(InvalidValue, match="callback 2, Stateful, has a state_dict"):
+        train(
+            line,
+            DATA,
+            adam(line),
+            steps=3,
+            callbacks=[print, Stateful(state)],
+            checkpoint=tmp_path / "run.npz",
+        )
+    assert values(line) == before
+
+
+# --- Parameters that later data read
+
+
+def growing():
+    """A model whose second datum reads a parameter, or calls a function that reads one."""
+
+    @gen
+    def callee():
+        return param("c", 0.0)
+
+    @gen
+    def model(kind):
+        mean = param("a", 0.0)
+        if kind == 1:
+            mean = mean + param("b", np.zeros(2)).sum() + param("s", 1.0, constraint=positive)
+        elif kind == 2:
+            mean = mean + callee() @ "callee"
+        elif kind == 3:
+            mean = mean + param("later")
+        return normal(mean, 1.0) @ "y"
+
+    return model
+
+
+def by_kind(kind):
+    return [((k,), {"y": 1.5 + k}) for k in (0, kind)]
+
+
+def test_parameters_that_later_data_read_are_declared_from_the_file(tmp_path):
+    options: dict[str, Any] = {"batch_size": 1, "shuffle": False, "steps": 8}
+    model, path = growing(), tmp_path / "run.npz"
+    straight = train(model, by_kind(1), adam(model), **options)
+    first = growing()
+    train(first, by_kind(1), adam(first), checkpoint=path, **{**options, "steps": 5})
+    again = growing()
+    resumed = train(again, by_kind(1), adam(again), checkpoint=path, resume=True, **options)
+    same_history(resumed, straight)
+    assert [
+        p.coordinates.tolist() if p.shape else p.coordinates for p in again.params.values()
+    ] == [p.coordinates.tolist() if p.shape else p.coordinates for p in model.params.values()]
+
+
+LATER = [
+    (2, "no run has called callee here yet"),
+    (3, r"write init_param\(model, 'later', value\)"),
+]
+
+
+@pytest.mark.parametrize(("kind", "message"), LATER)
+def test_parameters_that_cannot_be_declared_are_named(kind, message, tmp_path):
+    path = tmp_path / "run.npz"
+    options: dict[str, Any] = {"batch_size": 1, "shuffle": False, "checkpoint": path}
+    first = growing()
+    if kind == 3:
+        init_param(first, "later", 0.5)
+    first.simulate((0,))
+    update = ParamUpdate(ADAM(0.05), first, callees=True)
+    train(first, by_kind(kind), update, steps=5, **options)
+    again = growing()
+    again.simulate((0,))
+    update = ParamUpdate(ADAM(0.05), again, callees=True)
+    with pytest.raises(StateMismatch, match=message):
+        train(again, by_kind(kind), update, steps=9, resume=True, **options)
+    again.generate((2,), {"y": 0.0})
+    if kind == 2:
+        update = ParamUpdate(ADAM(0.05), again, callees=True)
+        resumed = train(again, by_kind(kind), update, steps=9, resume=True, **options)
+        assert len(resumed.steps) == 9

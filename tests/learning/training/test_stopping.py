@@ -40,7 +40,7 @@ def fed(test, objectives, steps_in_epoch=1):
 def test_early_stopping_counts_epochs_without_improvement():
     test = EarlyStopping(2)
     assert fed(test, [1.0, 3.0, 2.0, 3.5, 3.5, float("nan")]) == [
-        (6, "the ELBO has not risen for 2 epochs: the best was 3.5 at step 4")
+        (6, "the ELBO has not risen for 2 epochs: the best was 3.5 at step 4, and the last is NaN")
     ]
     assert (test.best, test.best_step) == (3.5, 4)
 
@@ -153,3 +153,25 @@ BAD: list[tuple[Any, str]] = [
 def test_wrong_settings_are_refused(make, message):
     with pytest.raises(InvalidValue, match=message):
         make()
+
+
+def test_an_objective_that_is_never_finite_is_named():
+    assert fed(EarlyStopping(2), [float("nan")] * 2) == [
+        (2, "the ELBO had no finite value in 2 epochs: the last was nan")
+    ]
+
+
+AGAIN: list[Any] = [
+    EarlyStopping(3, lambda event: -event.step, keep_best=True),
+    StopAtPlateau(2, 1e9),
+    StopAtChange(1e9, 3),
+]
+
+
+@pytest.mark.parametrize("test", AGAIN, ids=lambda test: type(test).__name__)
+def test_a_stopping_test_begins_anew_with_each_training(test):
+    line = new_line()
+    first = train(line, DATA, adam(line), steps=50, callbacks=[test])
+    assert 1 < len(first.steps) < 50
+    again = train(line, DATA, adam(line), steps=50, callbacks=[test])
+    assert len(again.steps) == len(first.steps)
