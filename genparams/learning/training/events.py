@@ -1,6 +1,7 @@
 """Events: what the callbacks of a loop are given after each step."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from genparams.errors import InvalidValue
@@ -56,9 +57,12 @@ class Event:
         self.stopped_because = ""
 
     @property
-    def params(self) -> dict[str, Any]:
-        """The values of the parameters that the updates move, by name, after the step."""
-        return self._tracked.present()
+    def params(self) -> Mapping[str, Any]:
+        """The values of the parameters that the updates move, by name, after the step.
+
+        They are for reading: a parameter gets a value by `set_param`.
+        """
+        return MappingProxyType(self._tracked.present())
 
     def stop(self, reason: str) -> None:
         """End the loop after this step; `reason` becomes `History.stopped_because`.

@@ -47,6 +47,8 @@ def source_of(
     if isinstance(data, Sequence):
         if not data:
             raise InvalidValue("train was given no data: the list is empty")
+        if isinstance(data, tuple | list) and (wrong := _looks_like_one_pair(data)):
+            raise ArgumentError(wrong)
         _refuse_larger(batch_size, len(data))
         return Items(data, batch_size, shuffle)
     if isinstance(data, Iterator):
@@ -59,15 +61,14 @@ def source_of(
 def _epochs_of(function: Callable[..., Any]) -> Callable[[int], Iterator[Any]]:
     """From the number of an epoch to what a user's function gives for it.
 
+    The function is given the number if it takes an argument by position, also one with a default.
+
     Raises:
         ArgumentError: it takes more than the number of the epoch.
     """
-    takes_none = True
-    try:
-        inspect.signature(function).bind()
-    except (TypeError, ValueError):
+    takes_none = _takes_none(function)
+    if not takes_none:
         refuse_other_functions("data", function, "epoch")
-        takes_none = False
 
     def make(epoch: int) -> Iterator[Any]:
         found = function() if takes_none else function(epoch)
@@ -81,6 +82,20 @@ def _epochs_of(function: Callable[..., Any]) -> Callable[[int], Iterator[Any]]:
     return make
 
 
+def _takes_none(function: Callable[..., Any]) -> bool:
+    """Whether a function takes nothing by position, not even as an option."""
+    try:
+        signature = inspect.signature(function)
+        signature.bind()
+    except (TypeError, ValueError):
+        return False
+    try:
+        signature.bind(1)
+    except TypeError:
+        return True
+    return False
+
+
 def _of_arrays(
     f: GenerativeFunction,
     data: Item,
@@ -92,7 +107,9 @@ def _of_arrays(
 ) -> Source:
     args, constraints = data
     if not isinstance(args, tuple):
-        raise _wrong_form(data)
+        raise ArgumentError(
+            f"the arguments of the model are a tuple, got {brief(args)}; write ((x,), {{'y': y}})"
+        )
     if isinstance(whole, str):
         raise InvalidValue(f"whole is a list of names of arguments, got {whole!r}")
     if batch_size is None and not counts_rows:
@@ -102,6 +119,24 @@ def _of_arrays(
         return Whole(data, table.length)
     _refuse_larger(batch_size, table.length)
     return Cuts(table, batch_size, shuffle)
+
+
+def _looks_like_one_pair(data: Sequence[Any]) -> str:
+    """What to write for data that are a model's arguments and values, but no pair of them."""
+    if any(isinstance(item, tuple | list) and len(item) == 2 for item in data[1:]):
+        return ""
+    first = data[0]
+    if isinstance(first, tuple) and len(data) == 2 and not isinstance(data[1], tuple | list):
+        return (
+            f"the data of the choices are given by address, got {brief(data[1])}; write "
+            "((x,), {'y': y})"
+        )
+    if isinstance(data, tuple) and not isinstance(first, tuple | Mapping):
+        return (
+            f"data are no tuple of {len(data)} values, got {brief(data)}; write "
+            "((x,), {'y': y}): the model's arguments in a tuple, the data of its choices by address"
+        )
+    return ""
 
 
 def _wrong_form(data: Any) -> ArgumentError:

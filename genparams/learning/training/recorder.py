@@ -88,7 +88,9 @@ class Recorder:
     def joined(self) -> Chunk:
         """All records: the columns, and the values of parameters by name."""
         self._join()
-        return _joined(self._chunks)
+        found = _joined(self._chunks)
+        self._chunks = [found] if len(found[0]["steps"]) else []
+        return found
 
     def restore(self, numbers: Mapping[str, Array], values: Mapping[str, Array]) -> None:
         """Begin with the records of an earlier loop, in place of all that there are."""

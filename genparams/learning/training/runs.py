@@ -14,7 +14,7 @@ from genparams.errors import (
     NothingToTrain,
     UnusedConstraint,
 )
-from genparams.learning.training.batches import Batch, Item, Source
+from genparams.learning.training.batches import Batch, Item, Items, Source
 from genparams.params import Parameter
 from genparams.text import enumerated
 from genparams.trace.choices import ChoiceMap
@@ -85,7 +85,7 @@ class Runs:
         found = []
         for key, item in zip(batch.keys, batch.items, strict=True):
             if key not in kept:
-                kept[key] = self._run(item, self._rng)
+                kept[key] = self._numbered(key, item, self._rng)
             found.append(kept[key])
         return found
 
@@ -94,10 +94,20 @@ class Runs:
         if self._placed is None:
             from genparams.dsl.parallel.placed import place  # only when needed
 
-            traces = [self._run(item, self._rng) for item in self._source.some()]
+            items = enumerate(self._source.some())
+            traces = [self._numbered(key, item, self._rng) for key, item in items]
             self._placed = place(traces, self._executor)
         is_all = len(keys) == len(self._placed) and list(keys) == [*range(len(keys))]
         return self._placed if is_all else self._placed.chosen(keys)
+
+    def _numbered(self, key: int, item: Item, rng: np.random.Generator | None) -> Trace:
+        """A run; an error of it has a note of the pair."""
+        try:
+            return self._run(item, rng)
+        except Exception as error:
+            if isinstance(self._source, Items):
+                error.add_note(f"in pair {key} of the data, counted from 0")
+            raise
 
     def _run(self, item: Item, rng: np.random.Generator | None) -> Trace:
         args, constraints = item
@@ -132,7 +142,8 @@ class Runs:
         read: dict[Parameter, None] | None = None
         left = list(updates)
         for key, item in enumerate(items):
-            trace = self._run(item, np.random.default_rng(0) if self._draws else None)
+            rng = np.random.default_rng(0) if self._draws else None
+            trace = self._numbered(key, item, rng)
             if not self._draws:
                 self._kept[key] = trace
             new = dict.fromkeys(f.params[name] for f, name in trace.parameters)

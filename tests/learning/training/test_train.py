@@ -30,6 +30,7 @@ from genparams import (
 from genparams.errors import (
     AccumulatorsNotEmpty,
     ArgumentError,
+    GenParamsError,
     InvalidValue,
     LatentChoice,
     NothingToTrain,
@@ -492,7 +493,12 @@ BAD = {
     "an empty generator": (iter([]), {}, InvalidValue, "there are no data"),
     "no pairs": ([1, 2], {}, ArgumentError, "item 0 of the data is 1; each is a pair"),
     "only data": ({"y": Y}, {}, ArgumentError, "data are a pair"),
-    "arguments that are no tuple": ((X, {"y": Y}), {}, ArgumentError, "data are a pair"),
+    "arguments that are no tuple": (
+        (X, {"y": Y}),
+        {},
+        ArgumentError,
+        "the arguments of the model are a tuple",
+    ),
     "a model for data": (new_line(), {}, ArgumentError, "data are a pair"),
     "a function of two": (lambda a, b: iter([]), {}, ArgumentError, "is a function of \\(epoch\\)"),
     "a function of nothing": (lambda: None, {}, ArgumentError, "gave None for epoch 1"),
@@ -593,3 +599,51 @@ def test_a_choice_map_is_data_too():
     train(same, TABLE, adam(same), epochs=1, batch_size=2, rng=0)
     assert values(line) == values(same)
     begin(line)
+
+
+FORMS_TO_CORRECT: list[tuple[Any, dict[str, Any], str]] = [
+    ((X, Y), {"batch_size": 4}, r"no tuple of 2 values, .*write \(\(x,\), \{'y': y\}\)"),
+    ((X, Y), {}, r"no tuple of 2 values, .*write \(\(x,\), \{'y': y\}\)"),
+    ((X, Y, X), {}, r"no tuple of 3 values, .*write \(\(x,\), \{'y': y\}\)"),
+    (((X,), Y), {"batch_size": 4}, r"given by address, got .*write \(\(x,\), \{'y': y\}\)"),
+    ((X, {"y": Y}), {"batch_size": 4}, r"are a tuple, got .*write \(\(x,\), \{'y': y\}\)"),
+]
+
+
+@pytest.mark.parametrize(("data", "options", "message"), FORMS_TO_CORRECT)
+def test_data_that_are_almost_a_pair_say_what_to_write(data, options, message):
+    line = new_line()
+    with pytest.raises(ArgumentError, match=message):
+        train(line, data, adam(line), steps=3, **options)
+
+
+@pytest.mark.parametrize("at", [0, 3])
+def test_an_error_in_a_pair_names_the_pair(at):
+    line, data = new_line(), pairs()
+    data[at] = (data[at][0], {"z": 1.0})
+    with pytest.raises(GenParamsError) as caught:
+        train(line, data, adam(line), epochs=1)
+    assert caught.value.__notes__ == [f"in pair {at} of the data, counted from 0"]
+
+
+def test_a_function_of_data_with_a_default_gets_the_epoch():
+    line, found = new_line(), []
+
+    def read(epoch=None, *, rows=None):
+        found.append(epoch)
+        return iter(pairs())
+
+    train(line, read, adam(line), epochs=2, batch_size=5)
+    assert found == [1, 2]
+    found.clear()
+    train(line, lambda *, n=7: iter(pairs()), adam(line), epochs=2, batch_size=5)
+
+
+def test_values_of_an_event_are_for_reading():
+    line = new_line()
+
+    def writes(event):
+        event.params["slope"] = 1.0
+
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        train(line, ((X,), {"y": Y}), adam(line), steps=1, callbacks=[writes])
