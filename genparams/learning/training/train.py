@@ -65,8 +65,10 @@ def train(
         b total / n        with `total`: an estimate of the gradient of `total` data
         b / n              reduction="mean": an estimate of the mean gradient of a datum
 
-    and the mean of the scaled gradients of an epoch is the gradient of all data. `log_prob` of the
-    history is the objective of all data, estimated from the minibatch of the step.
+    With total=n or the mean, the mean of the scaled gradients of an epoch, at the same parameters,
+    is the gradient of all data or the mean gradient. For a generator n / b is `batch_size`, and
+    this is true only without a shorter last minibatch. `log_prob` of the history is the objective
+    of all data, estimated from the minibatch of the step.
 
     Args:
         f: The model. All of its choices have data; see `latent`.
@@ -74,7 +76,7 @@ def train(
             `batch_size` each minibatch is one run, of rows of the arrays. Which arguments are cut:
             arrays, lists and columns of a table, also inside tuples and dictionaries. All else,
             such as a number or a string, is passed whole. A function is called with the number of
-            the epoch, or with nothing, and returns an iterator of pairs. A generator is gone
+            the epoch, if it takes one, and returns an iterator of pairs. A generator is gone
             through once, and its end is the end of the training.
         update: An update, or several that move different parameters, each with its own rule. In a
             step that gives no gradient to an update, the update does nothing.

@@ -1,8 +1,9 @@
 """The weights of minibatches: what a gradient is multiplied by, and what a step estimates.
 
-Every datum has one weight in all steps of an epoch, also in a shorter last minibatch. With
-`total` or the mean, the mean of the gradients of the steps of an epoch is then the gradient of all
-data.
+Every datum has one weight in all steps of an epoch, also in a shorter last minibatch. Where the
+number of data is known, with `total` or the mean, the mean of the gradients of the steps of an
+epoch is then the gradient of all data. Where it is not known, this is true only if all minibatches
+have the same size.
 """
 
 from typing import Any
