@@ -22,6 +22,18 @@ from genparams.update.param_update import ParamUpdate
 
 PARAMETERS = "parameters of "
 """How the name of the part of a store begins."""
+ENTRIES = (
+    "last",
+    "stopped_because",
+    "position",
+    "records",
+    "recorded",
+    "options",
+    "frozen",
+    "made",
+    "callbacks",
+)
+"""What the metadata of a loop are."""
 AGAIN = "train without resume=True, or with another file, to begin anew"
 
 Columns = Mapping[str, Array]
@@ -129,7 +141,7 @@ class Saving:
         self._position.restore(saved["position"])
         self._recorder.now()
         self._recorder.restore(history.numbers, history.values)
-        return tuple(saved["last"]), saved.get("stopped_because", "")
+        return tuple(saved["last"]), saved["stopped_because"]
 
     def _refuse_other_options(self, there: Mapping[str, Any]) -> None:
         here = self._options
@@ -219,6 +231,11 @@ class Saving:
             raise StateMismatch(
                 f"{self._path} is a checkpoint that no training loop has written; load it with "
                 "load_checkpoint and train without resume=True"
+            )
+        if missing := [name for name in ENTRIES if name not in metadata["loop"]]:
+            raise StateMismatch(
+                f"{self._path} has no {enumerated(missing)} of the loop, as another version "
+                f"of genparams wrote it; go on with that version, or {AGAIN}"
             )
         return metadata["loop"]
 

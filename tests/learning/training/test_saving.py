@@ -338,6 +338,13 @@ def test_a_checkpoint_of_a_loop_in_the_open_is_refused(tmp_path):
         train(line, DATA, adam(line), steps=9, checkpoint=path, resume=True)
 
 
+def test_a_checkpoint_of_another_version_is_refused(tmp_path):
+    line, path = new_line(), tmp_path / "run.npz"
+    save_checkpoint(path, model=line, metadata={"loop": {"last": []}})
+    with pytest.raises(StateMismatch, match="as another version of genparams wrote it"):
+        train(line, DATA, adam(line), steps=9, checkpoint=path, resume=True)
+
+
 def test_a_damaged_checkpoint_is_refused(tmp_path):
     line, path = started(tmp_path)
     whole = path.read_bytes()
@@ -540,3 +547,13 @@ def test_parameters_that_cannot_be_declared_are_named(kind, message, tmp_path):
         update = ParamUpdate(ADAM(0.05), again, callees=True)
         resumed = train(again, by_kind(kind), update, steps=9, resume=True, **options)
         assert len(resumed.steps) == 9
+
+
+def test_parameters_of_a_function_that_is_called_later_are_saved(tmp_path):
+    path, options = tmp_path / "run.npz", {"batch_size": 1, "shuffle": False}
+    model = growing()
+    model.simulate((0,))
+    update = ParamUpdate(ADAM(0.05), model, callees=True)
+    train(model, by_kind(2), update, steps=5, checkpoint=path, **options)
+    with np.load(path) as file:
+        assert file["parameters of callee/value/c"] != 0.0
