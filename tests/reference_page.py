@@ -226,7 +226,7 @@ def member(cls: type, name: str) -> str:
     function = getattr(there, "fget", None) or getattr(there, "__func__", there)
     listed = "" if isinstance(there, property) else arguments(function)
     shown = {"__call__": f"f{listed}", "__getitem__": "trace[address]"}.get(name, f"{name}{listed}")
-    first = " ".join(paragraphs(inspect.cleandoc(function.__doc__))[0].split())
+    first = " ".join(paragraphs(inspect.cleandoc(function.__doc__ or ""))[0].split())
     return "\n".join(wrap(f"- `{shown}`: {first}", 100, subsequent_indent="  "))
 
 
