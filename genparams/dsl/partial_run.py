@@ -40,7 +40,6 @@ class Past:
     """The run of a trace, for a run that continues it."""
 
     def __init__(self, trace: Trace, changed: Iterable[Address]):
-        self.trace = trace
         self.record: Record = trace._record
         self.fresh: dict[Address, tuple[Any, Frame]] = {}
         """Calls that were run again before the function that called them: what they returned."""
@@ -247,8 +246,8 @@ class Past:
         gone = list(self.gone)
         for address, new in [*frames.items(), *([((), root)] if root else [])]:
             old = self.record.frame(address)
-            if old is None or address in self.settled:
-                continue
+            if old is None or old is new or address in self.settled:
+                continue  # a call that was not run has the parts that it had
             now = {*new.parts}
             gone += [p for p in old.parts if p not in now or self._changed_kind(p, run, frames)]
         choices, calls = [], []
