@@ -29,6 +29,7 @@
     |  |- ReplayDiffers            a replay of a trace gives other results than its run
     |  |- ImpossibleTrace          a gradient of a log probability that is not finite
     |  |- ForeignParameters        a trace of another process, where parameters have other values
+    |  |- StaticDiffers            a static function computes something else than its recording
     |  `- StructureChange          moving a choice changes which other choices there are
     |- FitError (RuntimeError)
     |  |- LatentChoice             a fit or a training of a model with choices without data
@@ -43,6 +44,7 @@
     |  |- NoStepSize               no step size makes a sampler's steps accurate
     |  |- GuideMismatch            a guide whose choices do not fit its model
     |  `- NotInvolution            an involution that does not lead back, or a wrong Jacobian
+    |- CannotRecord (RuntimeError)   a computation that cannot be recorded as operations
     |- NotPicklable (TypeError)   what cannot be sent to another process
     |- WorkersLost (RuntimeError)   work that has ended several worker processes
     |- DeepRecursion (RecursionError)    a model that calls itself deeper than Python allows
@@ -292,6 +294,10 @@ class ForeignParameters(TraceError):
         )
 
 
+class StaticDiffers(TraceError):
+    """A static function computes something else than the operations that were recorded of it."""
+
+
 class StructureChange(TraceError):
     """Moving a choice along a gradient changes which other choices there are.
 
@@ -377,6 +383,10 @@ class NoStepSize(InferenceError):
             "depend on the selected choices enough to be a distribution"
         )
         super().__init__(f"no step size fits {function} near {step_size:.0e}: {why}")
+
+
+class CannotRecord(GenParamsError, RuntimeError):
+    """A computation does something that cannot be recorded as operations on numbers and arrays."""
 
 
 class NotPicklable(GenParamsError, TypeError):
@@ -521,3 +531,7 @@ class FlatDirection(FitWarning):
 
 class IllConditioned(FitWarning):
     """The estimates are so nearly dependent that rounding takes many of their digits."""
+
+
+class NotStatic(GenParamsWarning):
+    """A static function is interpreted, because no recording of it can be used."""

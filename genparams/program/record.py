@@ -21,7 +21,20 @@ TESTS = {np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_
 """Operations whose result is true or false."""
 
 
-class Symbol(NDArrayOperatorsMixin):
+class Operation:
+    """An operation on numbers or arrays, or an input, which has no operation."""
+
+    __slots__ = ("args", "name", "op")
+
+    name: str
+    """What it is called in a program's text."""
+    op: Any
+    """The function that makes it; None for an input."""
+    args: tuple[Any, ...]
+    """The arguments of the function: operations and constants."""
+
+
+class Symbol(Operation, NDArrayOperatorsMixin):
     """A number that is not known yet: an input, or an operation on other numbers.
 
     Args:
