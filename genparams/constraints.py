@@ -168,7 +168,11 @@ class Interval(_EntrywiseConstraint):
         else:
             value = self.low + (self.high - self.low) * share
         at = raw(value)
-        if isinstance(at, float) and self.low < at < self.high:
+        if (
+            self.low < at < self.high
+            if isinstance(at, float)
+            else np.all((self.low < at) & (at < self.high))
+        ):
             return value
         return _moved_to(value, np.clip(at, *self._ends(_dtype(at))))
 

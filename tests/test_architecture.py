@@ -34,7 +34,7 @@ FLOORS = {
     "reporting": 5,
     "datasets": 5,
 }
-FOUNDATIONS = {"errors", "types", "numeric", "text", "structure", "vocabulary"}
+FOUNDATIONS = {"errors", "types", "numeric", "program", "text", "structure", "vocabulary"}
 """What anyone may import, on the lowest floor too."""
 
 FILES = sorted(path for path in ROOT.rglob("*.py"))

@@ -24,6 +24,7 @@ class Batch:
     """
 
     __slots__ = ("value",)
+    wraps = "an array with a row for each cotangent"
 
     __mul__: Any
 

@@ -19,6 +19,8 @@ from genparams.autodiff.refusals import refusal
 from genparams.autodiff.rules import ADVICE, COMPARED, FLAT, LISTS, METHODS, PRIMITIVES, TEXT
 from genparams.autodiff.tape import Box, holds_box, mark_shared, np, operand, raw
 from genparams.errors import TracedValueError
+from genparams.program.recorded import Recorded
+from genparams.program.recorded import plain as concrete
 
 
 def call(func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
@@ -41,7 +43,7 @@ def call(func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         rule = partial(rearranging.rearrange, func)
     if rule is None:
         raise refusal(name, ADVICE.get(func, "it in functions that have a derivative rule"))
-    plain = _plain(func, args, kwargs)
+    plain = _plain(func, args, kwargs, concrete)
     return _checked(name, plain, args, apply_rule(rule, name, args, kwargs, func))
 
 
@@ -80,11 +82,17 @@ def apply_rule(
         raise refusal(f"{name} {form} ({error})", "a plainer form of it") from error
 
 
-def _plain(func: Callable, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+def _plain(
+    func: Callable,
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    of: Callable[[Any], Any] = lambda value: value,
+) -> Any:
     """What numpy returns for the plain values."""
     try:
         with np.errstate(all="ignore"):
-            return func(*map(_raw, args), **{k: _raw(v) for k, v in kwargs.items()})
+            given = {k: of(_raw(v)) for k, v in kwargs.items()}
+            return func(*[of(_raw(a)) for a in args], **given)
     except TypeError as error:
         raise refusal(f"{_name_of(func)} in this form ({error})", "a plainer form of it") from None
     except ValueError as error:
@@ -107,7 +115,7 @@ def _checked(name: str, plain: Any, args: Sequence[Any], result: Any) -> Any:
 def _compared(name: str, plain: Any, args: Sequence[Any], result: Any) -> Any:
     if np.iscomplexobj(plain):
         raise refusal(f"{name} with complex values", "functions of real numbers")
-    value = raw(result)
+    value = concrete(raw(result))
     if np.shape(value) != np.shape(plain) or not _agree(value, plain):
         raise _other(name)
     if type(result) is Box and np.asarray(plain).dtype.kind != "f":
@@ -138,7 +146,7 @@ def _note_view(plain: Any, result: Any, args: Iterable[Any]) -> None:
         return
     for a in args:
         for box in a if isinstance(a, (list, tuple)) else (a,):
-            if type(box) is Box and np.may_share_memory(plain, raw(box)):
+            if type(box) is Box and np.may_share_memory(plain, concrete(raw(box))):
                 mark_shared(result, box)
 
 
@@ -170,6 +178,8 @@ def _raw(value: Any) -> Any:
         value = raw(value)
         if type(value) is float:
             return np.float64(value)
+        if type(value) is Recorded:
+            return value
         value = value.view()
         value.flags.writeable = False
         return value

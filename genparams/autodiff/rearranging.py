@@ -27,6 +27,7 @@ from genparams.autodiff.tape import (
     unary,
     unbox,
 )
+from genparams.program.recorded import Recorded, holds_recorded, note
 
 # --- Rules of their own
 
@@ -47,6 +48,8 @@ def scatter(g: Any, index: Any, shape: tuple[int, ...]) -> Any:
         return unary(g, scatter(g.value, index, shape), lambda h: getitem(h, index))
     if type(g) is Batch:
         return Batch(_scatter_rows(g.value, index, shape))
+    if type(g) is Recorded or holds_recorded(index):
+        return note(scatter, (g, index, shape))
     zeros = np.zeros(shape)
     if is_basic(index):
         zeros[index] = g
@@ -61,7 +64,7 @@ def _scatter_rows(rows: Any, index: Any, shape: tuple[int, ...]) -> Any:
     if is_basic(index):
         keys = index if isinstance(index, tuple) else (index,)
         every = (slice(None), *keys)
-        if type(rows) is Box:
+        if type(rows) in (Box, Recorded):
             return scatter(rows, every, (count, *shape))
         zeros = np.zeros((count, *shape))
         zeros[every] = rows
@@ -69,7 +72,7 @@ def _scatter_rows(rows: Any, index: Any, shape: tuple[int, ...]) -> Any:
     size = math.prod(shape)
     places = np.arange(size).reshape(shape)[index].ravel()
     flat = np.reshape(rows, (count, -1))
-    if type(flat) is Box:
+    if type(flat) in (Box, Recorded):
         return np.reshape(scatter(flat, (slice(None), places), (count, size)), (count, *shape))
     each = [np.bincount(places, row, size) for row in flat]
     return np.reshape(np.stack(each), (count, *shape))
@@ -102,7 +105,8 @@ def broadcast_to(array: Box, shape: Any, subok: bool = False) -> Any:
 
 
 def where(condition: Any, x: Any, y: Any) -> Any:
-    condition = raw(operand(condition) if not isinstance(condition, np.ndarray) else condition)
+    if not isinstance(condition, (np.ndarray, Recorded)):
+        condition = raw(operand(condition))
     x, y = operand(x), operand(y)
     tape, (a, b) = unbox((x, y))
     value = np.where(condition, a, b)
@@ -205,7 +209,7 @@ class _Positions:
         """The positions of the entries of an array, or of a list of arrays."""
         if isinstance(value, (list, tuple)):
             return type(value)([self.of(v) for v in value])
-        if type(value) is not Box and np.asarray(value).dtype.kind in "iub":
+        if type(value) not in (Box, Recorded) and np.asarray(value).dtype.kind in "iub":
             self.plain.append((self.next, np.asarray(value)))
         value = operand(value)
         shape = shape_of(value)

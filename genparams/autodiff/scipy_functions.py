@@ -15,6 +15,7 @@ from genparams.autodiff.dispatch import apply_rule
 from genparams.autodiff.refusals import refusal
 from genparams.autodiff.slopes import polygamma
 from genparams.autodiff.tape import holds_box, operand, special
+from genparams.program.recorded import holds_recorded, note
 
 
 def _polygamma(n: Any, x: Any) -> Any:
@@ -44,6 +45,8 @@ def _asking(function: Callable[..., Any], rule: Callable[..., Any]) -> Callable[
     def apply(*args: Any, **kwargs: Any) -> Any:
         if any(map(holds_box, args)) or any(map(holds_box, kwargs.values())):
             return apply_rule(rule, name, args, kwargs, function)
+        if any(map(holds_recorded, args)) or any(map(holds_recorded, kwargs.values())):
+            return note(function, args, kwargs)
         return function(*args, **kwargs)
 
     apply.__module__ = "scipy.special"  # by which it pickles

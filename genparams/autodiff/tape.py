@@ -41,6 +41,7 @@ from genparams.autodiff.batch import Batch
 from genparams.autodiff.refusals import refusal, user_line
 from genparams.errors import TracedValueError
 from genparams.numeric import quiet
+from genparams.program.recorded import Recorded, as_type, note
 
 np: Any = numpy  # boxes speak numpy's protocols, which the type stubs of numpy do not know
 special: Any = scipy_special
@@ -118,13 +119,15 @@ class Tape:
 
 
 class Box:
-    """A value being differentiated: a float, an array of floats, or a box of an outer tape.
+    """A value being differentiated: a float, an array of floats, a recorded value, or a box of an
+    outer tape.
 
     A box is not an ndarray. `genparams.autodiff.box` gives it operators, methods and numpy's
     protocols, so that models use plain numpy.
     """
 
     __slots__ = ("index", "tape", "value")
+    wraps = "a value being differentiated"
 
     __mul__: Any
 
@@ -155,6 +158,8 @@ def canonical(value: Any) -> Any:
         or kind is Batch
     ):
         return value
+    if kind is Recorded:
+        return value if value.dtype.kind == "f" else note(as_type, (value, np.dtype(float)))
     value = np.asarray(value)
     if value.dtype.kind == "c":
         raise refusal("a function with complex values", "functions of real numbers")
@@ -175,7 +180,7 @@ def shape_of(value: Any) -> tuple[int, ...]:
     kind = type(value)
     if kind is float:
         return ()
-    if kind is numpy.ndarray or kind is Batch:
+    if kind is numpy.ndarray or kind is Batch or kind is Recorded:
         return value.shape
     return shape_of(value.value) if kind is Box else np.shape(value)
 
@@ -200,15 +205,15 @@ def operand(value: Any) -> Any:
         return value
     if kind is numpy.ndarray and value.dtype.kind == "f":
         return value if value.ndim else float(value)
-    if kind is Batch:
-        return value
+    if kind is Batch or kind is Recorded:
+        return canonical(value)
     if isinstance(value, (int, float, np.number, np.bool_)) and not isinstance(
         value, np.complexfloating
     ):
         return float(value)
     if isinstance(value, (list, tuple)):
         parts = [operand(v) for v in value]
-        if any(type(p) is Box or type(p) is Batch for p in parts):
+        if any(type(p) in (Box, Batch, Recorded) for p in parts):
             return np.stack(parts)
         value = parts
     if isinstance(value, np.ma.MaskedArray):
@@ -222,6 +227,11 @@ def operand(value: Any) -> Any:
     if value.dtype.kind not in "fiub":
         raise TypeError(f"expected numbers, found {value.dtype} {value!r}")
     return value.astype(float) if value.ndim else float(value)
+
+
+def as_array(value: Any) -> Any:
+    """An array; a recorded value as it is."""
+    return value if type(value) is Recorded else np.asarray(value)
 
 
 def holds_box(value: Any) -> bool:

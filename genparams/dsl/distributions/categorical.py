@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, final
 
-from genparams.autodiff import np, raw, scatter, shape_of, special, sum_to
+from genparams.autodiff import as_array, np, raw, scatter, shape_of, special, sum_to
 from genparams.dsl.call import Call
 from genparams.dsl.distributions import signatures
 from genparams.dsl.distributions.base import AbstractDistribution, Distribution
@@ -169,7 +169,7 @@ def _pick(x, table):
 
     Also a mask of these entries, and whether each of `x` is an index of the table.
     """
-    x = np.asarray(x)
+    x = as_array(x)
     k = shape_of(table)[-1]
     inside = (x >= 0) & (x < k) & is_whole(x)
     batch = np.broadcast_shapes(x.shape, shape_of(table)[:-1])
@@ -202,7 +202,7 @@ def _categorical_terms(x, probs):
     p, chosen, inside = _pick(x, probs)
 
     def pull(g):
-        there = np.where(chosen & np.asarray(inside)[..., None], 1.0, 0.0)
+        there = np.where(chosen & as_array(inside)[..., None], 1.0, 0.0)
         return sum_to(with_axes(g, 1) * there / np.where(there > 0.0, probs, 1.0), shape_of(probs))
 
     return np.where(inside, np.log(p), -np.inf), (None, pull)
@@ -214,7 +214,7 @@ def _categorical_logits_terms(x, logits):
     value, chosen, inside = _pick(x, shifted - np.log(scale))
 
     def pull(g):
-        there = np.where(np.asarray(inside)[..., None], 1.0, 0.0)
+        there = np.where(as_array(inside)[..., None], 1.0, 0.0)
         return sum_to(
             with_axes(g, 1) * there * (np.where(chosen, 1.0, 0.0) - np.exp(shifted) / scale),
             shape_of(logits),

@@ -8,10 +8,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from genparams.autodiff import Box, np, raw, shape_of, sum_to, total, unbox
+from genparams.autodiff import Box, np, operand, raw, shape_of, sum_to, total, unbox
 from genparams.dsl.distributions.declaration import Declaration, Formula
 from genparams.errors import DistributionError, ShapeError, TracedValueError
 from genparams.numeric import arrays, quiet, scalars
+from genparams.program.recorded import Recorded
 
 BLOCK = 32768
 """Numbers in one temporary array of a block: a few such arrays fit in a core's cache."""
@@ -22,16 +23,19 @@ def log_density(declared: Declaration, operands: Sequence[Any]) -> Any:
     formula = declared.formula
     if formula is not None:
         tape, values = None, []  # as `unbox` gives them, if all are single numbers
+        m = scalars
         for o in operands:
             kind = type(o)
             if kind is Box and (tape is None or tape is o.tape):
                 tape, o = o.tape, o.value
                 kind = type(o)
-            if kind is not float and kind is not int and kind is not bool:
+            if kind is Recorded and not o.shape:
+                m = arrays
+            elif kind is not float and kind is not int and kind is not bool:
                 break
             values.append(o)
         else:
-            return _of_numbers(declared, formula, operands, tape, values)
+            return _of_numbers(declared, formula, m, operands, tape, values)
     return _of_arrays(declared, operands)
 
 
@@ -61,6 +65,7 @@ def log_densities(declared: Declaration, operands: Sequence[Any]) -> Any:
 def _of_numbers(
     declared: Declaration,
     formula: Formula,
+    m: Any,
     operands: Sequence[Any],
     tape: Any,
     values: Sequence[Any],
@@ -71,10 +76,10 @@ def _of_numbers(
     if declared.fit is not None:
         declared.fit(*values[1:])
     if declared.inside is None or declared.inside(*values):
-        log_prob, partials = formula(scalars, *values)
+        log_prob, partials = formula(m, *values)
     else:
         log_prob, partials = -math.inf, [lambda: 0.0] * len(values)
-    if log_prob - log_prob != 0.0:
+    if type(log_prob) is float and log_prob - log_prob != 0.0:
         declared.check_lazy(values[1:])
     if tape is None:
         return log_prob
@@ -93,7 +98,7 @@ def _of_arrays(declared: Declaration, operands: Sequence[Any]) -> Any:
     declared.check(values[1:])
     wanted = [i for i, o in enumerate(operands) if type(o) is Box and o.tape is tape]
     log_prob, gradients = _summed(declared, values, wanted)
-    if not math.isfinite(raw(log_prob)):
+    if type(raw(log_prob)) is float and not math.isfinite(raw(log_prob)):
         declared.check_lazy(values[1:])
     if tape is None:
         return log_prob
@@ -129,7 +134,7 @@ def _summed(
         _check_batch(declared, values, batch)
         gradients = [_derivative(declared, pullbacks, i)(1.0) for i in wanted]
     log_prob = total(each) if batch else each
-    return log_prob if type(log_prob) is Box else float(log_prob), gradients
+    return operand(log_prob), gradients
 
 
 def _gradient(

@@ -7,6 +7,7 @@ from typing import Any
 
 from genparams.autodiff import Box, np, operand, raw, shape_of
 from genparams.errors import ArgumentError, DistributionError, GenParamsError, ShapeError
+from genparams.program.recorded import Recorded
 from genparams.text import brackets, brief, offence
 
 LARGEST_WHOLE = 2.0**53
@@ -157,8 +158,8 @@ class ValueKind:
 def as_operand(distribution: str, name: str, value: Any) -> Any:
     """An argument as a float, an array of floats or a box."""
     kind = type(value)
-    if kind is float or kind is Box:
-        return value
+    if kind is float or kind is Box or kind is Recorded:
+        return operand(value)
     if is_masked(value):
         raise DistributionError(
             f"{name} of {distribution} is a masked array; leave out what is masked, or fill it"

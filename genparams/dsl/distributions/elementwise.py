@@ -12,7 +12,7 @@ functions of single floats or of arrays, so that a scalar choice is computed wit
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from genparams.autodiff import np, raw, scatter, shape_of, sum_product_to, sum_to
+from genparams.autodiff import as_array, np, raw, scatter, shape_of, sum_product_to, sum_to
 from genparams.dsl.call import Call
 from genparams.dsl.distributions.base import Distribution
 from genparams.dsl.distributions.declaration import Declaration, Formula, Pullback, Terms, is_one
@@ -73,7 +73,7 @@ def terms_of(formula: Formula, inside: Callable | None) -> Callable[..., Terms]:
     def terms(x: Any, *args: Any) -> Terms:
         values = (x, *args)
         if inside is not None:
-            there = np.asarray(inside(*map(raw, values)))
+            there = as_array(inside(*map(raw, values)))
             if not there.all():
                 return terms_inside(values, there)
         log_density, partials = formula(arrays, *values)

@@ -93,6 +93,10 @@ def _one_stack(log_f: Any, count: int, axes: int) -> Any:
     return np.broadcast_to(log_f, np.broadcast_shapes(shape, (count, *(1,) * (axes - 1))))
 
 
+_LEAST_WEIGHT = 1e-200
+"""Where all weights are larger, a share over its weight has all digits."""
+
+
 def _stack_mixed(w: Any, log_f: Any) -> tuple[Any, Pullback, Pullback]:
     """The log density of a mixture from a stack of log densities, components first; its pullbacks
     to the stack, which weigh the gradient by the share of each component, and to the weights."""
@@ -100,18 +104,24 @@ def _stack_mixed(w: Any, log_f: Any) -> tuple[Any, Pullback, Pullback]:
     joint = log_f + np.log(_first(w, 0, axes))
     top = np.max(raw(joint), axis=0)
     top = np.where(np.isfinite(top), top, 0.0)
-    mass = np.sum(np.exp(joint - top), axis=0)
+    parts = np.exp(joint - top)
+    mass = np.sum(parts, axis=0)
     some = raw(mass) > 0.0
-    log_p = np.where(some, top + np.log(np.where(some, mass, 1.0)), -np.inf)
-    level = np.where(np.isfinite(raw(log_p)), log_p, 0.0)
-    share = np.exp(joint - level)
+    safe = np.where(some, mass, 1.0)
+    log_p = np.where(some, top + np.log(safe), -np.inf)
+    share = parts / safe
 
     @once
     def to_stack(g: Any) -> Any:
         return share if is_one(g) else g * share
 
     def to_weights(g: Any) -> Any:
-        by_w = sum_to(g * np.exp(log_f - level), _lifted(w, 0, axes))
+        lifted = _lifted(w, 0, axes)
+        if np.all(raw(w) > _LEAST_WEIGHT):
+            by_w = sum_to(to_stack(g), lifted) / _first(w, 0, axes)
+        else:
+            level = np.where(np.isfinite(raw(log_p)), log_p, 0.0)
+            by_w = sum_to(g * np.exp(log_f - level), lifted)
         return _last(by_w, shape_of(w), 0)
 
     return log_p, to_stack, to_weights

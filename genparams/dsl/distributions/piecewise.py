@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from genparams.autodiff import np, raw, shape_of, sum_to
+from genparams.autodiff import as_array, np, raw, shape_of, sum_to
 from genparams.dsl.distributions import signatures
 from genparams.dsl.distributions.base import Distribution
 from genparams.dsl.distributions.declaration import Declaration, Pullback, Terms, is_one
@@ -22,7 +22,7 @@ def _pieces_fit(bounds: Any, probs: Any) -> None:
 
 
 def _piecewise_uniform_terms(x: Any, bounds: Any, probs: Any) -> Terms:
-    place = np.asarray(raw(x))[..., None]
+    place = as_array(raw(x))[..., None]
     edges = raw(bounds)
     inside = (place[..., 0] > edges[..., 0]) & (place[..., 0] < edges[..., -1])
     here = (place >= edges[..., :-1]) & (place < edges[..., 1:]) & inside[..., None]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
-from genparams.autodiff import Box, Tape, np, raw, shape_of, sum_to
+from genparams.autodiff import Box, Tape, as_array, np, raw, shape_of, sum_to
 from genparams.dsl.call import Call
 from genparams.dsl.distributions.base import Distribution
 from genparams.dsl.distributions.declaration import Declaration, Terms, is_one, once
@@ -264,7 +264,7 @@ def _terms(base: Distribution, bijection: Any, kind: ValueKind) -> Callable[...,
 
     def terms(x: Any, *args: Any) -> Terms:
         own, extra = args[:count], args[count:]
-        there = np.asarray(np.all(bijection.contains(raw(x)), axis=events))
+        there = as_array(np.all(bijection.contains(raw(x)), axis=events))
         everywhere = bool(np.all(there))
         if not everywhere:
             each = np.reshape(there, (*there.shape, *(1,) * kind.rank))
