@@ -5,7 +5,6 @@ constants; or a constant, or another node, where algebra allows it. An operation
 gives the same node again.
 """
 
-import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -15,13 +14,14 @@ import numpy as np
 from genparams.compiled.algebra import RULES
 from genparams.compiled.ir import Node, Program, Test
 from genparams.compiled.shapes import REDUCTIONS, normal_reduction, shape_and_dtype
+from genparams.compiled.totals import inner
 from genparams.program.recorded import ALWAYS, DATA
 
 Options = tuple[tuple[str, Any], ...]
 
 COMMUTATIVE = {
     np.add, np.multiply, np.maximum, np.minimum, np.equal, np.not_equal, np.logaddexp,
-    np.bitwise_and, np.bitwise_or, np.logical_and, np.logical_or,
+    np.bitwise_and, np.bitwise_or, np.logical_and, np.logical_or, inner,
 }  # fmt: skip
 
 _WITH_NUMBERS = {
@@ -261,7 +261,3 @@ def _result_dtype(op: np.ufunc, kinds: tuple[Any, ...]) -> np.dtype:
     weak = all(k in (float, int) for k in kinds)
     numbers = [np.dtype(k) if weak and not isinstance(k, np.dtype) else k for k in kinds]
     return op.resolve_dtypes((*numbers, None))[-1]
-
-
-def count(shape: Sequence[int]) -> int:
-    return math.prod(shape)

@@ -1,6 +1,5 @@
 """The shape and dtype of the result of an operation, found without computing it."""
 
-import math
 import operator
 from typing import Any
 
@@ -27,7 +26,8 @@ def normal_reduction(
     given = dict(options)
     if len(args) > 1:
         args, given = args[:1], {"axis": args[1], **given}
-    rank = len(np.shape(args[0])) if not isinstance(args[0], Node) else len(args[0].shape)
+    x: Any = next(iter(args))
+    rank = len(x.shape if isinstance(x, Node) else np.shape(x))
     axes, kept = axes_of(given.pop("axis", None), rank), bool(given.pop("keepdims", False))
     given = {k: v for k, v in given.items() if not (v is None or v is np._NoValue)}
     if len(axes) < rank or (kept and rank):
@@ -93,7 +93,3 @@ def _as_empty(a: Any) -> Any:
     if isinstance(a, Node):
         return _like(a) if a.shape else np.zeros((), a.dtype)[()]
     return a
-
-
-def size(shape: tuple[int, ...]) -> int:
-    return math.prod(shape)
