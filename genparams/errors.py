@@ -69,6 +69,7 @@ What may be a mistake or intended is a warning:
     |- GradientsWaiting     a new update finds gradients that were accumulated before it
     |- ComputedHere         a worker could not do its work, and the calling process did it
     |- ReplacedFunction     an update trains a function that was defined again later
+    |- CannotCache          compiled code cannot be kept for the next process
     |- DivergentTrajectories   a sampler left the region where its integrator is accurate
     `- FitWarning           what a fit says of its estimates
        |- NotConverged         the search did not end at a maximum
@@ -464,12 +465,17 @@ class UnknownImport(GenParamsError, ImportError):
 
 
 class MissingExtra(GenParamsError, ImportError):
-    """Something needs a package that is installed with an extra of genparams."""
+    """Something needs a package that is installed with an extra of genparams.
 
-    def __init__(self, wanted: str, package: str, extra: str):
-        self.wanted, self.package, self.extra = wanted, package, extra
+    Args:
+        why: What the import said of a package that is installed.
+    """
+
+    def __init__(self, wanted: str, package: str, extra: str, why: str | None = None):
+        self.wanted, self.package, self.extra, self.why = wanted, package, extra, why
+        found = f"which cannot be imported ({why})" if why else "which is not installed"
         super().__init__(
-            f"{wanted} needs {package}, which is not installed; run pip install genparams[{extra}]"
+            f"{wanted} needs {package}, {found}; run pip install genparams[{extra}]"
         )
 
 
@@ -499,6 +505,17 @@ class ComputedHere(GenParamsWarning):
 
 class ReplacedFunction(GenParamsWarning):
     """An update moves the parameters of a function that was defined again later."""
+
+
+class CannotCache(GenParamsWarning):
+    """A folder for compiled code cannot be written, so each process compiles again."""
+
+    def __init__(self, folder: str, why: str):
+        self.folder, self.why = folder, why
+        super().__init__(
+            f"compiled code cannot be kept in {folder} ({why}), so each process compiles again; "
+            "set GENPARAMS_CACHE to a folder that can be written"
+        )
 
 
 class DivergentTrajectories(GenParamsWarning):
