@@ -1,0 +1,122 @@
+"""Special functions of single numbers, for loops that numba compiles."""
+
+import math
+
+_LOG_ROOT_TWO_PI = 0.5 * math.log(2.0 * math.pi)
+_ROOT_HALF = math.sqrt(0.5)
+_ONE_OVER_ROOT_PI = 1.0 / math.sqrt(math.pi)
+
+
+def expit(x: float) -> float:
+    """1 / (1 + exp(-x))"""
+    e = math.exp(-abs(x))
+    return (1.0 if x >= 0.0 else e) / (1.0 + e)
+
+
+def log_expit(x: float) -> float:
+    """log expit(x)"""
+    e = math.log1p(math.exp(-abs(x)))
+    return (x if x < 0.0 else 0.0) - e if x == x else x
+
+
+def logit(p: float) -> float:
+    """log(p / (1 - p))"""
+    if 0.3 < p < 0.65:
+        return math.atanh(2.0 * p - 1.0) * 2.0
+    if p < 0.0 or p > 1.0 or p != p:
+        return math.nan
+    if p == 1.0:
+        return math.inf
+    return math.log(p / (1.0 - p)) if p > 0.0 else -math.inf
+
+
+def logaddexp(x: float, y: float) -> float:
+    """log(exp(x) + exp(y))"""
+    if x == y:
+        return x + math.log(2.0)
+    return (x if x > y else y) + math.log1p(math.exp(-abs(x - y)))
+
+
+def gammaln(x: float) -> float:
+    """log |Gamma(x)|"""
+    return math.lgamma(x) if x == x and x != -math.inf else x
+
+
+def psi(x: float) -> float:
+    """The derivative of log Gamma: by recurrence to x >= 10, then by the asymptotic series."""
+    if x <= 0.0:
+        if x == math.floor(x):
+            return -math.inf if x == 0.0 else math.nan
+        return psi_above(1.0 - x) - math.pi / math.tan(math.pi * (x - math.floor(x)))
+    return psi_above(x)
+
+
+def psi_above(x: float) -> float:
+    """`psi` of a positive number."""
+    below = 0.0
+    while x < 10.0:
+        below += 1.0 / x
+        x += 1.0
+    s = 1.0 / (x * x)
+    series = 1.0 / 12.0 - s * (1.0 / 120.0 - s * (1.0 / 252.0 - s * (1.0 / 240.0 - s * (
+        1.0 / 132.0 - s * (691.0 / 32760.0 - s / 12.0)))))  # fmt: skip
+    return math.log(x) - 0.5 / x - s * series - below
+
+
+def erfcx(x: float) -> float:
+    """exp(x^2) erfc(x)"""
+    if x < 12.0:
+        near = math.floor(16.0 * x) / 16.0  # its square has no rounding error
+        return math.exp(near * near) * (math.exp((x - near) * (x + near)) * math.erfc(x))
+    s = 0.5 / (x * x)
+    series = 1.0
+    for n in range(19, 0, -2):
+        series = 1.0 - n * s * series
+    return _ONE_OVER_ROOT_PI / x * series
+
+
+def ndtr(x: float) -> float:
+    """The distribution function of the standard normal distribution."""
+    return 0.5 * math.erfc(-x * _ROOT_HALF)
+
+
+def log_ndtr(x: float) -> float:
+    """log ndtr(x)"""
+    if x > 0.0:
+        return math.log1p(-0.5 * math.erfc(x * _ROOT_HALF))
+    return math.log(0.5 * erfcx(-x * _ROOT_HALF)) - 0.5 * x * x
+
+
+def xlogy(x: float, y: float) -> float:
+    """x log(y), 0 where x is 0"""
+    return 0.0 if x == 0.0 and y == y else x * math.log(y)
+
+
+def xlog1py(x: float, y: float) -> float:
+    """x log(1 + y), 0 where x is 0"""
+    return 0.0 if x == 0.0 and y == y else x * math.log1p(y)
+
+
+def entr(x: float) -> float:
+    """-x log(x)"""
+    if x > 0.0:
+        return -x * math.log(x)
+    return 0.0 if x == 0.0 else (x if x != x else -math.inf)
+
+
+def remainder(x: float, y: float) -> float:
+    """x - floor(x / y) y, with the sign of y."""
+    r = math.fmod(x, y)
+    return r + y if r != 0.0 and (r < 0.0) != (y < 0.0) else r
+
+
+FUNCTIONS = {
+    f.__name__: f
+    for f in (
+        expit, log_expit, logit, logaddexp, gammaln, psi_above, psi, erfcx, ndtr, log_ndtr,
+        xlogy, xlog1py, entr, remainder,
+    )
+}  # fmt: skip
+"""Each function by name, after the functions that it calls."""
+CALLS = {"psi": ("psi_above",), "log_ndtr": ("erfcx",)}
+"""What a function calls of the others."""
