@@ -161,15 +161,15 @@ def _same_size(name: str) -> Callable[..., None]:
     return check
 
 
-def _where_finite(terms: Callable[..., Terms]) -> Callable[..., Terms]:
+def where_finite(terms: Callable[..., Terms]) -> Callable[..., Terms]:
     """Terms whose log density is -inf and whose gradient is 0 where the density overflows."""
 
-    def guarded(x: Any, mean: Any, matrix: Any) -> Terms:
-        log_density, pulls = terms(x, mean, matrix)
+    def guarded(x: Any, mean: Any, *others: Any) -> Terms:
+        log_density, pulls = terms(x, mean, *others)
         good = np.isfinite(raw(log_density))
         if np.all(good):
             return log_density, pulls
-        log_density, pulls = terms(np.where(good[..., None], x, raw(mean)), mean, matrix)
+        log_density, pulls = terms(np.where(good[..., None], x, raw(mean)), mean, *others)
 
         def kept(pull: Pullback) -> Pullback:
             return lambda g: pull(np.where(good, 1.0, 0.0) * g)
@@ -179,7 +179,7 @@ def _where_finite(terms: Callable[..., Terms]) -> Callable[..., Terms]:
     return guarded
 
 
-@_where_finite
+@where_finite
 def _mvnormal_terms(x: Any, mean: Any, cov: Any) -> Terms:
     white = _whiten(x, mean, _factor(cov))
 
@@ -190,7 +190,7 @@ def _mvnormal_terms(x: Any, mean: Any, cov: Any) -> Terms:
     return white.log_density, (lambda g: -white.each(g), white.first, by_cov)
 
 
-@_where_finite
+@where_finite
 def _mvnormal_tril_terms(x: Any, mean: Any, scale_tril: Any) -> Terms:
     white = _whiten(x, mean, scale_tril)
 
@@ -211,7 +211,7 @@ def _draw_mvnormal_tril(rng: Any, mean: Any, scale_tril: Any, size: tuple[int, .
     return mean + np.sum(scale_tril * z[..., None, :], axis=-1)
 
 
-def _is_symmetric(v: Any) -> Any:
+def is_symmetric(v: Any) -> Any:
     """Whether matrices equal their transposes, but for rounding of the size of the variances."""
     if v.shape[-1] != v.shape[-2]:
         return False
@@ -220,7 +220,7 @@ def _is_symmetric(v: Any) -> Any:
     return np.all(np.abs(v - _swap(v)) <= 1e-10 * scale, axis=(-2, -1))
 
 
-_square = Domain("finite and symmetric", finite.test, rank=2, member=_is_symmetric)
+_square = Domain("finite and symmetric", finite.test, rank=2, member=is_symmetric)
 _factor_domain = Domain(
     "lower triangular with a positive diagonal",
     finite.test,
