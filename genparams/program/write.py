@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from genparams.program.record import TESTS, Program, Symbol
 
@@ -40,10 +41,48 @@ _TEXT: dict[Any, str] = {
     np.logical_or: "{} or {}",
     np.logical_not: "not {}",
     np.exp: "exp({})",
+    np.exp2: "pow(2.0, {})",
+    np.expm1: "expm1({})",
     np.log: "log({})",
+    np.log1p: "log1p({})",
+    np.log2: "log2({})",
+    np.log10: "log10({})",
+    np.sin: "sin({})",
+    np.cos: "cos({})",
+    np.tan: "tan({})",
+    np.arcsin: "asin({})",
+    np.arccos: "acos({})",
+    np.arctan: "atan({})",
+    np.arctan2: "atan2({}, {})",
+    np.sinh: "sinh({})",
+    np.cosh: "cosh({})",
     np.tanh: "tanh({})",
+    np.hypot: "hypot({}, {})",
+    np.copysign: "copysign({}, {})",
+    np.isfinite: "isfinite({})",
+    np.isnan: "isnan({})",
+    np.isinf: "isinf({})",
+    np.positive: "{}",
+    special.gammaln: "lgamma({})",
+    special.erf: "erf({})",
+    special.erfc: "erfc({})",
+    special.xlogy: "{0} * log({1}) if {0} else 0.0 if {1} == {1} else {1}",
+    special.xlog1py: "{0} * log1p({1}) if {0} else 0.0 if {1} == {1} else {1}",
 }
 """The text of an operation on single numbers; any other is called by its name in numpy."""
+
+_MATH = """
+    sqrt exp expm1 log log1p log2 log10 sin cos tan asin acos atan atan2 sinh cosh tanh hypot copysign
+    pow lgamma erf erfc isfinite isnan isinf inf nan
+"""
+NAMES: dict[str, Any] = {name: getattr(math, name) for name in _MATH.split()}
+"""What the text of operations on single numbers names."""
+
+
+def template(op: Any) -> str | None:
+    """The text of an operation on single numbers, with places for its arguments; None if it has to
+    be called."""
+    return _TEXT.get(op)
 
 
 def text(x: Any) -> str:
@@ -119,8 +158,7 @@ def array_lines(
 
 def function(lines: Iterable[str], name: str = "f") -> Callable[..., Any]:
     """The function that lines of text define."""
-    space: dict[str, Any] = {"np": np, **{k: getattr(math, k) for k in ("sqrt", "exp", "log")}}
-    space.update(tanh=math.tanh, pow=math.pow, inf=math.inf, nan=math.nan)
+    space: dict[str, Any] = {"np": np, **NAMES}
     exec("\n".join(lines), space)  # the text is made here, of names, numbers and operators
     return space[name]
 
