@@ -22,7 +22,7 @@ from genparams.autodiff.tape import (
     unbox,
 )
 
-__all__ = ["Batch", "Box", "Tape", "as_array", "by_row", "columns", "gradient", "hessian", "holds_box"]
-__all__ += ["jacobian", "last_refusal", "mark_shared", "np", "rows"]
+__all__ = ["Batch", "Box", "Tape", "as_array", "by_row", "columns", "gradient", "hessian"]
+__all__ += ["holds_box", "jacobian", "last_refusal", "mark_shared", "np", "rows"]
 __all__ += ["operand", "raw", "refusal", "scatter", "shape_of", "special", "sum_product_to"]
 __all__ += ["sum_to", "total", "unbox", "user_line"]

@@ -18,7 +18,6 @@ from genparams.autodiff.dispatch import call_ufunc
 from genparams.autodiff.elementwise import DERIVATIVES, elementwise, pullback
 from genparams.autodiff.refusals import refusal
 from genparams.autodiff.tape import Box, canonical, np, raw, shape_of
-from genparams.program.recorded import Recorded
 
 
 def binary_operator(
@@ -77,8 +76,7 @@ def binary_operator(
 def is_operand(value: Any) -> bool:
     """Whether this can be the other operand of a box."""
     return type(value) is not Batch and (
-        isinstance(value, (Box, Recorded, float, int, complex, list, tuple))
-        or isinstance(value, (numpy.ndarray, np.generic))
+        isinstance(value, (Box, float, int, complex, list, tuple, numpy.ndarray, np.generic))
         or hasattr(value, "__array__")
         or (isinstance(value, (Real, Sequence)) and not isinstance(value, (str, bytes)))
     )

@@ -2,7 +2,8 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
 from typing import Any, overload
 
 from genparams.dsl.call import Call, running
@@ -53,6 +54,7 @@ class GenFunction(GenerativeFunction[P, R]):
         self.arg_grads: tuple[str, ...] = tuple_of_names("arg_grads", arg_grads)
         self.argument_names = list(self.signature.parameters)
         self.grad_places = [self._place(name) for name in self.arg_grads]
+        self.backend: str | None = None  # of a static function: what runs its programs
 
     def _place(self, name: str) -> int:
         """The place of an argument that can be given by position."""
@@ -87,7 +89,34 @@ class GenFunction(GenerativeFunction[P, R]):
             )
         other = GenFunction(self.body, self.arg_grads, params)
         other.origin = self.origin
+        if self.backend is not None:
+            make_static(other, self.backend)
         return other
+
+    @explained
+    def program(
+        self,
+        args: tuple[Any, ...] = (),
+        constraints: Mapping[Any, Any] | None = None,
+        backend: str | None = None,
+    ) -> Any:
+        """The straight-line code that a static function replays in place of its gradient.
+
+        A run with these arguments and choices is made and recorded; the function need not be
+        static. `print(f.program(args, data))` shows the text, and its attributes are the text, the
+        number of operations, the inputs and the tests.
+
+        Args:
+            args, constraints: As in `generate`.
+            backend: "numpy" or "numba"; None for that of the function, numpy if it is not static.
+
+        Raises:
+            CannotRecord: the run does something that cannot be recorded.
+            MissingExtra: numba is asked for and cannot be imported.
+        """
+        trace, _ = self.generate(args, constraints)
+        shown = import_module("genparams.compiled.shown")
+        return shown.program_of(trace, backend or self.backend or "numpy")
 
     def perform(self, run: Run, call: Call[Any], key: Address) -> Any:
         return self._run(run, call.args, call.options, key)
@@ -157,9 +186,17 @@ class GenFunction(GenerativeFunction[P, R]):
 @overload
 def gen(function: Callable[P, R]) -> GenFunction[P, R]: ...
 @overload
-def gen(*, arg_grads: Iterable[str]) -> Callable[[Callable[P, R]], GenFunction[P, R]]: ...
+def gen(
+    *, arg_grads: Iterable[str] = (), static: bool = False, backend: str = "numpy"
+) -> Callable[[Callable[P, R]], GenFunction[P, R]]: ...
 @explained
-def gen(function: Callable[..., Any] | None = None, *, arg_grads: Iterable[str] = ()) -> Any:
+def gen(
+    function: Callable[..., Any] | None = None,
+    *,
+    arg_grads: Iterable[str] = (),
+    static: bool = False,
+    backend: str = "numpy",
+) -> Any:
     """Make an ordinary function generative.
 
     Inside it, `param(name)` reads a parameter and `call @ address` makes a random choice or runs
@@ -169,20 +206,46 @@ def gen(function: Callable[..., Any] | None = None, *, arg_grads: Iterable[str] 
         arg_grads: The arguments whose gradients `accumulate_param_gradients` returns when this
             function is at the top; inside another generative function gradients flow through
             arguments by themselves.
+        static: Whether gradients of traces of this function are recorded once, and replayed as
+            straight-line code. They are the same, and several times faster where Python's walk
+            through the body takes the time. This takes for granted that the body depends on its
+            arguments, its parameters and its choices only, which is compared now and then. What
+            cannot be recorded is interpreted, with a warning.
+        backend: What runs the recorded code: "numpy", or "numba" where it is installed.
 
     Raises:
         ArgumentError: it is not a function, or is a generator, asynchronous or a method; or a name
-            in `arg_grads` is not a name of an argument.
+            in `arg_grads` is not a name of an argument; or there is no such backend.
+        MissingExtra: `backend` is "numba", which cannot be imported.
     """
     if function is None:
-        return lambda f: gen_function(f, arg_grads)
-    return gen_function(function, arg_grads)
+        return lambda f: gen_function(f, arg_grads, static, backend)
+    return gen_function(function, arg_grads, static, backend)
 
 
-def gen_function(function: Callable[P, R], arg_grads: Iterable[str]) -> GenFunction[P, R]:
+def make_static(function: Any, backend: str) -> None:
+    """Let the gradients of a function's traces be recorded and replayed.
+
+    Raises:
+        ArgumentError, MissingExtra: there is no such backend here.
+    """
+    # the compiled part of the library lies above the language, and is loaded when it is asked for
+    compiled = import_module("genparams.compiled.static")
+    function.trace_gradients = compiled.StaticGradients(function.__name__, backend)
+    function.backend = backend
+
+
+def gen_function(
+    function: Callable[P, R],
+    arg_grads: Iterable[str],
+    static: bool = False,
+    backend: str = "numpy",
+) -> GenFunction[P, R]:
     """A generative function that is registered by name; it replaces one that it redefines."""
     _refuse_other_than_functions(function)
     made = GenFunction(function, arg_grads)
+    if static:
+        make_static(made, backend)
     local = "<locals>" in made.__qualname__
     old = [] if local else [f for f in live(made.__name__) if _home(f) == _home(made)]
     register(made, replaces=old)

@@ -160,17 +160,25 @@ def differentiate(
     runs: list[Run] = []
     try:
         each = list(zip(traces, retval_grads, strict=True))
-        found = [differentiate_trace(trace, g, runs, selection) for trace, g in each]
+        found = [_differentiated(trace, g, runs, selection) for trace, g in each]
         with lock:
             if any(has_moved(p, at) for one in found for p, at in one.theta.items()):
                 # another thread moved a parameter: once more, while no thread can
-                found = [differentiate_trace(trace, g, runs, selection) for trace, g in each]
+                found = [_differentiated(trace, g, runs, selection) for trace, g in each]
             keep_declared(runs, added(summed(found, scales)))
     except BaseException:
         for run in runs:
             run.forget()
         raise
     return found
+
+
+def _differentiated(
+    trace: Trace, retval_grad: Any, runs: list[Run], selection: Selection | None
+) -> Gradient:
+    """`differentiate_trace`, or what stands in for it in a static function."""
+    differentiate = trace.gen_fn.trace_gradients.differentiate_trace
+    return differentiate(trace, retval_grad, runs, selection)
 
 
 def differentiate_trace(

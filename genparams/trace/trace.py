@@ -74,6 +74,8 @@ class Trace:
     """The `fingerprint` of each argument as the run began."""
     _gradients: int = field(default=0, init=False)
     """How many gradients were taken."""
+    _bound: dict[Any, Any] | None = field(default=None, init=False)
+    """What a static function keeps for its gradients, by thread."""
     _origin: Origin | None = field(default=None, init=False)
     """The origin of a trace of another process that was not yet used in this one."""
 
@@ -334,6 +336,14 @@ def _unpickled(
     if origin.process != this_process():
         object.__setattr__(trace, "_origin", origin)
     return trace
+
+
+def bound_of(trace: Trace) -> dict[Any, Any]:
+    """What a static function keeps for the gradients of a trace; to be added to."""
+    if trace._bound is None:
+        object.__setattr__(trace, "_bound", {})
+    assert trace._bound is not None
+    return trace._bound
 
 
 def count_gradient(trace: Trace) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any
 
-from genparams.autodiff import Box, np, raw, shape_of
+from genparams.autodiff import np, operand, raw
 from genparams.numeric import arrays, scalars
 
 
@@ -63,7 +63,7 @@ def inside_bounds(value: Any, low: Any, high: Any) -> Any:
     with np.errstate(invalid="ignore"):
         shift = np.where(at == inside, 0.0, inside - at)
     found = value + shift
-    return found if shape_of(found) or type(found) is Box else float(found)
+    return operand(found)
 
 
 # --- The formulas

@@ -24,6 +24,7 @@ from genparams.dsl.distributions.statistics.known import Statistics
 from genparams.dsl.distributions.transformed import Bijection
 from genparams.errors import ArgumentError, DistributionError, ShapeError, TracedValueError
 from genparams.mistakes import explained, refuse_other_functions
+from genparams.program.recorded import plain
 from genparams.text import brief
 from genparams.types import calling_module
 
@@ -343,7 +344,7 @@ class _Density:
                 f"log_prob of {self.name} is NaN{at}; check its arguments, and return -np.inf "
                 "where there is no density"
             )
-        return log_p if batch or type(log_p) is Box else float(log_p)
+        return log_p if batch else operand(log_p)
 
     def pullbacks(self, pull: Callable[[Any, int], Any]) -> Sequence[Pullback | None]:
         """A pullback by the value, unless it is discrete, and by each argument."""
@@ -377,7 +378,7 @@ class _Density:
     def _traced(self, boxes: Sequence[Any], log_p: Any) -> Any:
         """The log density of traced values, if it equals the log density of their numbers."""
         traced = operand(self.log_prob(*boxes))
-        now, then = np.asarray(raw(traced)), np.asarray(raw(log_p))
+        now, then = np.asarray(plain(raw(traced))), np.asarray(plain(raw(log_p)))
         if now.shape != then.shape or not np.allclose(now, then, 1e-6, 1e-6, equal_nan=True):
             raise TracedValueError(
                 f"log_prob of {self.name} gives another density while it is differentiated: it "

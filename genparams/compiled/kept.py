@@ -1,0 +1,145 @@
+"""Programs that are kept, and their use for one trace."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from genparams.compiled.recording import Open, RecordedGradient, data_of
+from genparams.dsl.gradients import Gradient
+from genparams.dsl.traced_replay import Inputs
+from genparams.numeric import quiet
+from genparams.params import Parameter, ParamStore, read
+from genparams.params.records import structure
+from genparams.trace.trace import Trace
+from genparams.types import Address, Constraint
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A parameter of a program: any that has this name and form, also one initialised later."""
+
+    store: ParamStore
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    constraint: Constraint
+    frozen: bool
+
+    @classmethod
+    def of(cls, p: Parameter) -> "Place":
+        return cls(p.store, p.name, p.shape, p.dtype, p.constraint, p.frozen)
+
+    def parameter(self) -> Parameter | None:
+        """The parameter that is there now; None if it has another form."""
+        if self.name not in self.store:
+            return None
+        found = self.store[self.name]
+        return found if Place.of(found) == self else None
+
+
+@dataclass(slots=True, eq=False)
+class Kept:
+    """A program that is kept."""
+
+    key: tuple[Any, ...]
+    opened: Open
+    places: list[Place]
+    code: Any
+    free: list[int]
+    """Which of the parameters the gradient is by."""
+    shape: Inputs
+    """What the gradient is by; theta is empty."""
+    theta: list[Any]
+    """The coordinates at which it was recorded, and the log probability of each choice there."""
+    log_probs: dict[Address, float]
+    calls: int = 0
+    hits: int = 0
+
+    @classmethod
+    def made(cls, key: tuple[Any, ...], opened: Open, found: RecordedGradient, code: Any) -> "Kept":
+        return cls(
+            key,
+            opened,
+            [Place.of(p) for p in found.parameters],
+            code,
+            [i for i, p in enumerate(found.parameters) if p in found.inputs.theta],
+            found.inputs._replace(theta={}),
+            [p.coordinates for p in found.parameters],
+            found.log_probs,
+        )
+
+    def bound(self, trace: Trace) -> "Bound | None":
+        """The program with the data of a trace; None if it is not its program."""
+        parameters = [place.parameter() for place in self.places]
+        if None in parameters:
+            return None
+        try:
+            values = self._bind(trace)
+        except Exception:  # whatever it is, the interpreter shows it
+            return None
+        return None if values is None else Bound(self, parameters, values, structure.now)
+
+    @quiet
+    def _bind(self, trace: Trace) -> Any:
+        return self.code.bind(*[x for _, x in data_of(trace, self.opened)])
+
+
+@dataclass(slots=True, eq=False)
+class Replayed:
+    """What a replay found."""
+
+    bound: "Bound"
+    log_prob: float
+    grads: list[Any]
+    theta: list[Any]
+    """The coordinates of all parameters of the program."""
+
+    @property
+    def kept(self) -> Kept:
+        return self.bound.kept
+
+    @property
+    def by_parameter(self) -> dict[Parameter, Any]:
+        return dict(zip(self.bound.free, self.grads, strict=False))
+
+    def gradient(self) -> Gradient:
+        """The same as what `differentiate` returns."""
+        shape = self.kept.shape._replace(theta=self.by_parameter)
+        theta = dict(zip(self.bound.parameters, self.theta, strict=True))
+        free = {p: theta[p] for p in self.bound.free}
+        return Gradient(self.log_prob, *shape.with_leaves(self.grads), {}, free)
+
+
+@dataclass(slots=True, eq=False)
+class Bound:
+    """A program with the data of one trace, for one thread."""
+
+    kept: Kept
+    parameters: list[Any]
+    values: Any
+    structure: Any
+    """The record of `structure` at the time of binding: no parameter was frozen since."""
+    free: list[Parameter] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.free = [self.parameters[i] for i in self.kept.free]
+
+    @quiet
+    def run(self) -> Replayed | None:
+        """Replay at the present parameters; None where the interpreter has to answer."""
+        theta = [read(p)[0] for p in self.parameters]
+        try:
+            found = self.kept.code.step(*theta, self.values)
+        except Exception:  # whatever it is, the interpreter shows it
+            return None
+        if found is None:
+            return None
+        log_prob, *grads = found
+        if not all(map(_is_finite, found)):
+            return None
+        return Replayed(self, log_prob, grads, theta)
+
+
+def _is_finite(g: Any) -> bool:
+    return g - g == 0.0 if type(g) is float else bool(np.isfinite(g).all())

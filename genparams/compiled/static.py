@@ -1,0 +1,238 @@
+"""Static functions: gradients that are recorded once and replayed as straight-line code.
+
+A `StaticGradients` takes the place of the interpreter's gradients in a function. The first gradient
+of a trace is interpreted, and recorded as a program. Later gradients of this trace, and of others
+that differ from it in the numbers of its inputs alone, are replays of the program.
+
+A replay is given up, and the gradient is interpreted, where a test of the program has another
+answer, where its arithmetic raises, and where it finds a number that is not finite. So a replay
+gives what the interpreter gives, or nothing. What a recording cannot see is found by comparing: the
+first replay of a program, the fourth, the sixteenth and so on are run both ways.
+"""
+
+import os
+import threading
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from genparams.compiled.agreement import refuse_other
+from genparams.compiled.code import checked_backend, code_of
+from genparams.compiled.kept import Bound, Kept, Replayed
+from genparams.compiled.keys import key_of
+from genparams.compiled.recording import Open, record_gradient
+from genparams.dsl import gradients
+from genparams.dsl.comparison import refuse_changed_arguments
+from genparams.dsl.gradients import Gradient
+from genparams.dsl.interpreter import Run
+from genparams.errors import NotStatic
+from genparams.params import added, finite_scale, has_moved, lock, swap
+from genparams.params.records import structure
+from genparams.trace.selection import Selection
+from genparams.trace.trace import ArgGrads, Trace, bound_of
+
+MOST = 16
+"""The most programs that a function keeps."""
+FLIPS = 32
+"""So many gradients in which the program of the gradient before was not the right one are told."""
+USELESS = 8
+"""So many programs in a row that were never used are told."""
+
+
+class StaticGradients:
+    """The gradients of the traces of a static function.
+
+    Args:
+        name: The name of the function.
+        backend: What runs the programs: "numpy", or "numba".
+    """
+
+    choice_gradients = staticmethod(gradients.choice_gradients)
+    param_gradients = staticmethod(gradients.param_gradients)
+
+    def __init__(self, name: str, backend: str = "numpy"):
+        self.name, self.backend = name, checked_backend(backend)
+        self.programs: dict[tuple[Any, ...], list[Kept]] = {}
+        """The programs by their keys, the one used last at the end."""
+        self.level = Open.ALL
+        self.reason: str | None = None
+        """Why the function cannot be recorded, if it cannot."""
+        self._mode = os.environ.get("GENPARAMS_STATIC", "")
+        self._lock = threading.RLock()
+        self._wait, self._patience, self._useless, self._flips = 0, 0, 0, 0
+        self._told: set[str] = set()
+        self._missed: Any = None
+        self._last: Kept | None = None
+
+    # --- What a trace asks for
+
+    def accumulate(
+        self, traces: Sequence[Trace], retval_grads: Sequence[Any], scales: Sequence[float]
+    ) -> list[tuple[float, ArgGrads]]:
+        """`gradients.accumulate`; one replay is added without its steps for several traces."""
+        if len(traces) == 1 and retval_grads[0] is None and self._is_quick(traces[0]):
+            scale, done = finite_scale(scales[0]), self.replayed(traces[0])
+            if done is not None and self._is_due(done.kept):
+                done.kept.hits -= 1  # it is counted again below
+            elif done is not None:
+                with lock:
+                    if not any(map(has_moved, done.bound.parameters, done.theta)):
+                        found = done.by_parameter.items()
+                        swap(added([(p, scale * g, None) for p, g in found]))
+                        return [(done.log_prob, (None,) * len(traces[0].args))]
+        return gradients.accumulate(traces, retval_grads, scales)
+
+    def differentiate_trace(
+        self, trace: Trace, retval_grad: Any, runs: list[Run], selection: Selection | None = None
+    ) -> Gradient:
+        """`gradients.differentiate_trace`, by a replay where one is right."""
+        if retval_grad is not None or trace._origin is not None or self._mode == "off":
+            return gradients.differentiate_trace(trace, retval_grad, runs, selection)
+        done = self.replayed(trace, selection)
+        if done is not None and not self._is_due(done.kept):
+            return done.gradient()
+        found = gradients.differentiate_trace(trace, None, runs, selection)
+        if done is None:
+            self._learn(trace, selection)
+        else:
+            refuse_other(trace, self.name, done, found)
+        return found
+
+    def _is_quick(self, trace: Trace) -> bool:
+        return trace._origin is None and not trace.gen_fn.grad_places and self._mode != "off"
+
+    def _is_due(self, kept: Kept) -> bool:
+        """Whether a replay is to be compared with the interpreter."""
+        n = kept.hits
+        return self._mode == "check" or (n & (n - 1) == 0 and n.bit_length() % 2 == 1)
+
+    # --- Replays
+
+    def replayed(self, trace: Trace, selection: Selection | None = None) -> Replayed | None:
+        """A replay of the gradient; None where the interpreter has to answer.
+
+        Raises:
+            ReplayDiffers: an argument has changed since the trace was made.
+        """
+        known, place = trace._bound, threading.get_ident()
+        if selection is not None:
+            place = place, *(a for a in trace.choices._values if a in selection)
+        bound: Bound | None = known.get(place) if known is not None else None
+        refuse_changed_arguments(trace)
+        if bound is not None and bound.structure is structure.now:
+            done = bound.run()
+            if done is not None:
+                bound.kept.hits += 1
+                return done
+        return self._by_another(trace, selection, place, bound)
+
+    def _by_another(
+        self, trace: Trace, selection: Selection | None, place: Any, last: Bound | None
+    ) -> Replayed | None:
+        """A replay of another program than the last one of this trace."""
+        with self._lock:
+            candidates = self.programs.get(self._key(trace, selection), ())[::-1]
+        is_new = last is None or last.structure is not structure.now
+        for kept in candidates:
+            if not is_new and last is not None and kept is last.kept:
+                continue
+            bound = kept.bound(trace)
+            done = None if bound is None else bound.run()
+            if done is not None:
+                bound_of(trace)[place] = bound
+                self._used(kept, is_new)
+                return done
+        return None
+
+    def _used(self, kept: Kept, is_new: bool) -> None:
+        with self._lock:
+            kept.hits += 1
+            self._useless = self._patience = 0
+            programs = self.programs.get(kept.key)
+            if programs and kept in programs:
+                programs.remove(kept)
+                programs.append(kept)
+            self._flips += not is_new
+            if self._flips == FLIPS:
+                self._tell(
+                    f"{self.name} is static, and {FLIPS} times a gradient took another branch than "
+                    "the one before; each costs a second attempt. The gradients are right"
+                )
+
+    def _key(self, trace: Trace, selection: Selection | None) -> tuple[Any, ...]:
+        chosen = None
+        if selection is not None:
+            chosen = tuple(a for a in trace.choices._values if a in selection)
+        return (chosen, *key_of(trace, self.level))
+
+    # --- Recording
+
+    def _learn(self, trace: Trace, selection: Selection | None) -> None:
+        """Record the gradient of a trace for which no program was right, unless that is useless."""
+        with self._lock:
+            if self.reason is not None:
+                return
+            if self._wait:
+                self._wait -= 1
+                return
+            key = self._key(trace, selection)
+            if key in self.programs and self._missed != key:
+                self._missed = key  # recorded anew if it happens again
+                return
+            self._drop_useless()
+            while True:
+                try:
+                    found = record_gradient(trace, self.level, selection)
+                    code = code_of(found, self.backend)
+                    break
+                except Exception as error:
+                    if not self._has_lower_level(error):
+                        return
+            key = self._key(trace, selection)  # at the level that was found
+            self._last = Kept.made(key, self.level, found, code)
+            self.programs.setdefault(key, []).append(self._last)
+
+    def _has_lower_level(self, error: Exception) -> bool:
+        """Whether fewer inputs are to be tried after an error; else the reason is told."""
+        if self.level > Open.NOTHING and not any(self.programs.values()):
+            self.level = Open(self.level - 1)
+            return True
+        self.reason = str(error)
+        self._tell(
+            f"{self.name} is static and is interpreted, because it cannot be recorded: {error}"
+        )
+        return False
+
+    def _drop_useless(self) -> None:
+        """Drop the last program if it was never used, and wait longer before the next recording;
+        drop the oldest program if there are too many."""
+        last = self._last
+        if last is not None and not last.hits:
+            self._remove(last)
+            self._useless += 1
+            self._patience = min(2 * self._patience + 1, 1023)
+            self._wait = self._patience
+            if self._useless == USELESS:
+                self._tell(
+                    f"{self.name} is static, and none of its last {USELESS} recordings could be "
+                    "used again: shapes, whole numbers, branches or arguments that are no arrays "
+                    "of numbers differ at every step. Such steps are interpreted"
+                )
+        if sum(map(len, self.programs.values())) >= MOST:
+            self._remove(min((k for some in self.programs.values() for k in some), key=_hits))
+
+    def _remove(self, kept: Kept) -> None:
+        programs = self.programs.get(kept.key, [])
+        if kept in programs:
+            programs.remove(kept)
+        if not programs:
+            self.programs.pop(kept.key, None)
+
+    def _tell(self, what: str) -> None:
+        if what not in self._told:
+            self._told.add(what)
+            warnings.warn(NotStatic(what), stacklevel=2)
+
+
+def _hits(kept: Kept) -> int:
+    return kept.hits
