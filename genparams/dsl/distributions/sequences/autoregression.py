@@ -9,11 +9,11 @@ covariance Q / std^2, and
 
     d^T Q d = sum_t e_t^2 - sum_k w_k^2,    log det Q = sum_k k log(1 - r_k^2)
 
-for the partial autocorrelations r_k. Both sums are matrix products over the whole series; only the
-recursion from phi to r has a loop, over the p orders.
+for the partial autocorrelations r_k. The sums have no loop over time; the recursion from phi to r
+has one over the p orders.
 
-Reference: Gohberg and Semencul, 1972, for the inverse of the first p values' covariance; Box,
-Jenkins and Reinsel, Time series analysis, appendix A7.4; Barndorff-Nielsen and Schou, 1973, for r.
+Reference: Gohberg and Semencul, 1972, for the inverse of a covariance of this kind;
+Barndorff-Nielsen and Schou, 1973, for r.
 """
 
 import math
@@ -35,44 +35,53 @@ def stationary(d: Any, phi: Any, std: Any) -> Densities:
         phi: Coefficients, a row of p for each series.
         std: The standard deviation of an innovation, one for each series.
     """
-    order = shape_of(phi)[1]
-    past, head = _lagged(d, 1, order), _lagged(d[:, :order], 0, order)
-    backwards = phi[:, ::-1]
-    e, w = d - _weighted(phi, past), _weighted(backwards, head)
+    order, length = shape_of(phi)[1], shape_of(d)[1]
+    head, backwards = d[:, :order], phi[:, ::-1]
+    e, w = d - _filtered(phi, d, 1), _filtered(backwards, head, 0)
     log_det, log_det_by_phi = _log_det(phi)
     precision, square = std**-2.0, np.sum(e * e, axis=1) - np.sum(w * w, axis=1)
-    log_density = _normal(shape_of(d)[1], std, square) + 0.5 * log_det
+    log_density = _normal(length, std, square) + 0.5 * log_det
 
-    by_head = _adjoint(backwards, w, 0)
-    beyond = np.zeros((shape_of(d)[0], shape_of(d)[1] - order))
-    by_d = _adjoint(phi, e, 1) - e + np.concatenate([by_head, beyond], axis=1)
-    by_phi = _products(past, e) + _products(head, w)[:, ::-1]
+    by_head = np.concatenate([_adjoint(backwards, w, 0), np.zeros(_beyond(d, order))], axis=1)
+    by_d = _adjoint(phi, e, 1) - e + by_head
+    by_phi = _products(d, e, 1, order) + _products(head, w, 0, order)[:, ::-1]
     return (
         log_density,
         precision[:, None] * by_d,
         precision[:, None] * by_phi + 0.5 * log_det_by_phi,
-        (square * precision - shape_of(d)[1]) / std,
+        (square * precision - length) / std,
     )
 
 
 def conditional(d: Any, phi: Any, std: Any) -> Densities:
     """The log density of all but the first p values of each series, given these."""
     order = shape_of(phi)[1]
-    past = _lagged(d, 1, order)[:, :, order:]
-    e = d[:, order:] - _weighted(phi, past)
+    count = shape_of(d)[1] - order
+    e = (d - _filtered(phi, d, 1))[:, order:]
     precision, square = std**-2.0, np.sum(e * e, axis=1)
-    before = np.zeros((shape_of(d)[0], order))
-    padded = np.concatenate([before, e], axis=1)
+    padded = np.concatenate([np.zeros((shape_of(d)[0], order)), e], axis=1)
     return (
-        _normal(shape_of(e)[1], std, square),
+        _normal(count, std, square),
         precision[:, None] * (_adjoint(phi, padded, 1) - padded),
-        precision[:, None] * _products(past, e),
-        (square * precision - shape_of(e)[1]) / std,
+        precision[:, None] * _products(d, padded, 1, order),
+        (square * precision - count) / std,
     )
 
 
 def _normal(count: int, std: Any, square: Any) -> Any:
     return -0.5 * square * std**-2.0 - count * (np.log(std) + 0.5 * _LOG_TWO_PI)
+
+
+def _beyond(d: Any, order: int) -> tuple[int, int]:
+    return shape_of(d)[0], shape_of(d)[1] - order
+
+
+# --- Sums over lags
+
+
+def _is_one(d: Any) -> bool:
+    """Whether numpy's functions of one series are enough."""
+    return type(d) is np.ndarray and len(d) == 1
 
 
 def _lagged(d: Any, first: int, count: int) -> Any:
@@ -83,19 +92,26 @@ def _lagged(d: Any, first: int, count: int) -> Any:
     return np.stack([padded[:, start : start + length] for start in starts], axis=1)
 
 
-def _weighted(weights: Any, lagged: Any) -> Any:
-    """sum_i weights_i lagged[i, t] for each series."""
-    return (weights[:, None, :] @ lagged)[:, 0, :]
-
-
-def _products(lagged: Any, e: Any) -> Any:
-    """sum_t lagged[i, t] e_t for each series."""
-    return (lagged @ e[:, :, None])[:, :, 0]
+def _filtered(weights: Any, d: Any, first: int) -> Any:
+    """sum_i weights_i d_(t - first - i) for each series and t."""
+    if _is_one(d) and _is_one(weights):
+        found = np.convolve(weights[0], d[0])
+        return np.concatenate([np.zeros(first), found])[None, : len(d[0])]
+    return (weights[:, None, :] @ _lagged(d, first, shape_of(weights)[1]))[:, 0, :]
 
 
 def _adjoint(weights: Any, e: Any, first: int) -> Any:
-    """sum_i weights_i e_(t + first + i): the transpose of `_weighted` by the lags."""
-    return _weighted(weights, _lagged(e[:, ::-1], first, shape_of(weights)[1]))[:, ::-1]
+    """sum_i weights_i e_(t + first + i): the transpose of `_filtered`."""
+    return _filtered(weights, e[:, ::-1], first)[:, ::-1]
+
+
+def _products(d: Any, e: Any, first: int, count: int) -> Any:
+    """sum_t d_(t - first - i) e_t for each series and i."""
+    if _is_one(d) and _is_one(e):
+        x, y = d[0], e[0]
+        lags = range(first, first + count)
+        return np.array([[x[: max(len(x) - lag, 0)] @ y[lag:] for lag in lags]])
+    return (_lagged(d, first, count) @ e[:, :, None])[:, :, 0]
 
 
 # --- Partial autocorrelations
@@ -127,17 +143,17 @@ def step_up(partial: Any) -> Any:
 
 def _log_det(phi: Any) -> tuple[Any, Any]:
     """log det Q, and its gradient by phi, by the steps down in reverse."""
-    log_det, g = 0.0, None
-    for k, a in enumerate(reversed(step_down(phi)), 1):
-        r = a[:, k - 1 :]
+    orders = [list(phi[0]) if _is_one(phi) else [phi[:, j] for j in range(shape_of(phi)[1])]]
+    while len(orders[-1]) > 1:
+        *a, r = orders[-1]
         keep = 1.0 - r * r
-        log_det = log_det + k * np.log(keep[:, 0])
-        by_r = -2.0 * k * r
-        if g is None:
-            g = by_r / keep
-            continue
-        head = a[:, : k - 1]
-        below = (head + r * head[:, ::-1]) / keep
-        by_r = by_r + np.sum(g * (head[:, ::-1] + 2.0 * r * below), axis=1, keepdims=True)
-        g = np.concatenate([g + r * g[:, ::-1], by_r], axis=1) / keep
-    return log_det, g
+        orders.append([(x + r * y) / keep for x, y in zip(a, a[::-1], strict=True)])
+    log_det, below, g = 0.0, [], []
+    for k, (*a, r) in enumerate(reversed(orders), 1):
+        keep = 1.0 - r * r
+        log_det = log_det + k * np.log(keep)
+        each = zip(g, a[::-1], below, strict=True)
+        by_r = sum((c * (x + 2.0 * r * b) for c, x, b in each), -2.0 * k * r)
+        g = [(c + r * y) / keep for c, y in zip(g, g[::-1], strict=True)] + [by_r / keep]
+        below = [*a, r]
+    return log_det, np.array([g]) if _is_one(phi) else np.stack(g, axis=1)

@@ -187,7 +187,9 @@ def _terms_by(kernel: Callable[..., Any], d: Any, phi: Any, std: Any) -> tuple[A
     batch = np.broadcast_shapes(shape_of(d)[:-1], shape_of(phi)[:-1], shape_of(std))
 
     def rows(value: Any, *event: int) -> Any:
-        return np.reshape(np.broadcast_to(value, (*batch, *event)), (-1, *event))
+        whole = (*batch, *event)
+        same = shape_of(value) == whole
+        return np.reshape(value if same else np.broadcast_to(value, whole), (-1, *event))
 
     found = kernel(rows(d, shape_of(d)[-1]), rows(phi, shape_of(phi)[-1]), rows(std))
     good = np.isfinite(raw(found[0]))

@@ -208,8 +208,10 @@ def normal_by_factor(off: Any, factor: Any) -> tuple[Any, Any]:
 
 def inverse_by_factor(factor: Any) -> Any:
     """K^-1."""
-    lower = np.tril(_lapack().dpotri(factor, lower=1)[0])
-    return lower + np.tril(lower, -1).T
+    lower = _lapack().dpotri(factor, lower=1)[0]  # 0 above the diagonal, as the factor is
+    inverse = lower + lower.T
+    inverse.flat[:: len(factor) + 1] *= 0.5
+    return inverse
 
 
 def _terms_by_factor(off: Any, cov: Any, noise: Any) -> tuple[Any, Any, Callable[[], Any]]:
