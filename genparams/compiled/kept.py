@@ -9,7 +9,7 @@ from genparams.compiled.recording import Open, RecordedGradient, data_of
 from genparams.dsl.gradients import Gradient
 from genparams.dsl.traced_replay import Inputs
 from genparams.numeric import quiet
-from genparams.params import Parameter, ParamStore, read
+from genparams.params import Parameter, ParamStore, Positions
 from genparams.params.records import structure
 from genparams.trace.trace import Trace
 from genparams.types import Address, Constraint
@@ -94,6 +94,8 @@ class Replayed:
     grads: list[Any]
     theta: list[Any]
     """The coordinates of all parameters of the program."""
+    then: Any
+    """What `Positions.have_moved` compares."""
 
     @property
     def kept(self) -> Kept:
@@ -120,26 +122,25 @@ class Bound:
     values: Any
     structure: Any
     """The record of `structure` at the time of binding: no parameter was frozen since."""
+    positions: Positions = field(init=False)
     free: list[Parameter] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.positions = Positions(self.parameters)
         self.free = [self.parameters[i] for i in self.kept.free]
 
     @quiet
     def run(self) -> Replayed | None:
         """Replay at the present parameters; None where the interpreter has to answer."""
-        theta = [read(p)[0] for p in self.parameters]
+        theta, then = self.positions.read()
         try:
             found = self.kept.code.step(*theta, self.values)
         except Exception:  # whatever it is, the interpreter shows it
             return None
         if found is None:
             return None
+        for g in found:
+            if not (g - g == 0.0 if type(g) is float else np.isfinite(g).all()):
+                return None
         log_prob, *grads = found
-        if not all(map(_is_finite, found)):
-            return None
-        return Replayed(self, log_prob, grads, theta)
-
-
-def _is_finite(g: Any) -> bool:
-    return g - g == 0.0 if type(g) is float else bool(np.isfinite(g).all())
+        return Replayed(self, log_prob, grads, theta, then)

@@ -26,7 +26,7 @@ from genparams.dsl.comparison import refuse_changed_arguments
 from genparams.dsl.gradients import Gradient
 from genparams.dsl.interpreter import Run
 from genparams.errors import NotStatic
-from genparams.params import added, finite_scale, has_moved, lock, swap
+from genparams.params import added, finite_scale, lock, swap
 from genparams.params.records import structure
 from genparams.trace.selection import Selection
 from genparams.trace.trace import ArgGrads, Trace, bound_of
@@ -76,9 +76,10 @@ class StaticGradients:
                 done.kept.hits -= 1  # it is counted again below
             elif done is not None:
                 with lock:
-                    if not any(map(has_moved, done.bound.parameters, done.theta)):
-                        found = done.by_parameter.items()
-                        swap(added([(p, scale * g, None) for p, g in found]))
+                    bound = done.bound
+                    if not bound.positions.have_moved(done.then):
+                        each = zip(bound.free, done.grads, strict=False)
+                        swap(added([(p, scale * g, None) for p, g in each]))
                         return [(done.log_prob, (None,) * len(traces[0].args))]
         return gradients.accumulate(traces, retval_grads, scales)
 

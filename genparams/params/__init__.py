@@ -22,6 +22,7 @@ from genparams.params.declaring import (
 from genparams.params.layout import lay_together, place_of
 from genparams.params.numbers import DOUBLE, as_floats, finite_scale, is_finite
 from genparams.params.parameter import Parameter, has_moved, is_current, loose, read
+from genparams.params.positions import Positions
 from genparams.params.records import (
     Cell,
     Changes,
@@ -33,8 +34,18 @@ from genparams.params.records import (
 )
 from genparams.params.store import ParamStore, labels
 
-__all__ = ["DOUBLE", "Cell", "Changes", "ParamStore", "Parameter", "add", "added", "addition"]
-__all__ += ["carried", "loose", "record_of"]
+__all__ = [
+    "DOUBLE",
+    "Cell",
+    "Changes",
+    "ParamStore",
+    "Parameter",
+    "Positions",
+    "add",
+    "added",
+    "addition",
+]
+__all__ += ["addition", "carried", "loose", "record_of"]
 __all__ += ["as_floats", "coordinates_and_value", "declare", "declared_by_run", "edit_to"]
 __all__ += ["edit_to_saved", "edit_to_value", "edited", "emptied", "find", "finite_scale"]
 __all__ += ["gradient_of", "has_moved", "is_current", "is_finite", "labels", "lay_together", "lock"]
