@@ -37,11 +37,6 @@ def logaddexp(x: float, y: float) -> float:
     return (x if x > y else y) + math.log1p(math.exp(-abs(x - y)))
 
 
-def gammaln(x: float) -> float:
-    """log |Gamma(x)|"""
-    return math.lgamma(x) if x == x and x != -math.inf else x
-
-
 def psi(x: float) -> float:
     """The derivative of log Gamma: by recurrence to x >= 10, then by the asymptotic series."""
     if x <= 0.0:
@@ -87,16 +82,6 @@ def log_ndtr(x: float) -> float:
     return math.log(0.5 * erfcx(-x * _ROOT_HALF)) - 0.5 * x * x
 
 
-def xlogy(x: float, y: float) -> float:
-    """x log(y), 0 where x is 0"""
-    return 0.0 if x == 0.0 and y == y else x * math.log(y)
-
-
-def xlog1py(x: float, y: float) -> float:
-    """x log(1 + y), 0 where x is 0"""
-    return 0.0 if x == 0.0 and y == y else x * math.log1p(y)
-
-
 def entr(x: float) -> float:
     """-x log(x)"""
     if x > 0.0:
@@ -113,8 +98,7 @@ def remainder(x: float, y: float) -> float:
 FUNCTIONS = {
     f.__name__: f
     for f in (
-        expit, log_expit, logit, logaddexp, gammaln, psi_above, psi, erfcx, ndtr, log_ndtr,
-        xlogy, xlog1py, entr, remainder,
+        expit, log_expit, logit, logaddexp, psi_above, psi, erfcx, ndtr, log_ndtr, entr, remainder,
     )
 }  # fmt: skip
 """Each function by name, after the functions that it calls."""

@@ -1,0 +1,1 @@
+"""Programs as loops over flat arrays: text that numba compiles."""

@@ -1,0 +1,90 @@
+"""Operations that put parts of arrays together, or take arrays apart, as jobs of a plan."""
+
+import operator
+
+import numpy as np
+
+from genparams.compiled.ir import Node
+from genparams.compiled.native.fuse import SMALL, Lines, Names, Value, loop_axes, space_of
+from genparams.compiled.native.indexing import gathered
+from genparams.compiled.native.values import Values, is_plain
+from genparams.compiled.native.views import View
+from genparams.errors import CannotRecord
+
+
+def joined(values: Values, node: Node) -> Value:
+    """`np.stack` and `np.concatenate`."""
+    options = dict(node.options)
+    axis = options.pop("axis", node.args[1] if len(node.args) > 1 else 0)
+    if options or axis is None:
+        raise CannotRecord(f"np.{node.op.__name__} with options, for numba")
+    axis %= len(node.shape)
+    parts = [values.of(p) for p in node.args[0]]
+    op = node.op
+
+    def compute(lines: Lines, given: list[Names]) -> Names:
+        return op(given, axis=axis)
+
+    around = loop_axes(node.shape) if np.prod(node.shape) > SMALL else ()
+    if not around:
+        return values.in_section(node, parts, compute)
+    if axis in around:
+        return _joined_in_memory(values, node, parts, axis)
+    before = tuple([a - (op is np.stack and a > axis) for a in around])
+    return values.in_loop(node, parts, [before] * len(parts), around, compute)
+
+
+def _joined_in_memory(values: Values, node: Node, parts: list[Value], axis: int) -> Value:
+    """Each part is written to its place in memory."""
+    found = values.new(node)
+    view = found.view = values.plan.memory(node.shape, found.kind)
+    start = 0
+    for part in parts:
+        length = 1 if node.op is np.stack else part.shape[axis]
+        here = start if node.op is np.stack else slice(start, start + length)
+        index = (*(slice(None),) * axis, here, ...)
+        to = view.through(lambda x, index=index: x[index])
+        assert to is not None
+        found.ready = max(found.ready, copied(values, part, to))
+        start += length
+    return found
+
+
+def copied(values: Values, value: Value, to: View) -> int:
+    """Write a value to memory; from which level on it can be read there."""
+    if value.space is not None or (value.names is not None and value.size <= SMALL):
+        values.plan.write(value, to)
+        return value.ready
+    axes = loop_axes(value.shape)
+    space = space_of(value.shape, axes)
+
+    def job(loop: Lines) -> None:
+        places = {a: f"i{d}" for d, a in enumerate(axes)}
+        names = loop.load(value, places)
+        for at in np.ndindex(names.shape):
+            target = to.at([places.get(i, k) for i, k in enumerate(at)])
+            loop.body.append(f"{target} = {names[at]}")
+
+    if space:
+        values.plan.in_loop(value.ready, space, job)
+        return value.ready + 1
+    values.plan.in_section(value.ready, job)
+    return value.ready
+
+
+def rearranged(values: Values, node: Node) -> Value:
+    """A function that only shows its argument in another way; a copy where it cannot."""
+    found = values.viewed(node)
+    if found is not None:
+        return found
+    if node.op is operator.getitem:
+        return gathered(values, node)
+    source, *args = node.args
+    if node.op not in (np.reshape, np.ravel) or not is_plain(args):
+        raise CannotRecord(f"{node.op.__name__} of these arguments, for numba")
+    x = values.of(source)
+    copy = values.new(node)
+    copy.view = values.plan.memory(node.shape, copy.kind)
+    to = copy.view.through(lambda a: a.reshape(x.shape))
+    copy.ready = copied(values, x, to)
+    return copy

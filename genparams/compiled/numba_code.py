@@ -1,0 +1,359 @@
+"""Programs as functions that numba compiles.
+
+The program of a gradient is one function of flat arrays: it reads coordinates and data, and writes
+gradients. `loop` is a second function that calls it once per step and moves the coordinates by
+elementwise rules, so that many steps are one call. The text of both is plain Python, and does not
+contain the data: programs of other data with the same shapes have the same text, and the code is
+found on disk again.
+"""
+
+import hashlib
+import inspect
+import operator
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from genparams.autodiff import scatter
+from genparams.compiled import cache_folder
+from genparams.compiled.ir import Node, Program, Recurrence, Test
+from genparams.compiled.native import special_numbers
+from genparams.compiled.native.assembling import copied, joined, rearranged
+from genparams.compiled.native.data_stage import data_values
+from genparams.compiled.native.entrywise import elementwise, inner_product, reduction
+from genparams.compiled.native.fuse import Lines, Value
+from genparams.compiled.native.indexing import scattered
+from genparams.compiled.native.products import product
+from genparams.compiled.native.recurrences import member, recurrence
+from genparams.compiled.native.scalar_text import MATH
+from genparams.compiled.native.training_loop import Group, loop_lines
+from genparams.compiled.native.values import Lower, Values
+from genparams.compiled.native.views import VIEWING, View, whole
+from genparams.compiled.shapes import REDUCTIONS
+from genparams.compiled.totals import inner
+from genparams.errors import CannotRecord, MissingExtra
+from genparams.program.recorded import DATA, PART
+
+TABLE: dict[Any, Lower] = {
+    **dict.fromkeys(REDUCTIONS, reduction),
+    **dict.fromkeys(VIEWING, rearranged),
+    operator.getitem: rearranged,
+    inner: inner_product,
+    np.stack: joined,
+    np.concatenate: joined,
+    np.matmul: product,
+    scatter: scattered,
+    Recurrence: recurrence,
+    PART: member,
+}
+"""How each operation that is not elementwise is computed."""
+
+FAST = ("arcp", "contract", "nsz", "reassoc")
+"""What the compiler may assume of floats: sums in any order, but NaN and infinity as they are."""
+
+_WORK = ("w", "wi", "wb", "n")
+
+
+@dataclass(slots=True)
+class Bound:
+    """Data as a compiled function takes them."""
+
+    numbers: np.ndarray
+    arrays: list[np.ndarray]
+    answers: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a loop has done."""
+
+    steps: int
+    """How many steps it has taken; fewer than asked if the next one has to be interpreted."""
+    log_probs: np.ndarray
+    norms: np.ndarray
+    """The Euclidean norm of the gradient, at each step."""
+
+
+class NumbaCode:
+    """The compiled gradient of a program.
+
+    Args:
+        trained: Which parameter of the program each gradient belongs to; all of them by default.
+
+    Raises:
+        CannotRecord: numba cannot compile an operation.
+        MissingExtra: numba is not installed.
+    """
+
+    def __init__(self, program: Program, trained: Sequence[int] | None = None):
+        numba()
+        self.program = program
+        self.shapes = [p.shape for p in program.parameters]
+        ends = np.cumsum([0, *(int(np.prod(s)) for s in self.shapes)])
+        self.slices = [slice(int(a), int(b)) for a, b in pairwise(ends)]
+        """The part of the vector of coordinates that belongs to each parameter."""
+        self.length = int(ends[-1])
+        count = len(program.results) - 1
+        self.trained = list(range(count) if trained is None else trained)
+        assert len(self.trained) == count
+        written = _Written(program, self.slices, self.trained)
+        self.text = written.text
+        self._data, self._numbers, self._sizes = written.data, written.numbers, written.sizes
+        self._loops: dict[Any, Callable[..., int]] = {}
+        self._lock = threading.Lock()
+        self._gradient: Callable[..., Any] | None = None
+
+    @property
+    def size(self) -> int:
+        """The number of operations."""
+        return len(self.program.nodes)
+
+    def bind(self, *data: Any) -> Bound | None:
+        """The data as the function takes them; None if a test of data has another answer."""
+        found = data_values(self.program, data)
+        if found is None:
+            return None
+        numbers = np.array([found[n] for n in self._numbers], float)
+        arrays = []
+        for a, kind in self._data:
+            array = np.asarray(found[a] if isinstance(a, Node) else a, _DTYPES[kind])
+            arrays.append(np.require(array, requirements="CA").ravel())
+        return Bound(numbers, arrays)
+
+    def step(self, *theta: Any, bound: Bound) -> tuple[Any, ...] | None:
+        """The log probability and the gradients; None if a test has another answer."""
+        g = np.zeros(self.length)
+        known, log_prob = self.gradient(self.flat(theta), g, *self._arguments(bound))
+        if not known:
+            return None
+        found = [g[self.slices[i]].reshape(self.shapes[i]) for i in self.trained]
+        return (log_prob, *(v if v.shape else float(v) for v in found))
+
+    def flat(self, theta: Sequence[Any]) -> np.ndarray:
+        """Coordinates as one vector."""
+        vector = np.empty(self.length)
+        for part, value in zip(self.slices, theta, strict=True):
+            vector[part] = np.ravel(value)
+        return vector
+
+    def loop(
+        self,
+        groups: Sequence[Group],
+        theta: np.ndarray,
+        fields: np.ndarray,
+        constants: np.ndarray,
+        bound: Bound,
+    ) -> Taken:
+        """Step along the gradient, as often as there are rows of constants.
+
+        The loop ends before a step whose test has another answer, or that meets a number that is
+        not finite or a gradient that is too large to be squared: the caller interprets that step.
+
+        Args:
+            groups: The kernels of the rules, each with the part of the coordinates that it moves.
+            theta: Coordinates, which are changed.
+            fields: What the rules keep, (number of fields, size of theta), which is changed.
+            constants: `Kernel.folded` of each step, of one group after the other: (steps, count).
+        """
+        steps = len(constants)
+        log_probs, norms = np.empty(steps), np.empty(steps)
+        run = self._loop(tuple(groups))
+        taken = run(theta, fields, constants, log_probs, norms, np.zeros(self.length),
+                    *self._arguments(bound))  # fmt: skip
+        return Taken(taken, log_probs[:taken], norms[:taken])
+
+    def _arguments(self, bound: Bound) -> list[np.ndarray]:
+        f, i, b = (self._sizes[k] for k in "fib")
+        work = [np.empty(f), np.empty(i, np.int64), np.empty(b, np.bool_)]
+        return [*work, bound.numbers, *bound.arrays]
+
+    @property
+    def gradient(self) -> Callable[..., Any]:
+        """The compiled `gradient(theta, g, work, ..., data, ...)`."""
+        if self._gradient is None:
+            with self._lock:
+                names = ["theta", "g", *_WORK, *(f"d{i}" for i in range(len(self._data)))]
+                self._gradient = self._gradient or compiled(
+                    "gradient", self.text, names, self._signature(), "(boolean, float64)", {}
+                )
+        return self._gradient
+
+    def _signature(self) -> list[str]:
+        return ["F", "F", "F", "I", "B", "RF", *(f"R{k.upper()}" for _, k in self._data)]
+
+    def _loop(self, groups: tuple[Group, ...]) -> Callable[..., int]:
+        key = tuple([(kernel, part.start, part.stop) for kernel, part in groups])
+        gradient = self.gradient
+        with self._lock:
+            if key not in self._loops:
+                data = ["g", *_WORK, *(f"d{i}" for i in range(len(self._data)))]
+                text = "\n".join([
+                    f"# calls the gradient {hashlib.sha256(self.text.encode()).hexdigest()}",
+                    *loop_lines(groups, data, self.length),
+                ])  # fmt: skip
+                kinds = ["F", "F2", "RF2", "F", "F", *self._signature()[1:]]
+                self._loops[key] = compiled(
+                    "loop", text, data, kinds, "int64", {"gradient": gradient}
+                )
+        return self._loops[key]
+
+
+def numba_code(program: Program, trained: Sequence[int] | None = None) -> NumbaCode:
+    """The code of a program."""
+    return NumbaCode(program, trained)
+
+
+_DTYPES = {"f": np.float64, "i": np.int64, "b": np.bool_}
+
+
+# --- Text
+
+
+class _Written:
+    """The text of a program's gradient, and what the function takes."""
+
+    def __init__(self, program: Program, slices: Sequence[slice], trained: Sequence[int]):
+        self.values = values = Values(TABLE, elementwise)
+        for p, part in zip(program.parameters, slices, strict=True):
+            values.known[p] = Value(p.shape, "f", view=whole("theta", part.start, p.shape))
+        for test in program.tests:
+            self._check(test)
+        log_prob = values.of(program.results[0])
+        values.plan.read_in_section(log_prob)
+        for result, i in zip(program.results[1:], trained, strict=True):
+            shape = program.parameters[i].shape
+            self._result(values.of(result), whole("g", slices[i].start, shape))
+        lines = values.plan.text()
+        end = Lines(values.plan, 0)
+        answer = end.load(log_prob)[()]
+        self.data, self.numbers, self.sizes = values.data, values.numbers, values.plan.sizes
+        taken = ["theta", "g", *_WORK, *(f"d{i}" for i in range(len(self.data)))]
+        body = [*lines, *end.body, f"return True, float({answer})"]
+        self.text = "\n".join([
+            *self._notes(program, slices),
+            f"def gradient({', '.join(taken)}):",
+            *("  " + line for line in body),
+            "",
+        ])  # fmt: skip
+
+    def _check(self, test: Test) -> None:
+        """End the function if a test has another answer."""
+        if not isinstance(test.asked, Node) or test.asked.stage == DATA:
+            return
+        answer, asked = test.answer, test.asked
+        if isinstance(answer, np.ndarray):
+            same = Node(np.equal, (asked, answer), (), asked.shape, np.dtype(bool))
+            asked, answer = Node(np.all, (same,), (), (), np.dtype(bool)), True
+        value = self.values.of(asked)
+        level = self.values.plan.read_in_section(value)
+
+        def job(section: Lines) -> None:
+            name = section.load(value)[()]
+            differs = f"{name} != {answer!r}"
+            if value.kind == "b":
+                differs = f"not {name}" if answer else name
+            section.body.append(f"if {differs}: return False, 0.0")
+
+        self.values.plan.checks.setdefault(level, []).append(job)
+
+    def _result(self, value: Value, to: View) -> None:
+        """Write a gradient."""
+        if value.shape != to.shape:
+            raise CannotRecord("a gradient that is broadcast, for numba")
+        copied(self.values, value, to)
+
+    def _notes(self, program: Program, slices: Sequence[slice]) -> list[str]:
+        """Comments that say what the inputs are."""
+        notes = []
+        for p, part in zip(program.parameters, slices, strict=True):
+            notes.append(f"# theta[{part.start}:{part.stop}]  {p.name}")
+        for i, n in enumerate(self.numbers):
+            notes.append(f"# n[{i}]  {n.name}")
+        for i, (a, _) in enumerate(self.data):
+            notes.append(f"# d{i}  {a.shape} {a.name if isinstance(a, Node) else ''}")
+        return [" ".join(note.splitlines()).rstrip() for note in notes]
+
+
+# --- Compiling
+
+
+def numba() -> Any:
+    """The package numba.
+
+    Raises:
+        MissingExtra: it is not installed, or cannot be imported.
+    """
+    try:
+        import numba  # type: ignore[import-not-found]
+    except ModuleNotFoundError as error:
+        why = None if error.name == "numba" else str(error)
+        raise MissingExtra('backend="numba"', "numba", "numba", why) from error
+    except (ImportError, OSError, AttributeError, SystemError) as error:
+        raise MissingExtra('backend="numba"', "numba", "numba", str(error)) from error
+    return numba
+
+
+def compiled(
+    name: str, text: str, names: Sequence[str], kinds: Sequence[str], result: str, given: Any
+) -> Callable[..., Any]:
+    """The function of a text, compiled for arguments of given kinds, or found on disk.
+
+    Raises:
+        CannotRecord: numba cannot compile it.
+    """
+    from numba import njit, types  # type: ignore[import-not-found]
+    from numba.core.errors import NumbaError  # type: ignore[import-not-found]
+
+    head = f"# {name}; floats: {', '.join(FAST)}; functions: {_functions_hash()}\n"
+    module, has_file = cache_folder.load(
+        f"{head}# {' '.join(kinds)} -> {result}\n{text}",
+        {"np": np, **MATH, **_special(text), **given},
+    )
+    arrays = [_array_type(k) for k in kinds]
+    returned = types.int64 if result == "int64" else types.Tuple((types.boolean, types.float64))
+    jit = njit(
+        returned(*arrays), cache=has_file, nogil=True, error_model="numpy", fastmath=set(FAST)
+    )
+    with _compiling:
+        try:
+            if not hasattr(module, "compiled"):
+                module.compiled = jit(getattr(module, name))
+        except NumbaError as error:
+            first = str(error).strip().splitlines()
+            raise CannotRecord(f"numba cannot compile it: {' '.join(first[:3])}") from error
+    return module.compiled
+
+
+_compiling = threading.Lock()
+
+
+def _array_type(kind: str) -> Any:
+    """The type of an argument: R for one that is only read, F, I or B, and 2 for a matrix."""
+    from numba import types  # type: ignore[import-not-found]
+
+    entry = {"F": types.float64, "I": types.int64, "B": types.boolean}[kind.strip("R2")]
+    return types.Array(entry, 2 if "2" in kind else 1, "C", readonly="R" in kind)
+
+
+@cache
+def _functions_hash() -> str:
+    return hashlib.sha256(inspect.getsource(special_numbers).encode()).hexdigest()[:12]
+
+
+def _special(text: str) -> dict[str, Any]:
+    """The special functions that a text calls, compiled."""
+    names = [name for name in special_numbers.FUNCTIONS if f"{name}(" in text]
+    return {name: _special_function(name) for name in names}
+
+
+@cache
+def _special_function(name: str) -> Any:
+    from numba import njit  # type: ignore[import-not-found]
+
+    function = special_numbers.FUNCTIONS[name]
+    return njit(error_model="numpy", nogil=True)(function)
