@@ -1,4 +1,4 @@
-"""One training step of an autoregressive series and of a Gaussian process, against the same by hand.
+"""One training step of an autoregressive series and of a Gaussian process, against one by hand.
 
     python benchmarks/processes.py
 

@@ -127,7 +127,7 @@ def step_down(phi: Any) -> list[Any]:
     orders = [phi]
     for k in range(shape_of(phi)[-1], 1, -1):
         phi, r = phi[..., : k - 1], phi[..., k - 1 : k]
-        phi = (phi + r * phi[..., ::-1]) / (1.0 - r * r)
+        phi = (phi + r * phi[..., ::-1]) / ((1.0 - r) * (1.0 + r))
         orders.append(phi)
     return orders
 
@@ -146,11 +146,11 @@ def _log_det(phi: Any) -> tuple[Any, Any]:
     orders = [list(phi[0]) if _is_one(phi) else [phi[:, j] for j in range(shape_of(phi)[1])]]
     while len(orders[-1]) > 1:
         *a, r = orders[-1]
-        keep = 1.0 - r * r
+        keep = (1.0 - r) * (1.0 + r)
         orders.append([(x + r * y) / keep for x, y in zip(a, a[::-1], strict=True)])
     log_det, below, g = 0.0, [], []
     for k, (*a, r) in enumerate(reversed(orders), 1):
-        keep = 1.0 - r * r
+        keep = (1.0 - r) * (1.0 + r)
         log_det = log_det + k * np.log(keep)
         each = zip(g, a[::-1], below, strict=True)
         by_r = sum((c * (x + 2.0 * r * b) for c, x, b in each), -2.0 * k * r)

@@ -166,6 +166,8 @@ def matern(scale: Numbers, length_scale: Numbers, nu: float = 1.5) -> Kernel:
         nu = 3/2   k = scale^2 (1 + a) exp(-a)
         nu = 5/2   k = scale^2 (1 + a + a^2 / 3) exp(-a)
 
+    On a line these processes are `linear_gaussian` models too, in time of order n.
+
     Args:
         nu: 0.5, 1.5 or 2.5.
     """

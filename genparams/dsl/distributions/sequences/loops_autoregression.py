@@ -40,7 +40,7 @@ def stationary(d, phi, std):
             down[order, j] = phi[n, j]
         for k in range(order, 0, -1):
             r = down[k, k - 1]
-            keep = 1.0 - r * r
+            keep = (1.0 - r) * (1.0 + r)
             if not keep > 0.0:
                 log_det = math.nan
                 break
@@ -52,7 +52,7 @@ def stationary(d, phi, std):
             continue
         for k in range(1, order + 1):
             r = down[k, k - 1]
-            keep = 1.0 - r * r
+            keep = (1.0 - r) * (1.0 + r)
             by_r = -2.0 * k * r
             for j in range(k - 1):
                 by_r += up[k - 1, j] * (down[k, k - 2 - j] + 2.0 * r * down[k - 1, j])

@@ -92,6 +92,14 @@ def test_a_series_given_values_before_it_may_be_shorter_than_p_and_not_stationar
     assert found == pytest.approx(stats.norm.logpdf(6.0, 6.5, 1.0), rel=1e-14)
 
 
+def test_a_series_that_is_nearly_a_random_walk_keeps_its_digits():
+    gap = 2.0**-40  # 1 - phi
+    found = autoregressive(1.0 - gap, 0.7, 2, 1.0).log_prob([3.0, 3.5])
+    first = stats.norm.logpdf(2.0, 0.0, 0.7 / np.sqrt(gap * (2.0 - gap)))
+    wanted = first + stats.norm.logpdf(0.5 + 2.0 * gap, 0.0, 0.7)
+    assert found == pytest.approx(wanted, rel=1e-14)
+
+
 def test_a_batch_is_that_many_series():
     phi = autoregressive_coefficients([[0.5, 0.1], [-0.3, 0.6], [0.0, -0.7]])
     std, mean = np.array([0.5, 1.0, 2.0]), np.array([[0.0], [1.0], [2.0]])
