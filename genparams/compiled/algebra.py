@@ -5,6 +5,7 @@ are, so x * 0 is not 0. Factors that are single numbers move outwards, to where 
 numbers of arrays; so do signs.
 """
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -83,14 +84,13 @@ def _subtract(b: "Builder", x: Any, y: Any) -> Any:
         return b.make(np.negative, (y,))
     if _is(x, np.negative) and _is_single(x) == _is_single(y):
         return b.make(np.negative, (b.make(np.add, (x.args[0], y)),))
-    return None
+    opposite = b.existing(np.subtract, (y, x))
+    return opposite and b.node(np.negative, (opposite,), (), opposite.shape, _FLOAT)
 
 
 def _negative(b: "Builder", x: Any) -> Any:
     if _is(x, np.negative):
         return x.args[0]
-    if _is(x, np.subtract):
-        return b.make(np.subtract, x.args[::-1])
     if _is(x, np.multiply) and _is_number(x.args[1]):
         return b.make(np.multiply, (x.args[0], -x.args[1]))
     if _is(x, np.true_divide) and _is_number(x.args[0]):
@@ -244,6 +244,14 @@ def _logical(b: "Builder", args: tuple[Any, ...], shape: Any, dtype: Any, neutra
     return b.broadcast(args[0], shape) if args[0] is args[1] else None
 
 
+def _equal(b: "Builder", args: tuple[Any, ...], options: Any, shape: Any, dtype: Any) -> Any:
+    """x - x = 0 where x is finite."""
+    for x, y in (args, args[::-1]):
+        if _is_number(y) and y == 0.0 and _is(x, np.subtract) and x.args[0] is x.args[1]:
+            return b.make(np.isfinite, x.args[:1])
+    return None
+
+
 def _not(b: "Builder", args: tuple[Any, ...], options: Any, shape: Any, dtype: Any) -> Any:
     (x,) = args
     if dtype == _BOOL and x.dtype == _BOOL and x.op in (np.logical_not, np.invert):
@@ -251,11 +259,19 @@ def _not(b: "Builder", args: tuple[Any, ...], options: Any, shape: Any, dtype: A
     return None
 
 
-def _every(b: "Builder", args: tuple[Any, ...], options: Any, shape: Any, dtype: Any) -> Any:
-    """`all` and `any` of a single truth value, and of one that is repeated."""
+def _extreme(b: "Builder", args: tuple[Any, ...], options: Any, shape: Any, dtype: Any) -> Any:
+    """`all`, `any`, `max` and `min` of a number, and of one that is repeated."""
+    inner = b.narrow(args[0])
+    alone = _shape(inner) == shape == () and not any(k == "initial" for k, _ in options)
+    return inner if alone and inner.dtype == dtype else None
+
+
+def _mean(b: "Builder", args: tuple[Any, ...], options: Any, shape: Any, dtype: Any) -> Any:
     (x,) = args
-    inner = b.narrow(x)
-    return inner if inner.dtype == _BOOL and inner.shape == shape == () else None
+    if dtype != _FLOAT or dict(options).keys() - {"axis", "keepdims"}:
+        return None
+    count = math.prod(x.shape) / max(math.prod(shape), 1)
+    return b.make(np.true_divide, (b.make(np.sum, args, options), count)) if count else None
 
 
 # --- Rearranging
@@ -339,8 +355,12 @@ RULES: dict[Any, Rule] = {
     np.logical_or: _or,
     np.logical_not: _not,
     np.invert: _not,
-    np.all: _every,
-    np.any: _every,
+    np.equal: _equal,
+    np.all: _extreme,
+    np.any: _extreme,
+    np.max: _extreme,
+    np.min: _extreme,
+    np.mean: _mean,
     np.reshape: _reshape,
     np.ravel: _ravel,
     np.broadcast_to: _broadcast_to,

@@ -22,7 +22,7 @@ from genparams.program.recorded import PARAMETERS
 
 LONG = 8192
 """The shortest axis along which blocks are worth their calls."""
-CACHE = 600_000
+CACHE = 1_000_000
 """How many bytes the arrays of a block may take."""
 
 

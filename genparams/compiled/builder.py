@@ -5,6 +5,7 @@ constants; or a constant, or another node, where algebra allows it. An operation
 gives the same node again.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -131,6 +132,10 @@ class Builder:
             self.nodes.append(known)
         return known
 
+    def existing(self, op: Any, args: tuple[Any, ...]) -> Node | None:
+        """The node of an elementwise operation, if the program has it already."""
+        return self._known.get((op, self.key(args), ()))
+
     def key(self, a: Any) -> Any:
         """A key that is equal for equal constants; for arrays, if they are the same object."""
         kind = type(a)
@@ -151,7 +156,20 @@ class Builder:
         """The program of results and tests, without the operations that nothing reads."""
         read = reached([*results, *(t.asked for t in tests)])
         nodes = [n for n in self.nodes if n in read]
+        _turn(nodes, [*results, *(t.asked for t in tests)])
+        read = reached([*results, *(t.asked for t in tests)])
+        nodes = [n for n in nodes if n in read]
         return Program(self.parameters, self.data, nodes, list(results), list(tests))
+
+
+def _turn(nodes: Sequence[Node], results: Sequence[Any]) -> None:
+    """Write -(x - y) as y - x where nothing else reads x - y."""
+    uses = Counter(a for n in nodes for a in nodes_in(n.args))
+    uses.update(n for r in results for n in nodes_in(r))
+    for n in nodes:
+        (x, *_) = n.args or (None,)
+        if n.op is np.negative and isinstance(x, Node) and x.op is np.subtract and uses[x] == 1:
+            n.op, n.args = np.subtract, x.args[::-1]
 
 
 # --- Arguments

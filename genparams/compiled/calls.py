@@ -154,13 +154,13 @@ def array_text(n: Node, names: Names, text: Text, out: str | None) -> str:
         return names.literal(a, text)
 
     args = [literal(a) for a in n.args]
+    if n.op is np.matmul and _is_thin(n):
+        return _thin_product(args)
     if n.op in _OPERATORS and out is None and not n.options and not _is_long(n):
         left, right = (f"({a})" if " " in a or a.startswith("-") else a for a in args)
         return f"{left} {_OPERATORS[n.op]} {right}"
     if n.op in REDUCING and not dict(n.options).keys() - {"axis", "keepdims", "initial"}:
         return _reduction_text(n, args[0], out)
-    if n.op is np.matmul and _is_thin(n):
-        return _thin_product(args)
     special = _SPECIAL.get(n.op)
     if special is not None and not n.options:
         found = special(n, args, names, text)
@@ -191,6 +191,10 @@ def _reduction_text(n: Node, x: str, out: str | None) -> str:
     axes = axes_of(given.get("axis"), len(shape_of(argument)))
     whole = len(axes) == len(shape_of(argument))
     axis: Any = axes[0] if len(axes) == 1 else None if whole else axes
+    if n.op is np.sum and out is not None and len(axes) == 1 and not given.get("keepdims"):
+        length = shape_of(argument)[axis]
+        if 2 <= length <= 4 and axis < len(shape_of(argument)) - 1:
+            return _sum_of_few(x, axis, length, out)
     parts = [x] if axis == 0 else [x, repr(axis)]
     if out is not None:
         parts = [x, repr(axis), "None", out]
@@ -199,6 +203,15 @@ def _reduction_text(n: Node, x: str, out: str | None) -> str:
     if "initial" in given:
         parts.append(f"initial={given['initial']!r}")
     return f"np.{REDUCING[n.op].__name__}.reduce({', '.join(parts)})"
+
+
+def _sum_of_few(x: str, axis: int, length: int, out: str) -> str:
+    """A sum along a short axis, faster by additions of its slices."""
+    slices = [f"{x}[{':, ' * axis}{i}]" for i in range(length)]
+    text = slices[0]
+    for y in slices[1:]:
+        text = f"np.add({text}, {y}, {out})"
+    return text
 
 
 def _is_thin(n: Node) -> bool:

@@ -33,10 +33,29 @@ def summed(b: "Builder", x: Any, options: tuple[Any, ...], shape: tuple[int, ...
         return b.make(np.reshape, (x, shape), (), shape, x.dtype) if x.shape != shape else x
     if x.op is np.broadcast_to:
         return _of_repeated(b, x, axes, shape)
-    outside = _factored(b, x, lambda y: b.make(np.sum, (y,), options, shape, x.dtype))
+    if given.get("keepdims"):
+        return b.make(np.reshape, (_along(b, x, axes), shape), (), shape, x.dtype)
+    outside = _factored(b, x, lambda y: _along(b, y, axes))
     if outside is not None:
         return outside
-    return _total(b, x) if shape == () else None
+    if shape == ():
+        return _total(b, x)
+    return _of_reshaped(b, x, axes, shape) if x.op is np.reshape else None
+
+
+def _along(b: "Builder", x: Any, axes: tuple[int, ...]) -> Any:
+    return b.make(np.sum, (x,), (("axis", axes),))
+
+
+def _of_reshaped(b: "Builder", x: Node, axes: tuple[int, ...], shape: tuple[int, ...]) -> Any:
+    """The sum of an array in which axes of length 1 came or went: of what it was before."""
+    y = x.args[0]
+    if [n for n in _shape(y) if n != 1] != [n for n in x.shape if n != 1]:
+        return None
+    after = [a for a, n in enumerate(x.shape) if n != 1]
+    before = [a for a, n in enumerate(_shape(y)) if n != 1]
+    mine = tuple([i for a, i in zip(after, before, strict=True) if a in axes])
+    return b.make(np.reshape, (_along(b, y, mine), shape), (), shape, x.dtype)
 
 
 def _of_repeated(b: "Builder", x: Node, axes: tuple[int, ...], shape: tuple[int, ...]) -> Any:

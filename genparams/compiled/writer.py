@@ -21,7 +21,7 @@ from genparams.compiled.calls import (
     written,
 )
 from genparams.compiled.ir import Node, Program, Recurrence
-from genparams.compiled.recurrences import recurrence_lines
+from genparams.compiled.recurrence_text import recurrence_lines
 from genparams.program.recorded import DATA, PART
 from genparams.program.write import indented
 
@@ -91,7 +91,7 @@ class Writer:
         given = list(dict.fromkeys([*read, *self._given]))
         taken = [*(self._name[p] for p in self.program.parameters), "bound"]
         comments = self._comments(self.program.parameters)
-        unpack = [f"{', '.join(given)}, = bound"] if given else []
+        unpack = [f"{_tuple(given)} = bound"] if given else []
         return [
             *head,
             *indented([*self._bind_lines, f"return {_tuple(given)}"]),
@@ -413,7 +413,7 @@ def _key(a: Any) -> Any:
 
 
 def _tuple(texts: Sequence[str]) -> str:
-    return f"({', '.join(texts)},)" if texts else "()"
+    return f"({', '.join(texts)}{',' if len(texts) == 1 else ''})"
 
 
 def _as_number(n: Node, text: str) -> str:
