@@ -1,0 +1,264 @@
+"""The likelihood of a hidden Markov model and its gradient, by the forward-backward algorithm.
+
+With initial probabilities pi, transition matrices A_t and emission densities e_t(k),
+
+    alpha_0(j) = pi(j) e_0(j)        alpha_t(j) = sum_i alpha_{t-1}(i) A_t(i, j) e_t(j)
+    beta_T-1(i) = 1                  beta_t(i) = sum_j A_{t+1}(i, j) e_{t+1}(j) beta_{t+1}(j)
+    p = sum_j alpha_T-1(j)
+
+    d log p / d log e_t(j) = alpha_t(j) beta_t(j) / p, the probability of state j at step t
+    d log p / d A_t(i, j) = alpha_{t-1}(i) e_t(j) beta_t(j) / p
+    d log p / d pi(j) = e_0(j) beta_0(j) / p
+
+Both recursions multiply a vector by a matrix, again and again. They run side by side, in one of
+three ways:
+
+- By blocks. The steps are cut into about sqrt(T) blocks. All blocks multiply their matrices
+  together at the same time, one matrix of each block after the other. Then a vector goes from block
+  to block. This takes 2 sqrt(T) operations of numpy in place of T, and K times the arithmetic.
+- By steps, with vectors that are scaled to the sum 1.
+- By steps in logarithms, which is slower and right for every input.
+
+The first two ways find out whether a number that counts may have underflowed: a state that is as
+good as impossible at one step may still be the right one, where the states that are likely then
+cannot lead to what is observed later. The next way is used then.
+
+Everything is written in functions that can be differentiated, for second derivatives.
+
+Reference: Rabiner, 1989, A tutorial on hidden Markov models; section V.A for the scaling.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from genparams.autodiff import np, raw
+from genparams.numeric import quiet
+
+NEVER = -1e300
+"""The logarithm of 0: finite, so that no difference of logarithms is NaN."""
+ALWAYS = 1e200
+"""The largest log density; an infinite density has it."""
+FAINT = 1e-200
+"""Beside a scale above this number, no number that underflows counts."""
+STEEPEST = 600.0
+"""The largest logarithm of a derivative by a probability of 0."""
+FEW = 300
+"""The multiplications of a step up to which blocks are faster."""
+LONGEST = 50
+"""The longest block: within a block nothing is scaled."""
+
+
+@quiet
+def forward_backward(initial: Any, transition: Any, log_emissions: Any) -> tuple[Any, ...]:
+    """log p of N sequences of T steps and K states, and its gradients for each sequence.
+
+    Args:
+        initial: The probabilities of the first state, of shape (N, K) or (1, K).
+        transition: Of shape (N or 1, T - 1 or 1, K, K).
+        log_emissions: log p(y_t | state k), of shape (N, K, T).
+
+    Returns:
+        log p, of shape (N,), and its gradients by the initial probabilities, (N, K), by the
+        transitions, (N, T - 1 or 1, K, K), and by the log emissions, (N, K, T). Where p is 0 or
+        infinite, the gradients are finite numbers without a meaning.
+    """
+    log_e = np.minimum(np.maximum(log_emissions, NEVER), ALWAYS)
+    count, states, length = log_e.shape
+    found = _one_step(initial, transition, log_e) if length == 1 else None
+    if found is None and count * states**3 <= FEW and length > 8:
+        found = _scaled(initial, transition, log_e, _by_blocks)
+    if found is None:
+        found = _scaled(initial, transition, log_e, _by_steps)
+    log_p, *gradients = found or _by_logs(initial, transition, log_e)
+    level = raw(log_p)
+    ends = np.where(level < 0.1 * NEVER, -np.inf, np.where(level > 0.1 * ALWAYS, np.inf, 0.0))
+    return log_p + ends, *gradients
+
+
+def _one_step(initial: Any, transition: Any, log_e: Any) -> tuple[Any, ...]:
+    first = log_e[..., 0]
+    log_joint = _log(initial) + first
+    log_p = _log_sum(log_joint, 1)
+    by_transition = np.zeros((log_e.shape[0], *transition.shape[1:]))
+    posterior = np.exp(log_joint - log_p[:, None])
+    return log_p, _exp(first - log_p[:, None]), by_transition, posterior[..., None]
+
+
+# --- With scaled probabilities
+
+
+def _scaled(
+    initial: Any, transition: Any, log_e: Any, vectors: Callable[..., Any]
+) -> tuple[Any, ...] | None:
+    """`forward_backward` by `_by_blocks` or `_by_steps`; None where numbers may underflow."""
+    first = _log(initial) + log_e[..., 0]
+    top = np.max(raw(first), axis=1, keepdims=True)
+    tops = np.max(raw(log_e)[..., 1:], axis=1, keepdims=True)
+    start, e = np.exp(first - top), np.exp(log_e[..., 1:] - tops)
+    a = np.moveaxis(transition, 1, -1)  # (N or 1, K, K, T - 1 or 1)
+    alpha, ahead, mass, beta = vectors(start, e, a)
+    before, after = alpha[..., :-1], e * beta
+    joint = ahead * after
+    weight = np.sum(joint, axis=1, keepdims=True)
+    evidence = np.sum(ahead * e, axis=1, keepdims=True)
+    size = np.max(raw(beta), axis=1)
+    for scale in (mass, evidence, size, weight[:, 0] / size):
+        if not np.min(raw(scale)) > FAINT:  # it may be NaN
+            return None
+    after = after / weight
+    first_after = np.sum(a[..., 0] * after[:, None, :, 0], axis=2)
+    first_mass = np.sum(start, axis=1, keepdims=True)
+    return (
+        np.log(first_mass[:, 0])
+        + np.sum(np.log(evidence), axis=(1, 2))
+        + (np.sum(tops, axis=(1, 2)) + top[:, 0]),
+        _exp(log_e[..., 0] - top) * first_after / first_mass,
+        (before @ np.swapaxes(after, 1, 2))[:, None]
+        if a.shape[-1] == 1
+        else np.moveaxis(before[:, :, None] * after[:, None], -1, 1),
+        np.concatenate([(alpha[..., 0] * first_after)[..., None], joint / weight], axis=-1),
+    )
+
+
+def _scan(start: Any, steps: Iterable[Any], step: Callable[..., Any]) -> Any:
+    """`start`, and what each step makes of the result before it, on a new first axis."""
+    found = [start]
+    for arguments in steps:
+        found.append(step(found[-1], *arguments))
+    return np.reshape(np.concatenate(found), (len(found), *start.shape))
+
+
+def _packed(x: Any) -> Any:
+    """The same array, with its numbers in memory in the order of its axes."""
+    return np.reshape(np.reshape(x, (-1,)), x.shape)
+
+
+def _by_blocks(start: Any, e: Any, a: Any) -> tuple[Any, ...]:
+    """Vectors for S = T - 1 steps.
+
+    Returns:
+        alpha_0, ..., alpha_S, scaled to the sum 1; alpha_{t-1} A_t for t = 1, ..., S; the sums of
+        alpha before they were scaled; beta_1, ..., beta_S, each but for a factor.
+    """
+    count, states, length = e.shape
+    block = min(int(math.sqrt(length)), LONGEST)
+    blocks = length // block + 1  # so that alpha_S is in front of a matrix
+    one = np.eye(states)[..., None]
+    rest = np.broadcast_to(one, (count, states, states, blocks * block - length))
+    m = np.concatenate([a * e[:, None], rest], axis=-1)
+    m = np.reshape(m, (count, states, states, blocks, block))
+    m = _packed(np.transpose(m, (4, 1, 2, 0, 3)))
+    m = _packed(np.stack([m, np.swapaxes(m[::-1], 1, 2)], axis=3))  # (block, K, K, 2, N, blocks)
+    ones = np.broadcast_to(one[..., None, None], m.shape[1:])
+    products = _scan(ones, zip(m), lambda x, m: np.sum(x[:, :, None] * m, axis=1))
+    whole = np.stack([products[-1, :, :, 0], products[-1, :, :, 1, :, ::-1]], axis=2)
+    ends = np.stack([start, np.ones((count, states))])[:, :, None]
+    edges = _scan(ends, zip(_packed(np.transpose(whole, (4, 2, 3, 0, 1)))), _scaled_step)
+    edges = np.transpose(edges[:-1, ..., 0, :], (1, 3, 2, 0))[:, :, None]  # (2, K, 1, N, blocks)
+    alpha = np.sum(edges[0] * products[:-1, :, :, 0], axis=1)  # (block, K, N, blocks)
+    beta = np.sum(edges[1, ..., ::-1] * products[-2::-1, :, :, 1], axis=1)
+
+    def in_order(x: Any) -> Any:
+        return np.reshape(np.transpose(x, (2, 1, 3, 0)), (count, states, -1))
+
+    alpha = in_order(alpha)[..., : length + 1]
+    mass = np.sum(alpha, axis=1, keepdims=True)
+    alpha = alpha / mass
+    before = alpha[..., :-1]
+    if a.shape[-1] == 1:
+        ahead = np.swapaxes(a[..., 0], 1, 2) @ before
+    else:
+        ahead = np.sum(a * before[:, :, None], axis=1)
+    return alpha, ahead, mass, in_order(beta)[..., :length]
+
+
+def _scaled_step(x: Any, m: Any) -> Any:
+    return (x / np.sum(x, axis=-1, keepdims=True)) @ m
+
+
+def _by_steps(start: Any, e: Any, a: Any) -> tuple[Any, ...]:
+    """As `_by_blocks`."""
+    states = e.shape[1]
+    m = _both_ways(a)
+    m = np.concatenate([m, np.ones((*m.shape[:-1], 1))], axis=-1)  # x m ends with the sum of x
+
+    def step(x: Any, e: Any, m: Any) -> Any:
+        found = (x * e) @ m
+        return found[..., :states] / found[..., states:]
+
+    ahead, beta = _step_by_step(start, e, m, step, 1.0)
+    later = ahead * e
+    alpha = np.concatenate([start[..., None], later], axis=-1)
+    mass = np.sum(alpha, axis=1, keepdims=True)
+    return alpha / mass, ahead, mass, beta
+
+
+def _both_ways(a: Any) -> Any:
+    """The matrices of the forward and, transposed, of the backward recursion, for each step."""
+    m = np.transpose(np.stack([a, np.swapaxes(a[..., ::-1], 1, 2)]), (4, 0, 1, 2, 3))
+    return _packed(m)
+
+
+def _step_by_step(
+    start: Any, e: Any, m: Any, step: Callable[..., Any], one: float
+) -> tuple[Any, Any]:
+    """alpha_{t-1} A_t and beta_t for t = 1, ..., S.
+
+    A step multiplies a vector by e_t and then by a matrix. The forward vectors begin with `start`,
+    which holds e_0 already, and the backward vectors with ones.
+
+    Args:
+        one: The number 1, or its logarithm.
+    """
+    count, states, length = e.shape
+    ones = np.full((count, states, 1), one)
+    front = np.concatenate([ones, e[..., :-1]], axis=-1)
+    e = _packed(np.transpose(np.stack([front, e[..., ::-1]]), (3, 0, 1, 2)))[..., None, :]
+    m = np.broadcast_to(m, (length, *m.shape[1:])) if m.shape[0] < length else m
+    ends = np.stack([start, ones[..., 0]])[:, :, None]
+    found = np.transpose(_scan(ends, zip(e, m, strict=True), step)[..., 0, :], (1, 2, 3, 0))
+    return found[0, ..., 1:], found[1, ..., -2::-1]
+
+
+# --- With logarithms
+
+
+def _by_logs(initial: Any, transition: Any, log_e: Any) -> tuple[Any, ...]:
+    """`forward_backward` by logarithms."""
+    start, later = _log(initial) + log_e[..., 0], log_e[..., 1:]
+    log_a = np.moveaxis(_log(transition), 1, -1)
+    ahead, beta = _step_by_step(start, later, _both_ways(log_a), _log_step, 0.0)
+    alpha = np.concatenate([start[..., None], ahead + later], axis=-1)
+    log_p = _log_sum(alpha[..., -1], 1)
+    level = log_p[:, None]
+    after = later + beta - level[..., None]
+    first_after = _log_sum(log_a[..., 0] + after[:, None, :, 0], 2)
+    by_each = _exp(alpha[:, :, None, :-1] + after[:, None])
+    joint = np.concatenate([(alpha[..., 0] + first_after)[..., None], ahead + after], axis=-1)
+    return (
+        log_p,
+        _exp(log_e[..., 0] + first_after),
+        np.sum(by_each, axis=-1)[:, None] if log_a.shape[-1] == 1 else np.moveaxis(by_each, -1, 1),
+        np.exp(joint),
+    )
+
+
+def _log_step(x: Any, log_e: Any, log_m: Any) -> Any:
+    return _log_sum(np.swapaxes(x + log_e, -1, -2) + log_m, -2)[..., None, :]
+
+
+def _log(probability: Any) -> Any:
+    """The logarithm, `NEVER` for 0."""
+    some = raw(probability) > 0.0
+    return np.log(np.where(some, probability, 1.0)) + np.where(some, 0.0, NEVER)
+
+
+def _log_sum(x: Any, axis: int) -> Any:
+    top = np.max(raw(x), axis=axis, keepdims=True)
+    return np.log(np.sum(np.exp(x - top), axis=axis)) + np.squeeze(top, axis)
+
+
+def _exp(x: Any) -> Any:
+    """The exponential, below infinity."""
+    return np.exp(np.minimum(x, STEEPEST))
