@@ -109,6 +109,22 @@ class StaticGradients:
 
     # --- Replays
 
+    def ahead(self, trace: Trace) -> tuple[Bound, int] | None:
+        """The program that replays a trace, with its data, and how many of the next replays are
+        compared with nothing; None if the next gradient may be no replay.
+
+        Raises:
+            ReplayDiffers: an argument has changed since the trace was made.
+        """
+        known = trace._bound
+        bound: Bound | None = known.get(threading.get_ident()) if known is not None else None
+        if bound is None or bound.structure is not structure.now or self._mode in ("off", "check"):
+            return None
+        refuse_changed_arguments(trace)
+        hits = bound.kept.hits
+        due = 1 << (hits.bit_length() + 1) // 2 * 2
+        return bound, due - hits - 1
+
     def replayed(self, trace: Trace, selection: Selection | None = None) -> Replayed | None:
         """A replay of the gradient; None where the interpreter has to answer.
 
