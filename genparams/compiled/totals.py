@@ -43,6 +43,11 @@ def summed(b: "Builder", x: Any, options: tuple[Any, ...], shape: tuple[int, ...
     return _of_reshaped(b, x, axes, shape) if x.op is np.reshape else None
 
 
+def _of_floats(x: Node) -> bool:
+    """Whether an operation has no truth values or whole numbers as arguments."""
+    return all(getattr(a, "dtype", np.dtype(float)) == np.dtype(float) for a in x.args)
+
+
 def _along(b: "Builder", x: Any, axes: tuple[int, ...]) -> Any:
     return b.make(np.sum, (x,), (("axis", axes),))
 
@@ -76,7 +81,7 @@ def _factored(b: "Builder", x: Node, of: Any) -> Any:
     """`of(x)`, a sum, with factors that are single numbers, and signs, outside."""
     if x.op is np.negative:
         return b.make(np.negative, (of(x.args[0]),))
-    if x.op in (np.multiply, np.true_divide):
+    if x.op in (np.multiply, np.true_divide) and _of_floats(x):
         u, v = x.args
         if _shape(v) == () and _shape(u) == x.shape:
             return b.make(x.op, (of(u), v))
@@ -87,6 +92,8 @@ def _factored(b: "Builder", x: Node, of: Any) -> Any:
 
 def _total(b: "Builder", x: Node) -> Any:
     """The sum of all entries."""
+    if not _of_floats(x):
+        return None
     if x.op is np.multiply and _shape(x.args[0]) == _shape(x.args[1]) == x.shape:
         return dot(b, *x.args)
     if x.op in (np.add, np.subtract):

@@ -270,7 +270,7 @@ class Writer:
         local = {_key(a): self.names.fresh(f"{self._text(a)}_rows") for a in long}
         self._lines = [
             f"{local[_key(a)]} = {self._text(a)}{_rows(a, loop.length)}"
-            for a in long if a not in cut
+            for a in long if isinstance(a, Node) and a.stage != DATA
         ]  # fmt: skip
         self._local = dict(local)
         for place, n in enumerate(loop.nodes):
