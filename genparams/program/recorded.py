@@ -179,6 +179,9 @@ class Recorded(Operation, NDArrayOperatorsMixin):
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, index: Any) -> Any:
+        if not self.shape and type(self.value) is not tuple:  # new axes, as of a number of numpy
+            shape = np.empty(())[index].shape
+            return np.reshape(self, shape) if shape else self  # type: ignore[call-overload]
         return note(operator.getitem, (self, settled_masks(index)))
 
     def __setitem__(self, index: Any, value: Any) -> None:
