@@ -26,17 +26,17 @@ def refuse_other(trace: Trace, name: str, done: Replayed, found: Gradient) -> No
     if any(then[p] is not at for p, at in found.theta.items()):
         return  # another thread moved a parameter in between
     size = abs(found.log_prob)
-    if not _agree(done.log_prob, found.log_prob, size):
+    if not agree(done.log_prob, found.log_prob, size):
         at = _address(trace, done)
         where = f" at {show(at)}" if at is not None else ""
-        raise StaticDiffers(_said(name, f"the log probability{where}"))
+        raise StaticDiffers(refusal_of(name, f"the log probability{where}"))
     mine = done.gradient()
     for p, g in found.grads.items():
-        if not _agree(mine.grads[p], g, size):
-            raise StaticDiffers(_said(name, f"the gradient by parameter {p.name!r}"))
+        if not agree(mine.grads[p], g, size):
+            raise StaticDiffers(refusal_of(name, f"the gradient by parameter {p.name!r}"))
 
 
-def _agree(a: Any, b: Any, size: float) -> bool:
+def agree(a: Any, b: Any, size: float) -> bool:
     a, b = np.asarray(a), np.asarray(b)
     largest = np.max(np.abs(b), initial=0.0)
     return bool(np.all(np.abs(a - b) <= EXACT * (np.abs(b) + 1e-2 * (largest + size))))
@@ -52,12 +52,12 @@ def _address(trace: Trace, done: Replayed) -> Address | None:
     run, _ = replay_aside(trace, lambda p: then.get(p, p.value))
     for address, log_prob in run.log_probs.items():
         before = kept.log_probs.get(address)
-        if before is None or not _agree(log_prob, before, abs(before)):
+        if before is None or not agree(log_prob, before, abs(before)):
             return address
     return None
 
 
-def _said(name: str, what: str) -> str:
+def refusal_of(name: str, what: str) -> str:
     return (
         f"{name} is static, and {what} is not what was recorded: the body reads a global that "
         "changes, draws at random by itself, or keeps numbers outside of the model. Make that an "

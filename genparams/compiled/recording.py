@@ -109,10 +109,10 @@ def record_gradient(
     """
     recording = Recording(CAP)
     data = iter([recording.input(x, DATA, name) for name, x in data_of(trace, opened)])
-    args = _entered(trace.args, data) if opened >= Open.ALL else trace.args
+    args = entered(trace.args, data) if opened >= Open.ALL else trace.args
     choices = trace.choices._values
     if opened >= Open.CHOICES:
-        choices = {address: _entered(value, data) for address, value in choices.items()}
+        choices = {address: entered(value, data) for address, value in choices.items()}
     with Tape() as tape:
         boxed = _boxed_args(trace, args, tape)
         inputs = Inputs({}, boxed, {})
@@ -139,7 +139,7 @@ def _dense(g: Any, box: Box) -> Any:
     return g
 
 
-def _entered(tree: Any, data: Iterator[Recorded]) -> Any:
+def entered(tree: Any, data: Iterator[Recorded]) -> Any:
     """The structure with a recorded value in place of each input."""
     return map_leaves(lambda leaf: next(data) if is_input(leaf) else leaf, tree)
 

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic
 
-from genparams.dsl import edits, gradients
+from genparams.dsl import edits, gradients, quantities
 from genparams.dsl.call import Call
 from genparams.dsl.execution import Rng, answers, drawn, execute, visits
 from genparams.dsl.interpreter import Operands, Run
@@ -55,6 +55,7 @@ class GenerativeFunction(ABC, Generic[P, R]):
     __name__: str
     trace_edits: Any = edits
     trace_gradients: Any = gradients
+    trace_quantities: Any = quantities
     grad_places: list[int]
     """The places of the arguments whose gradients are returned when it is called at the root."""
     argument_names: list[str]

@@ -232,6 +232,8 @@ def make_static(function: Any, backend: str) -> None:
     # the compiled part of the library lies above the language, and is loaded when it is asked for
     compiled = import_module("genparams.compiled.static")
     function.trace_gradients = compiled.StaticGradients(function.__name__, backend)
+    quantities = import_module("genparams.compiled.quantities")
+    function.trace_quantities = quantities.StaticQuantities(function.__name__, backend)
     function.backend = backend
 
 

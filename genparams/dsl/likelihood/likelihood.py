@@ -4,25 +4,25 @@ Every choice of the traces is held, and every parameter of the vector is free. C
 probability moves no parameter and uses no accumulator.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from genparams.autodiff import Box, Tape, columns, raw, rows
-from genparams.dsl.execution import by_place, recorder
+from genparams.autodiff import Box, Tape, columns, raw
+from genparams.dsl.execution import recorder
 from genparams.dsl.interpreter import Read, Run
+from genparams.dsl.likelihood import quantities
 from genparams.dsl.likelihood.scales import Scales, may_have_scale, scales_of
 from genparams.dsl.likelihood.sites import (
     Site,
     Tangents,
-    information_of,
     recording,
     tangents_of,
-    traced_operands,
 )
-from genparams.dsl.replay import held, replay
+from genparams.dsl.quantities import Point, Quantity, reading, run_at
 from genparams.errors import DistributionError, TracedValueError
 from genparams.numeric import quiet
 from genparams.params import Parameter
@@ -68,6 +68,9 @@ class Likelihood:
     """The natural values of parameters that are not in the vector; the present ones if absent."""
     weights: Sequence[float] | None = None
     """A factor for the log probability of each trace, positive; 1 if absent."""
+    evaluators: Mapping[Any, Any] = field(default_factory=dict)
+    """What evaluates the quantities of the traces of some functions, in place of their own
+    `trace_quantities`."""
     refusals: list[Exception] = field(default_factory=list)
     """The error that says why Hessians are computed from differences of gradients: the model gives
     a gradient by hand that cannot be differentiated. Empty until a Hessian meets it."""
@@ -114,13 +117,11 @@ class Likelihood:
     def gradient(self, x: Array) -> First:
         """The log probability and its gradient."""
         total, g = 0.0, np.zeros(self.vector.size)
-        for terms in self._terms():
-            with Tape() as tape:
-                leaves = self._leaves(tape, x)
-                log_prob, seeds = terms(tape, leaves)
-                total += log_prob
-                g += self._joined(leaves, tape.gradients(seeds, [*leaves.values()]))
-        return First(total, g)
+        for weight, found in self._each(quantities.gradient, quantities.first, x):
+            log_prob, *grads = found
+            total += weight * log_prob
+            g += weight * self._joined(grads)
+        return First(float(total), g)
 
     @quiet
     def hessian(self, x: Array) -> Second:
@@ -140,19 +141,12 @@ class Likelihood:
     def _hessian(self, x: Array) -> Second:
         total, size = 0.0, self.vector.size
         g, h = np.zeros(size), np.zeros((size, size))
-        for terms in self._terms():
-            with Tape() as outer:
-                above = self._leaves(outer, x)
-                with Tape() as inner:
-                    leaves = {p: inner.leaf(box) for p, box in above.items()}
-                    log_prob, seeds = terms(inner, leaves)
-                    total += log_prob
-                    found = inner.gradients(seeds, [*leaves.values()])
-                pairs = zip(leaves, found, strict=True)
-                first = [np.zeros(p.shape) if part is None else part for p, part in pairs]
-                g += self._joined(leaves, map(raw, first))
-                h += rows(outer, first, [*above.values()])
-        return Second(total, g, 0.5 * (h + h.T))
+        for weight, found in self._each(quantities.hessian, quantities.second, x):
+            log_prob, *grads, matrix = found
+            total += weight * log_prob
+            g += weight * self._joined(grads)
+            h += weight * matrix
+        return Second(float(total), g, 0.5 * (h + h.T))
 
     def _differences(self, x: Array) -> Array:
         """The Hessian by central differences of gradients.
@@ -190,17 +184,17 @@ class Likelihood:
         """
         total, size = 0.0, self.vector.size
         g, information = np.zeros(size), np.zeros((size, size))
-        for trace, weight in zip(self.traces, self._weights, strict=True):
-            with Tape() as tape:
-                leaves, sites = self._leaves(tape, x), []
-                log_prob, seeds = self._trace_terms(trace, tape, leaves, sites, weight)
-                total += log_prob
-                g += self._joined(leaves, tape.gradients(seeds, [*leaves.values()]))
-                tangents = self._known_tangents(tape, leaves, sites)
-                found = None if tangents is None else information_of(sites, tangents, size)
-                if found is None:
+        for weight, found in self._each(quantities.linear, None, x):
+            if found is None:
+                return None
+            (log_prob, *grads), parts = found
+            total += weight * log_prob
+            g += weight * self._joined(grads)
+            for part in parts:
+                of_part = part.information()
+                if of_part is None:
                     return None
-                information += weight * found
+                information += weight * of_part
         if self.priors:
             prior = Likelihood((), self.vector, self.priors, self.held).hessian(x)
             return Second(total + prior.log_prob, g + prior.gradient, information - prior.matrix)
@@ -218,8 +212,8 @@ class Likelihood:
         for trace in self.traces:
             with Tape() as tape:
                 leaves, mine = self._leaves(tape, x), []
-                self._trace_terms(trace, tape, leaves, mine)
-                by_operand = self._known_tangents(tape, leaves, mine)
+                self._run(trace, reading(leaves, given(self.held)), mine)
+                by_operand = quantities.tangents_by_operand(tape, leaves, mine)
                 if by_operand is None:
                     return Scales({})
                 tangents += [tangents_of(site, by_operand) for site in mine]
@@ -261,7 +255,7 @@ class Likelihood:
             return np.stack([one.gradient(x).gradient for one in each])
         with Tape() as tape:
             leaves, sites = self._leaves(tape, x), []
-            self._trace_terms(self.traces[0], tape, leaves, sites)
+            self._run(self.traces[0], reading(leaves, given(self.held)), sites)
             each = [site.log_probs() for site in sites]
             found = columns(tape, [one for one in each if type(one) is Box], [*leaves.values()])
             return np.concatenate([by_theta.reshape(len(x), -1).T for by_theta in found])
@@ -280,80 +274,44 @@ class Likelihood:
         """
         with Tape() as tape:
             leaves = self._leaves(tape, x)
-            found = compute(_natural_of(leaves, self.held))
+            found = compute(reading(leaves, given(self.held)))
             by_theta = columns(tape, found, [*leaves.values()])
             return [(raw(v), d) for v, d in zip(found, by_theta, strict=True)]
 
     # --- Terms: a trace, or the prior
 
-    def _terms(self) -> Iterator[Callable[..., tuple[float, list[Any]]]]:
-        """For each trace, and for the prior, a function that puts it on a tape.
+    def _each(
+        self, quantity: Quantity, of_terms: Callable[..., Any] | None, x: Array
+    ) -> Iterator[tuple[float, Any]]:
+        """A quantity of each trace, and of the prior, with its weight.
 
-        It takes the tape and its leaves, and returns log p and the seeds of its gradient.
+        Args:
+            of_terms: The same quantity of any terms; None leaves out the prior.
         """
+        theta = self.vector.parts(x)
         for trace, weight in zip(self.traces, self._weights, strict=True):
-            yield lambda tape, leaves, trace=trace, weight=weight: self._trace_terms(
-                trace, tape, leaves, weight=weight
-            )
-        if self.priors:
-            yield self._prior_terms
+            evaluator = self.evaluators.get(trace.gen_fn, trace.gen_fn.trace_quantities)
+            yield weight, evaluator.evaluate(quantity, trace, theta, self.held)
+        if self.priors and of_terms is not None:
+            yield 1.0, of_terms(self._prior_terms, theta)
 
-    def _trace_terms(
-        self,
-        trace: Trace,
-        tape: Tape,
-        leaves: Mapping[Parameter, Box],
-        sites: list[Site] | None = None,
-        weight: float = 1.0,
-    ) -> tuple[float, list[Any]]:
-        run = self._run(trace, _natural_of(leaves, self.held), sites)
-        log_probs = run.log_probs.values()
-        seeds = [(lp, weight) for lp in log_probs if type(lp) is Box and lp.tape is tape]
-        return weight * float(sum(map(raw, log_probs))), seeds
-
-    def _prior_terms(self, tape: Tape, leaves: Mapping[Parameter, Box]) -> tuple[float, list[Any]]:
-        read = _natural_of(leaves, self.held)
-        found = [call.log_prob(read(p)) for p, call in self.priors.items()]
-        return float(sum(map(raw, found))), [(lp, 1.0) for lp in found if type(lp) is Box]
+    def _prior_terms(self, leaves: Mapping[Parameter, Box]) -> list[Any]:
+        read = reading(leaves, given(self.held))
+        return [call.log_prob(read(p)) for p, call in self.priors.items()]
 
     def _run(self, trace: Trace, read: Read, sites: list[Site] | None = None) -> Run:
         """Run a trace's function again with its choices held; what it declares is forgotten."""
-        choose, runs = held(trace, at_run=True), []
-        if sites is not None:
-            choose = recording(choose, sites)
-        try:
-            run, _ = replay(trace, read, trace.args, choose, runs, at_run=True)
-        finally:
-            for one in runs:
-                one.forget()
-        return run
+        around = None if sites is None else partial(recording, sites=sites)
+        return run_at(trace, Point({}, read, trace.args, trace.choices._values), read, around)
 
     # --- Parameters
 
     def _leaves(self, tape: Tape, x: Array) -> dict[Parameter, Box]:
         """A leaf of a tape for each parameter, in the order of the vector."""
-        return {p: tape.leaf(part) for p, part in self.vector.parts(x).items()}
+        return quantities.boxed(tape, self.vector.parts(x))
 
-    def _tangents(
-        self, tape: Tape, leaves: Mapping[Parameter, Box], sites: Sequence[Site]
-    ) -> dict[int, Array]:
-        """The derivatives of each traced argument by the vector, by its `id`."""
-        operands = traced_operands(sites)
-        found = columns(tape, operands, [*leaves.values()])
-        return {id(o): by_theta for o, by_theta in zip(operands, found, strict=True)}
-
-    def _known_tangents(
-        self, tape: Tape, leaves: Mapping[Parameter, Box], sites: Sequence[Site]
-    ) -> dict[int, Array] | None:
-        """`_tangents`; None where a gradient by hand cannot be differentiated."""
-        try:
-            return self._tangents(tape, leaves, sites)
-        except TracedValueError:
-            return None
-
-    def _joined(self, leaves: Mapping[Parameter, Box], found: Any) -> Array:
-        pairs = zip(leaves, found, strict=True)
-        return self.vector.joined({p: part for p, part in pairs if part is not None})
+    def _joined(self, found: Iterable[Any]) -> Array:
+        return self.vector.joined(dict(zip(self.vector.parameters, found, strict=True)))
 
     def natural(self, x: Array) -> dict[Parameter, Any]:
         """The natural value of each parameter of the vector, and of those that are held."""
@@ -369,20 +327,3 @@ class Likelihood:
 def given(values: Mapping[Parameter, Any]) -> Read:
     """A `Read` that gives these values, and the present ones of other parameters."""
     return recorder(values)[0]
-
-
-def _natural_of(leaves: Mapping[Parameter, Box], held: Mapping[Parameter, Any]) -> Read:
-    """A `Read` that gives each parameter as a function of its boxed coordinates."""
-    values = by_place(held)
-    free = by_place({p: (p.constraint, leaf) for p, leaf in leaves.items()})
-
-    def read(parameter: Parameter) -> Any:
-        place = parameter.store, parameter.name
-        value = values.get(place)
-        if value is None:
-            constraint, leaf = free.get(place, (None, None))
-            value = parameter.value if constraint is None else constraint.natural(leaf)
-            values[place] = value
-        return value
-
-    return read

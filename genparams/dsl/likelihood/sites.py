@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from genparams.autodiff import Box, np, raw, shape_of
+from genparams.autodiff import Box, np, operand, raw, shape_of
 from genparams.dsl.distributions.statistics.functions import expected_information
 from genparams.dsl.interpreter import Choose, Operands
 from genparams.errors import ShapeError
@@ -69,7 +69,7 @@ class Stack:
         """The arguments, side by side."""
         if self.is_one:
             return self.sites[0].args
-        return [np.array(column) for column in zip(*(s.args for s in self.sites), strict=True)]
+        return [operand(column) for column in zip(*(s.args for s in self.sites), strict=True)]
 
     def batch(self) -> tuple[int, ...] | None:
         """The shape of the batch of all entries."""
@@ -95,18 +95,28 @@ def tangents_of(site: Site, by_operand: ByOperand) -> Tangents:
     return [by_operand.get(id(o)) for o in site.operands]
 
 
-def information_of(sites: Iterable[Site], by_operand: ByOperand, size: int) -> Array | None:
-    """The expected information of all choices; None where a distribution has no closed form."""
-    total = np.zeros((size, size))
+class Linear(NamedTuple):
+    """The arguments of the distribution of a stack, and their derivatives by the vector."""
+
+    distribution: Any
+    batch: Any
+    args: list[Any]
+    tangents: Tangents
+
+    def information(self) -> Array | None:
+        """The expected information; None where the distribution has no closed form."""
+        return expected_information(self.distribution, self.args, self.tangents, self.batch)
+
+
+def linear_in(sites: Iterable[Site], by_operand: ByOperand, size: int) -> list[Linear]:
+    """The stacks of choices whose arguments depend on the vector."""
+    found = []
     for stack in stacks(sites):
         tangents = stack.tangents(by_operand, size)
         if any(t is not None for t in tangents):
             distribution = stack.sites[0].distribution
-            found = expected_information(distribution, stack.args(), tangents, stack.batch())
-            if found is None:
-                return None
-            total += found
-    return total
+            found.append(Linear(distribution, stack.batch(), stack.args(), tangents))
+    return found
 
 
 def stacks(sites: Iterable[Site]) -> list[Stack]:
