@@ -39,11 +39,11 @@ NEVER = -1e300
 """The logarithm of 0: finite, so that no difference of logarithms is NaN."""
 ALWAYS = 1e200
 """The largest log density; an infinite density has it."""
-FAINT = 1e-200
+FAINT = 1e-140
 """Beside a scale above this number, no number that underflows counts."""
 STEEPEST = 600.0
 """The largest logarithm of a derivative by a probability of 0."""
-FEW = 300
+FEW = 600
 """The multiplications of a step up to which blocks are faster."""
 LONGEST = 50
 """The longest block: within a block nothing is scaled."""
@@ -66,7 +66,7 @@ def forward_backward(initial: Any, transition: Any, log_emissions: Any) -> tuple
     log_e = np.minimum(np.maximum(log_emissions, NEVER), ALWAYS)
     count, states, length = log_e.shape
     found = _one_step(initial, transition, log_e) if length == 1 else None
-    if found is None and count * states**3 <= FEW and length > 8:
+    if found is None and count * states**3 <= FEW and length > 16:
         found = _scaled(initial, transition, log_e, _by_blocks)
     if found is None:
         found = _scaled(initial, transition, log_e, _by_steps)

@@ -6,7 +6,7 @@ import numpy as np
 
 NEVER = -1e300
 ALWAYS = 1e200
-FAINT = 1e-200
+FAINT = 1e-140
 STEEPEST = 600.0
 
 
@@ -81,6 +81,8 @@ def forward_backward(initial, transition, log_emissions):
                         beta[i] += a[step, i, j] * after[j]
                     if not beta[i] < 1.0 / FAINT:
                         faint = True
+                if faint:
+                    break
 
         # --- With logarithms
 
