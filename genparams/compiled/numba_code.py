@@ -9,21 +9,22 @@ found on disk again.
 
 import hashlib
 import inspect
-import operator
+import math
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
 
 from genparams.autodiff import scatter
 from genparams.compiled import cache_folder
+from genparams.compiled.builder import shape_of
 from genparams.compiled.ir import Node, Program, Recurrence, Test
 from genparams.compiled.native import special_numbers
-from genparams.compiled.native.assembling import copied, joined, rearranged
+from genparams.compiled.native.assembling import MOVING, copied, joined, rearranged
 from genparams.compiled.native.data_stage import data_values
 from genparams.compiled.native.entrywise import elementwise, inner_product, reduction
 from genparams.compiled.native.fuse import Lines, Value
@@ -33,7 +34,7 @@ from genparams.compiled.native.recurrences import member, recurrence
 from genparams.compiled.native.scalar_text import MATH
 from genparams.compiled.native.training_loop import Group, loop_lines
 from genparams.compiled.native.values import Lower, Values
-from genparams.compiled.native.views import VIEWING, View, whole
+from genparams.compiled.native.views import VIEWING, whole
 from genparams.compiled.shapes import REDUCTIONS
 from genparams.compiled.totals import inner
 from genparams.errors import CannotRecord, MissingExtra
@@ -41,11 +42,9 @@ from genparams.program.recorded import DATA, PART
 
 TABLE: dict[Any, Lower] = {
     **dict.fromkeys(REDUCTIONS, reduction),
-    **dict.fromkeys(VIEWING, rearranged),
-    operator.getitem: rearranged,
+    **dict.fromkeys({*VIEWING, *MOVING}, rearranged),
     inner: inner_product,
-    np.stack: joined,
-    np.concatenate: joined,
+    **dict.fromkeys((np.stack, np.concatenate, np.array), joined),
     np.matmul: product,
     scatter: scattered,
     Recurrence: recurrence,
@@ -82,26 +81,22 @@ class Taken:
 class NumbaCode:
     """The compiled gradient of a program.
 
-    Args:
-        trained: Which parameter of the program each gradient belongs to; all of them by default.
+    The program's first result is the log probability, the others are gradients.
 
     Raises:
         CannotRecord: numba cannot compile an operation.
         MissingExtra: numba is not installed.
     """
 
-    def __init__(self, program: Program, trained: Sequence[int] | None = None):
+    def __init__(self, program: Program):
         numba()
         self.program = program
-        self.shapes = [p.shape for p in program.parameters]
-        ends = np.cumsum([0, *(int(np.prod(s)) for s in self.shapes)])
-        self.slices = [slice(int(a), int(b)) for a, b in pairwise(ends)]
-        """The part of the vector of coordinates that belongs to each parameter."""
-        self.length = int(ends[-1])
-        count = len(program.results) - 1
-        self.trained = list(range(count) if trained is None else trained)
-        assert len(self.trained) == count
-        written = _Written(program, self.slices, self.trained)
+        self.theta_parts = parts([p.shape for p in program.parameters])
+        """Where the coordinates of each parameter are in the vector of all."""
+        self.shapes = [shape_of(r) for r in program.results[1:]]
+        self.gradient_parts = parts(self.shapes)
+        """Where each gradient is in the vector of all."""
+        written = _Written(program, self.theta_parts, self.gradient_parts)
         self.text = written.text
         self._data, self._numbers, self._sizes = written.data, written.numbers, written.sizes
         self._loops: dict[Any, Callable[..., int]] = {}
@@ -125,20 +120,28 @@ class NumbaCode:
             arrays.append(np.require(array, requirements="CA").ravel())
         return Bound(numbers, arrays)
 
-    def step(self, *theta: Any, bound: Bound) -> tuple[Any, ...] | None:
-        """The log probability and the gradients; None if a test has another answer."""
-        g = np.zeros(self.length)
+    def step(self, *theta_and_bound: Any) -> tuple[Any, ...] | None:
+        """The log probability and the gradients; None if a test has another answer.
+
+        Args:
+            theta_and_bound: The coordinates of each parameter, and what `bind` returned.
+        """
+        *theta, bound = theta_and_bound
+        g = np.empty(length(self.gradient_parts))
         known, log_prob = self.gradient(self.flat(theta), g, *self._arguments(bound))
         if not known:
             return None
-        found = [g[self.slices[i]].reshape(self.shapes[i]) for i in self.trained]
-        return (log_prob, *(v if v.shape else float(v) for v in found))
+        found = [
+            g[at].reshape(shape) if shape else float(g[at.start])
+            for at, shape in zip(self.gradient_parts, self.shapes, strict=True)
+        ]
+        return (log_prob, *found)
 
     def flat(self, theta: Sequence[Any]) -> np.ndarray:
         """Coordinates as one vector."""
-        vector = np.empty(self.length)
-        for part, value in zip(self.slices, theta, strict=True):
-            vector[part] = np.ravel(value)
+        vector = np.empty(length(self.theta_parts))
+        for at, value in zip(self.theta_parts, theta, strict=True):
+            vector[at] = np.ravel(value)
         return vector
 
     def loop(
@@ -155,16 +158,15 @@ class NumbaCode:
         not finite or a gradient that is too large to be squared: the caller interprets that step.
 
         Args:
-            groups: The kernels of the rules, each with the part of the coordinates that it moves.
+            groups: The rules, and which coordinates each moves along which gradient.
             theta: Coordinates, which are changed.
             fields: What the rules keep, (number of fields, size of theta), which is changed.
             constants: `Kernel.folded` of each step, of one group after the other: (steps, count).
         """
-        steps = len(constants)
-        log_probs, norms = np.empty(steps), np.empty(steps)
+        log_probs, norms = np.empty(len(constants)), np.empty(len(constants))
+        g = np.empty(length(self.gradient_parts))
         run = self._loop(tuple(groups))
-        taken = run(theta, fields, constants, log_probs, norms, np.zeros(self.length),
-                    *self._arguments(bound))  # fmt: skip
+        taken = run(theta, fields, constants, log_probs, norms, g, *self._arguments(bound))
         return Taken(taken, log_probs[:taken], norms[:taken])
 
     def _arguments(self, bound: Bound) -> list[np.ndarray]:
@@ -187,25 +189,35 @@ class NumbaCode:
         return ["F", "F", "F", "I", "B", "RF", *(f"R{k.upper()}" for _, k in self._data)]
 
     def _loop(self, groups: tuple[Group, ...]) -> Callable[..., int]:
-        key = tuple([(kernel, part.start, part.stop) for kernel, part in groups])
         gradient = self.gradient
         with self._lock:
-            if key not in self._loops:
-                data = ["g", *_WORK, *(f"d{i}" for i in range(len(self._data)))]
+            if groups not in self._loops:
+                data = [*_WORK, *(f"d{i}" for i in range(len(self._data)))]
                 text = "\n".join([
                     f"# calls the gradient {hashlib.sha256(self.text.encode()).hexdigest()}",
-                    *loop_lines(groups, data, self.length),
+                    *loop_lines(groups, data, length(self.gradient_parts)),
                 ])  # fmt: skip
                 kinds = ["F", "F2", "RF2", "F", "F", *self._signature()[1:]]
-                self._loops[key] = compiled(
+                self._loops[groups] = compiled(
                     "loop", text, data, kinds, "int64", {"gradient": gradient}
                 )
-        return self._loops[key]
+        return self._loops[groups]
 
 
-def numba_code(program: Program, trained: Sequence[int] | None = None) -> NumbaCode:
+def numba_code(program: Program) -> NumbaCode:
     """The code of a program."""
-    return NumbaCode(program, trained)
+    return NumbaCode(program)
+
+
+def parts(shapes: Sequence[tuple[int, ...]]) -> list[slice]:
+    """Where arrays of these shapes are in one vector, one after the other."""
+    ends = [0, *accumulate(map(math.prod, shapes))]
+    return [slice(a, b) for a, b in pairwise(ends)]
+
+
+def length(of: Sequence[slice]) -> int:
+    """The length of the vector in which these parts are."""
+    return of[-1].stop if of else 0
 
 
 _DTYPES = {"f": np.float64, "i": np.int64, "b": np.bool_}
@@ -217,17 +229,16 @@ _DTYPES = {"f": np.float64, "i": np.int64, "b": np.bool_}
 class _Written:
     """The text of a program's gradient, and what the function takes."""
 
-    def __init__(self, program: Program, slices: Sequence[slice], trained: Sequence[int]):
+    def __init__(self, program: Program, theta: Sequence[slice], grads: Sequence[slice]):
         self.values = values = Values(TABLE, elementwise)
-        for p, part in zip(program.parameters, slices, strict=True):
-            values.known[p] = Value(p.shape, "f", view=whole("theta", part.start, p.shape))
+        for p, at in zip(program.parameters, theta, strict=True):
+            values.known[p] = Value(p.shape, "f", view=whole("theta", at.start, p.shape))
         for test in program.tests:
             self._check(test)
         log_prob = values.of(program.results[0])
         values.plan.read_in_section(log_prob)
-        for result, i in zip(program.results[1:], trained, strict=True):
-            shape = program.parameters[i].shape
-            self._result(values.of(result), whole("g", slices[i].start, shape))
+        for result, at in zip(program.results[1:], grads, strict=True):
+            copied(values, values.of(result), whole("g", at.start, shape_of(result)))
         lines = values.plan.text()
         end = Lines(values.plan, 0)
         answer = end.load(log_prob)[()]
@@ -235,7 +246,7 @@ class _Written:
         taken = ["theta", "g", *_WORK, *(f"d{i}" for i in range(len(self.data)))]
         body = [*lines, *end.body, f"return True, float({answer})"]
         self.text = "\n".join([
-            *self._notes(program, slices),
+            *self._notes(program, theta),
             f"def gradient({', '.join(taken)}):",
             *("  " + line for line in body),
             "",
@@ -261,17 +272,11 @@ class _Written:
 
         self.values.plan.checks.setdefault(level, []).append(job)
 
-    def _result(self, value: Value, to: View) -> None:
-        """Write a gradient."""
-        if value.shape != to.shape:
-            raise CannotRecord("a gradient that is broadcast, for numba")
-        copied(self.values, value, to)
-
-    def _notes(self, program: Program, slices: Sequence[slice]) -> list[str]:
+    def _notes(self, program: Program, theta: Sequence[slice]) -> list[str]:
         """Comments that say what the inputs are."""
         notes = []
-        for p, part in zip(program.parameters, slices, strict=True):
-            notes.append(f"# theta[{part.start}:{part.stop}]  {p.name}")
+        for p, at in zip(program.parameters, theta, strict=True):
+            notes.append(f"# theta[{at.start}:{at.stop}]  {p.name}")
         for i, n in enumerate(self.numbers):
             notes.append(f"# n[{i}]  {n.name}")
         for i, (a, _) in enumerate(self.data):

@@ -1,6 +1,7 @@
 """Operations that put parts of arrays together, or take arrays apart, as jobs of a plan."""
 
 import operator
+from typing import Any
 
 import numpy as np
 
@@ -11,16 +12,23 @@ from genparams.compiled.native.values import Values, is_plain
 from genparams.compiled.native.views import View
 from genparams.errors import CannotRecord
 
+MOVING = {
+    np.tril, np.triu, np.flip, np.roll, np.repeat, np.tile, np.diag, np.take, np.fliplr, np.flipud,
+}  # fmt: skip
+"""Functions that only move entries, or put zeros in their place; for small arrays."""
+
 
 def joined(values: Values, node: Node) -> Value:
-    """`np.stack` and `np.concatenate`."""
+    """`np.stack`, `np.concatenate`, and `np.array` of a row of numbers or arrays."""
     options = dict(node.options)
     axis = options.pop("axis", node.args[1] if len(node.args) > 1 else 0)
+    if node.op is np.array and (axis or type(node.args[0]) is not tuple):
+        raise CannotRecord("np.array of these arguments, for numba")
     if options or axis is None:
         raise CannotRecord(f"np.{node.op.__name__} with options, for numba")
     axis %= len(node.shape)
     parts = [values.of(p) for p in node.args[0]]
-    op = node.op
+    op = np.concatenate if node.op is np.concatenate else np.stack
 
     def compute(lines: Lines, given: list[Names]) -> Names:
         return op(given, axis=axis)
@@ -40,8 +48,9 @@ def _joined_in_memory(values: Values, node: Node, parts: list[Value], axis: int)
     view = found.view = values.plan.memory(node.shape, found.kind)
     start = 0
     for part in parts:
-        length = 1 if node.op is np.stack else part.shape[axis]
-        here = start if node.op is np.stack else slice(start, start + length)
+        is_long = node.op is np.concatenate
+        length = part.shape[axis] if is_long else 1
+        here = slice(start, start + length) if is_long else start
         index = (*(slice(None),) * axis, here, ...)
         to = view.through(lambda x, index=index: x[index])
         assert to is not None
@@ -80,11 +89,25 @@ def rearranged(values: Values, node: Node) -> Value:
     if node.op is operator.getitem:
         return gathered(values, node)
     source, *args = node.args
-    if node.op not in (np.reshape, np.ravel) or not is_plain(args):
+    if not is_plain(args):
         raise CannotRecord(f"{node.op.__name__} of these arguments, for numba")
     x = values.of(source)
+    if max(x.size, np.prod(node.shape)) <= SMALL:
+        return values.in_section(node, [x], _moved(node.op, args, dict(node.options)))
+    if node.op not in (np.reshape, np.ravel):
+        raise CannotRecord(f"{node.op.__name__} of a large array, for numba")
     copy = values.new(node)
     copy.view = values.plan.memory(node.shape, copy.kind)
     to = copy.view.through(lambda a: a.reshape(x.shape))
     copy.ready = copied(values, x, to)
     return copy
+
+
+def _moved(op: Any, args: list[Any], options: dict[str, Any]) -> Any:
+    def compute(lines: Lines, given: list[Names]) -> Names:
+        found = np.array(op(given[0], *args, **options), object)
+        for at in np.ndindex(found.shape):
+            found[at] = found[at] or "0.0"
+        return found
+
+    return compute

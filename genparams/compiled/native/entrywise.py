@@ -101,7 +101,7 @@ def reduced(
 
     Args:
         like: A value of the shape that is reduced.
-        entries: Computes the entries of that value from the entries of `args`, which have its shape.
+        entries: Computes the entries of that value from those of `args`, which have its shape.
     """
     shape = like.shape
     around = best_axes(shape, args)
@@ -113,7 +113,7 @@ def reduced(
     if not around:
         return values.in_section(node, args, _straight(node, op, like.kind, axes, entries))
     space = space_of(shape, around)
-    level = max(values.plan.read_in_loop(a, space, around) for a in args)
+    level = values.plan.read_in_loop([(a, around) for a in args], space)
     accumulate = _in_names if set(around) <= set(axes) else _in_memory
     return accumulate(values, node, op, like, axes, entries, args, (level, space, around))
 

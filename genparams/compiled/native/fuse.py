@@ -176,17 +176,25 @@ class Plan:
                 self.stored(v)
         return max([v.ready for v in values], default=0)
 
-    def read_in_loop(self, value: Value, space: Space, axes: Sequence[int]) -> int:
-        """The level on which a loop can read the entries of a value.
+    def read_in_loop(
+        self, reads: Sequence[tuple[Value, Sequence[int]]], space: Space, level: int = 0
+    ) -> int:
+        """The first level, from `level` on, on which a loop can read the entries of values.
 
         Args:
-            axes: The axes of the value over which the loop runs.
+            reads: Values, each with its axes over which the loop runs; -1 is for an axis of the
+                loop along which the value is the same.
         """
-        if value.space == space and value.axes == tuple(axes):
-            return value.level
-        if value.space is not None or value.names is None or axes:
-            self.stored(value)
-        return value.ready
+        for value, along in reads:
+            axes = tuple([a for a in along if a >= 0])
+            here = value.space == space and value.axes == axes
+            if not here and (value.space is not None or value.names is None or axes):
+                self.stored(value)
+            level = max(level, value.level if here else value.ready)
+        for value, _ in reads:
+            if value.space is not None and value.level != level:
+                self.stored(value)
+        return level
 
     def text(self) -> list[str]:
         """All lines, level by level."""

@@ -8,7 +8,7 @@ import numpy as np
 from genparams.compiled.ir import Node
 from genparams.compiled.native.entrywise import aligned, fill
 from genparams.compiled.native.fuse import SMALL, Lines, Names, Value, loop_axes, space_of
-from genparams.compiled.native.values import Values
+from genparams.compiled.native.values import Values, loaded
 from genparams.compiled.native.views import View, is_basic, seeing
 from genparams.errors import CannotRecord
 
@@ -143,19 +143,14 @@ def scattered(values: Values, node: Node) -> Value:
     all_args = [g, *args]
     all_axes = [aligned(g.shape, target, around), *arg_axes]
     if around:
-        along = [tuple([a for a in axes if a >= 0]) for axes in all_axes]
-        reads = zip(all_args, along, strict=True)
-        level = max(values.plan.read_in_loop(v, space, a) for v, a in reads)
+        level = values.plan.read_in_loop([*zip(all_args, all_axes, strict=True)], space)
     else:
         level = values.plan.read_in_section(*all_args)
     fill(values, level, found, "0.0")
     found.ready = level + 1
 
     def job(lines: Lines) -> None:
-        rows, *given = [
-            lines.load(v, {a: f"i{d}" for d, a in enumerate(axes) if a >= 0})
-            for v, axes in zip(all_args, all_axes, strict=True)
-        ]
+        rows, *given = loaded(lines, all_args, all_axes)
         short = [1 if a in around else n for a, n in enumerate(target)]
         rows = np.broadcast_to(rows, short)
         for at in np.ndindex(*short):

@@ -162,7 +162,7 @@ def _added_in_names(
     space: tuple[int, ...],
     lengths: tuple[int, int],
 ) -> Value:
-    level = max(values.plan.read_in_loop(v, space, x) for v, x in zip(args, axes, strict=True))
+    level = values.plan.read_in_loop([*zip(args, axes, strict=True)], space)
     totals = np.array([values.plan.new_name() for _ in range(lengths[0] * lengths[1])], object)
     totals = totals.reshape(lengths)
 
@@ -188,10 +188,8 @@ def _added_in_memory(
     space = (args[0].shape[-1],)
     factor = args[1 - long]
     row = values.plan.stored(args[long])
-    level = max(
-        values.plan.read_in_section(args[long]),
-        values.plan.read_in_loop(factor, space, axes[1 - long]),
-    )
+    before = values.plan.read_in_section(args[long])
+    level = values.plan.read_in_loop([(factor, axes[1 - long])], space, before)
     found = values.new(node, ready=level + 1)
     found.view = values.plan.memory(node.shape, "f")
     fill(values, level, found, "0.0")

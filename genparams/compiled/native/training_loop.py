@@ -1,13 +1,28 @@
 """The text of a training loop: gradients, and elementwise rules that move coordinates."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from genparams.program.write import indented, number_lines, text
 from genparams.update.kernel import Kernel
 
-Group = tuple[Kernel, slice]
-"""The code of a rule, and the part of the vector of coordinates that it moves."""
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Coordinates that one rule moves.
+
+    Args:
+        kernel: The code of the rule.
+        theta: Where they begin in the vector of all coordinates.
+        gradient: Where their gradients begin in the vector of all gradients.
+        count: How many there are.
+    """
+
+    kernel: Kernel
+    theta: int
+    gradient: int
+    count: int
 
 
 def loop_lines(groups: Sequence[Group], data: Sequence[str], length: int) -> list[str]:
@@ -19,10 +34,11 @@ def loop_lines(groups: Sequence[Group], data: Sequence[str], length: int) -> lis
         data: What the gradient takes after the coordinates and the gradient.
     """
     column, moves, commits = 0, [], []
-    for kernel, part in groups:
-        moves += _moves(kernel, part, column)
-        commits += _commits(kernel, part)
-        column += len(kernel.program.constants) + len(kernel.program.folded)
+    for group in groups:
+        moves += _moves(group, column)
+        commits += _commits(group)
+        program = group.kernel.program
+        column += len(program.constants) + len(program.folded)
     given = ", ".join(data)
     return [
         f"def loop(theta_, fields_, constants_, log_probs_, norms_, g_, {given}):",
@@ -45,32 +61,38 @@ def loop_lines(groups: Sequence[Group], data: Sequence[str], length: int) -> lis
     ]
 
 
-def _moves(kernel: Kernel, part: slice, column: int) -> list[str]:
+def _moves(group: Group, column: int) -> list[str]:
     """New coordinates and fields of one group."""
-    program = kernel.program
+    program = group.kernel.program
     constants: list[Any] = [*program.constants, *program.folded]
     moved, *kept = program.results
+    at = _plus(group.theta)
     entry = [
-        "theta = theta_[i]",
-        "g = g_[i]",
-        *(f"{f.name} = fields_[{k}, i]" for k, f in enumerate(program.inputs[2:])),
+        f"theta = theta_[{at}]",
+        f"g = g_[{_plus(group.gradient)}]",
+        *(f"{f.name} = fields_[{k}, {at}]" for k, f in enumerate(program.inputs[2:])),
         *number_lines(program.steps),
-        f"moved_[i] = {text(moved)}",
-        *(f"kept_[{k}, i] = {text(r)}" for k, r in enumerate(kept)),
+        f"moved_[{at}] = {text(moved)}",
+        *(f"kept_[{k}, {at}] = {text(r)}" for k, r in enumerate(kept)),
         f"if {text(moved)} - {text(moved)} != 0.0: wrong += 1",
     ]
     return [
         *(f"{c.name} = constants_[it, {column + i}]" for i, c in enumerate(constants)),
-        f"for i in range({part.start}, {part.stop}):",
+        f"for i in range({group.count}):",
         *indented(entry),
     ]
 
 
-def _commits(kernel: Kernel, part: slice) -> list[str]:
+def _commits(group: Group) -> list[str]:
     """The new coordinates and fields of one group take the place of the old ones."""
-    count = len(kernel.program.results) - 1
+    at = _plus(group.theta)
+    count = len(group.kernel.program.results) - 1
     return [
-        f"for i in range({part.start}, {part.stop}):",
-        "  theta_[i] = moved_[i]",
-        *(f"  fields_[{k}, i] = kept_[{k}, i]" for k in range(count)),
+        f"for i in range({group.count}):",
+        f"  theta_[{at}] = moved_[{at}]",
+        *(f"  fields_[{k}, {at}] = kept_[{k}, {at}]" for k in range(count)),
     ]
+
+
+def _plus(start: int) -> str:
+    return f"i + {start}" if start else "i"

@@ -135,7 +135,7 @@ class Values:
             level: The first level on which the loop can run, for other reasons.
         """
         space = space_of(node.shape, axes)
-        level = self.level_in_loop(args, arg_axes, space, level)
+        level = self.plan.read_in_loop([*zip(args, arg_axes, strict=True)], space, level)
         found = self.new(node, ready=level + 1, level=level, space=space, axes=axes)
 
         def job(loop: Lines) -> None:
@@ -143,14 +143,6 @@ class Values:
 
         self.plan.in_loop(level, space, job)
         return found
-
-    def level_in_loop(
-        self, args: list[Value], arg_axes: list[tuple[int, ...]], space: Any, level: int = 0
-    ) -> int:
-        """The first level on which a loop can read arguments; see `in_loop`."""
-        along = [tuple([a for a in axes if a >= 0]) for axes in arg_axes]
-        reads = zip(args, along, strict=True)
-        return max([level, *(self.plan.read_in_loop(v, space, a) for v, a in reads)])
 
     # --- Values seen in another way
 
