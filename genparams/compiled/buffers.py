@@ -24,6 +24,8 @@ class Buffers:
             for n in reversed(nodes):
                 until = max(place, self._last.get(n, -1)) if may_be_view(n) else place
                 for a in nodes_in(n.args):
+                    if a.shape == () and a.dtype is not None:
+                        continue  # a single number is in no buffer
                     self._last[a] = max(self._last.get(a, -1), until)
         self._free: dict[tuple[tuple[int, ...], np.dtype], list[str]] = {}
         self._at: dict[Node, str] = {}

@@ -81,9 +81,9 @@ class Builder:
 
     def _elementwise(self, op: Any, args: tuple[Any, ...]) -> Any:
         """An operation entry by entry: on what its arguments were before they were broadcast."""
-        shape = np.broadcast_shapes(*map(shape_of, args))
+        shape = common_shape(args)
         args = tuple([self.narrow(a) for a in args])
-        natural = np.broadcast_shapes(*map(shape_of, args))
+        natural = common_shape(args)
         if not holds_node(args):
             return self.broadcast(constant(op, args, ()), shape)
         if op in _WITH_NUMBERS:
@@ -122,10 +122,10 @@ class Builder:
         self, op: Any, args: tuple[Any, ...], options: Options, shape: Any, dtype: Any
     ) -> Node:
         """The node of an operation as it is; the one of an equal operation, if there is one."""
-        key = (op, self.key(args), self.key(options))
+        key = (op, self.key(args), self.key(options) if options else ())
         known = self._known.get(key)
         if known is None and op in COMMUTATIVE:
-            known = self._known.get((op, self.key(args[::-1]), key[2]))
+            known = self._known.get((op, key[1][::-1], key[2]))
         if known is None:
             known = Node(op, args, options, tuple(shape), dtype, stage_of(args))
             self._known[key] = known
@@ -184,18 +184,25 @@ def canonical(a: Any) -> Any:
 
 def holds_node(a: Any) -> bool:
     """Whether a value is a node, or a tuple or a slice with one in it."""
-    if isinstance(a, slice):
-        return any(isinstance(x, Node) for x in (a.start, a.stop, a.step))
-    return isinstance(a, Node) or (type(a) is tuple and any(map(holds_node, a)))
+    return bool(nodes_in(a))
 
 
 def nodes_in(a: Any) -> list[Node]:
-    """The nodes in an argument."""
-    if isinstance(a, Node):
+    """The nodes in an argument, or in a tuple of arguments."""
+    kind = type(a)
+    if kind is Node:
         return [a]
-    if isinstance(a, slice):
+    if kind is slice:
         a = (a.start, a.stop, a.step)
-    return [n for x in a for n in nodes_in(x)] if type(a) is tuple else []
+    elif kind is not tuple:
+        return []
+    found = []
+    for x in a:
+        if type(x) is Node:
+            found.append(x)
+        elif type(x) is tuple or type(x) is slice:
+            found += nodes_in(x)
+    return found
 
 
 def reached(results: Sequence[Any]) -> set[Node]:
@@ -216,7 +223,15 @@ def stage_of(a: Any) -> int:
 
 
 def shape_of(a: Any) -> tuple[int, ...]:
-    return a.shape if isinstance(a, (Node, np.ndarray)) else np.shape(a)
+    if isinstance(a, (Node, np.ndarray)):
+        return a.shape
+    return () if type(a) in (float, bool, int) else np.shape(a)
+
+
+def common_shape(args: Sequence[Any]) -> tuple[int, ...]:
+    """The shape that arguments broadcast to."""
+    shapes = {shape_of(a) for a in args}
+    return shapes.pop() if len(shapes) == 1 else np.broadcast_shapes(*shapes)
 
 
 def constant(op: Any, args: tuple[Any, ...], options: Options) -> Any:

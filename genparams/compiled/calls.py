@@ -34,6 +34,9 @@ SMALL = 512
 """Arrays with fewer entries are made anew, which takes no longer than to write into a buffer."""
 
 
+LONGEST_ONES = 4096
+
+
 class Names:
     """Names of the values in a program's text, each one used once."""
 
@@ -41,6 +44,7 @@ class Names:
         self.space: dict[str, Any] = {"np": np, **NAMES, "float": float, "bool": bool, "int": int}
         self._taken = {*self.space, "bound", "data", "bind", "step", "here", "max", "min", "abs"}
         self._constants: dict[int, tuple[str, Any]] = {}
+        self._ones: dict[int, np.ndarray] = {}
         self._count = 0
 
     def fresh(self, wish: str = "") -> str:
@@ -64,6 +68,12 @@ class Names:
             self._constants[id(value)] = name, value
             self.space[name] = value
         return self._constants[id(value)][0]
+
+    def ones(self, length: int) -> str:
+        """The name of a row of ones."""
+        if length not in self._ones:
+            self._ones[length] = np.ones(length)
+        return self.of(self._ones[length], f"ones_{length}")
 
     def literal(self, a: Any, text: Text) -> str:
         """The text of an argument: nodes and arrays by `text`, numbers as they are, or a name."""
@@ -160,7 +170,8 @@ def array_text(n: Node, names: Names, text: Text, out: str | None) -> str:
         left, right = (f"({a})" if " " in a or a.startswith("-") else a for a in args)
         return f"{left} {_OPERATORS[n.op]} {right}"
     if n.op in REDUCING and not dict(n.options).keys() - {"axis", "keepdims", "initial"}:
-        return _reduction_text(n, args[0], out)
+        ones = _ones(n, names)
+        return f"np.dot({args[0]}, {ones})" if ones else _reduction_text(n, args[0], out)
     special = _SPECIAL.get(n.op)
     if special is not None and not n.options:
         found = special(n, args, names, text)
@@ -184,6 +195,15 @@ def _function(op: Any, names: Names) -> str:
         if getattr(module, name, None) is op:
             return f"{prefix}.{name}"
     return names.of(op, name)
+
+
+def _ones(n: Node, names: Names) -> str | None:
+    """The name of a row of ones, by which a short vector is summed faster than by `reduce`."""
+    (length, *more) = shape_of(n.args[0]) or (0,)
+    vector = isinstance(n.args[0], Node) and n.args[0].dtype == np.dtype(float) and not more
+    if n.op is not np.sum or n.options or not vector or not 1 < length < LONGEST_ONES:
+        return None
+    return names.ones(length)
 
 
 def _reduction_text(n: Node, x: str, out: str | None) -> str:

@@ -126,7 +126,17 @@ def dot(b: "Builder", x: Any, y: Any) -> Any:
                 return outside
             if u.op is np.broadcast_to and u.args[0].shape == ():
                 return b.make(np.multiply, (_sum(b, v), u.args[0]))
-    return b.make(inner, (x, y), (), (), np.dtype(float))
+    return _of_shifted(b, x, y) or b.make(inner, (x, y), (), (), np.dtype(float))
+
+
+def _of_shifted(b: "Builder", x: Any, y: Any) -> Any:
+    """The inner product of z - c and z + c for a number c: that of z and z, less n c^2."""
+    if not (isinstance(x, Node) and isinstance(y, Node)) or {x.op, y.op} != {np.add, np.subtract}:
+        return None
+    (z, c), (w, d) = x.args, y.args
+    if z is not w or type(c) is not float or c != d or _shape(z) != x.shape or not _of_floats(x):
+        return None
+    return b.make(np.subtract, (dot(b, z, z), float(math.prod(x.shape)) * c * c))
 
 
 def _shape(a: Any) -> tuple[int, ...]:
