@@ -45,6 +45,7 @@
     |  |- GuideMismatch            a guide whose choices do not fit its model
     |  `- NotInvolution            an involution that does not lead back, or a wrong Jacobian
     |- CannotRecord (RuntimeError)   a computation that cannot be recorded as operations
+    |  `- TooManyOperations       a recording that would be too long
     |- NotPicklable (TypeError)   what cannot be sent to another process
     |- WorkersLost (RuntimeError)   work that has ended several worker processes
     |- DeepRecursion (RecursionError)    a model that calls itself deeper than Python allows
@@ -69,6 +70,7 @@ What may be a mistake or intended is a warning:
     |- GradientsWaiting     a new update finds gradients that were accumulated before it
     |- ComputedHere         a worker could not do its work, and the calling process did it
     |- ReplacedFunction     an update trains a function that was defined again later
+    |- NotStatic            a static function is interpreted
     |- CannotCache          compiled code cannot be kept for the next process
     |- DivergentTrajectories   a sampler left the region where its integrator is accurate
     `- FitWarning           what a fit says of its estimates
@@ -390,6 +392,10 @@ class CannotRecord(GenParamsError, RuntimeError):
     """A computation does something that cannot be recorded as operations on numbers and arrays."""
 
 
+class TooManyOperations(CannotRecord):
+    """A recording would have more operations than it may have."""
+
+
 class NotPicklable(GenParamsError, TypeError):
     """A part of some work cannot be sent to another process."""
 
@@ -474,9 +480,7 @@ class MissingExtra(GenParamsError, ImportError):
     def __init__(self, wanted: str, package: str, extra: str, why: str | None = None):
         self.wanted, self.package, self.extra, self.why = wanted, package, extra, why
         found = f"which cannot be imported ({why})" if why else "which is not installed"
-        super().__init__(
-            f"{wanted} needs {package}, {found}; run pip install genparams[{extra}]"
-        )
+        super().__init__(f"{wanted} needs {package}, {found}; run pip install genparams[{extra}]")
 
 
 class CheckpointError(GenParamsError, OSError):

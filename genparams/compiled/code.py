@@ -1,11 +1,15 @@
 """From a recorded gradient to the code that replays it."""
 
+import warnings
+from collections.abc import Sequence
 from typing import Any
 
+from genparams.compiled.numba_code import numba, numba_code
 from genparams.compiled.numpy_code import numpy_code
 from genparams.compiled.recording import RecordedGradient
 from genparams.compiled.roll import rolled
-from genparams.errors import ArgumentError, nearest
+from genparams.errors import ArgumentError, CannotRecord, NotStatic, nearest
+from genparams.program.recorded import Recording
 
 BACKENDS = ("numpy", "numba")
 
@@ -21,10 +25,26 @@ def checked_backend(backend: str) -> str:
         raise ArgumentError(
             f"backend is one of {BACKENDS}, got {backend!r}; {nearest(backend, BACKENDS)}"
         )
+    if backend == "numba":
+        numba()
     return backend
 
 
 def code_of(found: RecordedGradient, backend: str) -> Any:
     """The code of a recorded gradient, for numpy or for numba."""
-    program = rolled(found.recording, [found.log_prob, *found.grads])
+    return code_for(found.recording, [found.log_prob, *found.grads], backend)
+
+
+def code_for(recording: Recording, results: Sequence[Any], backend: str) -> Any:
+    """The code that computes results of a recording, for numpy or for numba.
+
+    Warns:
+        NotStatic: numba cannot compile an operation, and numpy runs the code.
+    """
+    program = rolled(recording, results)
+    if backend == "numba":
+        try:
+            return numba_code(program)
+        except CannotRecord as error:
+            warnings.warn(NotStatic(f"numpy runs what numba cannot compile: {error}"), stacklevel=2)
     return numpy_code(program)

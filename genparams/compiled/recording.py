@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 
 from genparams.autodiff import Box, Tape, operand
+from genparams.compiled.outside import sizes
 from genparams.dsl.interpreter import Choose, Operands
 from genparams.dsl.replay import held, replay
 from genparams.dsl.traced_replay import Inputs
+from genparams.errors import CannotRecord
 from genparams.numeric import quiet
 from genparams.params import Parameter, read
 from genparams.program.recorded import DATA, PARAMETERS, Recorded, Recording, plain
@@ -107,7 +109,7 @@ def record_gradient(
     Raises:
         CannotRecord: something in the run cannot be recorded.
     """
-    recording = Recording(CAP)
+    recording, before = Recording(CAP), sizes(trace)
     data = iter([recording.input(x, DATA, name) for name, x in data_of(trace, opened)])
     args = entered(trace.args, data) if opened >= Open.ALL else trace.args
     choices = trace.choices._values
@@ -126,6 +128,9 @@ def record_gradient(
         found = tape.gradients([(lp, 1.0) for lp in log_probs if type(lp) is Box], boxes)
     if recording.refusal is not None:
         raise recording.refusal
+    for name, size in sizes(trace).items():
+        if size != before.get(name, size):
+            raise CannotRecord(f"it changes {name}, which a replay would leave as it is")
     grads = [_dense(g, box) for g, box in zip(found, boxes, strict=True)]
     numbers = [lp.value if type(lp) is Box else lp for lp in log_probs]
     each = dict(zip(run.log_probs, map(plain, numbers), strict=True))

@@ -25,7 +25,7 @@ from genparams.dsl import gradients
 from genparams.dsl.comparison import refuse_changed_arguments
 from genparams.dsl.gradients import Gradient
 from genparams.dsl.interpreter import Run
-from genparams.errors import NotStatic
+from genparams.errors import NotStatic, TooManyOperations
 from genparams.params import added, finite_scale, lock, swap
 from genparams.params.records import structure
 from genparams.trace.selection import Selection
@@ -211,7 +211,8 @@ class StaticGradients:
 
     def _has_lower_level(self, error: Exception) -> bool:
         """Whether fewer inputs are to be tried after an error; else the reason is told."""
-        if self.level > Open.NOTHING and not any(self.programs.values()):
+        longer = isinstance(error, TooManyOperations)
+        if not longer and self.level > Open.NOTHING and not any(self.programs.values()):
             self.level = Open(self.level - 1)
             return True
         self.reason = str(error)

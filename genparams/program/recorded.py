@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from genparams.errors import CannotRecord
+from genparams.errors import CannotRecord, TooManyOperations
 from genparams.program.record import Operation
 
 ALWAYS, DATA, PARAMETERS = range(3)
@@ -100,7 +100,8 @@ class Recorded(Operation, NDArrayOperatorsMixin):
         self.place = len(recording.operations)
         """Its number among all operations and inputs."""
         if self.place >= recording.cap:
-            raise recording.refuse(f"it has more than {recording.cap} operations")
+            recording.refusal = TooManyOperations(f"it has more than {recording.cap} operations")
+            raise recording.refusal
         recording.operations.append(self)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
