@@ -181,7 +181,7 @@ def adjoint_means(f: Filtered, v: Array) -> tuple[Array, Array]:
 
 
 def smoothed_means(f: Filtered, a: Array, v: Array, r: Array) -> Array:
-    """The means of the states given all observations: a + P r, with more digits where P is large."""
+    """a + P r, the means of the states given all observations; it keeps digits where P is large."""
     x = a + times(f.Kf[f.at], v)
     x[:-1] += times(turned(f.A @ f.Pf)[f.at[:-1]], r[1:])
     return x

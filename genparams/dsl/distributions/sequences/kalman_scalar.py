@@ -64,9 +64,9 @@ def kalman_scalar(
     numbers = (float(mean[0]), float(cov[0]), *map(_one_or_all, rest))
     steady = len(z) > 1 and all(type(v) is float for v in numbers) and observation[0] != 0.0
     steady = steady and not math.isnan(z @ z)
-    log_prob, u, *others = (_steady if steady else _any)(z, *numbers)
+    log_prob, by_y, *others = (_steady if steady else _any)(z, *numbers)
     by = [_like(v, g) for v, g in zip((mean, cov, *rest), others, strict=True)]
-    return log_prob, -u, *by[:6], _like(observation_offset, u), by[6]
+    return log_prob, by_y, *by[:6], -_like(observation_offset, by_y), by[6]
 
 
 def _one_or_all(v: Array) -> Any:
@@ -84,17 +84,20 @@ def _like(v: Array, g: Any) -> Array:
 def _steady(
     z: Array, m: float, P0: float, A: float, c: float, Q: float, H: float, R: float
 ) -> tuple[Any, ...]:
-    """log p and its gradients by d, at each time, m, P0, A, c, Q, H and R, where H is not 0."""
+    """log p and its gradients by y, m, P0, A, c, Q, H and R, where H is not 0."""
     AA, HH, length = A * A, H * H, len(z)
     head = [P0]  # the variances until they stay where they are
+    g = HH / R if R > 0.0 else math.inf
+    P = P0
     for _ in range(length - 1):
-        F = HH * head[-1] + R
-        P = AA * head[-1] * (R / F) + Q if F > 0.0 else math.nan
-        if abs(P - head[-1]) <= CLOSE * P:
+        new = AA * P / (1.0 + g * P) + Q
+        if abs(new - P) <= CLOSE * new:
             break
+        P = new
         head.append(P)
     P, known = np.array(head), len(head)
-    more = length - known
+    times = np.ones(known)  # how often each of them is there
+    times[-1] += length - known
     F = HH * P + R
     D = 1.0 / F
     PHD = P * D * H
@@ -104,40 +107,40 @@ def _steady(
     b[0] = z[0] - H * m
     np.multiply(z[:-1], -A, out=b[1:])
     b[1:] += z[1:]
-    b[1:] -= H * c
+    if c != 0.0:
+        b[1:] -= H * c
     s, _ = pttrs(_extended(F, length), _extended(-L, length)[:-1], b)
-    u = s.copy()
-    u[:-1] -= A * s[1:]
-    logs = np.log(F)
-    logs_sum = logs.sum() + more * logs[-1]
-    log_prob = -0.5 * float(b @ s + logs_sum + length * LOG_TWO_PI)
+    by_y = -s
+    s1 = s[1:]
+    by_y[:-1] += A * s1
+    log_prob = -0.5 * float(b @ s + times @ np.log(F) + length * LOG_TWO_PI)
 
     HHD, LL = (HH * D).tolist(), (L * L).tolist()
     n, tail = HHD[-1], 0.0  # the sum of N after the head
-    for left in range(more, 0, -1):
+    for left in range(length - known, 0, -1):
         tail += n
         new = HHD[-1] + LL[-1] * n
         if abs(new - n) <= CLOSE * new:
             tail += (left - 1) * new
             break
         n = new
-    N = [n]
+    N = [tail]
     for t in range(known - 2, -1, -1):
-        n = HHD[t] + LL[t] * n
         N.append(n)
-    N1 = np.append(N[-2::-1], tail)  # after each time of the head; after the last, the sum
-    LPN = L * P * N1
-    uu, s1 = float(u @ u), s[1:]
+        n = HHD[t] + LL[t] * n
+    N1 = np.array(N[::-1])  # after each time of the head; after the last, the sum
+    LP = L * P
+    s0, uu = float(s[0]), float(by_y @ by_y)
     return (
         log_prob,
-        u,
-        H * float(s[0]),
-        0.5 * (HH * float(s[0]) ** 2 - n),
-        float(s1 @ z[:-1] - R * (s1 @ u[:-1]) - LPN.sum()),
-        H * float(s1.sum()),
-        0.5 * float(HH * (s1 @ s1) - N1.sum()),
-        float((u @ z - R * uu) / H - PHD.sum() - more * PHD[-1] + K @ LPN),
-        0.5 * float(uu - D.sum() - more * D[-1] - (K * K) @ N1),
+        by_y,
+        H * s0,
+        0.5 * (HH * s0 * s0 - n),
+        float(s1 @ z[:-1] + R * (s1 @ by_y[:-1]) - LP @ N1),
+        H * (float(np.add.reduce(s)) - s0),
+        0.5 * (HH * float(s1 @ s1) - sum(N)),
+        float(-(by_y @ z + R * uu) / H - times @ PHD + (K * LP) @ N1),
+        0.5 * float(uu - times @ D - (K * K) @ N1),
     )
 
 
@@ -150,11 +153,11 @@ def _extended(v: Array, length: int) -> Array:
 
 
 def _any(z: Array, m: float, P0: float, A: Any, c: Any, Q: Any, H: Any, R: Any) -> tuple[Any, ...]:
-    """log p and its gradients, each at each time, by d, m, P0, A, c, Q, H and R."""
+    """log p and its gradients, each at each time, by y, m, P0, A, c, Q, H and R."""
     present = ~np.isnan(z)
     z = np.where(present, z, 0.0)
     H, R = np.where(present, H, 0.0), np.where(present, R, 1.0)
-    P = np.array(_variances(len(z), P0, A, Q, H, R))
+    P = _variances(P0, A, Q, H, R)
     D = 1.0 / (H * H * P + R)
     PHD = P * D * H
     K, L = A * PHD[:-1], A * (R * D)[:-1]
@@ -175,7 +178,7 @@ def _any(z: Array, m: float, P0: float, A: Any, c: Any, Q: Any, H: Any, R: Any) 
     PHD[:-1] -= K * LPN
     return (
         log_prob,
-        u,
+        -u,
         float(r[0]),
         0.5 * float(r[0] ** 2 - N[0]),
         r1 * x[:-1] - LPN,
@@ -186,15 +189,21 @@ def _any(z: Array, m: float, P0: float, A: Any, c: Any, Q: Any, H: Any, R: Any) 
     )
 
 
-def _variances(length: int, P: float, A: Any, Q: Any, H: Any, R: Any) -> list[float]:
-    """The variance of each state given what was observed before it."""
-    AA, Q = (np.broadcast_to(v, length - 1).tolist() for v in (A * A, Q))
+def _variances(P: float, A: Any, Q: Any, H: Array, R: Array) -> Array:
+    """The variance of each state given what was observed before it: P' = A^2 P / (1 + g P) + Q."""
+    each = (H * H / R)[:-1].tolist()  # g; the last observation has no next state
     found = [P]
-    for aa, q, hh, r in zip(AA, Q, (H * H).tolist(), R.tolist(), strict=False):  # but for the last
-        F = hh * P + r
-        P = aa * P * (r / F) + q if F > 0.0 else math.nan
-        found.append(P)
-    return found
+    if type(A) is type(Q) is float:
+        AA = A * A
+        for g in each:
+            P = AA * P / (1.0 + g * P) + Q
+            found.append(P)
+    else:
+        AA, Q = (np.broadcast_to(v, len(each)).tolist() for v in (A * A, Q))
+        for g, aa, q in zip(each, AA, Q, strict=True):
+            P = aa * P / (1.0 + g * P) + q
+            found.append(P)
+    return np.array(found)
 
 
 def _minus(L: Array) -> Array:

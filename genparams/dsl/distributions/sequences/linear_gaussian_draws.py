@@ -12,7 +12,7 @@ from genparams.dsl.distributions.sequences.kalman import (
     turned,
 )
 from genparams.dsl.distributions.sequences.kalman_scalar import Array
-from genparams.dsl.distributions.sequences.linear_gaussian import Form, in_full
+from genparams.dsl.distributions.sequences.linear_gaussian_density import Form, in_full
 
 
 def draw(form: Form, rng: np.random.Generator, args: Sequence[Any], size: tuple[int, ...]) -> Array:

@@ -18,7 +18,7 @@ from genparams.dsl.distributions.sequences.kalman import (
     times,
     turned,
 )
-from genparams.dsl.distributions.sequences.linear_gaussian import NAME, Form, in_full
+from genparams.dsl.distributions.sequences.linear_gaussian_density import NAME, Form, in_full
 from genparams.dsl.distributions.sequences.linear_gaussian_draws import simulated
 from genparams.dsl.execution import Rng, seeded
 from genparams.errors import ArgumentError, DistributionError

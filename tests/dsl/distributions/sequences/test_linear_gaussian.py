@@ -10,7 +10,8 @@ from scipy import stats
 
 from genparams import datasets, fit, gen, hmc, init_param, mvnormal, normal, param, positive, select
 from genparams.autodiff import gradient, hessian
-from genparams.dsl.distributions.sequences.linear_gaussian import NAMES, linear_gaussian
+from genparams.dsl.distributions.sequences.linear_gaussian import linear_gaussian
+from genparams.dsl.distributions.sequences.linear_gaussian_density import NAMES
 from genparams.dsl.distributions.sequences.linear_gaussian_states import (
     linear_gaussian_filter,
     linear_gaussian_forecast,
@@ -30,7 +31,8 @@ LENGTH = 5
 
 
 def local_level(length, **other):
-    given = {"transition_cov": 1469.1, "observation_cov": 15099.0, "initial_cov": 1e7}
+    given: dict[str, Any] = {"transition_cov": 1469.1, "observation_cov": 15099.0}
+    given["initial_cov"] = 1e7
     return linear_gaussian(length, **given | other)
 
 
@@ -199,8 +201,8 @@ def test_standard_deviations_are_independent_noises():
     ys = linear_gaussian(LENGTH, **given).sample(rng=0)
     wanted = linear_gaussian(LENGTH, **given).log_prob(ys)
     del given["transition_cov"], given["observation_cov"]
-    stds = {"transition_std": [0.5, 2.0], "observation_std": [0.1, 1.0, 3.0]}
-    assert linear_gaussian(LENGTH, **given, **stds).log_prob(ys) == pytest.approx(wanted, rel=1e-13)
+    given |= {"transition_std": [0.5, 2.0], "observation_std": [0.1, 1.0, 3.0]}
+    assert linear_gaussian(LENGTH, **given).log_prob(ys) == pytest.approx(wanted, rel=1e-13)
 
 
 def test_a_stationary_start_does_not_change_in_a_step():
