@@ -13,13 +13,15 @@ list of operations. What leaves numpy's protocols, such as `float(x)`, cannot be
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from genparams.errors import CannotRecord, TooManyOperations
 from genparams.program.record import Operation
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 ALWAYS, DATA, PARAMETERS = range(3)
 """What a value depends on: nothing, arguments and choices alone, or parameters."""
@@ -417,11 +419,21 @@ def settled_masks(index: Any) -> Any:
     return index
 
 
-def recordable(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A plain function of numbers and arrays, which is recorded as one operation."""
+def recordable(loops: Callable[..., Any] | None = None) -> Callable[[F], F]:
+    """A decorator of a plain function of numbers and arrays, which is recorded as one operation.
 
-    @wraps(function)
-    def apply(*args: Any) -> Any:
-        return note(function, args) if any(map(holds_recorded, args)) else function(*args)
+    Args:
+        loops: A function with the same arguments and results, written as plain loops over numbers;
+            compiled code calls it in place of this one.
+    """
 
-    return apply
+    def decorate(function: Any) -> Any:
+        function.loops = loops
+
+        @wraps(function)
+        def apply(*args: Any) -> Any:
+            return note(function, args) if any(map(holds_recorded, args)) else function(*args)
+
+        return apply
+
+    return decorate
