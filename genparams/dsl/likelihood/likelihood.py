@@ -18,9 +18,8 @@ from genparams.dsl.likelihood import quantities
 from genparams.dsl.likelihood.scales import Scales, may_have_scale, scales_of
 from genparams.dsl.likelihood.sites import (
     Site,
-    Tangents,
+    Stacked,
     recording,
-    tangents_of,
 )
 from genparams.dsl.quantities import Point, Quantity, reading, run_at
 from genparams.errors import DistributionError, TracedValueError
@@ -191,10 +190,11 @@ class Likelihood:
             total += weight * log_prob
             g += weight * self._joined(grads)
             for part in parts:
-                of_part = part.information()
-                if of_part is None:
-                    return None
-                information += weight * of_part
+                if part.moves:
+                    of_part = part.information()
+                    if of_part is None:
+                        return None
+                    information += weight * of_part
         if self.priors:
             prior = Likelihood((), self.vector, self.priors, self.held).hessian(x)
             return Second(total + prior.log_prob, g + prior.gradient, information - prior.matrix)
@@ -205,22 +205,16 @@ class Likelihood:
         """The standard deviations that have their maximum in closed form; none with weights."""
         if self.weights is not None:
             return Scales({})
-        if not any(may_have_scale(site) for run in self.sites(x) for site in run):
+        if not any(map(may_have_scale, self._stacks(x))):
             return Scales({})  # without the derivatives, which take as long as the information
-        sites: list[Site] = []
-        tangents: list[Tangents] = []
-        for trace in self.traces:
-            with Tape() as tape:
-                leaves, mine = self._leaves(tape, x), []
-                self._run(trace, reading(leaves, given(self.held)), mine)
-                by_operand = quantities.tangents_by_operand(tape, leaves, mine)
-                if by_operand is None:
-                    return Scales({})
-                tangents += [tangents_of(site, by_operand) for site in mine]
-                sites += mine
+        stacks: list[Stacked] = []
+        for _, found in self._each(quantities.linear, None, x):
+            if found is None:
+                return Scales({})
+            stacks += found[1]
         places = [place for p, place in self.vector.places.items() if p in self.priors]
         fixed = [j for place in places for j in range(place.start, place.stop)]
-        found = scales_of(sites, tangents, self.vector.size, fixed)
+        found = scales_of(stacks, self.vector.size, fixed)
         return self._confirmed(found, x) if found.entries else found
 
     def _confirmed(self, found: Scales, x: Array) -> Scales:
@@ -230,9 +224,7 @@ class Likelihood:
         """
         x = x + ASIDE * np.maximum(np.abs(x), 1.0) * np.cos(1.0 + np.arange(len(x)))
         try:
-            before, after = (
-                [site for run in self.sites(at) for site in run] for at in (x, found.moved(x))
-            )
+            before, after = map(self._stacks, (x, found.moved(x)))
         except Exception:  # whatever the model raises there
             return Scales({})
         return found.confirmed(before, after)
@@ -242,7 +234,16 @@ class Likelihood:
         """x with the standard deviations in `scales` at their maximum, given the rest."""
         if not scales.entries:
             return x
-        return scales.settled(x, [site for run in self.sites(x) for site in run])
+        return scales.settled(x, self._stacks(x))
+
+    def exact(self, x: Array) -> list[int]:
+        """The coordinates in `scales` whose residuals are rounding errors."""
+        return self.scales(x).exact(self._stacks(x))
+
+    def _stacks(self, x: Array) -> list[Stacked]:
+        """The choices of all traces, in stacks, with the arguments of their distributions."""
+        each = self._each(quantities.arguments, None, x)
+        return [stack for _, found in each for stack in found]
 
     @quiet
     def scores(self, x: Array) -> Array:

@@ -8,10 +8,10 @@ from typing import Any
 from genparams.autodiff import Box, Tape, columns, np, raw, rows, shape_of
 from genparams.dsl.likelihood.sites import (
     ByOperand,
-    Linear,
     Site,
-    linear_in,
+    Stacked,
     recording,
+    stacked,
     traced_operands,
 )
 from genparams.dsl.quantities import Point, run_at
@@ -55,8 +55,15 @@ def second(terms: Terms, theta: Mapping[Parameter, Any]) -> list[Any]:
         return [_total(found), *map(raw, first), rows(outer, first, [*above.values()])]
 
 
-def linear(trace: Trace, point: Point) -> tuple[list[Any], list[Linear]] | None:
-    """What `gradient` returns, and the derivatives of the arguments of every choice.
+def arguments(trace: Trace, point: Point) -> list[Stacked]:
+    """The choices, in stacks, with the arguments of their distributions."""
+    sites: list[Site] = []
+    _log_probs(trace, point, point.theta, sites)
+    return stacked(sites, {}, 0)
+
+
+def linear(trace: Trace, point: Point) -> tuple[list[Any], list[Stacked]] | None:
+    """What `gradient` returns, and the choices, in stacks, with the derivatives of the arguments.
 
     Returns:
         None where the model gives a gradient by hand that cannot be differentiated.
@@ -69,7 +76,7 @@ def linear(trace: Trace, point: Point) -> tuple[list[Any], list[Linear]] | None:
         if by_operand is None:
             return None
         size = sum(math.prod(leaf.shape) for leaf in leaves.values())
-        return found, linear_in(sites, by_operand, size)
+        return found, stacked(sites, by_operand, size)
 
 
 def tangents_by_operand(

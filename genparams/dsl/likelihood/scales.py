@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from genparams.dsl.distributions.continuous import lognormal, normal
-from genparams.dsl.likelihood.sites import Site, Tangents
+from genparams.dsl.likelihood.sites import Site, Stacked
 from genparams.types import Array
 
 ROUNDING = 16 * np.finfo(float).eps
@@ -37,20 +37,20 @@ class Scales:
     """The coordinates that are logarithms of standard deviations, and the entries of each."""
 
     entries: dict[int, list[tuple[int, Any]]]
-    """By coordinate: the place of each choice among the sites, and a mask of its entries."""
+    """By coordinate: the place of each stack of choices, and a mask of its entries."""
 
-    def settled(self, x: Array, sites: Sequence[Site]) -> Array:
+    def settled(self, x: Array, stacks: Sequence[Stacked]) -> Array:
         """x with each scale at its maximum, given the choices of a run at x."""
         x = x.copy()
         for j in self.entries:
-            mean = self._mean_square(j, sites)
+            mean = self._mean_square(j, stacks)
             if 0.0 < mean < np.inf:
                 x[j] += 0.5 * np.log(mean)
         return x
 
-    def _mean_square(self, j: int, sites: Sequence[Site]) -> float:
+    def _mean_square(self, j: int, stacks: Sequence[Stacked]) -> float:
         """The mean square of the residuals in standard deviations."""
-        squares = [np.square(_residuals(sites[k]))[mask] for k, mask in self.entries[j]]
+        squares = [np.square(_residuals(stacks[k]))[mask] for k, mask in self.entries[j]]
         return float(np.mean(np.concatenate(squares)))
 
     def moved(self, x: Array) -> Array:
@@ -59,7 +59,7 @@ class Scales:
         x[[*self.entries]] += MOVE
         return x
 
-    def confirmed(self, before: Sequence[Site], after: Sequence[Site]) -> "Scales":
+    def confirmed(self, before: Sequence[Stacked], after: Sequence[Stacked]) -> "Scales":
         """The scales whose standard deviations all changed by the factor of the move, where the
         means did not change.
 
@@ -70,16 +70,16 @@ class Scales:
         """
         return Scales({j: p for j, p in self.entries.items() if _is_moved(p, before, after)})
 
-    def exact(self, sites: Sequence[Site]) -> list[int]:
+    def exact(self, stacks: Sequence[Stacked]) -> list[int]:
         """The coordinates whose residuals are rounding errors: the model fits the data exactly."""
-        return [j for j in self.entries if self._largest_ratio(j, sites) < ROUNDING]
+        return [j for j in self.entries if self._largest_ratio(j, stacks) < ROUNDING]
 
-    def _largest_ratio(self, j: int, sites: Sequence[Site]) -> float:
+    def _largest_ratio(self, j: int, stacks: Sequence[Stacked]) -> float:
         """The largest ratio of a standard deviation to the root mean square of the values."""
         ratios = []
         for k, mask in self.entries[j]:
-            std = np.broadcast_to(sites[k].args[1], mask.shape)[mask]
-            values = np.sqrt(np.mean(np.square(np.asarray(sites[k].value)[mask])))
+            std = np.broadcast_to(stacks[k].args[1], mask.shape)[mask]
+            values = np.sqrt(np.mean(np.square(np.asarray(stacks[k].value)[mask])))
             ratios.append(float(np.max(std) / max(values, 1e-300)))
         return max(ratios)
 
@@ -94,17 +94,12 @@ class Scales:
         return found
 
 
-def may_have_scale(site: Site) -> bool:
+def may_have_scale(site: Site | Stacked) -> bool:
     """Whether a choice is of a distribution whose standard deviation is an argument."""
     return site.distribution in RESIDUALS
 
 
-def scales_of(
-    sites: Sequence[Site],
-    tangents: Sequence[Tangents],
-    size: int,
-    fixed: Iterable[int],
-) -> Scales:
+def scales_of(stacks: Sequence[Stacked], size: int, fixed: Iterable[int]) -> Scales:
     """The coordinates that are scales, by the derivatives of the arguments of every choice.
 
     Args:
@@ -112,34 +107,35 @@ def scales_of(
     """
     entries: dict[int, list[tuple[int, Any]]] = {}
     others = set(fixed)
-    for k, (site, by_argument) in enumerate(zip(sites, tangents, strict=True)):
-        masks = _masks(site, by_argument)
+    for k, stack in enumerate(stacks):
+        masks = _masks(stack)
         for j, mask in masks.items():
             entries.setdefault(j, []).append((k, mask))
-        for t in by_argument:
+        for t in stack.tangents:
             if t is not None:
                 moved = np.any(t.reshape(size, -1) != 0.0, axis=1)
                 others |= {int(j) for j in np.flatnonzero(moved) if int(j) not in masks}
     return Scales({j: places for j, places in entries.items() if j not in others})
 
 
-def _masks(site: Site, tangents: Tangents) -> dict[int, Array]:
-    """The entries of a choice whose log standard deviation is a coordinate, by coordinate."""
-    if not may_have_scale(site) or tangents[1] is None:
+def _masks(stack: Stacked) -> dict[int, Array]:
+    """The entries of a stack whose log standard deviation is a coordinate, by coordinate."""
+    if not may_have_scale(stack) or stack.tangents[1] is None:
         return {}
-    std, shape = np.asarray(site.args[1]), np.shape(site.value)
-    relative = tangents[1] / std
+    std, shape = np.asarray(stack.args[1]), np.shape(stack.value)
+    by_mean, relative = stack.tangents[0], stack.tangents[1] / std
     found: dict[int, Array] = {}
     for j in np.flatnonzero(np.any(relative.reshape(len(relative), -1) != 0.0, axis=1)):
         one = np.abs(relative[j] - 1.0) < 1e-9
-        by_mean = tangents[0] is not None and np.any(tangents[0][j] != 0.0)
-        if by_mean or not np.all(one | (relative[j] == 0.0)):
-            return {}
-        found[int(j)] = np.broadcast_to(one, shape)
+        is_shift = by_mean is not None and np.any(by_mean[j] != 0.0)
+        if not is_shift and np.all(one | (relative[j] == 0.0)):
+            found[int(j)] = np.broadcast_to(one, shape)
     return found
 
 
-def _is_moved(places: list[tuple[int, Any]], before: Sequence[Site], after: Sequence[Site]) -> bool:
+def _is_moved(
+    places: list[tuple[int, Any]], before: Sequence[Stacked], after: Sequence[Stacked]
+) -> bool:
     """Whether the standard deviations changed by the factor of the move, and no mean changed."""
     for k, mask in places:
         (mu, std), (mu_after, std_after) = ((s[k].args[0], s[k].args[1]) for s in (before, after))
@@ -152,5 +148,5 @@ def _is_moved(places: list[tuple[int, Any]], before: Sequence[Site], after: Sequ
     return True
 
 
-def _residuals(site: Site) -> Array:
-    return np.asarray(RESIDUALS[site.distribution](site.value, *site.args))
+def _residuals(stack: Stacked) -> Array:
+    return np.asarray(RESIDUALS[stack.distribution](stack.value, *stack.args))

@@ -65,6 +65,14 @@ class Stack:
     def is_one(self) -> bool:
         return len(self.sites) == 1
 
+    @property
+    def distribution(self) -> Any:
+        return self.sites[0].distribution
+
+    def value(self) -> Any:
+        """The values, side by side."""
+        return self.sites[0].value if self.is_one else operand([s.value for s in self.sites])
+
     def args(self) -> list[Any]:
         """The arguments, side by side."""
         if self.is_one:
@@ -87,7 +95,7 @@ def _side_by_side(column: Sequence[Any], by_operand: ByOperand, size: int) -> Ar
     if not any(id(o) in by_operand for o in column):
         return None
     nothing = np.zeros(size)
-    return np.stack([by_operand.get(id(o), nothing) for o in column], axis=-1)
+    return np.stack([by_operand.get(id(o), nothing) for o in column]).T
 
 
 def tangents_of(site: Site, by_operand: ByOperand) -> Tangents:
@@ -95,28 +103,32 @@ def tangents_of(site: Site, by_operand: ByOperand) -> Tangents:
     return [by_operand.get(id(o)) for o in site.operands]
 
 
-class Linear(NamedTuple):
-    """The arguments of the distribution of a stack, and their derivatives by the vector."""
+class Stacked(NamedTuple):
+    """The numbers of a stack."""
 
     distribution: Any
-    batch: Any
+    batch: tuple[int, ...] | None
+    value: Any
     args: list[Any]
     tangents: Tangents
+    """The derivatives of the arguments; each is None if nothing was differentiated."""
 
     def information(self) -> Array | None:
         """The expected information; None where the distribution has no closed form."""
         return expected_information(self.distribution, self.args, self.tangents, self.batch)
 
+    @property
+    def moves(self) -> bool:
+        """Whether an argument depends on the vector."""
+        return any(t is not None for t in self.tangents)
 
-def linear_in(sites: Iterable[Site], by_operand: ByOperand, size: int) -> list[Linear]:
-    """The stacks of choices whose arguments depend on the vector."""
-    found = []
-    for stack in stacks(sites):
-        tangents = stack.tangents(by_operand, size)
-        if any(t is not None for t in tangents):
-            distribution = stack.sites[0].distribution
-            found.append(Linear(distribution, stack.batch(), stack.args(), tangents))
-    return found
+
+def stacked(sites: Iterable[Site], by_operand: ByOperand, size: int) -> list[Stacked]:
+    """The numbers of each stack of sites."""
+    return [
+        Stacked(s.distribution, s.batch(), s.value(), s.args(), s.tangents(by_operand, size))
+        for s in stacks(sites)
+    ]
 
 
 def stacks(sites: Iterable[Site]) -> list[Stack]:

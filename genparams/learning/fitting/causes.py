@@ -131,7 +131,7 @@ def is_maximum(d: Diagnosis) -> bool:
 def find_exact_fit(d: Diagnosis) -> None:
     """Find standard deviations whose residuals are rounding errors."""
     if any(map(may_have_scale, d.sites)):
-        found = d.likelihood.scales(d.found.x).exact(d.sites)
+        found = d.likelihood.exact(d.found.x)
         if found:
             _say_collapse(d, found)
 
