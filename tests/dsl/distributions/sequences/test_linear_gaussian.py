@@ -9,7 +9,7 @@ from common import slope
 from scipy import stats
 
 from genparams import datasets, fit, gen, hmc, init_param, mvnormal, normal, param, positive, select
-from genparams.autodiff import gradient, hessian
+from genparams.autodiff import gradient, hessian, jacobian
 from genparams.dsl.distributions.sequences.linear_gaussian import linear_gaussian
 from genparams.dsl.distributions.sequences.linear_gaussian_density import NAMES
 from genparams.dsl.distributions.sequences.linear_gaussian_states import (
@@ -282,6 +282,13 @@ def test_a_batch_is_independent_sequences():
     def total(step):
         return traced(ys, linear_gaussian(LENGTH, **given | {"transition": step}, size=(2, 3)))
 
+    def all_of_them(h):
+        args = given | {"transition": given["transition"] + h}
+        call = linear_gaussian(LENGTH, **args, size=(2, 3))
+        return call.fn.log_probs_of(ys, call.args)
+
+    by_each = slope(all_of_them)
+    np.testing.assert_allclose(jacobian(all_of_them, 0.0), by_each, rtol=1e-7)
     g = gradient(total, given["transition"])
     assert np.sum(g) == pytest.approx(slope(lambda h: total(given["transition"] + h)), rel=1e-8)
 
