@@ -1,12 +1,13 @@
 """The forward-backward algorithm, in numpy and in loops, against sums over all paths."""
 
+from functools import partial
 from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
 
-from genparams.autodiff import gradient, hessian
+from genparams.autodiff import gradient, jacobian
 from genparams.dsl.distributions.sequences import forward_backward as in_numpy
 from genparams.dsl.distributions.sequences import loops_forward_backward as in_loops
 
@@ -79,11 +80,11 @@ def test_blocks_steps_logarithms_and_loops_agree(states, length, varying):
     ways: list[Any] = [
         loops(*arrays),
         kernel(*arrays),
-        in_numpy._scaled(*arrays[:2], log_e, in_numpy._by_steps),
-        in_numpy._by_logs(*arrays[:2], log_e),
+        in_numpy.scaled(*arrays[:2], log_e, in_numpy.by_steps),
+        in_numpy.by_logs(*arrays[:2], log_e),
     ]
     if length > 2:
-        ways.append(in_numpy._scaled(*arrays[:2], log_e, in_numpy._by_blocks))
+        ways.append(in_numpy.scaled(*arrays[:2], log_e, in_numpy.by_blocks))
     for found in ways[1:]:
         agree(found, ways[0], rtol=1e-8)
 
@@ -135,35 +136,42 @@ def test_an_infinite_density_makes_an_infinite_likelihood(forward_backward):
     assert forward_backward(initial, transition, log_e)[0] == [np.inf]
 
 
-@pytest.mark.parametrize("way", ["blocks", "steps", "logs"])
-def test_the_gradient_can_be_differentiated(way, monkeypatch):
-    initial, transition, log_e = model(2, 30, seed=3)
-    if way != "blocks":
-        monkeypatch.setattr(in_numpy, "FEW", 0)
-    if way == "logs":
-        monkeypatch.setattr(in_numpy, "_scaled", lambda *args: None)
+WAYS: dict[str, Any] = {
+    "blocks": partial(in_numpy.scaled, vectors=in_numpy.by_blocks),
+    "steps": partial(in_numpy.scaled, vectors=in_numpy.by_steps),
+    "logarithms": in_numpy.by_logs,
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("varying", [False, True])
+def test_the_gradient_can_be_differentiated(way, varying):
+    initial, transition, log_e = model(2, 10, varying=varying, seed=3)
+    size = transition.size
 
     def slope(a):
-        return kernel(initial, a, log_e)[2]
+        return way(initial, a, log_e)[2]
 
-    second = hessian(lambda a: _likelihood(initial, a, log_e), transition).reshape(4, 4)
-    for i in range(4):
-        step = np.zeros(4)
+    second = jacobian(slope, transition).reshape(size, size)
+    for i in range(size):
+        step = np.zeros(size)
         step[i] = 1e-6
         step = step.reshape(transition.shape)
         wanted = (slope(transition + step) - slope(transition - step)) / 2e-6
         np.testing.assert_allclose(second[:, i], wanted.ravel(), rtol=1e-6, atol=1e-6)
 
 
-def _likelihood(initial, transition, log_e):
-    return kernel(initial, transition, log_e)[0][0]
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_the_gradient_by_tape_is_the_gradient_by_hand(way):
+    arrays = model(3, 40, seed=4)
+    _, *by_hand = way(*arrays)
+    for place, slope in enumerate(by_hand):
 
+        def likelihood(v, place=place):
+            return way(*(v if i == place else a for i, a in enumerate(arrays)))[0][0]
 
-def test_the_gradient_by_tape_is_the_gradient_by_hand():
-    initial, transition, log_e = model(3, 40, seed=4)
-    by_hand = kernel(initial, transition, log_e)
-    by_tape = gradient(lambda a: _likelihood(initial, a, log_e), transition)
-    np.testing.assert_allclose(by_tape, by_hand[2], rtol=1e-10)
+        by_tape = gradient(likelihood, arrays[place])
+        np.testing.assert_allclose(by_tape, slope, rtol=1e-9, atol=1e-12)
 
 
 def test_numba_compiles_the_loops():
