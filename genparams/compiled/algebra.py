@@ -6,6 +6,7 @@ numbers of arrays; so do signs.
 """
 
 import math
+import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from scipy import special
 
 from genparams.compiled.ir import Node
+from genparams.compiled.slices import added, concatenate, getitem, only_place
 from genparams.compiled.totals import summed
 
 if TYPE_CHECKING:
@@ -72,7 +74,7 @@ def _add(b: "Builder", x: Any, y: Any) -> Any:
         return b.make(np.subtract, (x, y.args[0]))
     if _is(x, np.negative):
         return b.make(np.subtract, (y, x.args[0]))
-    return None
+    return added(b, x, y) if _is_single(x) and _is_single(y) else None
 
 
 def _subtract(b: "Builder", x: Any, y: Any) -> Any:
@@ -287,6 +289,8 @@ def _reshape(b: "Builder", args: tuple[Any, ...], options: Any, shape: Any, dtyp
         return b.broadcast(x.args[0], shape)
     if _is(x, np.reshape) and not x.options and len(x.args) == 2:
         return b.make(np.reshape, (x.args[0], shape), (), shape, dtype)
+    if shape == () and (place := only_place(x)) is not None:
+        return b.make(operator.getitem, (x.args[0], place), (), (), dtype)
     if asked != shape:
         return b.node(np.reshape, (x, shape), (), shape, dtype)
     return None
@@ -367,6 +371,8 @@ RULES: dict[Any, Rule] = {
     np.transpose: _transpose,
     np.swapaxes: _swapaxes,
     np.sum: _sum,
+    operator.getitem: getitem,
+    np.concatenate: concatenate,
 }
 """A rule takes the builder, and the arguments, options, shape and dtype of an operation. It gives a
 node or a constant of that shape, or None if there is nothing to simplify."""

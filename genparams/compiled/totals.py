@@ -69,6 +69,8 @@ def _of_repeated(b: "Builder", x: Node, axes: tuple[int, ...], shape: tuple[int,
     before = (1,) * (len(x.shape) - len(y.shape)) + y.shape
     times = math.prod(x.shape[a] for a in axes if before[a] == 1)
     rest = tuple([a for a in axes if before[a] != 1])
+    if shape == () and not rest:
+        return b.make(np.multiply, (b.make(np.reshape, (y, ()), (), (), x.dtype), float(times)))
     y = b.make(np.reshape, (y, before), (), before, x.dtype) if y.shape != before else y
     if rest:
         y = b.make(np.sum, (y,), (("axis", rest), ("keepdims", True)))

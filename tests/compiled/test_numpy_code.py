@@ -216,7 +216,7 @@ def test_indices_and_scatter_are_kept():
 
 
 def test_linear_algebra_and_plain_functions_are_called():
-    middle = recordable(lambda x: float(np.median(x)))
+    middle = recordable()(lambda x: float(np.median(x)))
 
     def f(w, a, **_):
         m = np.reshape(w, (3, 1)) * w + (1.0 + a) * np.eye(3)
