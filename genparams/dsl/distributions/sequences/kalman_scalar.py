@@ -192,18 +192,11 @@ def _any(z: Array, m: float, P0: float, A: Any, c: Any, Q: Any, H: Any, R: Any) 
 def _variances(P: float, A: Any, Q: Any, H: Array, R: Array) -> Array:
     """The variance of each state given what was observed before it: P' = A^2 P / (1 + g P) + Q."""
     each = (H * H / R)[:-1].tolist()  # g; the last observation has no next state
-    found = [P]
     if type(A) is type(Q) is float:
         AA = A * A
-        for g in each:
-            P = AA * P / (1.0 + g * P) + Q
-            found.append(P)
-    else:
-        AA, Q = (np.broadcast_to(v, len(each)).tolist() for v in (A * A, Q))
-        for g, aa, q in zip(each, AA, Q, strict=True):
-            P = aa * P / (1.0 + g * P) + q
-            found.append(P)
-    return np.array(found)
+        return np.array([P, *(P := AA * P / (1.0 + g * P) + Q for g in each)])
+    steps = zip(each, *(np.broadcast_to(v, len(each)).tolist() for v in (A * A, Q)), strict=True)
+    return np.array([P, *(P := aa * P / (1.0 + g * P) + q for g, aa, q in steps)])
 
 
 def _minus(L: Array) -> Array:
