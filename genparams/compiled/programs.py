@@ -46,6 +46,8 @@ class Programs:
         """Which numbers of a trace are inputs: fewer, if a recording of more was refused."""
         self.reason: str | None = None
         """Why nothing can be recorded, if that is so."""
+        self.asked = 0
+        """How many evaluations were interpreted."""
         self._lock = threading.RLock()
         self._wait, self._patience, self._useless, self._flips = 0, 0, 0, 0
         self._told: set[str] = set()

@@ -1,10 +1,10 @@
 """Quantities of the traces of a static function, recorded once and replayed.
 
-A likelihood, its Hessian, and the density of a sampler are quantities (`dsl.quantities`). The first
-evaluation is interpreted and recorded. The numbers that move are inputs of the recorded program;
-arguments, choices and parameters that are held are its data. The rules are those of
-`compiled.static`: a replay gives what the interpreter gives, or nothing, and the first replay, the
-fourth, the sixteenth and so on are compared with the interpreter.
+A likelihood, its Hessian, and the density of a sampler are quantities (`dsl.quantities`). After
+some evaluations that are interpreted, a quantity is recorded as a program. The numbers that move
+are inputs of the program; arguments, choices and parameters that are held are its data. The rules
+are those of `compiled.static`: a replay gives what the interpreter gives, or nothing, and the first
+replay, the fourth, the sixteenth and so on are compared with the interpreter.
 """
 
 import os
@@ -22,8 +22,8 @@ from genparams.compiled.keys import key_of
 from genparams.compiled.programs import Programs
 from genparams.compiled.recording import CAP, Open, data_of, entered, without_collection
 from genparams.dsl.comparison import refuse_changed_arguments
-from genparams.dsl.execution import by_place, recorder
-from genparams.dsl.quantities import Point, Quantity, evaluate
+from genparams.dsl.execution import by_place
+from genparams.dsl.quantities import Point, Quantity, evaluate, holding
 from genparams.errors import ReplayDiffers, StaticDiffers
 from genparams.numeric import quiet
 from genparams.params import Parameter, ParamStore
@@ -33,6 +33,9 @@ from genparams.structure import leaves, map_leaves
 from genparams.trace.trace import Trace, bound_of
 from genparams.types import Address, show
 
+WORTH = 16
+"""The evaluations after which a quantity is recorded. A recording costs as much as 20 to 50
+evaluations, and a single fit makes about 10."""
 RESULT = object()
 """Stands for a number that the program computes, in the structure of a result."""
 Place = tuple[ParamStore, str]
@@ -76,9 +79,8 @@ class BoundQuantity:
             return None
         if found is None:
             return None
-        for g in found:
-            if not (g - g == 0.0 if type(g) is float else np.isfinite(g).all()):
-                return None
+        if not all(map(_is_finite, found)):
+            return None
         rest = iter(found)
         return map_leaves(lambda leaf: next(rest) if leaf is RESULT else leaf, self.kept.shape)
 
@@ -120,8 +122,10 @@ class StaticQuantities:
         found = evaluate(quantity, trace, theta, held)
         if kept is not None:
             self._compare(kept, done, found, quantity, trace)
-        elif found is not None:
-            self._learn(programs, quantity, trace, theta, held)
+        elif found is not None and all(map(_is_finite, leaves(found))):
+            programs.asked += 1
+            if programs.asked >= WORTH:
+                self._learn(programs, quantity, trace, theta, held)
         return found
 
     def _is_due(self, kept: KeptQuantity) -> bool:
@@ -216,10 +220,16 @@ def _is_number(value: Any) -> bool:
     return type(value) is float or (isinstance(value, np.ndarray) and value.dtype.kind == "f")
 
 
+def _is_finite(x: Any) -> bool:
+    if type(x) is float:
+        return x - x == 0.0
+    return not _is_number(x) or bool(np.isfinite(x).all())
+
+
 def _address(kept: KeptQuantity, quantity: Quantity, trace: Trace) -> Address | None:
     """The first choice whose log probability is not what it was when the program was recorded, at
     the same parameters; None if there is none."""
-    held = recorder({s[n]: value for (s, n), value in kept.held.items()})[0]
+    held = holding({store[name]: value for (store, name), value in kept.held.items()})
     point = Point(kept.theta, held, trace.args, trace.choices._values)
     quantity(trace, point)
     for address, lp in point.log_probs.items():
@@ -311,7 +321,7 @@ def record_quantity(
     if opened >= Open.CHOICES:
         choices = {address: entered(value, data) for address, value in choices.items()}
     moving = {at: _moving(recording, at, part) for at, part in theta.items()}
-    present, _ = recorder(held)
+    present = holding(held)
     read: dict[Place, Recorded] = {}
 
     def answer(parameter: Parameter) -> Any:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from genparams.dsl.execution import by_place, recorder
+from genparams.dsl.execution import by_place
 from genparams.dsl.interpreter import Choose, Operands, Read, Run
 from genparams.dsl.replay import held, replay
 from genparams.params import Parameter
@@ -50,8 +50,19 @@ def evaluate(
         theta: What moves.
         held: The natural values of some other parameters; the others have their present ones.
     """
-    point = Point(theta, recorder(held)[0], trace.args, trace.choices._values)
-    return quantity(trace, point)
+    return quantity(trace, Point(theta, holding(held), trace.args, trace.choices._values))
+
+
+def holding(held: Mapping[Parameter, Any]) -> Read:
+    """A `Read` that gives these values, and the present ones of other parameters."""
+
+    def read(parameter: Parameter) -> Any:
+        value = held.get(parameter)
+        if value is None and held:  # it may have been made anew
+            value = by_place(held).get((parameter.store, parameter.name))
+        return parameter.value if value is None else value
+
+    return read
 
 
 def reading(theta: Mapping[Parameter, Any], held: Read) -> Read:

@@ -7,7 +7,7 @@ choice depends in this way on choices before it only, so that log |d t / d u| is
 choices.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from genparams.dsl.differences import CAUGHT
 from genparams.dsl.distributions.regions import WHOLE_LINE
 from genparams.dsl.execution import execute
 from genparams.dsl.interpreter import Choose, Operands, Run
+from genparams.dsl.quantities import Point
 from genparams.dsl.replay import held, replay
 from genparams.dsl.replay_errors import explained_error
 from genparams.dsl.traced_replay import Inputs, TracedReplay
@@ -32,6 +33,7 @@ from genparams.errors import (
     TracedValueError,
 )
 from genparams.numeric import quiet
+from genparams.program.recorded import Recorded
 from genparams.structure import leaves, map_leaves
 from genparams.text import brief
 from genparams.trace.selection import Selection
@@ -72,7 +74,7 @@ def first_replay(
         confirm(trace, TracedReplay(tape, run, retval, values, inputs, boxes), False)
         _refuse_caught_errors(trace, before)
         layout, u = laid_out(chosen, jacobian)
-        found = _density(tape, run, dets, boxes, layout)
+        found = _joined(layout, _density(tape, run, dets if jacobian else None, boxes))
     if found is None:
         raise ImpossibleTrace(
             trace.gen_fn.__name__,
@@ -133,29 +135,45 @@ def replay_at(trace: Trace, layout: Layout, u: Array, values: dict[Any, Any]) ->
     that cannot be computed: a scale may overflow on the way.
 
     Args:
-        values: The values of the parameters that were read, by parameter; a parameter that is read
-            for the first time is added.
+        values: The values of the parameters, by parameter; others have their present ones.
 
     Raises:
         StructureChange: the function visits other choices than the trace has.
     """
-    dets: list[Any] = []
+    quantity = density_of_coordinates if layout.jacobian else density_of_values
+    evaluate = trace.gen_fn.trace_quantities.evaluate
+    return _joined(layout, evaluate(quantity, trace, _parts(layout, u), values))
+
+
+def _parts(layout: Layout, u: Array) -> dict[Address, Any]:
+    """The coordinates of each selected choice."""
+    return {
+        a: p.of(u) if type(p) is Piece else map_tuples(lambda p: p.of(u), p)
+        for a, p in layout.pieces.items()
+    }
+
+
+def density_of_coordinates(trace: Trace, point: Point) -> list[Any] | None:
+    """log p(t(u); x) + log |d t / d u|, and its gradient by each leaf of the coordinates u."""
+    return _density_at(trace, point, dets=[])
+
+
+def density_of_values(trace: Trace, point: Point) -> list[Any] | None:
+    """log p(t(u); x), and its gradient by each leaf of the coordinates u."""
+    return _density_at(trace, point, dets=None)
+
+
+def _density_at(trace: Trace, point: Point, dets: list[Any] | None) -> list[Any] | None:
     with Tape() as tape:
         before = last_refusal()
-        chosen = {
-            a: tape.leaf(p.of(u))
-            if type(p) is Piece
-            else map_tuples(lambda p: tape.leaf(p.of(u)), p)
-            for a, p in layout.pieces.items()
-        }
-        run = Run(_moving(trace, chosen, dets), _reading(values))
-        if not _ran(trace, run, layout, u):
+        chosen = {a: map_tuples(tape.leaf, part) for a, part in point.theta.items()}
+        run = Run(_moving(trace, point, chosen, dets), point.held)
+        if not _ran(trace, run, point):
             return None
         _refuse_caught_errors(trace, before)
+        point.log_probs.update(run.log_probs)
         boxes = list(chosen.values())
-        if len(layout.flat) > len(boxes) or tuple in map(type, boxes):
-            boxes = leaves(boxes)
-        return _density(tape, run, dets, boxes, layout)
+        return _density(tape, run, dets, leaves(boxes) if tuple in map(type, boxes) else boxes)
 
 
 def _reading(values: dict[Any, Any]) -> Callable[[Any], Any]:
@@ -168,9 +186,11 @@ def _reading(values: dict[Any, Any]) -> Callable[[Any], Any]:
     return read
 
 
-def _moving(trace: Trace, chosen: dict[Address, Any], dets: list[Any]) -> Choose:
+def _moving(
+    trace: Trace, point: Point, chosen: dict[Address, Any], dets: list[Any] | None
+) -> Choose:
     """A `Choose` that computes selected choices from their coordinates and holds the others."""
-    given = trace.choices._values
+    given = point.choices
 
     def choose(address: Address, distribution: Any, operands: Operands, size: Any) -> Any:
         u = chosen.get(address)
@@ -182,7 +202,8 @@ def _moving(trace: Trace, chosen: dict[Address, Any], dets: list[Any]) -> Choose
         region = distribution.region_of(operands)
         if region is WHOLE_LINE:
             return u
-        dets.append(region.log_det(u))
+        if dets is not None:
+            dets.append(region.log_det(u))
         return region.natural(u)
 
     return choose
@@ -200,18 +221,18 @@ def _all_visited(trace: Trace) -> Callable[[Run], None]:
     return check
 
 
-def _ran(trace: Trace, run: Run, layout: Layout, u: Array) -> bool:
+def _ran(trace: Trace, run: Run, point: Point) -> bool:
     """Run the function; whether its log probability could be computed."""
 
     def fails_plainly() -> bool:
         try:
-            trace_at(trace, layout, u)
+            _trace_of(trace, point.theta)
         except Exception:
             return True
         return False
 
     try:
-        run.execute(Call(trace.gen_fn, trace.args, None), _all_visited(trace))
+        run.execute(Call(trace.gen_fn, point.args, None), _all_visited(trace))
     except (DistributionError, np.linalg.LinAlgError):
         return False
     except Exception as error:
@@ -231,30 +252,35 @@ def _refuse_caught_errors(trace: Trace, before: object) -> None:
         raise ReplayDiffers(name, None, None, None, CAUGHT, found)
 
 
-def _density(
-    tape: Tape, run: Run, dets: list[Any], boxes: list[Box], layout: Layout
-) -> Density | None:
-    """The density of a replay; None where it or its gradient is not finite."""
-    log_probs = list(run.log_probs.values())
-    traced = [lp for lp in log_probs if type(lp) is Box]
+def _density(tape: Tape, run: Run, dets: list[Any] | None, boxes: list[Box]) -> list[Any] | None:
+    """The log density of a replay, and its gradient by each box; None where it is not finite.
+
+    Args:
+        dets: The logarithms of |d t / d u|; None where they are no part of the density.
+    """
+    terms = [*run.log_probs.values(), *(dets or ())]
+    traced = [lp for lp in terms if type(lp) is Box]
     if any(lp.tape is not tape for lp in traced):
         raise TracedValueError(
             "a log probability is made of values of another gradient, which is computed around "
             "this one; pass numbers to a sampler"
         )
-    log_density = float(sum([raw(lp) for lp in log_probs]))
-    seeds = [(lp, 1.0) for lp in traced]
-    if layout.jacobian:
-        log_density += float(sum([raw(det) for det in dets]))
-        seeds += [(det, 1.0) for det in dets if type(det) is Box]
-    if log_density - log_density != 0.0:
+    total = sum([raw(lp) for lp in terms])
+    if not isinstance(total, Recorded) and total - total != 0.0:
+        return None
+    return [total, *tape.gradients([(lp, 1.0) for lp in traced], boxes)]
+
+
+def _joined(layout: Layout, found: list[Any] | None) -> Density | None:
+    """The density, and its gradient as one vector; None where one of them is not finite."""
+    if found is None:
         return None
     gradient = np.zeros(layout.size)
-    for (start, end, shape), g in zip(layout.flat, tape.gradients(seeds, boxes), strict=True):
+    for (start, end, shape), g in zip(layout.flat, found[1:], strict=True):
         if g is not None:
             gradient[start:end] = np.ravel(g) if shape else g
     total = float(gradient.sum())
-    return Density(log_density, gradient) if total - total == 0.0 else None
+    return Density(float(found[0]), gradient) if total - total == 0.0 else None
 
 
 # --- Back to traces
@@ -262,16 +288,20 @@ def _density(
 
 def trace_at(trace: Trace, layout: Layout, u: Array) -> Trace:
     """The trace with the selected choices at coordinates u, by a run without derivatives."""
+    return _trace_of(trace, _parts(layout, u))
+
+
+def _trace_of(trace: Trace, coordinates: Mapping[Address, Any]) -> Trace:
     given = trace.choices._values
 
     def choose(address: Address, distribution: Any, operands: Operands, size: Any) -> Any:
-        piece = layout.pieces.get(address)
-        if piece is None:
+        u = coordinates.get(address)
+        if u is None:
             try:
                 return given[address]
             except KeyError:
                 raise StructureChange(trace.gen_fn.__name__, show(address), True) from None
-        value = distribution.region_of(operands).natural(map_tuples(lambda p: p.of(u), piece))
+        value = distribution.region_of(operands).natural(u)
         return distribution.coerce(value, operands, size)
 
     return execute(trace.gen_fn, trace.args, choose, _all_visited(trace))
