@@ -23,17 +23,18 @@ from genparams.autodiff import scatter
 from genparams.compiled import cache_folder
 from genparams.compiled.builder import shape_of
 from genparams.compiled.ir import Node, Program, Recurrence, Test
-from genparams.compiled.native import special_numbers
+from genparams.compiled.native import small_matrices, special_numbers, vectors
 from genparams.compiled.native.assembling import MOVING, copied, joined, rearranged
 from genparams.compiled.native.data_stage import data_values
 from genparams.compiled.native.entrywise import elementwise, inner_product, reduction
 from genparams.compiled.native.fuse import Lines, Value
 from genparams.compiled.native.indexing import scattered
+from genparams.compiled.native.matrices import LINEAR_ALGEBRA
 from genparams.compiled.native.products import product
 from genparams.compiled.native.recurrences import member, recurrence
 from genparams.compiled.native.scalar_text import MATH
 from genparams.compiled.native.training_loop import Group, loop_lines
-from genparams.compiled.native.values import Lower, Values
+from genparams.compiled.native.values import Lower, Values, is_given
 from genparams.compiled.native.views import VIEWING, whole
 from genparams.compiled.shapes import REDUCTIONS
 from genparams.compiled.totals import inner
@@ -46,6 +47,7 @@ TABLE: dict[Any, Lower] = {
     inner: inner_product,
     **dict.fromkeys((np.stack, np.concatenate, np.array), joined),
     np.matmul: product,
+    **LINEAR_ALGEBRA,
     scatter: scattered,
     Recurrence: recurrence,
     PART: member,
@@ -233,6 +235,9 @@ class _Written:
         self.values = values = Values(TABLE, elementwise)
         for p, at in zip(program.parameters, theta, strict=True):
             values.known[p] = Value(p.shape, "f", view=whole("theta", at.start, p.shape))
+        for n in program.nodes:
+            if not is_given(n):
+                values.of(n)
         for test in program.tests:
             self._check(test)
         log_prob = values.of(program.results[0])
@@ -317,7 +322,7 @@ def compiled(
     head = f"# {name}; floats: {', '.join(FAST)}; functions: {_functions_hash()}\n"
     module, has_file = cache_folder.load(
         f"{head}# {' '.join(kinds)} -> {result}\n{text}",
-        {"np": np, **MATH, **_special(text), **given},
+        {**_space(), **given},
     )
     arrays = [_array_type(k) for k in kinds]
     returned = types.int64 if result == "int64" else types.Tuple((types.boolean, types.float64))
@@ -347,18 +352,19 @@ def _array_type(kind: str) -> Any:
 
 @cache
 def _functions_hash() -> str:
-    return hashlib.sha256(inspect.getsource(special_numbers).encode()).hexdigest()[:12]
-
-
-def _special(text: str) -> dict[str, Any]:
-    """The special functions that a text calls, compiled."""
-    names = [name for name in special_numbers.FUNCTIONS if f"{name}(" in text]
-    return {name: _special_function(name) for name in names}
+    """A hash of the functions that texts call: when they change, a text is compiled again."""
+    sources = map(inspect.getsource, (special_numbers, vectors, small_matrices))
+    return hashlib.sha256("".join(sources).encode()).hexdigest()[:12]
 
 
 @cache
-def _special_function(name: str) -> Any:
+def _space() -> dict[str, Any]:
+    """What the text of a function names, for numba."""
     from numba import njit  # type: ignore[import-not-found]
 
-    function = special_numbers.FUNCTIONS[name]
-    return njit(error_model="numpy", nogil=True)(function)
+    space = {"np": np, **MATH, **vectors.compiled()}
+    for functions in (special_numbers.FUNCTIONS, small_matrices.FUNCTIONS):
+        for name, f in functions.items():
+            own = type(f)(f.__code__, space, name)  # it calls the compiled ones
+            space[name] = njit(error_model="numpy", nogil=True, fastmath={"contract"})(own)
+    return space

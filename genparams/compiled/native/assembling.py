@@ -81,6 +81,12 @@ def copied(values: Values, value: Value, to: View) -> int:
     return value.ready
 
 
+def in_memory(values: Values, x: Value) -> Value:
+    """A copy that lies in one piece among the stored results."""
+    view = values.plan.memory(x.shape, x.kind)
+    return Value(x.shape, x.kind, copied(values, x, view), view=view)
+
+
 def rearranged(values: Values, node: Node) -> Value:
     """A function that only shows its argument in another way; a copy where it cannot."""
     found = values.viewed(node)

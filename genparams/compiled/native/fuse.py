@@ -27,6 +27,8 @@ SMALL = 64
 """The most entries of an array that is computed in straight lines."""
 UNROLL = 16
 """The most entries of an array that one iteration of a loop computes in straight lines."""
+BLOCK = 256
+"""How many rows of a long matrix are multiplied at once: what fits in a processor's cache."""
 MOST_LINES = 6000
 """The most lines of a function: numba takes a millisecond or more for each."""
 
@@ -78,7 +80,9 @@ class Lines:
     space: Space = ()
     before: list[str] = field(default_factory=list)
     body: list[str] = field(default_factory=list)
-    after: list[str] = field(default_factory=list)
+    block_before: list[str] = field(default_factory=list)
+    """Lines before each block of iterations, from `start` to `stop`."""
+    block_after: list[str] = field(default_factory=list)
     known: dict[str, str] = field(default_factory=dict)
     """The name of each expression."""
     outer: "Lines | None" = None
@@ -115,9 +119,19 @@ class Lines:
 
     def text(self) -> list[str]:
         """The lines, in their loops."""
-        head = [f"{'  ' * d}for i{d} in range({n}):" for d, n in enumerate(self.space)]
+        ranges = [str(n) for n in self.space]
+        if self.block_before or self.block_after:
+            ranges[0] = "start, stop"
+        head = [f"{'  ' * d}for i{d} in range({r}):" for d, r in enumerate(ranges)]
         deep = "  " * len(self.space)
-        return [*self.before, *head, *(deep + line for line in self.body or ["pass"]), *self.after]
+        lines = [*head, *(deep + line for line in self.body or ["pass"])]
+        if ranges[:1] == ["start, stop"]:
+            lines = [
+                f"for start in range(0, {self.space[0]}, {BLOCK}):",
+                f"  stop = min(start + {BLOCK}, {self.space[0]})",
+                *("  " + line for line in [*self.block_before, *lines, *self.block_after]),
+            ]
+        return [*self.before, *lines]
 
 
 Job = Callable[[Lines], None]

@@ -1,10 +1,12 @@
 """Indexing by arrays of whole numbers, and its pullback, as jobs of a plan."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from genparams.compiled.builder import holds_node
 from genparams.compiled.ir import Node
 from genparams.compiled.native.entrywise import aligned, fill
 from genparams.compiled.native.fuse import SMALL, Lines, Names, Value, loop_axes, space_of
@@ -63,7 +65,11 @@ def _without_masks(parts: Any) -> Any:
 
 def gathered(values: Values, node: Node) -> Value:
     """`x[index]` with arrays of whole numbers in the index."""
-    x, index = values.of(node.args[0]), indexed(values, node.args[1], node.args[0].shape)
+    source, at = node.args
+    x = values.of(source)
+    if max(x.size, math.prod(node.shape)) <= SMALL and not holds_node(at):
+        return values.in_section(node, [x], lambda lines, given: given[0][at])
+    index = indexed(values, at, x.shape)
     view = values.plan.stored(x)
     around = loop_axes(node.shape) if np.prod(node.shape) > SMALL else ()
     args, arg_axes = _arguments(index, node.shape, around)
@@ -133,6 +139,8 @@ def scattered(values: Values, node: Node) -> Value:
     g, (index, shape) = values.of(node.args[0]), node.args[1:]
     if is_basic(index):
         return _placed(values, node, g, index)
+    if max(math.prod(shape), g.size) <= SMALL and not holds_node(index):
+        return values.in_section(node, [g], _added_at(index, shape))
     found = values.new(node)
     view = found.view = values.plan.memory(shape, found.kind)
     inside = indexed(values, index, shape)
@@ -163,6 +171,20 @@ def scattered(values: Values, node: Node) -> Value:
     else:
         values.plan.in_section(level, job)
     return found
+
+
+def _added_at(index: Any, shape: tuple[int, ...]) -> Any:
+    """Names added among zeros."""
+
+    def compute(lines: Lines, given: list[Names]) -> Names:
+        places = np.arange(math.prod(shape)).reshape(shape)[index]
+        terms: list[list[str]] = [[] for _ in range(math.prod(shape))]
+        for place, name in np.broadcast(places, given[0]):
+            terms[place].append(name)
+        names = [lines.name(" + ".join(t)) if len(t) > 1 else (t or ["0.0"])[0] for t in terms]
+        return np.array(names, object).reshape(shape)
+
+    return compute
 
 
 def _target_shape(index: Index, shape: tuple[int, ...]) -> tuple[int, ...]:

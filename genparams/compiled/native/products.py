@@ -6,15 +6,16 @@ addition of a multiple of a row. So the rows of a tall matrix are read once for 
 operations between its product with parameters and the gradient. Other products are calls of BLAS.
 """
 
+import math
 from typing import Any
 
 import numpy as np
 
 from genparams.compiled.ir import Node
+from genparams.compiled.native.assembling import in_memory
 from genparams.compiled.native.entrywise import fill
-from genparams.compiled.native.fuse import UNROLL, Lines, Names, Value, loop_axes
-from genparams.compiled.native.scalar_text import converted
-from genparams.compiled.native.values import Values
+from genparams.compiled.native.fuse import BLOCK, SMALL, UNROLL, Lines, Names, Value, loop_axes
+from genparams.compiled.native.values import Values, loaded
 from genparams.compiled.native.views import View
 from genparams.errors import CannotRecord
 
@@ -100,10 +101,8 @@ def _row_by_row(
     values: Values, node: Node, a: Value, b: Value, k: int, turned: bool
 ) -> Value | None:
     """Each iteration computes a row of the product; `turned` where it is the transpose's."""
-    columns = b.shape[1] if len(b.shape) > 1 else 1
-    rows = a.shape[0]
     around = (len(node.shape) - 1,) if turned else (0,)
-    if rows <= UNROLL or k * columns > 64 * 8:
+    if a.shape[0] <= UNROLL:
         return None
     if k <= UNROLL and b.size <= 64:
 
@@ -112,22 +111,35 @@ def _row_by_row(
             return _as_row(row, node, turned)
 
         return values.in_loop(node, [a, b], [(0,), (-1,)], around, unrolled)
-    if columns > 4 or a.kind == "b" or b.kind == "b":
+    return _by_blocks_of_rows(values, node, a, b, k, turned)
+
+
+def _by_blocks_of_rows(
+    values: Values, node: Node, a: Value, b: Value, k: int, turned: bool
+) -> Value | None:
+    """The loop runs in blocks; BLAS multiplies the rows of a block before its iterations."""
+    columns = b.shape[1] if len(b.shape) > 1 else 1
+    left, right = values.plan.stored(a), values.plan.stored(b).matrix()
+    if left.strides != (k, 1) or right is None or (a.kind, b.kind) != ("f", "f"):
         return None
-    views = [values.plan.stored(a), values.plan.stored(b)]
-    level = values.plan.read_in_section(a, b)
+    room = values.plan.memory((BLOCK, columns), "f")
 
-    def inner(lines: Lines, given: list[Names]) -> Names:
-        row = np.array([lines.plan.new_name() for _ in range(columns)], object)
-        left = views[0].at(["i0", "j"])
-        lines.body += [f"{name} = 0.0" for name in row]
-        lines.body.append(f"for j in range({k}):")
-        for column, name in enumerate(row):
-            place = ["j", column] if len(b.shape) > 1 else ["j"]
-            lines.body.append(f"  {name} += {left} * {views[1].at(place)}")
-        return _as_row(row, node, turned)
+    def block(loop: Lines, given: list[Names]) -> Names:
+        out = _block(room, columns if len(b.shape) > 1 else 0, "0")
+        loop.block_before.append(f"np.dot({_block(left, k)}, {right}, {out})")
+        places = [["(i0 - start)", column] for column in range(columns)]
+        return _as_row(np.array([loop.name(room.at(p)) for p in places], object), node, turned)
 
-    return values.in_loop(node, [], [], around, inner, level)
+    around = (len(node.shape) - 1,) if turned else (0,)
+    return values.in_loop(node, [], [], around, block, values.plan.read_in_section(a, b))
+
+
+def _block(view: View, length: int, start: str = "start") -> str:
+    """The text of the rows of a block, of which each has a length; 0 for a vector."""
+    width = max(length, 1)
+    first = f"{view.first} + {width} * {start}"
+    rows = f"{view.base}[{first}:{first} + {width} * (stop - start)]"
+    return f"{rows}.reshape((stop - start, {length}))" if length else rows
 
 
 def _as_row(row: Names, node: Node, turned: bool) -> Names:
@@ -147,65 +159,58 @@ def _added_up(values: Values, node: Node, a: Value, b: Value, k: int) -> Value |
         return None
     axes = [(len(a.shape) - 1,), (0,)]
     if p * m <= UNROLL:
-        return _added_in_names(values, node, [a, b], axes, (k,), (p, m))
+        return _added_in_names(values, node, [a, b], axes, k)
     long = 0 if p > UNROLL else 1
-    if max(p, m) <= UNROLL or min(p, m) > 4:
-        return None
-    return _added_in_memory(values, node, [a, b], axes, long, (p, m))
+    return _added_in_memory(values, node, [a, b], axes, long) if min(p, m) == 1 else None
 
 
 def _added_in_names(
-    values: Values,
-    node: Node,
-    args: list[Value],
-    axes: list[tuple[int, ...]],
-    space: tuple[int, ...],
-    lengths: tuple[int, int],
+    values: Values, node: Node, args: list[Value], axes: list[tuple[int, ...]], length: int
 ) -> Value:
-    level = values.plan.read_in_loop([*zip(args, axes, strict=True)], space)
-    totals = np.array([values.plan.new_name() for _ in range(lengths[0] * lengths[1])], object)
-    totals = totals.reshape(lengths)
+    level = values.plan.read_in_loop([*zip(args, axes, strict=True)], (length,))
+    totals = np.array([values.plan.new_name() for _ in range(math.prod(node.shape))], object)
 
     def job(loop: Lines) -> None:
-        left, right = [loop.load(v, {x: "i0"}) for v, (x,) in zip(args, axes, strict=True)]
-        for (i, j), name in np.ndenumerate(totals):
+        terms = _product_of_names(loop, *loaded(loop, args, axes)).ravel()
+        for name, term in zip(totals, terms, strict=True):
             loop.before.append(f"{name} = 0.0")
-            loop.body.append(f"{name} += {left.ravel()[i]} * {right.ravel()[j]}")
+            loop.body.append(f"{name} += {term}")
 
-    values.plan.in_loop(level, space, job)
+    values.plan.in_loop(level, (length,), job)
     return values.new(node, ready=level + 1, names=totals.reshape(node.shape))
 
 
 def _added_in_memory(
-    values: Values,
-    node: Node,
-    args: list[Value],
-    axes: list[tuple[int, ...]],
-    long: int,
-    lengths: tuple[int, int],
-) -> Value:
-    """The result is long along one axis, and one of the arguments is read where it is stored."""
-    space = (args[0].shape[-1],)
-    factor = args[1 - long]
-    row = values.plan.stored(args[long])
-    before = values.plan.read_in_section(args[long])
-    level = values.plan.read_in_loop([(factor, axes[1 - long])], space, before)
+    values: Values, node: Node, args: list[Value], axes: list[tuple[int, ...]], long: int
+) -> Value | None:
+    """The loop runs in blocks; BLAS multiplies a block of rows by what its iterations computed.
+
+    Args:
+        long: Which of the arguments has the rows; the other one is a vector.
+    """
+    rows, factor = args[long], args[1 - long]
+    length, width = factor.size, rows.size // factor.size
+    view = values.plan.stored(rows)
+    strides = view.strides if long else view.strides[::-1]
+    if strides != (width, 1) or (rows.kind, factor.kind) != ("f", "f"):
+        return None
+    before = values.plan.read_in_section(rows)
+    level = values.plan.read_in_loop([(factor, axes[1 - long])], (length,), before)
     found = values.new(node, ready=level + 1)
-    found.view = values.plan.memory(node.shape, "f")
+    to = found.view = values.plan.memory(node.shape, "f")
+    room, part = values.plan.memory((BLOCK,), "f"), values.plan.memory((width,), "f")
     fill(values, level, found, "0.0")
-    to = found.view.through(lambda x: x.reshape(lengths))
-    assert to is not None
 
     def job(loop: Lines) -> None:
-        factors = loop.load(factor, {axes[1 - long][0]: "i0"}).ravel()
-        loop.body.append(f"for j in range({lengths[long]}):")
-        for i, name in enumerate(factors):
-            target = to.at(["j", i] if long == 0 else [i, "j"])
-            loop.body.append(
-                f"  {target} += {name} * {row.at(['j', 'i0'] if long == 0 else ['i0', 'j'])}"
-            )
+        (name,) = loop.load(factor, {axes[1 - long][0]: "i0"}).ravel()
+        loop.body.append(f"{room.at(['(i0 - start)'])} = {name}")
+        out = f"{part.base}[{part.first}:{part.first + width}]"
+        loop.block_after += [
+            f"np.dot({_block(room, 0, '0')}, {_block(view, width)}, {out})",
+            f"for j in range({width}): w[{to.first} + j] += {part.at(['j'])}",
+        ]
 
-    values.plan.in_loop(level, space, job)
+    values.plan.in_loop(level, (length,), job)
     return found
 
 
@@ -215,10 +220,14 @@ def _added_in_memory(
 def _stacked(values: Values, node: Node, a: Value, b: Value) -> Value:
     """Products of small matrices, one for each entry of a batch."""
     batch = node.shape[: max(len(a.shape), len(b.shape)) - 2]
+    are_matrices = min(len(a.shape), len(b.shape)) > 1
+    if are_matrices and a.shape[-1] > UNROLL and math.prod(node.shape) <= SMALL:
+        axes = [(len(a.shape) - 1,), (len(b.shape) - 2,)]
+        return _added_in_names(values, node, [a, b], axes, a.shape[-1])
     each = int(np.prod(node.shape[len(batch) :]))
     around = tuple([i for i in loop_axes((*batch, each)) if i < len(batch)])
     rest = np.prod([n for i, n in enumerate(batch) if i not in around])
-    if not around or rest * each * a.shape[-1] > 8 * UNROLL or min(len(a.shape), len(b.shape)) < 2:
+    if not around or rest * each * a.shape[-1] > 8 * UNROLL or not are_matrices:
         raise CannotRecord("a product of stacks of matrices of these shapes, for numba")
     arg_axes = []
     for v in (a, b):
@@ -250,11 +259,12 @@ def _by_blas(
 
 def _matrix(values: Values, x: Value, shape: tuple[int, int]) -> str:
     """The text of a matrix that BLAS reads."""
-    view: View | None = values.plan.stored(x).through(lambda a: a.reshape(shape))
+    if x.kind != "f":
+        raise CannotRecord("a matrix product of whole numbers, for numba")
+    view = values.plan.stored(x).through(lambda a: a.reshape(shape))
     text = view and view.matrix()
-    if x.kind != "f" or text is None:
-        raise CannotRecord("a matrix with gaps, or of whole numbers, for numba")
+    if text is None:
+        copy = in_memory(values, x)
+        x.ready, x.view = copy.ready, copy.view
+        return _matrix(values, x, shape)
     return text
-
-
-__all__ = ["converted", "product"]

@@ -32,6 +32,7 @@ _MORE: dict[Any, str] = {
 }
 _BY_NUMPY = {np.floor, np.ceil, np.trunc, np.rint, np.cbrt, np.floor_divide}
 _OURS = {np.logaddexp: "logaddexp", np.remainder: "remainder"}
+_SELECTIONS = {np.where: "pick", np.maximum: "larger", np.minimum: "smaller"}
 _CONNECTIVES = {
     np.logical_and, np.logical_or, np.logical_not, np.logical_xor, np.bitwise_and, np.bitwise_or,
     np.bitwise_xor, np.invert,
@@ -56,6 +57,8 @@ def expression(op: Any, args: Sequence[str], kinds: Sequence[str], kind: str) ->
     """
     if op is as_type:
         return converted(args[0], kinds[0], kind)
+    if kind == "f" and op in _SELECTIONS:
+        return _selection(op, args, kinds)
     if op in _CONNECTIVES:
         if kind != "b":
             raise CannotRecord(f"np.{op.__name__} of whole numbers")
@@ -72,12 +75,24 @@ def expression(op: Any, args: Sequence[str], kinds: Sequence[str], kind: str) ->
     return template(op, len(args)).format(*args)
 
 
+def _selection(op: Any, args: Sequence[str], kinds: Sequence[str]) -> str:
+    """A choice between floats without a branch."""
+    last = [converted(a, k, "f") for a, k in zip(args[-2:], kinds[-2:], strict=True)]
+    if op is np.where:
+        last.insert(0, args[0] if kinds[0] == "b" else f"{args[0]} != 0")
+    return f"{_SELECTIONS[op]}({', '.join(last)})"
+
+
 def converted(x: str, kind: str, to: str) -> str:
     if kind == to:
         return x
     if to == "b":
         return f"{x} != 0"
-    return f"float({x})" if to == "f" else f"int({x})"
+    if kind == "b":
+        return f"({x} * {'1.0' if to == 'f' else '1'})"
+    if to == "i":
+        return f"int({x})"
+    return f"{x}.0" if x.isdigit() else f"float({x})"
 
 
 def template(op: Any, count: int) -> str:

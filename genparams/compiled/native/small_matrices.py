@@ -3,7 +3,7 @@
 A matrix of n rows lies row by row from `first` on. What cannot be computed is NaN.
 """
 
-import math
+from math import nan, sqrt
 from typing import Any
 
 Flat = Any
@@ -20,51 +20,57 @@ def cholesky(a: Flat, first: int, out: Flat, to: int, n: int) -> None:
             for k in range(j):
                 total -= out[to + n * i + k] * out[to + n * j + k]
             if i == j:
-                out[to + n * i + i] = math.sqrt(total) if total > 0.0 else math.nan
+                out[to + n * i + i] = sqrt(total) if total > 0.0 else nan
             else:
                 out[to + n * i + j] = total / out[to + n * j + j]
 
 
-def solve(a: Flat, first: int, work: Flat, out: Flat, to: int, n: int, m: int) -> float:
+def solve(a: Flat, first: int, room: int, out: Flat, to: int, n: int, m: int) -> float:
     """Solve a x = b by elimination with pivots: b, of m columns, lies in `out` and becomes x.
 
     Returns the determinant of the matrix.
 
     Args:
-        work: Room for the matrix, which is changed, from its entry 0 on.
+        room: Where in `a` there is room for a copy of the matrix.
     """
     for i in range(n * n):
-        work[i] = a[first + i]
+        a[room + i] = a[first + i]
     determinant = 1.0
     for k in range(n):
         pivot = k
         for i in range(k + 1, n):
-            if abs(work[n * i + k]) > abs(work[n * pivot + k]):
+            if abs(a[room + n * i + k]) > abs(a[room + n * pivot + k]):
                 pivot = i
         if pivot != k:
             determinant = -determinant
             for j in range(n):
-                work[n * k + j], work[n * pivot + j] = work[n * pivot + j], work[n * k + j]
+                a[room + n * k + j], a[room + n * pivot + j] = (
+                    a[room + n * pivot + j],
+                    a[room + n * k + j],
+                )
             for j in range(m):
                 u, v = to + m * k + j, to + m * pivot + j
                 out[u], out[v] = out[v], out[u]
-        top = work[n * k + k]
+        top = a[room + n * k + k]
         determinant *= top
         if m > 0 and top == 0.0:
-            top = math.nan
+            top = nan
         for i in range(k + 1, n):
-            factor = work[n * i + k] / top if top != 0.0 else 0.0
+            factor = a[room + n * i + k] / top if top != 0.0 else 0.0
             for j in range(k + 1, n):
-                work[n * i + j] -= factor * work[n * k + j]
+                a[room + n * i + j] -= factor * a[room + n * k + j]
             for j in range(m):
                 out[to + m * i + j] -= factor * out[to + m * k + j]
     for k in range(n - 1, -1, -1):
-        top = work[n * k + k]
+        top = a[room + n * k + k]
         if top == 0.0:
-            top = math.nan
+            top = nan
         for j in range(m):
             total = out[to + m * k + j]
             for i in range(k + 1, n):
-                total -= work[n * k + i] * out[to + m * i + j]
+                total -= a[room + n * k + i] * out[to + m * i + j]
             out[to + m * k + j] = total / top
     return determinant
+
+
+FUNCTIONS = {f.__name__: f for f in (cholesky, solve)}

@@ -1,48 +1,60 @@
 """Special functions of single numbers, for loops that numba compiles."""
 
-import math
+from math import (
+    atanh,
+    erfc,
+    exp,
+    floor,
+    fmod,
+    inf,
+    log,
+    log1p,
+    nan,
+    pi,
+    sqrt,
+    tan,
+)  # fmt: skip
 
-_LOG_ROOT_TWO_PI = 0.5 * math.log(2.0 * math.pi)
-_ROOT_HALF = math.sqrt(0.5)
-_ONE_OVER_ROOT_PI = 1.0 / math.sqrt(math.pi)
+_ROOT_HALF = sqrt(0.5)
+_ONE_OVER_ROOT_PI = 1.0 / sqrt(pi)
 
 
 def expit(x: float) -> float:
     """1 / (1 + exp(-x))"""
-    e = math.exp(-abs(x))
+    e = exp(-abs(x))
     return (1.0 if x >= 0.0 else e) / (1.0 + e)
 
 
 def log_expit(x: float) -> float:
     """log expit(x)"""
-    e = math.log1p(math.exp(-abs(x)))
+    e = log1p(exp(-abs(x)))
     return (x if x < 0.0 else 0.0) - e if x == x else x
 
 
 def logit(p: float) -> float:
     """log(p / (1 - p))"""
     if 0.3 < p < 0.65:
-        return math.atanh(2.0 * p - 1.0) * 2.0
+        return atanh(2.0 * p - 1.0) * 2.0
     if p < 0.0 or p > 1.0 or p != p:
-        return math.nan
+        return nan
     if p == 1.0:
-        return math.inf
-    return math.log(p / (1.0 - p)) if p > 0.0 else -math.inf
+        return inf
+    return log(p / (1.0 - p)) if p > 0.0 else -inf
 
 
 def logaddexp(x: float, y: float) -> float:
     """log(exp(x) + exp(y))"""
     if x == y:
-        return x + math.log(2.0)
-    return (x if x > y else y) + math.log1p(math.exp(-abs(x - y)))
+        return x + log(2.0)
+    return (x if x > y else y) + log1p(exp(-abs(x - y)))
 
 
 def psi(x: float) -> float:
     """The derivative of log Gamma: by recurrence to x >= 10, then by the asymptotic series."""
     if x <= 0.0:
-        if x == math.floor(x):
-            return -math.inf if x == 0.0 else math.nan
-        return psi_above(1.0 - x) - math.pi / math.tan(math.pi * (x - math.floor(x)))
+        if x == floor(x):
+            return -inf if x == 0.0 else nan
+        return psi_above(1.0 - x) - pi / tan(pi * (x - floor(x)))
     return psi_above(x)
 
 
@@ -55,14 +67,14 @@ def psi_above(x: float) -> float:
     s = 1.0 / (x * x)
     series = 1.0 / 12.0 - s * (1.0 / 120.0 - s * (1.0 / 252.0 - s * (1.0 / 240.0 - s * (
         1.0 / 132.0 - s * (691.0 / 32760.0 - s / 12.0)))))  # fmt: skip
-    return math.log(x) - 0.5 / x - s * series - below
+    return log(x) - 0.5 / x - s * series - below
 
 
 def erfcx(x: float) -> float:
     """exp(x^2) erfc(x)"""
     if x < 12.0:
-        near = math.floor(16.0 * x) / 16.0  # its square has no rounding error
-        return math.exp(near * near) * (math.exp((x - near) * (x + near)) * math.erfc(x))
+        near = floor(16.0 * x) / 16.0  # its square has no rounding error
+        return exp(near * near) * (exp((x - near) * (x + near)) * erfc(x))
     s = 0.5 / (x * x)
     series = 1.0
     for n in range(19, 0, -2):
@@ -72,26 +84,26 @@ def erfcx(x: float) -> float:
 
 def ndtr(x: float) -> float:
     """The distribution function of the standard normal distribution."""
-    return 0.5 * math.erfc(-x * _ROOT_HALF)
+    return 0.5 * erfc(-x * _ROOT_HALF)
 
 
 def log_ndtr(x: float) -> float:
     """log ndtr(x)"""
     if x > 0.0:
-        return math.log1p(-0.5 * math.erfc(x * _ROOT_HALF))
-    return math.log(0.5 * erfcx(-x * _ROOT_HALF)) - 0.5 * x * x
+        return log1p(-0.5 * erfc(x * _ROOT_HALF))
+    return log(0.5 * erfcx(-x * _ROOT_HALF)) - 0.5 * x * x
 
 
 def entr(x: float) -> float:
     """-x log(x)"""
     if x > 0.0:
-        return -x * math.log(x)
-    return 0.0 if x == 0.0 else (x if x != x else -math.inf)
+        return -x * log(x)
+    return 0.0 if x == 0.0 else (x if x != x else -inf)
 
 
 def remainder(x: float, y: float) -> float:
     """x - floor(x / y) y, with the sign of y."""
-    r = math.fmod(x, y)
+    r = fmod(x, y)
     return r + y if r != 0.0 and (r < 0.0) != (y < 0.0) else r
 
 
@@ -101,6 +113,3 @@ FUNCTIONS = {
         expit, log_expit, logit, logaddexp, psi_above, psi, erfcx, ndtr, log_ndtr, entr, remainder,
     )
 }  # fmt: skip
-"""Each function by name, after the functions that it calls."""
-CALLS = {"psi": ("psi_above",), "log_ndtr": ("erfcx",)}
-"""What a function calls of the others."""
