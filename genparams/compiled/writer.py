@@ -62,7 +62,7 @@ class Writer:
         self._once = {
             n for n, times in uses.items()
             if times == 1 and n not in self._tests and n not in self._results
-            and not any(m in self._inside or m.stage != n.stage for m in self._readers[n])
+            and all(self._reads_once(m, n) for m in self._readers[n])
         }  # fmt: skip
         self._lines: list[str] = []
         self._bind_lines: list[str] = []
@@ -144,10 +144,16 @@ class Writer:
 
     # --- The step
 
+    def _reads_once(self, m: Node, n: Node) -> bool:
+        """Whether a node reads another one in the same function, and in no loop."""
+        return m not in self._inside and m.stage == n.stage and not isinstance(m.op, Recurrence)
+
     def _steps(self) -> None:
         groups = [list(i.nodes) if isinstance(i, Loop) else [i] for i in self.items]
         self._buffers = Buffers(groups, [*self._results, *self._tests])
         fresh = bases(self._results)
+        for p in self.program.parameters:
+            self._test(p)
         for place, item in enumerate(self.items):
             self._place = place
             if isinstance(item, Loop):

@@ -237,6 +237,15 @@ def test_an_unusual_answer_of_a_test_ends_the_step():
     assert run(code, {**values, "x": np.full(3, 200.0)}) is None
 
 
+def test_the_truth_of_an_input_is_asked():
+    def f(a, **_):
+        return [a * 2.0 if a else np.exp(a)]
+
+    values = {**inputs(3, 0), "a": 2.0}
+    assert run(code_of(f, values), values) == (4.0,)
+    assert run(code_of(f, values), {**values, "a": 0.0}) is None
+
+
 def test_a_test_of_a_long_array_is_asked_in_blocks():
     def f(v, **_):
         return [np.sum(v * v)] if np.all(v < 50.0) else [np.sum(v)]
