@@ -6,7 +6,7 @@ from typing import Any
 
 from genparams.compiled.numba_code import numba, numba_code
 from genparams.compiled.numpy_code import numpy_code
-from genparams.compiled.recording import RecordedGradient
+from genparams.compiled.recording import RecordedGradient, without_collection
 from genparams.compiled.roll import rolled
 from genparams.errors import ArgumentError, CannotRecord, NotStatic, nearest
 from genparams.program.recorded import Recording
@@ -35,6 +35,7 @@ def code_of(found: RecordedGradient, backend: str) -> Any:
     return code_for(found.recording, [found.log_prob, *found.grads], backend)
 
 
+@without_collection
 def code_for(recording: Recording, results: Sequence[Any], backend: str) -> Any:
     """The code that computes results of a recording, for numpy or for numba.
 

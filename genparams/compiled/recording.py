@@ -84,7 +84,8 @@ def data_of(trace: Trace, opened: Open) -> Iterator[tuple[str, Any]]:
 
 def without_collection(function: Callable[P, R]) -> Callable[P, R]:
     """The function, run without garbage collection: a recording keeps all that it makes, and the
-    collector would search it many times, for half of the time of a long one."""
+    collector would search it many times, for half of the time of a long one (benchmarks/static.py).
+    """
 
     @wraps(function)
     def run(*args: P.args, **named: P.kwargs) -> R:
