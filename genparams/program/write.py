@@ -6,7 +6,7 @@ loop that numba compiles; `array_lines` calls numpy with `out=`, so that only co
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -156,9 +156,15 @@ def array_lines(
     return lines, buffers
 
 
-def function(lines: Iterable[str], name: str = "f") -> Callable[..., Any]:
-    """The function that lines of text define."""
-    space: dict[str, Any] = {"np": np, **NAMES}
+def function(
+    lines: Iterable[str], name: str = "f", given: Mapping[str, Any] | None = None
+) -> Callable[..., Any]:
+    """The function that lines of text define.
+
+    Args:
+        given: What else the text names.
+    """
+    space: dict[str, Any] = {"np": np, **NAMES, **(given or {})}
     exec("\n".join(lines), space)  # the text is made here, of names, numbers and operators
     return space[name]
 

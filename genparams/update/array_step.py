@@ -129,24 +129,46 @@ class ArrayStep:
         Raises:
             UpdateError: the step leads to a value that is not finite.
         """
-        folded = self.group.folded(constants, self.parameters[0])
         theta, into = now.theta.numbers[self.place], new.numbers[self.place]
-        after = self._spare(fields)
+        after = self.spare(fields)
+        self.move(theta, slope, fields, into, after, constants)
+        if fixed:
+            for old, found in zip((theta, *fields), (into, *after), strict=True):
+                for (p, kept), (_, part) in zip(self.split(old), self.split(found), strict=True):
+                    if p in fixed:
+                        np.copyto(part, kept, where=fixed[p])
+        return after, self.values(into)
+
+    def move(
+        self,
+        theta: np.ndarray,
+        slope: "Slope",
+        fields: Fields,
+        into: np.ndarray,
+        after: Fields,
+        constants: list[float],
+    ) -> None:
+        """Write the next coordinates to `into`, and the next fields to `after`.
+
+        Raises:
+            UpdateError: the step leads to a number that is not finite.
+        """
+        folded = self.group.folded(constants, self.parameters[0])
         is_fine = self._move([theta, slope.g, *fields], [into, *after], folded)
         # where the square overflows, a field may have too
         doubtful = ([] if is_fine else [into]) + ([] if slope.square_is_finite else after)
         for found in doubtful:
             if not is_finite(found):
                 raise overflow(next(p for p, part in self.split(found) if not is_finite(part)))
-        if fixed:
-            for old, found in zip((theta, *fields), (into, *after), strict=True):
-                for (p, kept), (_, part) in zip(self.split(old), self.split(found), strict=True):
-                    if p in fixed:
-                        np.copyto(part, kept, where=fixed[p])
-        return after, self._natural(into) if self._constrained else []
 
-    def _natural(self, theta: np.ndarray) -> list[tuple[int, np.ndarray]]:
-        """The values of constrained parameters at new coordinates, by place."""
+    def values(self, theta: np.ndarray) -> list[tuple[int, np.ndarray]]:
+        """The values of constrained parameters at new coordinates, by place.
+
+        Raises:
+            UpdateError: a value is not finite.
+        """
+        if not self._constrained:
+            return []
         parts = dict(self.split(theta))
         values = [(i, p, coordinates_and_value(p, parts[p])[1]) for i, p in self._constrained]
         for _, p, value in values:
@@ -154,7 +176,7 @@ class ArrayStep:
                 raise overflow(p)
         return [(i, value) for i, _, value in values]
 
-    def _spare(self, fields: Fields) -> Fields:
+    def spare(self, fields: Fields) -> Fields:
         """Arrays for the next fields, of which nobody has a view."""
         for spare in self._pool:
             if spare is not fields:
@@ -203,11 +225,12 @@ def has_finite_square(v: np.ndarray) -> bool:
 class Slope:
     """The gradients of parameters, side by side."""
 
-    __slots__ = ("g", "square_is_finite")
+    __slots__ = ("g", "square", "square_is_finite")
 
     def __init__(self, g: np.ndarray):
         self.g = g
-        self.square_is_finite = has_finite_square(g)
+        self.square = float(np.dot(g, g))
+        self.square_is_finite = math.isfinite(self.square)
 
 
 class Buffers:

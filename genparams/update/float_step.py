@@ -60,26 +60,61 @@ class FloatStep:
             thetas, grads = [thetas[i] for i in places], [grads[i] for i in places]
         if given is not None:
             grads = [given[p] for p in self.parameters]
-        try:
-            found = self.group.code.over_floats(thetas, grads, fields, constants)
-        except (ArithmeticError, ValueError):  # as 1 / 0 for a float, where an array gives inf
-            found = None
+        found = self.quickly(thetas, grads, fields, constants)
         found = found or self._step_as_arrays(thetas, grads, fields, constants)
         if found is None:
             return None
         theta, after = found
-        values = self._natural(theta) if self._constrained else theta
-        return self.memory.stepped(now, places, theta, values, given is None), after
+        values = self._values_quietly(theta) if self._constrained else theta
+        return self.stepped(now, theta, values, given is None), after
 
-    @quiet
-    def _natural(self, theta: list[float]) -> list[float]:
-        """The values at new coordinates, which are rounded in place to their parameters' types."""
+    def quickly(
+        self,
+        thetas: Sequence[float],
+        grads: Sequence[float | None],
+        fields: Fields,
+        constants: list[float],
+    ) -> tuple[list[float], Fields] | None:
+        """The next coordinates and fields; None where Python's floats raise, as for 1 / 0, or where
+        a number is not finite or too large."""
+        try:
+            return self.group.code.over_floats(thetas, grads, fields, constants)
+        except (ArithmeticError, ValueError):
+            return None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether these are all parameters of the memory."""
+        return self._places is None
+
+    def coordinates(self, now: FloatRecord) -> list[float]:
+        """The coordinates of the parameters."""
+        return now.theta if self._places is None else [now.theta[i] for i in self._places]
+
+    def values(self, theta: list[float]) -> list[float]:
+        """The values at new coordinates, which are rounded in place to their parameters' types.
+
+        Raises:
+            UpdateError: a value is not finite.
+        """
+        if not self._constrained:
+            return theta
         values = theta[:]
         for i, p in self._constrained:
-            theta[i], values[i] = coordinates_and_value(p, theta[i])
-            if not is_finite(values[i]) or not is_finite(theta[i]):
+            theta[i], values[i] = at, value = coordinates_and_value(p, theta[i])
+            if type(value) is float and at - at == 0.0 and value - value == 0.0:
+                continue
+            if not is_finite(value) or not is_finite(at):
                 raise overflow(p)
         return values
+
+    _values_quietly = quiet(values)
+
+    def stepped(
+        self, now: FloatRecord, theta: list[float], values: list[float], empties: bool
+    ) -> FloatRecord:
+        """The record after a step."""
+        return self.memory.stepped(now, self._places, theta, values, empties)
 
     def _step_as_arrays(
         self,

@@ -1,6 +1,6 @@
 """What parameters that step alike have in common: formulas, constants, and counts of steps."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from operator import itemgetter
 from typing import Any
@@ -54,6 +54,11 @@ class Group:
         for constants, count, shared in self._constants:
             found += constants(shared(state) if count is None else count + taken + 1)
         return found
+
+    def sources(self) -> Iterator[tuple[Callable[[Any], tuple[float, ...]], int | None, Any]]:
+        """What gives the constants, in order: a function; how many steps there were before the
+        stepper, if it takes their count; and what finds the shared state that it takes else."""
+        return iter(self._constants)
 
     def folded(self, constants: list[float], parameter: Parameter) -> tuple[float, ...]:
         """The constants of a step, and what is computed from them alone.

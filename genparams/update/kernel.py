@@ -4,8 +4,9 @@ Code is written for single numbers, for blocks of arrays, and for one loop that 
 code writes to its inputs. What depends on constants alone is computed once in each step.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,41 @@ from genparams.program.write import array_lines, function, indented, number_line
 from genparams.update.formula import Elementwise
 
 
+def constants_of(formulas: Sequence[Elementwise], tag: str = "") -> list[Symbol]:
+    """Symbols of the constants of a step.
+
+    Args:
+        tag: How their names end.
+    """
+    counts = [len(one.constants_at(1, one.shared or {})) for one in formulas]
+    return [Symbol(f"c{i}{tag}", constant=True) for i in range(sum(counts))]
+
+
+def applied(
+    formulas: Sequence[Elementwise],
+    g: Symbol,
+    theta: Symbol,
+    constants: Sequence[Symbol],
+    tag: str = "",
+) -> tuple[list[Symbol], list[Any]]:
+    """Symbols of the fields; and of the next coordinates and the next fields.
+
+    Args:
+        tag: How the names of fields end.
+    """
+    direction: Any = g
+    left = iter(constants)
+    fields: list[Symbol] = []
+    results: list[Any] = []
+    for one in formulas:
+        count = len(one.constants_at(1, one.shared or {}))
+        kept = [Symbol(f"f{len(fields) + i}{tag}") for i in range(len(one.fields))]
+        direction, *new = one.applied(direction, theta, tuple(islice(left, count)), kept)
+        fields += kept
+        results += new
+    return fields, [theta + direction, *results]
+
+
 class Kernel:
     """The code of formulas.
 
@@ -25,20 +61,11 @@ class Kernel:
     """
 
     def __init__(self, formulas: tuple[Elementwise, ...]):
-        g, theta = Symbol("g"), Symbol("theta")
-        direction: Any = g
-        constants, fields, results = [], [], []
-        for formula in formulas:
-            count = len(formula.constants_at(1, formula.shared or {}))
-            mine = [Symbol(f"c{len(constants) + i}", constant=True) for i in range(count)]
-            kept = [Symbol(f"f{len(fields) + i}") for i in range(len(formula.fields))]
-            direction, *new = formula.applied(direction, theta, tuple(mine), kept)
-            constants += mine
-            fields += kept
-            results += new
-        self.program = program([theta, g, *fields], constants, [theta + direction, *results])
+        g, theta, constants = Symbol("g"), Symbol("theta"), constants_of(formulas)
+        fields, results = applied(formulas, g, theta, constants)
+        self.program = program([theta, g, *fields], constants, results)
         self._fields = fields
-        self._outputs = [f"n{i}" for i in range(1 + len(results))]
+        self._outputs = [f"n{i}" for i in range(len(results))]
         self.can_fuse = True
 
     @cached_property

@@ -303,6 +303,17 @@ class ParamUpdate:
         """The change that brings back the state as it is now, up to the second step from here."""
         return {self._progress: self._progress.now}
 
+    def plain_steps(self) -> int:
+        """How many steps from here on do nothing but move the same parameters as the step before,
+        by formulas for every number alike; 0 if the next step does more."""
+        plan, progress = self._plan, self._progress.now
+        stepper = progress.stepper
+        if plan is None or plan.structure is not structure.now or self.tracer is not None:
+            return 0
+        if stepper is None or stepper.parameters is not plan.moving or self._steps.has_head:
+            return 0
+        return max(0, self._notices.next_look - progress.steps)
+
     # --- The rate
 
     @property

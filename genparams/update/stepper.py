@@ -64,7 +64,7 @@ class Stepper:
             lay_together(store)
         self._places = [place_of(p) for p in parameters]
         buffers = Buffers()
-        self._advances = [
+        self.advances = [
             (path, formula.advance) for path, formula in pieces(None) if formula.advance is not None
         ]
         group_of = _grouped(pieces, state, parameters)
@@ -72,14 +72,14 @@ class Stepper:
         for p in parameters:
             if not p.shape:
                 floats.setdefault((place_of(p)[0], group_of[p]), []).append(p)
-        self._floats = [FloatStep(group, found) for (_, group), found in floats.items()]
-        self._arrays = [
+        self.floats = [FloatStep(group, found) for (_, group), found in floats.items()]
+        self.arrays = [
             ArrayStep(group_of[together[0]], together, state, buffers)
             for together in _neighbours([p for p in parameters if p.shape], group_of)
         ]
-        self._parts = [*self._floats, *self._arrays]
+        self._parts = [*self.floats, *self.arrays]
         self._memories: dict[Arrays, tuple[list[ArrayStep], list[slice]]] = {}
-        for memory, found in groupby(self._arrays, key=lambda part: part.memory):
+        for memory, found in groupby(self.arrays, key=lambda part: part.memory):
             mine = list(found)
             self._memories[memory] = mine, list(_gaps([a.place for a in mine], memory.size))
 
@@ -129,16 +129,16 @@ class Stepper:
         steps, skipped, known, state, _, taken, fields = progress
         changes: Changes = {}
         after: Fields = {}
-        for part in self._floats:
+        for part in self.floats:
             now = changes.get(part.memory, part.memory.now)
             constants = part.group.constants(taken, state)
             found = part.step(now, given, fields[part], constants)
             if found is None:
                 return None
             changes[part.memory], after[part] = found
-        if self._arrays:
+        if self.arrays:
             with np.errstate(all="ignore"):  # numbers that are not finite are looked for
-                slopes = {part: part.slope(given) for part in self._arrays}
+                slopes = {part: part.slope(given) for part in self.arrays}
                 if not all(s.square_is_finite or is_finite(s.g) for s in slopes.values()):
                     return None
                 for memory, (parts, gaps) in self._memories.items():
@@ -154,11 +154,16 @@ class Stepper:
                         values += natural
                     used = [i for part in parts for i in part.places] if given is None else []
                     changes[memory] = memory.stepped(now, new, values, used)
-        for path, advance in self._advances:
-            at = at_path(state, path)
-            state = replaced(state, path, {**at, **advance(at)})
+        state = self.advanced(state)
         done = steps + 1, skipped, known, state, self, taken + 1, after
         return changes, new_tuple(Progress, done)
+
+    def advanced(self, state: dict[str, Any]) -> dict[str, Any]:
+        """The state that all parameters share, after one more step."""
+        for path, advance in self.advances:
+            at = at_path(state, path)
+            state = replaced(state, path, {**at, **advance(at)})
+        return state
 
 
 def _grouped(

@@ -47,6 +47,11 @@ class Steps:
         self._minimize = minimize
         self._head, self._pieces = split(self.chain)
 
+    @property
+    def has_head(self) -> bool:
+        """Whether the first parts of the chain are applied one by one."""
+        return bool(self._head)
+
     def beginning(self) -> Progress:
         """The progress before the first step."""
         return Progress(0, 0, frozenset(), {}, None, 0, {})

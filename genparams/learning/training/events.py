@@ -82,4 +82,8 @@ class Event:
 
 
 Callback = Callable[[Event], Any]
-"""A function of an `Event`."""
+"""A function of an `Event`.
+
+One with a method `next_call(step)`, which returns the number of the first step after `step` that it
+needs, may be left out in the steps before that one: a static function then takes them at once.
+"""

@@ -55,6 +55,10 @@ class TensorBoardLogger:
             for name, value in _scalars(event).items():
                 self._writer.add_scalar(name, value, event.step)
 
+    def next_call(self, step: int) -> int:
+        """The first step after `step` that is written."""
+        return step - step % self.every + self.every
+
     def close(self) -> None:
         """Write what is waiting, and close the files."""
         self._writer.close()

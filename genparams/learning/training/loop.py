@@ -6,6 +6,7 @@ callbacks, shows progress, ends at Ctrl-C, writes checkpoints and goes on from t
 """
 
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,15 +18,17 @@ import numpy as np
 from genparams.errors import AccumulatorsNotEmpty, InvalidValue, UpdateError
 from genparams.learning.checks import check_count
 from genparams.learning.progress import Report, shown_at_a_terminal
+from genparams.learning.training.bursts import LONGEST, Bursts, Taken
 from genparams.learning.training.events import Callback, Event
 from genparams.learning.training.history import History
 from genparams.learning.training.interrupts import INTERRUPTED, interrupts
-from genparams.learning.training.position import Position
+from genparams.learning.training.position import Finished, Position
 from genparams.learning.training.recorder import Recorder
 from genparams.learning.training.saving import Saving
 from genparams.mistakes import refuse_other_functions
 from genparams.params import Parameter, ParamStore, emptied, labels, lock, swap
 from genparams.text import brief, counted
+from genparams.update.number_loop import Notes
 from genparams.update.param_update import ParamUpdate
 from genparams.update.targets import dotted
 from genparams.update.together import Together
@@ -35,10 +38,6 @@ Work = Callable[[], float]
 
 SHOWN_EVERY = 0.05
 """The shortest time between two reports of progress, in seconds."""
-
-
-class Finished(Exception):
-    """Raised by the work of a step that cannot be done, as the data have ended; says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +74,8 @@ class LoopOptions:
     """Options of the learner, by name, that a checkpoint has and a resume may not change."""
     position: Position | None = None
     """Where the work is in its data; None if it has no epochs."""
+    bursts: Bursts | None = None
+    """What takes several steps at once where the learner can."""
 
 
 def run_loop(
@@ -145,6 +146,7 @@ class _Loop:
         self.taken, self.offset, self.saved = 0, 0.0, 0
         self.last: tuple[Any, ...] = ()  # a record of the last step
         self.pending: tuple[float, ...] = ()  # the objective and the norm of a step being taken
+        self.taking: Taken | None = None  # a burst that is not yet counted
         self.drawn_from: Any = None  # the state of the generator before a step being taken
         self.reason = ""
         self.stop = ""  # the reason of a callback, which a checkpoint keeps
@@ -220,12 +222,13 @@ class _Loop:
                 self.reason = f"{counted(options.steps, 'step')} {were} taken"
                 break
             try:
-                log_prob = self.one_step(begin)
+                if not self.take_burst(begin):
+                    self.one_step(begin)
             except Finished as end:
                 self.reason = str(end)
                 break
             if options.progress and self.offset >= next_report:
-                report(self.taken, f"{options.objective} {log_prob:.6g}")
+                report(self.taken, f"{options.objective} {self.last[2]:.6g}")
                 next_report = self.offset + SHOWN_EVERY
             if self.callbacks:
                 self.call()
@@ -242,6 +245,32 @@ class _Loop:
             self.bits.state = self.drawn_from  # as it was before a step that failed
         self.saving.save(self.last, self.stop)
         self.saved = self.taken
+
+    def take_burst(self, begin: float) -> bool:
+        """Take several steps at once, if the learner can and nothing happens between them."""
+        bursts = self.options.bursts
+        most = self.plain_steps() if bursts is not None else 0
+        if bursts is None or most < 2:
+            return False
+        notes = Notes(perf_counter, perf_counter() + LONGEST, self.taken + 1, self.every)
+        self.taking = taken = bursts.take(most, notes, begin, self.recorder.noted())
+        if taken is None or not bursts.commit():
+            self.taking = None
+            return False
+        self.count_all(taken)
+        return True
+
+    def plain_steps(self) -> int:
+        """How many steps there are before something else is to be done."""
+        options, taken = self.options, self.taken
+        ends = [step for callback in self.callbacks if (step := _next_call(callback, taken))]
+        if len(ends) < len(self.callbacks):
+            return 0
+        if options.steps is not None:
+            ends.append(options.steps)
+        if options.checkpoint_every is not None:
+            ends.append(taken + options.checkpoint_every - taken % options.checkpoint_every)
+        return min(ends, default=sys.maxsize) - taken
 
     def one_step(self, begin: float) -> float:
         """Do the work, apply the updates, and record."""
@@ -264,8 +293,20 @@ class _Loop:
         if taken % self.every == 0:
             self.recorder.add(last)
 
+    def count_all(self, taken: Taken) -> None:
+        """Note that the steps of a burst were taken."""
+        self.last, notes = taken.last, taken.notes
+        self.taken, self.offset = self.last[0], self.last[-1]
+        self.taking = None
+        taken.count()
+        recorded = slice(-notes.first % self.every, None, self.every)
+        columns = [column[recorded].copy() for column in taken.columns]
+        self.recorder.add_all(columns, notes.numbers, notes.arrays)
+
     def count_broken_off(self) -> None:
         """Note a step that an interrupt broke off, if the parameters have moved already."""
+        if self.taking is not None and self.taking.is_committed():
+            self.count_all(self.taking)
         if self.pending and not any(p.accumulated for u in self.updates for p in u.covers()):
             self.count(perf_counter() - self.offset)
 
@@ -346,6 +387,12 @@ def _check(options: LoopOptions) -> None:
         )
     for callback in options.callbacks:
         refuse_other_functions("a callback", callback, "event", InvalidValue)
+
+
+def _next_call(callback: Callback, step: int) -> int | None:
+    """The first step after `step` that a callback wants to be told of; None if it does not say."""
+    asked = getattr(callback, "next_call", None)
+    return None if asked is None else asked(step)
 
 
 def _store_of(function: Any) -> ParamStore:

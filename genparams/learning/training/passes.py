@@ -1,5 +1,6 @@
 """Passes through data: which minibatch is next, and where a checkpoint goes on."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -8,8 +9,7 @@ import numpy as np
 
 from genparams.errors import InvalidValue, StateMismatch
 from genparams.learning.training.batches import Batch, Source
-from genparams.learning.training.loop import Finished
-from genparams.learning.training.position import Position
+from genparams.learning.training.position import Finished, Position
 from genparams.text import counted
 
 
@@ -55,6 +55,24 @@ class Passes(Position):
             )
         self._next = batch
         return batch
+
+    def ahead(self) -> tuple[Batch | None, int]:
+        """The data of the next steps if they are the same, and of how many; (None, 0) if not."""
+        if self._only is None or self._batches is not None:
+            return None, 0
+        left = sys.maxsize if self._epochs is None else self._epochs - self._begun
+        return self._only, left
+
+    def epochs_ahead(self) -> int:
+        """The number of the epoch of the first of these steps; each is an epoch."""
+        return self._begun + 1
+
+    def skip(self, steps: int) -> None:
+        """Note that so many of them were taken."""
+        self._begun += steps
+        self._taken += steps
+        self._next, self._done = self._only, 1
+        self.epoch, self.end_of_epoch = self._begun, True
 
     def _begin(self) -> None:
         if self._epochs is not None and self._begun >= self._epochs:

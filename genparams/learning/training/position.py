@@ -4,6 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 
+class Finished(Exception):
+    """Raised by the work of a step that cannot be done, as the data have ended; says why."""
+
+
 class Position:
     """Where a learner is in its data. Here each step is an epoch, as without data to go through."""
 

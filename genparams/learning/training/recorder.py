@@ -10,6 +10,7 @@ from genparams.learning.training.history import History, Recorded
 from genparams.learning.training.tracked import Tracked
 from genparams.params import structure
 from genparams.types import Array
+from genparams.update.burst import NOTHING, Noted
 from genparams.update.param_update import ParamUpdate
 
 FEW = 100
@@ -66,6 +67,17 @@ class Recorder:
             tracked.write(rows.numbers, rows.arrays)
         if len(rows.columns) >= CHUNK:
             self._join()
+
+    def noted(self) -> Noted:
+        """The parameters whose values are recorded."""
+        return self.now().noted if self._keeps else NOTHING
+
+    def add_all(self, columns: Sequence[Array], numbers: list[float], arrays: list[Array]) -> None:
+        """Add records: columns, and the values of parameters as `Tracked.write` appends them."""
+        if len(columns[0]):
+            self._join()
+            found = self.tracked.split(numbers, arrays) if self._keeps else {}
+            self._chunks.append((dict(zip(COLUMNS, columns, strict=True)), found))
 
     def _join(self) -> None:
         """Make a chunk of the records that are of the same parameters."""

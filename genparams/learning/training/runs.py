@@ -44,7 +44,7 @@ class Runs:
         executor: Any = None,
     ):
         self._f, self._source, self._draws, self._rng = f, source, draws, rng
-        self._executor, self._accumulate = executor, f.trace_gradients.accumulate
+        self._executor = executor
         self._kept: dict[int, Trace] = {}
         self._batch: Batch | None = None
         self._ready: Any = []
@@ -63,7 +63,8 @@ class Runs:
         traces = self._ready
         try:
             if self._executor is None:  # without the checks of what is known here
-                done = self._accumulate(traces, [None] * len(traces), [scale] * len(traces))
+                gradients = self._f.trace_gradients
+                done = gradients.accumulate(traces, [None] * len(traces), [scale] * len(traces))
             else:
                 done = self._by_workers(traces, scale)
         except (MissingChoice, UnusedConstraint):
@@ -71,6 +72,13 @@ class Runs:
             self._ready = self._traces(batch)
             done = self._by_workers(self._ready, scale)
         return done[0][0] if len(done) == 1 else float(sum([log_prob for log_prob, _ in done]))
+
+    def trace_of(self, batch: Batch) -> Trace | None:
+        """The one trace of a minibatch; None if there are several, if there is none yet, or if
+        every step makes another."""
+        if batch is not self._batch or self._draws or self._executor is not None:
+            return None
+        return self._ready[0] if len(self._ready) == 1 else None
 
     def _by_workers(self, traces: Sequence[Trace], scale: float) -> list[tuple[float, Any]]:
         placed = getattr(traces, "is_placed", False)

@@ -15,6 +15,7 @@ from genparams.numeric import quiet
 from genparams.params import Parameter, lock, place_of, structure
 from genparams.params.memory import Arrays, Floats
 from genparams.types import Array
+from genparams.update.burst import Noted
 from genparams.update.clipping import norm
 
 
@@ -36,6 +37,7 @@ class Tracked:
                     self._arrays.append((p, memory, i))
             self._places = [(m, [i for _, i in mine]) for m, mine in self._floats.items()]
             first = next(iter(self._floats), None)
+            self.noted = Noted([*self._floats], [(m, i) for _, m, i in self._arrays])
             is_all = first is not None and first.count == len(self.names)
             self._only = first if is_all else None  # the one memory, if all of it is meant
 

@@ -8,6 +8,8 @@ from genparams.dsl.execution import Rng, seeded
 from genparams.dsl.function import GenerativeFunction
 from genparams.errors import ArgumentError
 from genparams.learning.checks import one_of
+from genparams.learning.static import static_while
+from genparams.learning.training.bursts import Bursts
 from genparams.learning.training.events import Callback
 from genparams.learning.training.forms import check_length, expected_steps, source_of
 from genparams.learning.training.history import History
@@ -44,6 +46,8 @@ def train(
     resume: bool = False,
     executor: Any = None,
     rng: Rng = None,
+    static: bool = False,
+    backend: str = "numpy",
 ) -> History:
     """Train parameters by steps along the gradient of the log probability of data.
 
@@ -112,13 +116,20 @@ def train(
             `Client`. A list of pairs goes to the workers once. The bits are the same for any
             number of workers, and without an executor. None means this process.
         rng: A generator, a seed, or None. A seeded training repeats to the bit.
+        static: Whether the function is static while it is trained, as `@gen(static=True)` makes
+            it. Where all data are in each step, the rule treats every number alike, and no
+            callback has to be called in between, many steps are then taken at once. The result is
+            the same, but for rounding.
+        backend: What runs the recorded code of a function that `static` makes static: "numpy", or
+            "numba" where it is installed.
 
     Returns:
         What was recorded, and why training ended. After Ctrl-C the present step is finished.
 
     Raises:
-        ArgumentError: the data have none of the forms, or there is no end: neither `epochs` nor
-            `steps`.
+        ArgumentError: the data have none of the forms; or there is no end: neither `epochs` nor
+            `steps`; or there is no such backend.
+        MissingExtra: `backend` is "numba", which cannot be imported.
         InvalidValue: an option has a value that it does not take; there are no data; a minibatch
             is larger than the data; or the state of a callback cannot be saved.
         ShapeError: arrays have different lengths.
@@ -172,5 +183,7 @@ def train(
             "latent": latent,
         },
         position=passes,
+        bursts=Bursts(runs, passes, updates, scale, estimate),
     )
-    return run_loop(work, updates, options)
+    with static_while(f, static, backend):
+        return run_loop(work, updates, options)

@@ -43,8 +43,8 @@ class Weights:
         """The factor of a gradient."""
         self._data = source.data if wanted is None else wanted
 
-    def estimate(self, log_prob: float, size: int) -> float:
-        """The objective of all data, from the log probability of a minibatch of so many."""
+    def estimate(self, log_prob: Any, size: int) -> Any:
+        """The objective of all data, from log probabilities of a minibatch of so many."""
         return log_prob if self._data is None else self._data / size * log_prob
 
 

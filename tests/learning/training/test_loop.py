@@ -17,7 +17,8 @@ from genparams.errors import (
     NothingAccumulated,
     UpdateError,
 )
-from genparams.learning.training.loop import Finished, LoopOptions, run_loop
+from genparams.learning.training.loop import LoopOptions, run_loop
+from genparams.learning.training.position import Finished
 from genparams.learning.training.train import train
 
 DATA = (X,), {"y": Y}

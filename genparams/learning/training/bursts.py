@@ -1,0 +1,150 @@
+"""Bursts of training: many steps in one call, where nothing else happens between them.
+
+The gradient of a static function is a program, and a rule for every number alike is one too. Where
+the data of the next steps are one trace, and nobody has to be told of each step, the two alternate
+on numbers of their own. The parameters, the state of the rule, the records and the counts follow at
+the end of a burst, all at once. A step that is not plain, such as one with a gradient that is not
+finite, ends a burst before it, and is taken in the usual way.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from genparams.learning.training.passes import Passes
+from genparams.learning.training.runs import Runs
+from genparams.types import Array
+from genparams.update.burst import Burst, Noted
+from genparams.update.number_loop import Notes
+from genparams.update.param_update import ParamUpdate
+
+if TYPE_CHECKING:
+    from genparams.compiled.kept import Bound
+
+LONGEST = 0.05
+"""How long a burst lasts, in seconds: so often Ctrl-C is looked for and progress is shown."""
+MOST_IDLE = 64
+"""The most steps between two attempts, where bursts end before their first step."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Taken:
+    """The steps of a burst."""
+
+    notes: Notes
+    columns: tuple[Array, ...]
+    """The columns of a history, with a row for each step."""
+    is_committed: Callable[[], bool]
+    """Whether the numbers are the current ones."""
+    count: Callable[[], None]
+    """Notes in the data and in the program that the steps were taken."""
+
+    @property
+    def last(self) -> tuple[Any, ...]:
+        """The row of the last step."""
+        return tuple([column[-1].item() for column in self.columns])
+
+
+class Bursts:
+    """Takes bursts of the steps of a training.
+
+    Args:
+        scale: The factor of gradients.
+        estimate: From log probabilities of a minibatch of a size to the objective.
+    """
+
+    def __init__(
+        self,
+        runs: Runs,
+        passes: Passes,
+        updates: Sequence[ParamUpdate],
+        scale: float,
+        estimate: Callable[[Any, int], Any],
+    ):
+        self._runs, self._passes, self._updates = runs, passes, updates
+        self._scale, self._estimate = scale, estimate
+        self._burst: Burst | None = None
+        self._kept: Any = None
+        self._wait = self._patience = 0
+        self._is_over = False
+
+    def take(self, most: int, notes: Notes, begin: float, noted: Noted) -> Taken | None:
+        """Take at most so many steps; None if the next one has to be taken in the usual way.
+
+        They count from `commit` on.
+
+        Args:
+            begin: When the loop began.
+            noted: The parameters whose values are recorded.
+        """
+        if self._wait or self._is_over:
+            self._wait -= 1
+            return None
+        found = self._next()
+        burst = None if found is None else self._burst_of(found[0])
+        if found is None or burst is None:
+            return None
+        bound, size, ahead = found
+        most = min(most, ahead, *[update.plain_steps() for update in burst.updates])
+        if most < 1:
+            return None
+        burst.begin()
+        burst.run(bound.kept.code.step, bound.values, most, self._scale, notes, noted)
+        if not notes.seconds:
+            self._wait = self._patience = min(2 * self._patience + 1, MOST_IDLE)
+            return None
+        self._patience = 0
+        return Taken(
+            notes,
+            self._columns(notes, size, begin),
+            burst.is_committed,
+            self._count(bound, len(notes.seconds)),
+        )
+
+    def _columns(self, notes: Notes, size: int, begin: float) -> tuple[Array, ...]:
+        count, epoch = len(notes.seconds), self._passes.epochs_ahead()
+        return (
+            np.arange(notes.first, notes.first + count),
+            np.arange(epoch, epoch + count),
+            self._estimate(np.array(notes.log_probs), size),
+            np.array(notes.norms),
+            np.array(notes.seconds) - begin,
+        )
+
+    def commit(self) -> bool:
+        """Make the numbers of the last burst the current ones; False if others have changed them
+        meanwhile, and then there are no more bursts."""
+        assert self._burst is not None
+        self._is_over = not self._burst.commit()
+        return not self._is_over
+
+    def _count(self, bound: "Bound", steps: int) -> Callable[[], None]:
+        def counted() -> None:
+            bound.kept.hits += steps
+            self._passes.skip(steps)
+
+        return counted
+
+    def _next(self) -> tuple["Bound", int, int] | None:
+        """The program of the next steps, the size of their data, and how many steps it serves."""
+        batch, ahead = self._passes.ahead()
+        trace = None if batch is None else self._runs.trace_of(batch)
+        if batch is None or trace is None:
+            return None
+        replays_ahead = getattr(trace.gen_fn.trace_gradients, "ahead", None)  # of a static function
+        found = None if replays_ahead is None else replays_ahead(trace)
+        return found and (found[0], batch.size, min(ahead, found[1]))
+
+    def _burst_of(self, bound: "Bound") -> Burst | None:
+        """The burst of the updates that the program gives a gradient to; None if there is none."""
+        burst = self._burst
+        if burst is not None and self._kept is bound.kept and burst.is_current():
+            return burst
+        free = {*bound.free}
+        updates = [u for u in self._updates if any(p in free for p in u.covers())]
+        if not updates or not all(u.plain_steps() for u in updates):
+            return None
+        self._kept, self._burst = bound.kept, Burst(updates, bound.parameters, bound.free)
+        return self._burst
