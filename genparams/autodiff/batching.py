@@ -14,6 +14,7 @@ import numpy
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from genparams.autodiff.batch import Batch, batches_in, loop, np
+from genparams.program.recorded import indexed
 
 MUCH_LARGER = 1000
 """A vector is checked for being a unit vector if the matrix has this many times as many numbers."""
@@ -154,8 +155,8 @@ def _getitem(a: Batch, index: Any) -> Any:
     if is_basic(index):
         keys = index if isinstance(index, tuple) else (index,)
         return Batch(a.value[(slice(None), *keys)])
-    places = np.arange(a.size).reshape(a.shape)[index]
-    return Batch(_ravel(a).value[:, places])
+    places = indexed(np.arange(a.size).reshape(a.shape), index)
+    return Batch(indexed(_ravel(a).value, (slice(None), places)))
 
 
 # --- Several arrays

@@ -27,7 +27,7 @@ from genparams.autodiff.tape import (
     unary,
     unbox,
 )
-from genparams.program.recorded import Recorded, holds_recorded, note
+from genparams.program.recorded import Recorded, holds_recorded, indexed, note
 
 # --- Rules of their own
 
@@ -35,7 +35,7 @@ from genparams.program.recorded import Recorded, holds_recorded, note
 def getitem(x: Any, index: Any) -> Any:
     """`x[index]`."""
     if type(x) is not Box:
-        return np.float64(x)[index] if type(x) is float else x[index]
+        return np.float64(x)[index] if type(x) is float else indexed(x, index)
     if type(index) is Box or (isinstance(index, tuple) and any(type(i) is Box for i in index)):
         raise refusal("an index", "a constant or a discrete choice as the index")
     shape = x.shape
@@ -70,9 +70,9 @@ def _scatter_rows(rows: Any, index: Any, shape: tuple[int, ...]) -> Any:
         zeros[every] = rows
         return zeros
     size = math.prod(shape)
-    places = np.arange(size).reshape(shape)[index].ravel()
+    places = indexed(np.arange(size).reshape(shape), index).ravel()
     flat = np.reshape(rows, (count, -1))
-    if type(flat) in (Box, Recorded):
+    if type(flat) in (Box, Recorded) or type(places) is Recorded:
         return np.reshape(scatter(flat, (slice(None), places), (count, size)), (count, *shape))
     each = [np.bincount(places, row, size) for row in flat]
     return np.reshape(np.stack(each), (count, *shape))

@@ -139,7 +139,7 @@ class Box:
     shape = property(lambda self: shape_of(self.value), lambda self, shape: _refuse_shape())
     ndim = property(lambda self: len(shape_of(self.value)))
     size = property(lambda self: math.prod(shape_of(self.value)))
-    dtype = property(lambda self: raw(self).dtype)
+    dtype = property(lambda self: _dtype(raw(self)))
     """A single number has no dtype, as a float has none: numpy would convert the mean of a list of
     numbers to it.
     """
@@ -173,6 +173,12 @@ def raw(value: Any) -> Any:
     while type(value) is Box:
         value = value.value
     return value
+
+
+def _dtype(value: Any) -> Any:
+    if type(value) is Recorded and not value.shape:
+        value = value.value
+    return value.dtype
 
 
 def shape_of(value: Any) -> tuple[int, ...]:

@@ -383,6 +383,13 @@ for _name, _ufunc in [
 # --- Values
 
 
+def indexed(x: Any, index: Any) -> Any:
+    """`x[index]` of a plain array, or of what knows recorded values; the index may be recorded."""
+    if type(x) is np.ndarray and holds_recorded(index):
+        return note(operator.getitem, (x, settled_masks(index)))
+    return x[index]
+
+
 def plain(value: Any) -> Any:
     """The number or array of a recorded value; other values as they are."""
     if type(value) is Recorded:

@@ -27,6 +27,7 @@ from genparams.errors import (
 )
 from genparams.learning.checks import check_count
 from genparams.learning.fitting.diagnosis import diagnosed
+from genparams.learning.fitting.evaluators import check_static, evaluators_of
 from genparams.learning.fitting.kinds import check_kind
 from genparams.learning.fitting.maximum import Maximum
 from genparams.learning.fitting.objective import OUTSIDE, Watch
@@ -62,6 +63,8 @@ def fit(
     max_iterations: int = 2000,
     progress: bool = False,
     debug: bool = False,
+    static: bool = False,
+    backend: str = "numpy",
 ) -> FitResult:
     """Fit parameters by maximum likelihood, and move them to the maximum.
 
@@ -90,6 +93,12 @@ def fit(
         max_iterations: The most steps of each search.
         progress: Whether a bar shows the log likelihood.
         debug: Whether the gradient at the start is compared with a difference of log likelihoods.
+        static: Whether log likelihoods and their derivatives are recorded and replayed, as for a
+            function that `@gen(static=True)` makes. The estimates are the same, but for rounding.
+            It pays where there are many evaluations, as in a bootstrap or a profile; for many fits
+            of one function, `@gen(static=True)` keeps what was recorded from fit to fit.
+        backend: What runs the recorded code with `static`: "numpy", or "numba" where it is
+            installed.
 
     Returns:
         The estimates, with their standard errors, intervals and tests. If the search does not
@@ -97,7 +106,9 @@ def fit(
         seen, and `converged` and `message` say so.
 
     Raises:
-        ArgumentError: the arguments fit neither of the two forms above.
+        ArgumentError: the arguments fit neither of the two forms above; or there is no such
+            backend.
+        MissingExtra: `backend` is "numba", which cannot be imported.
         InvalidValue: an option has a value that it does not take, or a prior is no distribution.
         UnknownParameter: no run reads a parameter that has a prior or labels.
         ShapeError: a parameter has more or fewer entries than labels.
@@ -116,6 +127,7 @@ def fit(
     check_kind(kind)
     check_count("restarts", restarts, 0)
     check_count("max_iterations", max_iterations, 0)
+    check_static(static)
     traces = _traces(f, args, constraints)
     values = [part for trace in traces for part in leaves([*trace.choices.values()])]
     if not any(map(np.size, values)):
@@ -125,7 +137,11 @@ def fit(
     with _alone(vector.parameters):
         start = vector.now()
         likelihood = Likelihood(
-            traces, vector, _priors(traces, priors or {}), _held(traces, vector)
+            traces,
+            vector,
+            _priors(traces, priors or {}),
+            _held(traces, vector),
+            evaluators=evaluators_of(traces, backend) if static else {},
         )
         _check_priors(likelihood, start)
         if debug:
