@@ -16,6 +16,8 @@ from genparams.compiled.builder import is_elementwise
 from genparams.compiled.ir import Statement
 from genparams.compiled.shapes import axes_of
 from genparams.compiled.stream import CannotRoll
+from genparams.compiled.sums import added
+from genparams.compiled.totals import inner
 from genparams.program.recorded import as_type
 
 LARGEST = 64
@@ -162,6 +164,10 @@ def _reduced(body: Body, op: Any, args: Sequence[Any], options: dict[str, Any]) 
     return made
 
 
+def _listed(body: Body, op: Any, args: Sequence[Any], options: dict[str, Any]) -> np.ndarray:
+    return np.stack([*map(names, args[0])])
+
+
 def _product(body: Body, op: Any, args: Sequence[Any], options: dict[str, Any]) -> np.ndarray:
     x, y = map(names, args)
     if options or max(x.ndim, y.ndim) > 2 or (op is np.matmul and not (x.ndim and y.ndim)):
@@ -174,6 +180,14 @@ def _product(body: Body, op: Any, args: Sequence[Any], options: dict[str, Any]) 
         each = zip(rows[i], columns[:, j], strict=True)
         made[i, j] = body.chain(np.add, [body.make(np.multiply, u, v) for u, v in each])
     return made.reshape(x.shape[:-1] + (y.shape[1:] if y.ndim == 2 else ()))
+
+
+def _added(body: Body, op: Any, args: Sequence[Any], options: dict[str, Any]) -> np.ndarray:
+    return reduce(lambda x, y: body._elementwise(np.add, (x, y)), map(names, args))
+
+
+def _inner(body: Body, op: Any, args: Sequence[Any], options: dict[str, Any]) -> np.ndarray:
+    return _reduced(body, np.sum, (body._elementwise(np.multiply, args),), {})
 
 
 def _outer(body: Body, op: Any, args: Sequence[Any], options: dict[str, Any]) -> np.ndarray:
@@ -209,9 +223,12 @@ _FORMS: dict[Any, Form] = {
     ),
     np.stack: _joined,
     np.concatenate: _joined,
+    np.array: _listed,
     np.matmul: _product,
     np.dot: _product,
     np.outer: _outer,
     scatter: _scatter,
     as_type: _same,
+    inner: _inner,
+    added: _added,
 }  # fmt: skip

@@ -7,14 +7,18 @@ argument is the same in all iterations.
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
 from genparams.autodiff import scatter
 from genparams.compiled.builder import Builder, is_elementwise, shape_of
+from genparams.compiled.ir import Node
 from genparams.compiled.shapes import REDUCTIONS, axes_of
 from genparams.compiled.stream import CannotRoll
+from genparams.compiled.sums import added
+from genparams.compiled.totals import inner
 from genparams.program.recorded import as_type
 
 Options = tuple[tuple[str, Any], ...]
@@ -141,6 +145,39 @@ def _joined(b: Batch, op: Any, args: Sequence[Any], options: dict[str, Any]) -> 
     return b.operation(op, parts, axis=axis % len(b.shape) + 1)
 
 
+def _inner(b: Batch, op: Any, args: Sequence[Any], options: dict[str, Any]) -> Any:
+    """The sum of products of all entries."""
+    one = Batch(b.builder, b.count, shape_of_one(args[0]), b.dtype)
+    product = _elementwise(one, np.multiply, args, {})
+    axes = tuple(range(1, len(shape_of(product))))
+    return b.builder.make(np.sum, (product,), (("axis", axes),)) if axes else product
+
+
+def shape_of_one(a: Any) -> tuple[int, ...]:
+    """The shape of an argument in one iteration."""
+    return a.shape if isinstance(a, Rows) else shape_of(a)
+
+
+def _added(b: Batch, op: Any, args: Sequence[Any], options: dict[str, Any]) -> Any:
+    parts = [b.with_axes(a, len(b.shape)) for a in args]
+    return reduce(lambda x, y: b.builder.make(np.add, (x, y)), parts)
+
+
+def _array(b: Batch, op: Any, args: Sequence[Any], options: dict[str, Any]) -> Any:
+    """An array of numbers."""
+    (numbers,) = args
+    if options or any(map(shape_of_one, numbers)):
+        _unknown(b, op, args, options)
+    rows = [a.value if isinstance(a, Rows) else None for a in numbers]
+    if all(isinstance(x, Node) and x.op is np.array for x in rows):
+        each = zip(*(x.args[0] for x in rows), strict=True)  # type: ignore[union-attr]
+        flat = tuple([x for row in each for x in row])
+        made = b.builder.make(np.array, (flat,), (), (len(flat),), b.dtype)
+        return b.operation(np.reshape, made, (b.count, *b.shape))
+    parts = tuple([b.spread(a) for a in numbers])
+    return b.operation(np.stack, parts, axis=1)
+
+
 def _as_type(b: Batch, op: Any, args: Sequence[Any], options: dict[str, Any]) -> Any:
     return b.operation(op, args[0].value, args[1])
 
@@ -227,6 +264,10 @@ def taken(builder: Builder, x: Any, index: Any) -> Any:
             return builder.make(
                 operator.getitem, (x, slice(first, end if end >= 0 else None, step))
             )
+    if isinstance(x, Node) and x.op is operator.getitem and isinstance(index, np.ndarray):
+        base, inner = x.args
+        if isinstance(inner, np.ndarray) and inner.ndim == 1:
+            return taken(builder, base, inner[index])
     shape = (*shape_of(index), *shape_of(x)[1:])
     dtype = x.dtype if hasattr(x, "dtype") else None
     return builder.make(operator.getitem, (x, index), (), shape, dtype)
@@ -271,6 +312,7 @@ _FORMS: dict[Any, Form] = {
     np.stack: _joined,
     np.concatenate: _joined,
     np.clip: _clip,
+    np.array: _array,
     np.matmul: _matmul,
     np.dot: _matmul,
     np.outer: _outer,
@@ -280,4 +322,6 @@ _FORMS: dict[Any, Form] = {
     operator.getitem: _getitem,
     scatter: _scatter,
     as_type: _as_type,
+    inner: _inner,
+    added: _added,
 }

@@ -2,8 +2,8 @@
 
     total(t) = total(t - 1) + sum_k sign_k term_k(t)
 
-If only the last total is read, each term is summed over all iterations at once; else the totals are
-a running sum.
+The totals are a running sum. (If only the last total is read, the additions are no chain of a loop:
+`sums` makes one operation of them before loops are found.)
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ import numpy as np
 from genparams.autodiff import scatter
 from genparams.compiled.batch import Rows
 from genparams.compiled.builder import Builder, shape_of
-from genparams.compiled.classify import Before, Listed, Loop, Operand
+from genparams.compiled.classify import Before, Loop, Operand
 from genparams.compiled.ir import Node
 
 
@@ -56,29 +56,6 @@ def chain_of(loop: Loop, component: Sequence[int]) -> Chain | None:
 Argument = Callable[[Operand], Any]
 
 
-def total(
-    builder: Builder,
-    chain: Chain,
-    first: Any,
-    argument: Argument,
-    listed: Callable[[Listed], Any],
-    loop: Loop,
-) -> Any:
-    """The value of a chain after the last iteration.
-
-    Args:
-        listed: Gives the sum of a list.
-    """
-    found = first
-    for sign, term in chain.terms:
-        if type(term) is Listed:
-            summed = listed(term)
-        else:
-            summed = over_iterations(builder, argument(term), loop.length)
-        found = builder.make(np.add if sign > 0 else np.subtract, (found, summed))
-    return found
-
-
 def running(builder: Builder, chain: Chain, first: Any, argument: Argument, loop: Loop) -> Rows:
     """The value of a chain after each iteration."""
     make, added = builder.make, None
@@ -103,7 +80,7 @@ def over_iterations(builder: Builder, a: Any, length: int) -> Any:
         return make(np.multiply, (a, float(length)))
     x = a.value
     if not a.shape:
-        return make(np.sum, (x,))
+        return make(np.sum, (_before_sum(x),))
     if isinstance(x, Node) and x.op is scatter:
         return _over_scattered(builder, x, a.shape)
     if isinstance(x, Node) and x.op is np.multiply and len(a.shape) == 1:
@@ -111,6 +88,15 @@ def over_iterations(builder: Builder, a: Any, length: int) -> Any:
             if shape_of(u) == (length, 1) and shape_of(v) == x.shape:
                 return make(np.matmul, (make(np.reshape, (u, (length,))), v))
     return make(np.sum, (x,), (("axis", (0,)),))
+
+
+def _before_sum(x: Any) -> Any:
+    """What sums along all axes but the first are sums of; else the array itself."""
+    if isinstance(x, Node) and x.op is np.sum and len(x.shape) == 1:
+        inner = x.args[0]
+        if dict(x.options).get("axis") == tuple(range(1, len(inner.shape))):
+            return inner
+    return x
 
 
 def _over_scattered(builder: Builder, x: Node, shape: tuple[int, ...]) -> Any:

@@ -7,7 +7,7 @@ the iteration, is one of these:
     Listed    values from outside of the loop, one for each t
     Before    what a statement of the loop computed d iterations before, d = 0, 1, ...
 
-The iteration in the middle shows which. First and last iterations that differ are left out of the
+An iteration in the middle shows which. First and last iterations that differ are left out of the
 loop, and stay the single operations that they are.
 """
 
@@ -54,7 +54,7 @@ class Before:
 
 Operand = Same | Listed | Before
 
-_MULTIPLES = 32
+_MULTIPLES = 16
 """The most periods of the codes in one iteration."""
 
 
@@ -104,35 +104,56 @@ def loops_of(stream: Stream, stretch: Stretch) -> list[Loop]:
 def _loop_of(stream: Stream, stretch: Stretch) -> Loop | None:
     """The loop of most of a stretch; None if there is none.
 
-    Its period is that of the codes or a multiple, because two statements may have one code: the
-    one whose lists are the most regular.
+    Its period is that of the codes or a multiple, because two statements may have one code.
     """
-    best, least = None, (1.0, 1.0)
-    for times in range(1, min(_MULTIPLES, stretch.length // (LEAST * stretch.period)) + 1):
-        part = Stretch(stretch.start, times * stretch.period, stretch.length)
-        start = part.start + _phase(stream, part)
-        length = (part.start + part.length - start) // part.period
-        loop = _Columns(stream, start, part.period, length).loop() if length >= LEAST else None
-        if loop is not None:
-            left_out = 2 * (loop.stop - loop.start) < stretch.length
-            rank = float(left_out), round(_irregular(loop), 3)
-            if rank < least:
-                best, least = loop, rank
-            if rank == (0.0, 0.0):
-                break
+    best = None
+    for times in range(1, _MULTIPLES + 1):
+        loop = _with_period(stream, stretch, times * stretch.period)
+        if loop is None:
+            continue
+        lag = _lag(loop)
+        regular = _with_period(stream, stretch, loop.period * lag) if lag > 1 else None
+        loop = regular or loop
+        if _size(loop) > _size(best):
+            best = loop
+        if 2 * _size(best) > stretch.length:
+            break
     return best
 
 
-def _irregular(loop: Loop) -> float:
-    """The share of operands that are lists of values of operations in no regular order."""
-    count, found = 0, 0
-    for row in loop.operands:
-        count += len(row)
-        for o in row:
-            if type(o) is Listed and np.any(o.places >= 0):
-                steps = np.diff(o.places)
-                found += int(np.count_nonzero(steps != steps[len(steps) // 2]) * 4 > len(steps))
-    return found / max(count, 1)
+def _size(loop: Loop | None) -> int:
+    return 0 if loop is None else loop.stop - loop.start
+
+
+def _with_period(stream: Stream, stretch: Stretch, period: int) -> Loop | None:
+    """The loop with iterations of so many operations."""
+    if stretch.length < LEAST * period:
+        return None
+    start = stretch.start + _phase(stream, Stretch(stretch.start, period, stretch.length))
+    length = (stretch.start + stretch.length - start) // period
+    if length < LEAST:
+        return None
+    best = None
+    for middle in (length // 2, length // 4, 3 * length // 4):
+        best = max(best, _Columns(stream, start, period, length, middle).loop(), key=_size)
+        if 2 * _size(best) > stretch.length:
+            break
+    return best
+
+
+def _lag(loop: Loop) -> int:
+    """The number of iterations after which lists go on as they began: 1, or more if they take from
+    several statements in turn."""
+    lags = [_lag_of(o.places) for row in loop.operands for o in row if type(o) is Listed]
+    return max(lags, default=1)
+
+
+def _lag_of(places: np.ndarray) -> int:
+    for lag in range(1, min(_MULTIPLES, len(places) // LEAST) + 1):
+        steps = places[lag:] - places[:-lag]
+        if 4 * np.count_nonzero(steps[lag:] - steps[:-lag]) <= len(places):
+            return lag
+    return 1
 
 
 def _phase(stream: Stream, s: Stretch) -> int:
@@ -157,9 +178,13 @@ def _phase(stream: Stream, s: Stretch) -> int:
 
 
 class _Columns:
-    """The operands of a stretch as a table: a row for each iteration."""
+    """The operands of a stretch as a table: a row for each iteration.
 
-    def __init__(self, stream: Stream, start: int, period: int, length: int):
+    Args:
+        middle: The iteration that shows what the operands are.
+    """
+
+    def __init__(self, stream: Stream, start: int, period: int, length: int, middle: int):
         self.stream, self.start, self.period, self.length = stream, start, period, length
         first = stream.first[start : start + period + 1]
         self.width = int(first[-1] - first[0])
@@ -168,7 +193,7 @@ class _Columns:
         self.begin = begin
         self.table = stream.places[begin : begin + length * self.width].reshape(length, self.width)
         self.steps = np.arange(length)[:, None]
-        self.middle = length // 2
+        self.middle = middle
 
     def loop(self) -> Loop | None:
         at = self.table[self.middle]
@@ -184,10 +209,9 @@ class _Columns:
         )
         wrong = np.flatnonzero(~np.all(fine | (self.steps < distance), axis=1))
         low, high = self._bounds(wrong)
+        low = self._after_shared(low, high, carried)
         low = self._agreed(low, high, carried, back, distance)
         if high - low < LEAST or low < 0:
-            return None
-        if np.any(self.table[low:high, ~carried] >= self.start + low * self.period):
             return None
         return self._loop(low, high, carried, back, distance)
 
@@ -196,6 +220,11 @@ class _Columns:
         before, after = wrong[wrong < self.middle], wrong[wrong >= self.middle]
         low = int(before[-1]) + 1 if len(before) else 0
         return low, int(after[0]) if len(after) else self.length
+
+    def _after_shared(self, low: int, high: int, carried: np.ndarray) -> int:
+        """The first iteration that computes nothing that all later ones read."""
+        last = int(np.max(self.table[low:high, ~carried], initial=CONSTANT))
+        return max(low, (last - self.start) // self.period + 1)
 
     def _agreed(
         self, low: int, high: int, carried: np.ndarray, back: np.ndarray, distance: np.ndarray

@@ -1,6 +1,7 @@
 """Lists of values, one for each iteration of a loop, as arrays."""
 
 import operator
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ class Gathering:
     Args:
         value: Gives the node or constant of a listed value.
         owners: Gives for places the number of the rolled statement that each belongs to, or -1.
-        rows: Gives the values of a rolled statement at places, as an array.
+        rows: Gives the values of a rolled statement at places, as an array: in order or not.
     """
 
     def __init__(
@@ -48,15 +49,34 @@ class Gathering:
                 parts.append(self._few(places[low:high], values[low:high]))
         return joined(self.builder, parts)
 
-    def by_owner(self, places: np.ndarray, values: Sequence[Any]) -> list[Any]:
-        """Listed values as arrays, each of values that are next to each other, in any order."""
+    def terms(self, places: np.ndarray, values: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """What the sum of values is the sum of: of arrays, along the first axis, and of others.
+
+        There is an array for each rolled statement, and one of inputs. A value that is there n
+        times is multiplied by n.
+        """
         owners = self.owners(places)
-        parts = [self.rows(k, np.sort(places[owners == k])) for k in np.unique(owners[owners >= 0])]
-        alone = owners < 0
-        if np.any(alone):
-            rest = [v for v, is_alone in zip(values, alone, strict=True) if is_alone]
-            parts.append(self._few(places[alone], rest))
-        return parts
+        parts = [self._weighted(k, places[owners == k]) for k in np.unique(owners[owners >= 0])]
+        rest = [self.value(v) for v, k in zip(values, owners, strict=True) if k < 0]
+        times = Counter(map(self.builder.key, rest))
+        by_key = {self.builder.key(v): v for v in rest}
+        alone = [self.builder.make(np.multiply, (by_key[k], float(n))) for k, n in times.items()]
+        given = [v for v in alone if getattr(v, "op", None) is None]
+        if len(given) > _PARTS and len({*map(shape_of, given)}) == 1:
+            made = [v for v in alone if getattr(v, "op", None) is not None]
+            return [*parts, self.stacked(given)], made
+        return parts, alone
+
+    def _weighted(self, owner: int, places: np.ndarray) -> Any:
+        """The values of a rolled statement, each times the number of its places."""
+        places, times = np.unique(places, return_counts=True)
+        found = self.rows(owner, places)
+        if _is_backward(found):
+            found, times = self.rows(owner, places[::-1]), times[::-1]
+        if np.all(times == 1):
+            return found
+        times = times.astype(float).reshape(-1, *(1,) * (len(shape_of(found)) - 1))
+        return self.builder.make(np.multiply, (found, times))
 
     def _few(self, places: np.ndarray, values: Sequence[Any]) -> Any:
         """The array of values, stacked without repetitions."""
@@ -111,6 +131,14 @@ class Gathering:
     def _constant(self, a: np.ndarray) -> np.ndarray:
         """The array, or an equal one that was given before: the builder knows it."""
         return self._constants.setdefault((a.shape, a.dtype.str, a.tobytes()), a)
+
+
+def _is_backward(a: Any) -> bool:
+    """Whether an array is a slice of another in reverse."""
+    if not isinstance(a, Node) or a.op is not operator.getitem:
+        return False
+    index = a.args[1]
+    return isinstance(index, slice) and index.step is not None and index.step < 0
 
 
 def joined(builder: Builder, parts: Sequence[Any]) -> Any:

@@ -14,20 +14,14 @@ import numpy as np
 
 from genparams.compiled.batch import Batch, Rows, taken
 from genparams.compiled.builder import Builder, shape_of
-from genparams.compiled.chains import Chain, chain_of, over_iterations, running, total
+from genparams.compiled.chains import chain_of, over_iterations, running
 from genparams.compiled.classify import Before, Listed, Loop, Operand, Same
 from genparams.compiled.distribute import components
 from genparams.compiled.gather import Gathering, joined
 from genparams.compiled.recurrent import Component
 from genparams.compiled.stream import CannotRoll, Stream
+from genparams.compiled.sums import added
 from genparams.program.record import Operation
-
-
-@dataclass(frozen=True, slots=True)
-class Last:
-    """A value of which only the one of the last iteration is known."""
-
-    value: Any
 
 
 def options_of(r: Any) -> tuple[tuple[str, Any], ...]:
@@ -36,7 +30,7 @@ def options_of(r: Any) -> tuple[tuple[str, Any], ...]:
 
 @dataclass(slots=True)
 class Rolled:
-    """A loop with the values of its statements: `Rows`, `Last`, nodes or constants.
+    """A loop with the values of its statements: `Rows`, nodes or constants.
 
     Args:
         is_flipped: Whether the rows are in reverse, the last iteration first.
@@ -86,8 +80,19 @@ class Lowering:
         """Lower operations one by one."""
         for i in range(low, high):
             r = self.stream.operations[i]
+            if r.op is added:
+                self.lowered[r] = self._sum(i)
+                continue
             args = self.stream.args(i, map(self.value, self.stream.operands_of(i)))
             self.lowered[r] = self.builder.make(r.op, args, options_of(r), r.shape, r.dtype)
+
+    def _sum(self, i: int) -> Any:
+        """A sum of many values: those of rolled statements are summed at once."""
+        places = np.array(self.stream.places_of(i))
+        arrays, terms = self.gathering.terms(places, self.stream.operands_of(i))
+        terms += [over_iterations(self.builder, Rows(a), shape_of(a)[0]) for a in arrays]
+        found = reduce(lambda x, y: self.builder.make(np.add, (x, y)), terms)
+        return self.builder.broadcast(found, self.stream.operations[i].shape)
 
     def _find_outside(self, wanted: Sequence[Any]) -> None:
         number = np.full(len(self.stream) + 1, -1)
@@ -115,8 +120,6 @@ class Lowering:
     def _element(self, place: int) -> Any:
         rolled = self.rolled[self.loop_at[place]]
         found = rolled.values[(place - rolled.loop.start) % rolled.loop.period]
-        if isinstance(found, Last):
-            return found.value
         assert found is not None
         if not isinstance(found, Rows):
             return found
@@ -138,8 +141,6 @@ class Lowering:
         found = rolled.values[owner - rolled.loop.start]
         if isinstance(found, Rows):
             return taken(self.builder, found.value, rolled.rows_of(places))
-        if isinstance(found, Last):
-            found = found.value
         return self.builder.broadcast(found, (len(places), *shape_of(found)))
 
     # --- Loops
@@ -159,62 +160,33 @@ class _Rolling:
         self.values: list[Any] = [None] * loop.period
         self.needs = loop.needs()
         seen = lowering.outside[loop.start : loop.stop].reshape(loop.length, loop.period)
-        self.seen_before, self.seen_last = np.any(seen[:-1], axis=0), seen[-1]
+        self.seen = np.any(seen, axis=0)
         self.parts = components([[j for j, _ in row] for row in self.needs])
-        self.chains = {id(part): self._chain(part) for part in self.parts}
         self.is_flipped = self._is_backward()
 
     def run(self) -> None:
         for part in self.parts:
-            chain = self.chains[id(part)]
-            if not self._is_cyclic(part):
-                self.values[part[0]] = self._statement(part[0])
-            elif chain is not None and self._is_only_total(part, chain):
-                first = self.lowering.value(chain.first)
-                found = total(
-                    self.builder, chain, first, self.argument, self._sum_of_list, self.loop
-                )
-                self.values[chain.head] = Last(found)
-            elif chain is not None:
-                first = self.lowering.value(chain.first)
-                heads = {chain.head: running(self.builder, chain, first, self.argument, self.loop)}
-                self._finish(part, heads)
+            if self._is_cyclic(part):
+                self._finish(part, self._heads(part))
             else:
-                component = Component(
-                    self.builder, self.loop, part, self.lowering.value, self.argument
-                )
-                self._finish(part, component.lowered())
-
-    def _sum_of_list(self, o: Listed) -> Any:
-        parts = self.lowering.gathering.by_owner(o.places, o.values)
-        sums = [over_iterations(self.builder, Rows(a), shape_of(a)[0]) for a in parts]
-        return reduce(lambda x, y: self.builder.make(np.add, (x, y)), sums)
+                self.values[part[0]] = self._statement(part[0])
 
     def _is_cyclic(self, part: Sequence[int]) -> bool:
         return len(part) > 1 or any(j == part[0] for j, _ in self.needs[part[0]])
 
-    def _chain(self, part: Sequence[int]) -> Chain | None:
-        return chain_of(self.loop, part) if self._is_cyclic(part) else None
-
-    def _is_only_total(self, part: Sequence[int], chain: Chain) -> bool:
-        """Whether only the last value of a chain is read."""
-        inside = set(part)
-        for j in part:
-            if self.seen_before[j] or (self.seen_last[j] and j != chain.head):
-                return False
-        return not any(
-            j in inside for k, row in enumerate(self.needs) if k not in inside for j, _ in row
-        )
+    def _heads(self, part: Sequence[int]) -> dict[int, Rows]:
+        """The values of statements that need each other which cross from one iteration to the
+        next."""
+        value, argument = self.lowering.value, self.argument
+        chain = chain_of(self.loop, part)
+        if chain is None:
+            return Component(self.builder, self.loop, part, value, argument).lowered()
+        return {chain.head: running(self.builder, chain, value(chain.first), argument, self.loop)}
 
     def _is_backward(self) -> bool:
         """Whether to compute the loop in reverse: then it reads an earlier loop forwards."""
-        for part in self.parts:
-            chain = self.chains[id(part)]
-            if self._is_cyclic(part):
-                if chain is None or not self._is_only_total(part, chain):
-                    return False
-            elif any(distance for _, distance in self.needs[part[0]]):
-                return False
+        if any(distance for row in self.needs for _, distance in row):
+            return False
         steps = [self._step(o) for row in self.loop.operands for o in row if type(o) is Listed]
         return sum(steps) < 0
 
@@ -234,7 +206,7 @@ class _Rolling:
         inside, wanted = set(part), []
         for k, row in enumerate(self.needs):
             wanted += [j for j, _ in row if k not in inside and j in inside]
-        wanted += [j for j in part if self.seen_before[j] or self.seen_last[j]]
+        wanted += [j for j in part if self.seen[j]]
         needed: set[int] = set(heads)
         while wanted:
             j = wanted.pop()
@@ -264,8 +236,6 @@ class _Rolling:
             o = o.reversed() if self.is_flipped else o
             return Rows(self.lowering.gathering.listed(o.places, o.values))
         found = self.values[o.statement]
-        if isinstance(found, Last):
-            raise CannotRoll("a total that is read before the end")
         return found if not o.distance else self._shifted(found, o)
 
     def _shifted(self, a: Any, o: Before) -> Any:

@@ -15,13 +15,13 @@ import numpy as np
 from genparams.autodiff import scatter
 from genparams.compiled.batch import Rows
 from genparams.compiled.builder import Builder
-from genparams.compiled.classify import Loop, loops_of
+from genparams.compiled.classify import loops_of
 from genparams.compiled.ir import Program, Test
 from genparams.compiled.lowering import Lowering
 from genparams.compiled.periods import stretches
 from genparams.compiled.simplify import live, straight
-from genparams.compiled.starts import with_starts
 from genparams.compiled.stream import CannotRoll, Stream, shared_first
+from genparams.compiled.sums import with_sums
 from genparams.program.record import Operation
 from genparams.program.recorded import Recording
 
@@ -51,28 +51,25 @@ def _rolled(
     operations: Sequence[Any], inputs: Sequence[Any], results: Sequence[Any], tests: list[Test]
 ) -> Program | None:
     """The program of operations in a row; None if there is no loop among them."""
+    wanted = [*results, *(t.asked for t in tests)]
+    operations, replaced = with_sums(operations, wanted)
     try:
-        stream = Stream(operations, {scatter})
+        stream = Stream(operations, {scatter}, replaced)
     except CannotRoll:
         return None
     shared_first(stream)
-    loops = _loops(stream)
-    if with_starts(stream, loops):
-        loops = _loops(stream)
+    loops = [loop for s in stretches(stream.codes) for loop in loops_of(stream, s)]
     if not loops:
         return None
     builder = Builder()
     lowered = {x: builder.input(x.stage, x.shape, x.dtype, x.name) for x in inputs}
     lowering = Lowering(builder, stream, loops, lowered)
-    lowering.run([*results, *(t.asked for t in tests)])
+    lowering.run([replaced.get(r, r) if isinstance(r, Operation) else r for r in wanted])
+    lowered.update({r: lowering.value(new) for r, new in replaced.items()})
     if not lowering.rolled:
         return None
     asked = _tests(lowering, tests)
     return builder.program([lowering.value(r) for r in results], asked)
-
-
-def _loops(stream: Stream) -> list[Loop]:
-    return [loop for s in stretches(stream.codes) for loop in loops_of(stream, s)]
 
 
 def _tests(lowering: Lowering, tests: Sequence[Test]) -> list[Test]:
@@ -108,7 +105,7 @@ def _of_loop(
     for answer in (True, False):
         places = [p for p, a in group if a is answer]
         if places:
-            rows = lowering.rows(owner, np.sort(places))
+            rows = lowering.rows(owner, np.array(places))
             found.append(Test(make(np.all if answer else np.any, (rows,)), answer))
     numbers = [(p, a) for p, a in group if type(a) is int]
     if numbers:

@@ -6,12 +6,13 @@ have one *code* if they differ in their operands at most.
 """
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from genparams.compiled.ir import Node
+from genparams.compiled.periods import LEAST
 from genparams.errors import CannotRecord
 from genparams.program.record import Operation
 from genparams.program.recorded import Recorded
@@ -21,9 +22,8 @@ CONSTANT = -1
 
 _FLOAT = ((), "f")
 _INDEXED = {operator.getitem}
-_SPREAD = 8
-_NEAR = 64
 _SMALL = 30
+"""The most operations that are put at the beginning for one that is read in many places."""
 _FOLLOWING = 2
 _ARITHMETIC = {np.add, np.subtract, np.multiply, np.true_divide}
 
@@ -48,13 +48,19 @@ class Stream:
     Args:
         operations: Recorded values or nodes. Those without an operation are inputs.
         indexed: Functions of which the second argument is an index.
+        replaced: Operations that are read in place of others.
     """
 
-    def __init__(self, operations: Iterable[Any], indexed: Iterable[Any] = ()):
+    def __init__(
+        self,
+        operations: Iterable[Any],
+        indexed: Iterable[Any] = (),
+        replaced: Mapping[Any, Any] | None = None,
+    ):
         self.operations = [r for r in operations if r.op is not None]
         self.forms: list[tuple[Any, ...] | None] = []
         """For each code the form of the arguments; None if every argument is an operand."""
-        reader = _Reader(self, _INDEXED.union(indexed))
+        reader = _Reader(self, _INDEXED.union(indexed), replaced or {})
         codes, counts, self.operands = reader.read(self.operations)
         self.codes = np.array(codes, np.int32)
         self.first = np.concatenate(([0], np.cumsum(counts, dtype=int)))
@@ -80,15 +86,6 @@ class Stream:
         """The arguments of an operation, with other operands."""
         form = self.forms[self.codes[i]]
         return tuple(operands) if form is None else filled(form, iter(operands))
-
-    def append(self, r: Any, code: int, operands: Sequence[Any], places: Sequence[int]) -> None:
-        """Add an operation, which is like others."""
-        self.place_of[r] = len(self)
-        self.operations.append(r)
-        self.operands += operands
-        self.codes = np.append(self.codes, np.int32(code))
-        self.first = np.append(self.first, len(self.operands))
-        self.places = np.append(self.places, places)
 
     def ordered(self, order: np.ndarray) -> None:
         """Put the operations into another order."""
@@ -118,8 +115,8 @@ def filled(form: tuple[Any, ...], operands: Any) -> tuple[Any, ...]:
 class _Reader:
     """The reading of operations into tables."""
 
-    def __init__(self, stream: Stream, indexed: set[Any]):
-        self.forms, self.indexed = stream.forms, indexed
+    def __init__(self, stream: Stream, indexed: set[Any], replaced: Mapping[Any, Any]):
+        self.forms, self.indexed, self.replaced = stream.forms, indexed, replaced
         self.places: list[int] = []
         self.place_of: dict[Any, int] = {}
         self._inputs: dict[Any, int] = {}
@@ -146,6 +143,7 @@ class _Reader:
     def _plain_key(self, r: Any, operands: list[Any]) -> Any:
         """The key of an operation on nodes and floats; None if it has other arguments."""
         key: list[Any] = [r.op]
+        replaced = self.replaced
         for a in r.args:
             kind = type(a)
             if kind is float:
@@ -156,6 +154,7 @@ class _Reader:
                 key.append(_FLOAT)
                 self.places.append(CONSTANT)
             elif kind is Recorded or kind is Node:
+                a = replaced.get(a, a)
                 key.append(_kind(a))
                 self.places.append(self._place(a))
             else:
@@ -179,6 +178,7 @@ class _Reader:
     def _form(self, a: Any, is_index: bool, operands: list[Any], kinds: list[Any]) -> Any:
         """The form of an argument, whose operands are added to the list."""
         if isinstance(a, Operation):
+            a = self.replaced.get(a, a)
             kinds.append(_kind(a))
             place = self._place(a)
         elif type(a) is float:
@@ -240,10 +240,10 @@ def shared_first(stream: Stream) -> None:
     the parameters of a group that has been there before: without this, no iteration is like the
     next.
     """
-    spread = _spread(stream)
+    shared = _read_alike(stream)
     moved: set[int] = set()
-    for i in np.flatnonzero(spread | _is_entry(stream)).tolist():
-        moved |= _needed(stream, i, moved, _SMALL if spread[i] else 1)
+    for i in np.flatnonzero(shared | _is_entry(stream)).tolist():
+        moved |= _needed(stream, i, moved, _SMALL if shared[i] else 1)
     for _ in range(_FOLLOWING):
         moved |= _once(stream, moved)
     if moved:
@@ -253,14 +253,16 @@ def shared_first(stream: Stream) -> None:
         stream.ordered(np.concatenate((first, np.flatnonzero(rest))))
 
 
-def _spread(stream: Stream) -> np.ndarray:
-    """Where an operation is read in many parts of the stream."""
-    users = stream.users()
-    order = np.lexsort((users, stream.places))
-    places, users = stream.places[order], users[order]
-    apart = (places[1:] != places[:-1]) | (users[1:] // _NEAR != users[:-1] // _NEAR)
-    new = np.concatenate(([True], apart)) & (places >= 0)
-    return np.bincount(places[new], minlength=len(stream)) >= _SPREAD
+def _read_alike(stream: Stream) -> np.ndarray:
+    """Where an operation is read by many operations of one code."""
+    inside = stream.places >= 0
+    readers = stream.codes[stream.users()[inside]].astype(np.int64)
+    pairs, count = np.unique(
+        stream.places[inside] * len(stream.forms) + readers, return_counts=True
+    )
+    found = np.zeros(len(stream), bool)
+    found[pairs[count >= LEAST] // len(stream.forms)] = True
+    return found
 
 
 def _is_entry(stream: Stream) -> np.ndarray:

@@ -81,7 +81,7 @@ def _operand(a, t, args, computed, before):
     return a[1]
 
 
-def _given(a, known):
+def _given(a, known) -> Any:
     if isinstance(a, (Node, Recorded)):
         return known[a]
     if type(a) is tuple:

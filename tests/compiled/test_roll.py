@@ -175,22 +175,22 @@ def tracking(n):
 
 
 CASES = {
-    "line": (line, (XS,), 40),
-    "kalman": (kalman, (N,), 250),
-    "hidden_markov": (hidden_markov, (N,), 250),
-    "two_lags": (two_lags, (N,), 100),
-    "walks": (walks, ([20, 60, 33],), 80),
-    "nested": (nested, (12, 20), 1000),
-    "by_index": (by_index, (GROUP, XS), 50),
-    "alternating": (alternating, (N,), 80),
-    "other_ends": (other_ends, (N,), 110),
-    "one_total": (one_total, (N, N // 2), 200),
-    "two_states": (two_states, (N,), 160),
-    "rows": (rows, (list(ROWS),), 40),
-    "running_total": (running_total, (N,), 60),
-    "labels": (labels, (N,), 40),
-    "lists_of_boxes": (lists_of_boxes, (GROUP,), 700),
-    "tracking": (tracking, (N,), 350),
+    "line": (line, (XS,), 35),
+    "kalman": (kalman, (N,), 140),
+    "hidden_markov": (hidden_markov, (N,), 150),
+    "two_lags": (two_lags, (N,), 80),
+    "walks": (walks, ([20, 60, 33],), 40),
+    "nested": (nested, (12, 20), 60),
+    "by_index": (by_index, (GROUP, XS), 40),
+    "alternating": (alternating, (N,), 60),
+    "other_ends": (other_ends, (N,), 70),
+    "one_total": (one_total, (N, N // 2), 110),
+    "two_states": (two_states, (N,), 130),
+    "rows": (rows, (list(ROWS),), 30),
+    "running_total": (running_total, (N,), 50),
+    "labels": (labels, (N,), 35),
+    "lists_of_boxes": (lists_of_boxes, (GROUP,), 90),
+    "tracking": (tracking, (N,), 230),
 }
 
 
