@@ -6,7 +6,7 @@ is a sum of all x. In a recording the additions lie between the operations of lo
 of them is missing; without them one iteration is like the next.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
@@ -46,11 +46,20 @@ def with_sums(operations: Sequence[Any], wanted: Iterable[Any]) -> tuple[list[An
             terms.append(_other(at, next_of[at]))
             at = next_of[at]
             gone.add(at)
-        terms = [replaced.get(x, x) for x in (*terms, *at.args[::-1])]
+        terms = [_read(x, replaced) for x in (*terms, *at.args[::-1])]
         sums[r] = Node(added, tuple(terms[::-1]), (), r.shape, r.dtype, r.stage)
     for r, x in replaced.items():
         replaced[r] = sums.get(x, x)
     return _late([r for r in operations if r not in gone], sums), replaced | sums
+
+
+def _read(x: Any, replaced: Mapping[Any, Any]) -> Any:
+    return replaced.get(x, x) if isinstance(x, Operation) else x
+
+
+def _term(x: Any, replaced: dict[Any, Any]) -> Any:
+    """What replaces an operand; a constant stays."""
+    return replaced.get(x, x) if isinstance(x, Operation) else x
 
 
 def _is_seeded(r: Any, several: set[Any]) -> bool:

@@ -386,7 +386,8 @@ for _name, _ufunc in [
 def indexed(x: Any, index: Any) -> Any:
     """`x[index]` of a plain array, or of what knows recorded values; the index may be recorded."""
     if type(x) is np.ndarray and holds_recorded(index):
-        return note(operator.getitem, (x, settled_masks(index)))
+        index = settled_masks(index)
+        return note(operator.getitem, (x, index)) if holds_recorded(index) else x[index]
     return x[index]
 
 

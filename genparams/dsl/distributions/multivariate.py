@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from genparams.autodiff import np, raw, shape_of, special, sum_to
+from genparams.autodiff import as_array, np, raw, shape_of, special, sum_to
 from genparams.dsl.distributions import signatures
 from genparams.dsl.distributions.base import Distribution
 from genparams.dsl.distributions.declaration import Declaration, Terms, with_axes
@@ -153,7 +153,7 @@ dirichlet = called_as(signatures.dirichlet)(
 
 
 def _multinomial_terms(x: Any, n: Any, probs: Any) -> Terms:
-    x = np.asarray(x)
+    x = as_array(x)
     whole_up = np.all((x >= 0.0) & (x == np.floor(x)), axis=-1)
     inside = whole_up & (np.sum(np.where(np.isfinite(x), x, -1.0), axis=-1) == raw(n))
     batch = np.broadcast_shapes(inside.shape, shape_of(n), shape_of(probs)[:-1])

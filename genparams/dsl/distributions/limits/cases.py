@@ -12,6 +12,7 @@ from genparams.autodiff import np, raw, scatter, shape_of
 from genparams.dsl.distributions.base import Distribution
 from genparams.dsl.distributions.declaration import Formula, LogDensity, Slope
 from genparams.numeric import arrays, scalars
+from genparams.program.recorded import indexed
 
 
 class Point(NamedTuple):
@@ -79,7 +80,7 @@ def _of_arrays(cases: Sequence[Case], values: Sequence[Any]) -> LogDensity:
         if here.all():
             return case(_point(arrays, values))
         if here.any():
-            some = [np.broadcast_to(v, batch)[here] if shape_of(v) else v for v in values]
+            some = [indexed(np.broadcast_to(v, batch), here) if shape_of(v) else v for v in values]
             parts.append((here, *case(_point(arrays, some))))
         left = left & ~here
 
