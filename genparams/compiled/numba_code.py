@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate, pairwise
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from genparams.compiled.builder import shape_of
 from genparams.compiled.ir import Node, Program, Recurrence, Test
 from genparams.compiled.native import small_matrices, special_numbers, vectors
 from genparams.compiled.native.assembling import MOVING, copied, joined, rearranged
+from genparams.compiled.native.contractions import cumulative, einsum
 from genparams.compiled.native.data_stage import data_values
 from genparams.compiled.native.entrywise import elementwise, inner_product, reduction
 from genparams.compiled.native.fuse import Lines, Value
@@ -48,6 +50,8 @@ TABLE: dict[Any, Lower] = {
     **dict.fromkeys((np.stack, np.concatenate, np.array), joined),
     np.matmul: product,
     **LINEAR_ALGEBRA,
+    np.einsum: einsum,
+    np.cumsum: cumulative,
     scatter: scattered,
     Recurrence: recurrence,
     PART: member,
@@ -119,7 +123,7 @@ class NumbaCode:
         arrays = []
         for a, kind in self._data:
             array = np.asarray(found[a] if isinstance(a, Node) else a, _DTYPES[kind])
-            arrays.append(np.require(array, requirements="CA").ravel())
+            arrays.append(np.require(array, requirements=["C", "A"]).ravel())
         return Bound(numbers, arrays)
 
     def step(self, *theta_and_bound: Any) -> tuple[Any, ...] | None:
@@ -130,7 +134,7 @@ class NumbaCode:
         """
         *theta, bound = theta_and_bound
         g = np.empty(length(self.gradient_parts))
-        known, log_prob = self.gradient(self.flat(theta), g, *self._arguments(bound))
+        known, log_prob = self.gradient(self.flat(theta), g, *self.arguments(bound))
         if not known:
             return None
         found = [
@@ -153,6 +157,8 @@ class NumbaCode:
         fields: np.ndarray,
         constants: np.ndarray,
         bound: Bound,
+        scale: float = 1.0,
+        path: np.ndarray | None = None,
     ) -> Taken:
         """Step along the gradient, as often as there are rows of constants.
 
@@ -164,14 +170,19 @@ class NumbaCode:
             theta: Coordinates, which are changed.
             fields: What the rules keep, (number of fields, size of theta), which is changed.
             constants: `Kernel.folded` of each step, of one group after the other: (steps, count).
+            scale: The factor of gradients.
+            path: Where the coordinates after each step are written, (steps, size of theta).
         """
         log_probs, norms = np.empty(len(constants)), np.empty(len(constants))
         g = np.empty(length(self.gradient_parts))
         run = self._loop(tuple(groups))
-        taken = run(theta, fields, constants, log_probs, norms, g, *self._arguments(bound))
+        path = np.empty((len(constants), 0)) if path is None else path
+        noted = log_probs, norms, path, np.array([scale])
+        taken = run(theta, fields, constants, *noted, g, *self.arguments(bound))
         return Taken(taken, log_probs[:taken], norms[:taken])
 
-    def _arguments(self, bound: Bound) -> list[np.ndarray]:
+    def arguments(self, bound: Bound) -> list[np.ndarray]:
+        """Room for what the function stores, and data: the arguments after the gradient."""
         f, i, b = (self._sizes[k] for k in "fib")
         work = [np.empty(f), np.empty(i, np.int64), np.empty(b, np.bool_)]
         return [*work, bound.numbers, *bound.arrays]
@@ -199,7 +210,7 @@ class NumbaCode:
                     f"# calls the gradient {hashlib.sha256(self.text.encode()).hexdigest()}",
                     *loop_lines(groups, data, length(self.gradient_parts)),
                 ])  # fmt: skip
-                kinds = ["F", "F2", "RF2", "F", "F", *self._signature()[1:]]
+                kinds = ["F", "F2", "RF2", "F", "F", "F2", "RF", *self._signature()[1:]]
                 self._loops[groups] = compiled(
                     "loop", text, data, kinds, "int64", {"gradient": gradient}
                 )
@@ -235,6 +246,8 @@ class _Written:
         self.values = values = Values(TABLE, elementwise)
         for p, at in zip(program.parameters, theta, strict=True):
             values.known[p] = Value(p.shape, "f", view=whole("theta", at.start, p.shape))
+        arrays = [t for t in program.tests if isinstance(t.answer, np.ndarray)]
+        values.settled = {t.asked: t.answer for t in arrays}
         for n in program.nodes:
             if not is_given(n):
                 values.of(n)
@@ -332,7 +345,7 @@ def compiled(
     with _compiling:
         try:
             if not hasattr(module, "compiled"):
-                module.compiled = jit(getattr(module, name))
+                vars(module)["compiled"] = jit(getattr(module, name))
         except NumbaError as error:
             first = str(error).strip().splitlines()
             raise CannotRecord(f"numba cannot compile it: {' '.join(first[:3])}") from error
@@ -362,9 +375,10 @@ def _space() -> dict[str, Any]:
     """What the text of a function names, for numba."""
     from numba import njit  # type: ignore[import-not-found]
 
-    space = {"np": np, **MATH, **vectors.compiled()}
+    space = {**vars(special_numbers), **vars(small_matrices), "np": np, **MATH}
+    space |= vectors.compiled()
     for functions in (special_numbers.FUNCTIONS, small_matrices.FUNCTIONS):
         for name, f in functions.items():
-            own = type(f)(f.__code__, space, name)  # it calls the compiled ones
+            own = FunctionType(f.__code__, space, name)  # it calls the compiled ones
             space[name] = njit(error_model="numpy", nogil=True, fastmath={"contract"})(own)
     return space

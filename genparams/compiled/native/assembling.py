@@ -21,13 +21,14 @@ MOVING = {
 def joined(values: Values, node: Node) -> Value:
     """`np.stack`, `np.concatenate`, and `np.array` of a row of numbers or arrays."""
     options = dict(node.options)
-    axis = options.pop("axis", node.args[1] if len(node.args) > 1 else 0)
-    if node.op is np.array and (axis or type(node.args[0]) is not tuple):
+    members, *more = node.args
+    axis = options.pop("axis", more[0] if more else 0)
+    if node.op is np.array and (axis or type(members) is not tuple):
         raise CannotRecord("np.array of these arguments, for numba")
     if options or axis is None:
         raise CannotRecord(f"np.{node.op.__name__} with options, for numba")
     axis %= len(node.shape)
-    parts = [values.of(p) for p in node.args[0]]
+    parts = [values.of(p) for p in members]
     op = np.concatenate if node.op is np.concatenate else np.stack
 
     def compute(lines: Lines, given: list[Names]) -> Names:
@@ -102,11 +103,10 @@ def rearranged(values: Values, node: Node) -> Value:
         return values.in_section(node, [x], _moved(node.op, args, dict(node.options)))
     if node.op not in (np.reshape, np.ravel):
         raise CannotRecord(f"{node.op.__name__} of a large array, for numba")
-    copy = values.new(node)
-    copy.view = values.plan.memory(node.shape, copy.kind)
-    to = copy.view.through(lambda a: a.reshape(x.shape))
-    copy.ready = copied(values, x, to)
-    return copy
+    view = values.plan.memory(node.shape, x.kind)
+    to = view.through(lambda a: a.reshape(x.shape))
+    assert to is not None
+    return values.new(node, ready=copied(values, x, to), view=view)
 
 
 def _moved(op: Any, args: list[Any], options: dict[str, Any]) -> Any:

@@ -1,9 +1,11 @@
 """Operations entry by entry, and sums, products and maxima of entries, as jobs of a plan."""
 
+import math
 from typing import Any
 
 import numpy as np
 
+from genparams.compiled.builder import shape_of
 from genparams.compiled.ir import Node
 from genparams.compiled.native.fuse import SMALL, Lines, Names, Space, Value, loop_axes, space_of
 from genparams.compiled.native.scalar_text import converted, expression
@@ -30,7 +32,7 @@ def elementwise(values: Values, node: Node) -> Value:
     kind = node.dtype.kind
 
     def compute(lines: Lines, given: list[Names]) -> Names:
-        parts = np.broadcast_arrays(*given)
+        parts: Any = np.broadcast_arrays(*given)
         found = np.empty(parts[0].shape, object)
         for at in np.ndindex(found.shape):
             found[at] = lines.name(expression(op, [p[at] for p in parts], kinds, kind))
@@ -65,14 +67,31 @@ def aligned(shape: tuple[int, ...], to: tuple[int, ...], axes: tuple[int, ...]) 
 def reduction(values: Values, node: Node) -> Value:
     """A sum, product, maximum, ... of some axes."""
     options = dict(node.options)
-    (x,) = [values.of(a) for a in node.args]
+    if node.op in (np.max, np.min) and "initial" in options:
+        return _with_initial(values, node, options)
+    if node.op is np.mean:
+        return _mean(values, node)
+    x = values.of(node.args[0])
     axes = axes_of(options.pop("axis", None), len(x.shape))
     options.pop("keepdims", None)
-    if options or node.op is np.mean:
-        raise CannotRecord(
-            f"np.{node.op.__name__} with {', '.join(options) or 'a mean'}, for numba"
-        )
+    if options:
+        raise CannotRecord(f"np.{node.op.__name__} with {', '.join(options)}, for numba")
     return reduced(values, node, node.op, x, axes, lambda lines, given: given[0], [x])
+
+
+def _with_initial(values: Values, node: Node, options: dict[str, Any]) -> Value:
+    """A maximum of entries and of a number."""
+    initial = options.pop("initial")
+    entries = Node(node.op, node.args, tuple(options.items()), node.shape, node.dtype)
+    both = (entries, float(initial))
+    return values.of(Node(_COMBINED[node.op], both, (), node.shape, node.dtype))
+
+
+def _mean(values: Values, node: Node) -> Value:
+    """The sum over the number of entries."""
+    count = math.prod(shape_of(node.args[0])) / math.prod(node.shape)
+    total = Node(np.sum, node.args, node.options, node.shape, node.dtype)
+    return values.of(Node(np.true_divide, (total, count), (), node.shape, node.dtype))
 
 
 def inner_product(values: Values, node: Node) -> Value:
@@ -163,7 +182,7 @@ def _in_names(
     level, space, around = loop_at
     assert node.dtype is not None
     kind = node.dtype.kind
-    totals = np.empty(node.shape, object)
+    totals: Names = np.empty(node.shape, object)
     for at in np.ndindex(totals.shape):
         totals[at] = values.plan.new_name()
     if totals.size > SMALL:

@@ -32,7 +32,7 @@ BLOCK = 256
 MOST_LINES = 6000
 """The most lines of a function: numba takes a millisecond or more for each."""
 
-Names = np.ndarray
+Names = Any
 """Texts of the entries of an array, names and numbers, as an array of objects."""
 Space = tuple[int, ...]
 """The lengths of nested loops."""

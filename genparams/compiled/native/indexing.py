@@ -34,7 +34,7 @@ class Index:
 
 def indexed(values: Values, index: Any, shape: tuple[int, ...]) -> Index:
     """An index taken apart, by numpy's rules."""
-    parts = list(_without_masks(index if type(index) is tuple else (index,)))
+    parts = list(_without_masks(values, index if type(index) is tuple else (index,)))
     if Ellipsis in [p for p in parts if p is Ellipsis]:
         i = next(i for i, p in enumerate(parts) if p is Ellipsis)
         used = sum(p is not None and p is not Ellipsis for p in parts)
@@ -55,8 +55,10 @@ def indexed(values: Values, index: Any, shape: tuple[int, ...]) -> Index:
     return Index(tuple(rest), arrays, together, first)
 
 
-def _without_masks(parts: Any) -> Any:
+def _without_masks(values: Values, parts: Any) -> Any:
+    """The parts of an index, with the places of the truths for a mask."""
     for p in parts:
+        p = values.settled.get(p, p) if isinstance(p, Node) else p
         if isinstance(p, np.ndarray) and p.dtype == bool:
             yield from np.nonzero(p)
         else:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from genparams.compiled.builder import shape_of
 from genparams.compiled.ir import Node
 from genparams.compiled.native.assembling import copied, in_memory
 from genparams.compiled.native.fuse import Lines, Value
@@ -38,6 +39,16 @@ def determinant(values: Values, node: Node) -> Value:
     found.view = values.plan.memory(node.shape, "f")
     _each(values, a, n, count, 0, None, found.view)
     return found
+
+
+def sign_and_log(values: Values, node: Node) -> Value:
+    """`np.linalg.slogdet`: the sign of the determinant, and the logarithm of its size."""
+    a = node.args[0]
+    det = Node(np.linalg.det, (a,), (), shape_of(a)[:-2], np.dtype(float))
+    size = Node(np.absolute, (det,), (), det.shape, det.dtype)
+    both = [Node(op, (x,), (), det.shape, det.dtype) for op, x in ((np.sign, det), (np.log, size))]
+    values.parts[node] = [values.of(x) for x in both]
+    return values.parts[node][0]
 
 
 def factor(values: Values, node: Node) -> Value:
@@ -117,5 +128,6 @@ LINEAR_ALGEBRA = {
     np.linalg.inv: inverse,
     np.linalg.solve: solution,
     np.linalg.det: determinant,
+    np.linalg.slogdet: sign_and_log,
     np.linalg.cholesky: factor,
 }

@@ -46,12 +46,9 @@ def product(values: Values, node: Node) -> Value:
 
 def _lengths(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[bool, int, int, int]:
     """Whether there is a stack of matrices, and the lengths: rows, inner, columns."""
-    return (
-        max(len(a), len(b)) > 2,
-        a[-2] if len(a) > 1 else 1,
-        a[-1],
-        b[-1] if len(b) > 1 else 1,
-    )
+    *_, p, k = (1, *a)
+    m = b[-1] if len(b) > 1 else 1
+    return max(len(a), len(b)) > 2, p, k, m
 
 
 def _turned(values: Values, x: Value) -> Value:

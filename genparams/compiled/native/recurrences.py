@@ -7,7 +7,7 @@ import numpy as np
 from genparams.compiled.ir import Node, Recurrence, Statement
 from genparams.compiled.native.fuse import Lines, Value
 from genparams.compiled.native.scalar_text import expression, kind_of, literal
-from genparams.compiled.native.values import Values, is_loop
+from genparams.compiled.native.values import Values
 from genparams.compiled.native.views import View
 from genparams.errors import CannotRecord
 from genparams.program.record import TESTS
@@ -38,11 +38,11 @@ def recurrence(values: Values, node: Node) -> Value:
 
 
 def member(values: Values, node: Node) -> Value:
-    """A vector that a recurrence keeps."""
-    if not is_loop(node):
-        raise CannotRecord("a result that is a tuple, for numba")
+    """A member of a result that is a tuple, such as a vector that a recurrence keeps."""
     whole, i = node.args
     values.of(whole)
+    if whole not in values.parts:
+        raise CannotRecord("a result that is a tuple, for numba")
     return values.parts[whole][i]
 
 

@@ -15,6 +15,9 @@ from genparams.program.write import template as write_template
 
 _MORE: dict[Any, str] = {
     np.fabs: "abs({})",
+    np.isfinite: "abs({}) < inf",  # `x - x == 0.0` may be folded, where sums may be reordered
+    np.isnan: "{0} != {0}",
+    np.isinf: "abs({}) == inf",
     np.reciprocal: "1.0 / {}",
     np.float_power: "pow({}, {})",
     np.logical_xor: "{} != {}",

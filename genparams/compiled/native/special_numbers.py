@@ -7,6 +7,7 @@ from math import (
     floor,
     fmod,
     inf,
+    lgamma,
     log,
     log1p,
     nan,
@@ -70,6 +71,27 @@ def psi_above(x: float) -> float:
     return log(x) - 0.5 / x - s * series - below
 
 
+def stirling(x: float) -> float:
+    """What Stirling's formula for log Gamma lacks, for x >= 10."""
+    s = 1.0 / (x * x)
+    return (1.0 / 12.0 - s * (1.0 / 360.0 - s * (1.0 / 1260.0 - s * (
+        1.0 / 1680.0 - s * (1.0 / 1188.0 - s * 691.0 / 360360.0))))) / x  # fmt: skip
+
+
+def betaln(a: float, b: float) -> float:
+    """log of Gamma(a) Gamma(b) / Gamma(a + b), for positive a and b."""
+    p, q = (a, b) if a < b else (b, a)
+    if not p > 0.0:
+        return nan
+    if q < 10.0:
+        return lgamma(p) + lgamma(q) - lgamma(p + q)
+    rest = stirling(q) - stirling(p + q)
+    if p < 10.0:
+        return lgamma(p) + rest + p - p * log(p + q) + (q - 0.5) * log1p(-p / (p + q))
+    rest += stirling(p) - 0.5 * log(q) + 0.9189385332046727
+    return rest + (p - 0.5) * log(p / (p + q)) + q * log1p(-p / (p + q))
+
+
 def erfcx(x: float) -> float:
     """exp(x^2) erfc(x)"""
     if x < 12.0:
@@ -111,5 +133,6 @@ FUNCTIONS = {
     f.__name__: f
     for f in (
         expit, log_expit, logit, logaddexp, psi_above, psi, erfcx, ndtr, log_ndtr, entr, remainder,
+        stirling, betaln,
     )
 }  # fmt: skip

@@ -41,14 +41,16 @@ def loop_lines(groups: Sequence[Group], data: Sequence[str], length: int) -> lis
         column += len(program.constants) + len(program.folded)
     given = ", ".join(data)
     return [
-        f"def loop(theta_, fields_, constants_, log_probs_, norms_, g_, {given}):",
+        f"def loop(theta_, fields_, constants_, log_probs_, norms_, path_, scale_, g_, {given}):",
         "  moved_ = np.empty_like(theta_)",
         "  kept_ = np.empty_like(fields_)",
         "  for it in range(len(constants_)):",
         f"    known, log_prob = gradient(theta_, g_, {given})",
-        "    if not known or not isfinite(log_prob): return it",
+        "    if not known or not abs(log_prob) < inf: return it",
         "    square = 0.0",
-        f"    for i in range({length}): square += g_[i] * g_[i]",
+        f"    for i in range({length}):",
+        "      g_[i] *= scale_[0]",
+        "      square += g_[i] * g_[i]",
         "    if not square < 1e300: return it",
         "    wrong = 0",
         *indented(moves, 2),
@@ -56,6 +58,7 @@ def loop_lines(groups: Sequence[Group], data: Sequence[str], length: int) -> lis
         *indented(commits, 2),
         "    log_probs_[it] = log_prob",
         "    norms_[it] = sqrt(square)",
+        "    for i in range(path_.shape[1]): path_[it, i] = theta_[i]",
         "  return len(constants_)",
         "",
     ]
@@ -74,7 +77,7 @@ def _moves(group: Group, column: int) -> list[str]:
         *number_lines(program.steps),
         f"moved_[{at}] = {text(moved)}",
         *(f"kept_[{k}, {at}] = {text(r)}" for k, r in enumerate(kept)),
-        f"if {text(moved)} - {text(moved)} != 0.0: wrong += 1",
+        f"if not abs({text(moved)}) < inf: wrong += 1",
     ]
     return [
         *(f"{c.name} = constants_[it, {column + i}]" for i, c in enumerate(constants)),

@@ -51,6 +51,8 @@ class Values:
         """Nodes that are single floats and come in one array."""
         self.parts: dict[Node, list[Value]] = {}
         """The members of results that are tuples."""
+        self.settled: dict[Any, np.ndarray] = {}
+        """Nodes that are tested to equal an array."""
         self._constants: dict[int, Value] = {}
 
     def of(self, a: Any) -> Value:

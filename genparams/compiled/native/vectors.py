@@ -6,6 +6,7 @@ without permission to reorder sums, which their splitting of numbers needs.
 """
 
 from functools import cache
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,7 @@ def log(x: float) -> float:
 def log1p(x: float) -> float:
     """log(1 + x), with what is lost when 1 + x is rounded."""
     y = 1.0 + x
-    value = log(y) + (x - (y - 1.0)) / y
+    value = log(y) + (x - (y - 1.0)) / pick(y == 0.0, 1.0, y)
     value = pick(y > 0.0, value, pick(y == 0.0, -_INF, _NAN))
     return pick(x < _INF, value, x)
 
@@ -111,7 +112,7 @@ def compiled() -> dict[str, Any]:
 
     space = {**globals(), **_intrinsics()}
     for name in ARITHMETIC:
-        function = type(exp)(globals()[name].__code__, space, name)
+        function = FunctionType(globals()[name].__code__, space, name)
         space[name] = njit(error_model="numpy", nogil=True, fastmath={"contract"})(function)
     return {name: space[name] for name in (*SELECTIONS, *ARITHMETIC)}
 

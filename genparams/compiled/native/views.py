@@ -59,7 +59,7 @@ class View:
         seen = seen_through(see, self._seen)
         return None if seen is None else View(self.base, self.start, self._root, seen)
 
-    def at(self, place: Sequence[str | int]) -> str:
+    def at(self, place: Sequence[Any]) -> str:
         """The text of an entry. A place is a number or the name of a variable."""
         constant, terms = self.first, []
         for i, stride in zip(place, self.strides, strict=True):
