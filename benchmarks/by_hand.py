@@ -69,8 +69,29 @@ def line_step(xs: np.ndarray, ys: np.ndarray) -> Step:
         noise = np.exp(theta[2])
         z = (ys - theta[0] * xs - theta[1]) / noise
         square = z @ z
+        log_prob = -0.5 * square - len(xs) * (theta[2] + HALF_LOG_TWO_PI)
         apply(np.array([z @ xs / noise, z.sum() / noise, square - len(xs)]))
-        return -0.5 * square - len(xs) * (theta[2] + HALF_LOG_TWO_PI)
+        return log_prob
+
+    return step
+
+
+def line_minibatches(xs: np.ndarray, ys: np.ndarray, size: int) -> Step:
+    """The line on minibatches, in a new order each epoch."""
+    theta, order, rng = np.zeros(3), np.empty(0, int), np.random.default_rng(0)
+    apply = adam(theta)
+
+    def step() -> float:
+        nonlocal order
+        if not len(order):
+            order = rng.permutation(len(xs))
+        rows, order = order[:size], order[size:]
+        x, y, noise = xs[rows], ys[rows], np.exp(theta[2])
+        z = (y - theta[0] * x - theta[1]) / noise
+        square = z @ z
+        log_prob = -0.5 * square - size * (theta[2] + HALF_LOG_TWO_PI)
+        apply(np.array([z @ x / noise, z.sum() / noise, square - size]))
+        return log_prob
 
     return step
 
