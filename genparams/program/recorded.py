@@ -419,9 +419,13 @@ def settled(value: Any) -> Any:
 
 
 def settled_masks(index: Any) -> Any:
-    """An index whose truth values are plain: they decide the shape of what is indexed."""
+    """An index whose truth values, and the ends of whose slices, are plain: they decide the shape
+    of what is indexed."""
     if type(index) is Recorded:
         return settled(index) if index.dtype == bool else index
+    if type(index) is slice:
+        ends = (index.start, index.stop, index.step)
+        return slice(*(operator.index(e) if type(e) is Recorded else e for e in ends))
     if type(index) is tuple:
         return tuple(map(settled_masks, index))
     return index

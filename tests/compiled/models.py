@@ -275,6 +275,16 @@ def rearranged(xs):
     _ = normal(np.roll(c, 1)[:, None] * xs, 1.0) @ "ys"
 
 
+def ends(sizes, xs):
+    """Whole numbers of an array that is an argument decide how much of others is used."""
+    a = param("a", np.linspace(0.1, 0.9, 12))
+    for g in range(2):
+        n = sizes[g]
+        _ = normal(a[: n + 1] * xs[: n + 1], 1.0) @ ("head", g)
+        if n > 2:
+            _ = normal(a[n], 1.0) @ ("entry", g)
+
+
 def elementary(xs):
     a, b = param("a", 0.7), param("b", 1.4)
     mean = np.sin(a * xs) + np.arctan(b * xs) + np.tanh(a) - np.log1p(b * b) + np.sqrt(1.0 + a * a)
@@ -342,6 +352,12 @@ MODELS = [
     Model("dictionary", dictionary, ({"x": XS, "n": 2, "sd": 1.5},), {"y": YS}),
     Model("statistics", with_statistics, (XS,), {"ys": YS}),
     Model("rearranged", rearranged, (XS[:4],), {"ys": RNG.standard_normal((6, 4))}),
+    Model(
+        "ends",
+        ends,
+        (np.array([2, 4]), XS),
+        {("head", 0): YS[:3], ("head", 1): YS[:5], ("entry", 1): 0.3},
+    ),
     Model("elementary", elementary, (XS,), {"ys": YS}),
     Model("arguments", gradients_of_arguments, (XS, 1.5), {"y": YS}, ("x", "scale")),
 ]

@@ -1,0 +1,71 @@
+"""Static functions whose programs numba compiles: the same laws.
+
+The models of the table take a minute to compile, so this is run with the other oracles.
+"""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from models import MODELS
+from test_random_programs import compared
+from test_static import assert_same, both, hits, move, parameters
+
+pytest.importorskip("numba")
+
+WITHOUT = {"statistics"}
+"""The model that sorts the entries of a parameter, for which numpy keeps the program."""
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("GENPARAMS_CACHE", str(tmp_path))
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda m: m.name)
+@pytest.mark.filterwarnings("ignore:numpy runs what numba cannot compile")
+def test_a_compiled_replay_gives_the_gradient_of_the_interpreter(model):
+    static, trace, other = both(model, "numba")
+    rng = np.random.default_rng(0)
+    for _ in range(6):
+        assert_same(parameters(other), parameters(trace))
+        for store in {f.params for f, _ in trace.parameters}:
+            move(store, rng)
+    assert static.trace_gradients.reason is None
+    assert hits(static) >= 4
+    kept = [k for some in static.trace_gradients.programs.values() for k in some]
+    compiled = [hasattr(k.code, "loop") for k in kept]
+    assert any(compiled) == (model.name not in WITHOUT)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.filterwarnings("ignore:numpy runs what numba cannot compile")
+def test_a_random_model_is_compiled_and_replayed_as_interpreted(seed):
+    static = compared(seed, "numba")
+    assert static.trace_gradients.reason is None
+    assert hits(static) >= 2
+
+
+def test_another_process_finds_the_compiled_code(tmp_path):
+    script = """
+import numpy as np
+from genparams import gen, normal, param
+@gen(static=True, backend="numba")
+def f(xs):
+    return normal(param("a", 0.5) * xs, 1.0) @ "y"
+trace, _ = f.generate((np.arange(3.0),), {"y": np.ones(3)})
+for _ in range(3):
+    g = trace.param_gradients()["f"]["a"]
+print(g)
+"""
+    printed = []
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        printed.append(done.stdout)
+        files = {path.name for path in tmp_path.rglob("*.nbi")}
+        assert files
+        printed.append(files)
+    assert printed[0] == printed[2]
+    assert printed[1] == printed[3]
