@@ -49,6 +49,13 @@ def load(text: str, given: Mapping[str, Any]) -> tuple[ModuleType, bool]:
         return _modules[name], _modules[name].__file__ is not None
 
 
+def forget() -> None:
+    """Load modules from their files again, as the next process does."""
+    with _lock:
+        _modules.clear()
+        _warn.cache_clear()
+
+
 def _executed(name: str, text: str, path: Path | None, given: Mapping[str, Any]) -> ModuleType:
     spec = importlib.util.spec_from_loader(name, None, origin=path and str(path))
     assert spec is not None

@@ -29,6 +29,7 @@ from genparams.compiled.native.assembling import MOVING, copied, joined, rearran
 from genparams.compiled.native.contractions import cumulative, einsum
 from genparams.compiled.native.data_stage import data_values
 from genparams.compiled.native.entrywise import elementwise, inner_product, reduction
+from genparams.compiled.native.flat_data import FlatData, together
 from genparams.compiled.native.fuse import Lines, Value
 from genparams.compiled.native.indexing import scattered
 from genparams.compiled.native.matrices import LINEAR_ALGEBRA
@@ -62,15 +63,6 @@ FAST = ("arcp", "contract", "nsz", "reassoc")
 """What the compiler may assume of floats: sums in any order, but NaN and infinity as they are."""
 
 _WORK = ("w", "wi", "wb", "n")
-
-
-@dataclass(slots=True)
-class Bound:
-    """Data as a compiled function takes them."""
-
-    numbers: np.ndarray
-    arrays: list[np.ndarray]
-    answers: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +106,7 @@ class NumbaCode:
         """The number of operations."""
         return len(self.program.nodes)
 
-    def bind(self, *data: Any) -> Bound | None:
+    def bind(self, *data: Any) -> FlatData | None:
         """The data as the function takes them; None if a test of data has another answer."""
         found = data_values(self.program, data)
         if found is None:
@@ -124,7 +116,7 @@ class NumbaCode:
         for a, kind in self._data:
             array = np.asarray(found[a] if isinstance(a, Node) else a, _DTYPES[kind])
             arrays.append(np.require(array, requirements=["C", "A"]).ravel())
-        return Bound(numbers, arrays)
+        return FlatData(numbers, arrays)
 
     def step(self, *theta_and_bound: Any) -> tuple[Any, ...] | None:
         """The log probability and the gradients; None if a test has another answer.
@@ -156,7 +148,7 @@ class NumbaCode:
         theta: np.ndarray,
         fields: np.ndarray,
         constants: np.ndarray,
-        bound: Bound,
+        bound: FlatData | Sequence[FlatData],
         scale: float = 1.0,
         path: np.ndarray | None = None,
     ) -> Taken:
@@ -170,18 +162,20 @@ class NumbaCode:
             theta: Coordinates, which are changed.
             fields: What the rules keep, (number of fields, size of theta), which is changed.
             constants: `Kernel.folded` of each step, of one group after the other: (steps, count).
+            bound: The data, or those of each step.
             scale: The factor of gradients.
             path: Where the coordinates after each step are written, (steps, size of theta).
         """
         log_probs, norms = np.empty(len(constants)), np.empty(len(constants))
         g = np.empty(length(self.gradient_parts))
-        run = self._loop(tuple(groups))
+        bound, moving = (bound, {}) if isinstance(bound, FlatData) else together(bound)
+        run = self._loop(tuple(groups), moving)
         path = np.empty((len(constants), 0)) if path is None else path
         noted = log_probs, norms, path, np.array([scale])
         taken = run(theta, fields, constants, *noted, g, *self.arguments(bound))
         return Taken(taken, log_probs[:taken], norms[:taken])
 
-    def arguments(self, bound: Bound) -> list[np.ndarray]:
+    def arguments(self, bound: FlatData) -> list[np.ndarray]:
         """Room for what the function stores, and data: the arguments after the gradient."""
         f, i, b = (self._sizes[k] for k in "fib")
         work = [np.empty(f), np.empty(i, np.int64), np.empty(b, np.bool_)]
@@ -201,20 +195,25 @@ class NumbaCode:
     def _signature(self) -> list[str]:
         return ["F", "F", "F", "I", "B", "RF", *(f"R{k.upper()}" for _, k in self._data)]
 
-    def _loop(self, groups: tuple[Group, ...]) -> Callable[..., int]:
-        gradient = self.gradient
+    def _loop(self, groups: tuple[Group, ...], moving: dict[str, int]) -> Callable[..., int]:
+        """The compiled loop.
+
+        Args:
+            moving: The data that differ from step to step, and how long they are in one.
+        """
+        gradient, key = self.gradient, (groups, *moving)
         with self._lock:
-            if groups not in self._loops:
+            if key not in self._loops:
                 data = [*_WORK, *(f"d{i}" for i in range(len(self._data)))]
                 text = "\n".join([
                     f"# calls the gradient {hashlib.sha256(self.text.encode()).hexdigest()}",
-                    *loop_lines(groups, data, length(self.gradient_parts)),
+                    *loop_lines(groups, data, moving, length(self.gradient_parts)),
                 ])  # fmt: skip
                 kinds = ["F", "F2", "RF2", "F", "F", "F2", "RF", *self._signature()[1:]]
-                self._loops[groups] = compiled(
+                self._loops[key] = compiled(
                     "loop", text, data, kinds, "int64", {"gradient": gradient}
                 )
-        return self._loops[groups]
+        return self._loops[key]
 
 
 def numba_code(program: Program) -> NumbaCode:

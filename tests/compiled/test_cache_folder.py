@@ -12,10 +12,9 @@ from genparams.errors import CannotCache
 
 
 @pytest.fixture(autouse=True)
-def forgotten(monkeypatch):
+def forgotten():
     """Each test begins as a new process does."""
-    monkeypatch.setattr(cache_folder, "_modules", {})
-    cache_folder._warn.cache_clear()
+    cache_folder.forget()
 
 
 def test_the_folder_is_the_one_of_the_environment(monkeypatch, tmp_path):
@@ -43,7 +42,7 @@ def test_a_file_that_was_changed_is_written_again(monkeypatch, tmp_path):
     cache_folder.load("x = 1\n", {})
     (file,) = tmp_path.glob("*.py")
     file.write_text("x = ")
-    cache_folder._modules.clear()
+    cache_folder.forget()
     module, _ = cache_folder.load("x = 1\n", {})
     assert module.x == 1
     assert file.read_text() == "x = 1\n"

@@ -61,7 +61,7 @@ def compiled_step(code, recording, inputs):
 
 
 def recorded_model(body, args, data=None, arg_grads=()):
-    function: Any = gen(body, arg_grads=arg_grads) if arg_grads else gen(body)
+    function = gen(arg_grads=arg_grads)(body) if arg_grads else gen(body)
     trace = function.simulate(args, rng=0) if data is None else function.generate(args, data)[0]
     found = record_gradient(trace, Open.ALL)
     return found.recording, [found.log_prob, *found.grads]
@@ -225,6 +225,19 @@ def test_a_loop_keeps_the_fields_of_its_rule():
         by_hand, m = by_hand + 0.001 * (m + g), 0.5 * m + g
     assert theta[0] == pytest.approx(by_hand)
     assert fields[0, 0] == pytest.approx(m)
+
+
+def test_a_loop_takes_other_data_at_each_step():
+    _, code = small()
+    data = [np.arange(100.0) + shift for shift in range(4)]
+    bounds, theta, by_hand = [code.bind(x) for x in data], np.array([3.0]), 3.0
+    constants = np.array([DESCENT.folded(0.001)] * 4)
+    taken = code.loop([Group(DESCENT, 0, 0, 1)], theta, np.zeros((0, 1)), constants, bounds)
+    for log_prob, bound in zip(taken.log_probs, bounds, strict=True):
+        expected, g = code.step(by_hand, bound)
+        assert log_prob == pytest.approx(expected)
+        by_hand += 0.001 * g
+    assert theta[0] == pytest.approx(by_hand)
 
 
 @pytest.mark.parametrize("start", [61.0, np.nan, 1e200])

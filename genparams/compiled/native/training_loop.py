@@ -1,6 +1,6 @@
 """The text of a training loop: gradients, and elementwise rules that move coordinates."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,13 +25,17 @@ class Group:
     count: int
 
 
-def loop_lines(groups: Sequence[Group], data: Sequence[str], length: int) -> list[str]:
+def loop_lines(
+    groups: Sequence[Group], data: Sequence[str], moving: Mapping[str, int], length: int
+) -> list[str]:
     """A function that takes steps, and returns how many it has taken.
 
     Coordinates and fields are changed only once all new ones are known to be finite.
 
     Args:
         data: What the gradient takes after the coordinates and the gradient.
+        moving: Those that hold the data of all steps, and how long these are in one step.
+        length: The length of the gradient.
     """
     column, moves, commits = 0, [], []
     for group in groups:
@@ -40,12 +44,15 @@ def loop_lines(groups: Sequence[Group], data: Sequence[str], length: int) -> lis
         program = group.kernel.program
         column += len(program.constants) + len(program.folded)
     given = ", ".join(data)
+    now = ", ".join(
+        f"{d}[it * {moving[d]}:(it + 1) * {moving[d]}]" if d in moving else d for d in data
+    )
     return [
         f"def loop(theta_, fields_, constants_, log_probs_, norms_, path_, scale_, g_, {given}):",
         "  moved_ = np.empty_like(theta_)",
         "  kept_ = np.empty_like(fields_)",
         "  for it in range(len(constants_)):",
-        f"    known, log_prob = gradient(theta_, g_, {given})",
+        f"    known, log_prob = gradient(theta_, g_, {now})",
         "    if not known or not abs(log_prob) < inf: return it",
         "    square = 0.0",
         f"    for i in range({length}):",
