@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from genparams.compiled.periods import LEAST, Stretch
+from genparams.compiled.periods import LEAST, Stretch, stretches
 from genparams.compiled.stream import CONSTANT, Stream
 
 
@@ -83,6 +83,18 @@ class Loop:
         return [
             [(o.statement, o.distance) for o in row if type(o) is Before] for row in self.operands
         ]
+
+
+def loops(stream: Stream) -> list[Loop]:
+    """The loops of a stream, in order."""
+    found: list[Loop] = []
+    for s in stretches(stream.codes):
+        # What is left of the stretch before may be the beginning of this one.
+        end, start = found[-1].stop if found else 0, s.start
+        while start > end and stream.codes[start - 1] == stream.codes[start - 1 + s.period]:
+            start -= 1
+        found += loops_of(stream, Stretch(start, s.period, s.start + s.length - start))
+    return found
 
 
 def loops_of(stream: Stream, stretch: Stretch) -> list[Loop]:
@@ -233,7 +245,7 @@ class _Columns:
         there is none."""
         deepest = int(np.max(distance, initial=0))
         for start in (low, low + deepest):
-            if start + LEAST > high:
+            if start + max(LEAST, deepest + 1) > high:
                 return -1
             if all(self._agree(start, carried, back, distance)):
                 return start

@@ -114,7 +114,11 @@ class Lowering:
         known = self.lowered.get(a)
         if known is None:
             place = self.stream.place_of[a]
-            known = self.lowered[a] = self._element(place)
+            if self.loop_at[place] >= 0:
+                known = self._element(place)
+            else:
+                known = self.lowered[self.stream.operations[place]]
+            self.lowered[a] = known
         return known
 
     def _element(self, place: int) -> Any:

@@ -15,13 +15,12 @@ import numpy as np
 from genparams.autodiff import scatter
 from genparams.compiled.batch import Rows
 from genparams.compiled.builder import Builder
-from genparams.compiled.classify import loops_of
+from genparams.compiled.classify import loops
 from genparams.compiled.ir import Program, Test
 from genparams.compiled.lowering import Lowering
-from genparams.compiled.periods import stretches
 from genparams.compiled.simplify import live, straight
 from genparams.compiled.stream import CannotRoll, Stream, shared_first
-from genparams.compiled.sums import with_sums
+from genparams.compiled.sums import added, with_sums
 from genparams.program.record import Operation
 from genparams.program.recorded import Recording
 
@@ -58,16 +57,13 @@ def _rolled(
     except CannotRoll:
         return None
     shared_first(stream)
-    loops = [loop for s in stretches(stream.codes) for loop in loops_of(stream, s)]
-    if not loops:
+    found = loops(stream)
+    if not found and not any(r.op is added for r in replaced.values()):
         return None
     builder = Builder()
     lowered = {x: builder.input(x.stage, x.shape, x.dtype, x.name) for x in inputs}
-    lowering = Lowering(builder, stream, loops, lowered)
-    lowering.run([replaced.get(r, r) if isinstance(r, Operation) else r for r in wanted])
-    lowered.update({r: lowering.value(new) for r, new in replaced.items()})
-    if not lowering.rolled:
-        return None
+    lowering = Lowering(builder, stream, found, lowered)
+    lowering.run(wanted)
     asked = _tests(lowering, tests)
     return builder.program([lowering.value(r) for r in results], asked)
 

@@ -48,7 +48,8 @@ class Stream:
     Args:
         operations: Recorded values or nodes. Those without an operation are inputs.
         indexed: Functions of which the second argument is an index.
-        replaced: Operations that are read in place of others.
+        replaced: For what is read and is not among the operations, the operation that stands for
+            it.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Stream:
         """Where the operands of each operation begin."""
         self.places = np.array(reader.places, np.int64)
         """For each operand the number of its operation among all."""
-        self.place_of = reader.place_of
+        self.place_of = reader.place_of()
 
     def __len__(self) -> int:
         return len(self.operations)
@@ -99,7 +100,7 @@ class Stream:
         self.operations = [self.operations[i] for i in order.tolist()]
         self.operands = [self.operands[i] for i in flat.tolist()]
         self.codes, self.first, self.places = self.codes[order], first, places
-        self.place_of = {r: i for i, r in enumerate(self.operations)}
+        self.place_of = {r: int(new[i]) for r, i in self.place_of.items()}
 
 
 def filled(form: tuple[Any, ...], operands: Any) -> tuple[Any, ...]:
@@ -116,17 +117,21 @@ class _Reader:
     """The reading of operations into tables."""
 
     def __init__(self, stream: Stream, indexed: set[Any], replaced: Mapping[Any, Any]):
-        self.forms, self.indexed, self.replaced = stream.forms, indexed, replaced
+        self.forms, self.indexed = stream.forms, indexed
         self.places: list[int] = []
-        self.place_of: dict[Any, int] = {}
-        self._inputs: dict[Any, int] = {}
+        self.known: dict[Any, tuple[int, Any]] = {}
+        """The place of each node that has been read, and what it is, for codes."""
+        self._stands_for: dict[Any, list[Any]] = {}
+        for r, new in replaced.items():
+            self._stands_for.setdefault(new, []).append(r)
+        self._inputs = 0
         self._codes: dict[Any, int] = {}
 
     def read(self, operations: Sequence[Any]) -> tuple[list[int], list[int], list[Any]]:
         codes, counts, operands = [], [], []
         for i, r in enumerate(operations):
             before = len(operands)
-            key = self._plain_key(r, operands) if not r.options else None
+            key = None if r.options else self._plain_key(r, operands)
             form = None
             if key is None:
                 del operands[before:], self.places[before:]
@@ -137,28 +142,29 @@ class _Reader:
                 self.forms.append(form)
             codes.append(code)
             counts.append(len(operands) - before)
-            self.place_of[r] = i
+            known = self.known[r] = i, _kind(r)
+            for other in self._stands_for.get(r, ()):
+                self.known[other] = known
         return codes, counts, operands
+
+    def place_of(self) -> dict[Any, int]:
+        return {r: place for r, (place, _) in self.known.items() if place >= 0}
 
     def _plain_key(self, r: Any, operands: list[Any]) -> Any:
         """The key of an operation on nodes and floats; None if it has other arguments."""
         key: list[Any] = [r.op]
-        replaced = self.replaced
         for a in r.args:
             kind = type(a)
-            if kind is float:
-                key.append(_FLOAT)
-                self.places.append(CONSTANT)
+            if kind is Recorded or kind is Node:
+                place, what = self.known.get(a) or self._input(a)
+            elif kind is float:
+                place, what = CONSTANT, _FLOAT
             elif kind is int and r.op in _ARITHMETIC and _is_float(r):
-                a = float(a)
-                key.append(_FLOAT)
-                self.places.append(CONSTANT)
-            elif kind is Recorded or kind is Node:
-                a = replaced.get(a, a)
-                key.append(_kind(a))
-                self.places.append(self._place(a))
+                a, place, what = float(a), CONSTANT, _FLOAT
             else:
                 return None
+            key.append(what)
+            self.places.append(place)
             operands.append(a)
         return tuple(key)
 
@@ -178,9 +184,8 @@ class _Reader:
     def _form(self, a: Any, is_index: bool, operands: list[Any], kinds: list[Any]) -> Any:
         """The form of an argument, whose operands are added to the list."""
         if isinstance(a, Operation):
-            a = self.replaced.get(a, a)
-            kinds.append(_kind(a))
-            place = self._place(a)
+            place, what = self.known.get(a) or self._input(a)
+            kinds.append(what)
         elif type(a) is float:
             kinds.append(_FLOAT)
             place = CONSTANT
@@ -200,11 +205,10 @@ class _Reader:
         self.places.append(place)
         return PLACE
 
-    def _place(self, a: Any) -> int:
-        place = self.place_of.get(a)
-        if place is None:
-            place = self._inputs.setdefault(a, CONSTANT - 1 - len(self._inputs))
-        return place
+    def _input(self, a: Any) -> tuple[int, Any]:
+        self._inputs += 1
+        known = self.known[a] = CONSTANT - self._inputs, _kind(a)
+        return known
 
 
 def _kind(a: Any) -> Any:

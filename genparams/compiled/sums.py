@@ -6,7 +6,7 @@ is a sum of all x. In a recording the additions lie between the operations of lo
 of them is missing; without them one iteration is like the next.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from genparams.compiled.ir import Node
 from genparams.compiled.periods import LEAST
 from genparams.program.record import Operation
+from genparams.program.recorded import Recorded
 
 
 def added(*terms: Any) -> Any:
@@ -33,7 +34,8 @@ def with_sums(operations: Sequence[Any], wanted: Iterable[Any]) -> tuple[list[An
     """
     several = _read_again(operations, wanted)
     sums: dict[Any, Any] = {}
-    replaced: dict[Any, Any] = {r: r.args[1] for r in operations if _is_seeded(r, several)}
+    products = [r for r in operations if r.op is np.multiply]
+    replaced: dict[Any, Any] = {r: r.args[1] for r in products if _is_seeded(r, several)}
     gone = set(replaced)
     next_of, length = _links(operations, several)
     inner = set(next_of.values())
@@ -67,9 +69,9 @@ def _is_seeded(r: Any, several: set[Any]) -> bool:
 
     A product with data that are 1.0 by chance has to stay, to be like other products.
     """
-    if r.op is not np.multiply or type(r.args[0]) is not float or r.args[0] != 1.0:
+    one, x = r.args
+    if type(one) is not float or one != 1.0:
         return False
-    x = r.args[1]
     return isinstance(x, Operation) and x.op is not None and x not in several
 
 
@@ -80,9 +82,10 @@ def _late(operations: Sequence[Any], replaced: dict[Any, Node]) -> list[Any]:
     waiting: dict[Any, Node] = {}
 
     def put(r: Any) -> None:
-        for a in nodes_in(r.args) if waiting else ():
-            if a in waiting:
-                put(waiting.pop(a))
+        if waiting:
+            for a in nodes_in(r.args):
+                if a in waiting:
+                    put(waiting.pop(a))
         found.append(r)
 
     for r in operations:
@@ -95,13 +98,16 @@ def _late(operations: Sequence[Any], replaced: dict[Any, Node]) -> list[Any]:
     return found
 
 
-def nodes_in(a: Any) -> Iterator[Any]:
-    """The operations in an argument."""
-    if isinstance(a, Operation):
-        yield a
-    elif type(a) is tuple:
-        for x in a:
-            yield from nodes_in(x)
+def nodes_in(args: tuple[Any, ...]) -> list[Any]:
+    """The operations in arguments."""
+    found = []
+    for a in args:
+        kind = type(a)
+        if kind is Recorded or kind is Node:
+            found.append(a)
+        elif kind is tuple:
+            found += nodes_in(a)
+    return found
 
 
 def _links(operations: Sequence[Any], several: set[Any]) -> tuple[dict[Any, Any], dict[Any, int]]:
