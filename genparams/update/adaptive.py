@@ -446,7 +446,12 @@ def _corrections(
 
     def constants(t: int) -> tuple[float, float, float]:
         total = (1.0 - beta2**t) / weight
-        root = math.sqrt(total)
+        root = _root(total)
         return (1.0 - beta1) / (1.0 - beta1**t) * root, epsilon * root, epsilon_root * total
 
     return constants
+
+
+def _root(x: Any) -> Any:
+    """The square root of a float, or of an array."""
+    return math.sqrt(x) if type(x) is float else np.sqrt(x)

@@ -6,8 +6,9 @@ copies, and its last numbers become the current records, unless something else h
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from operator import itemgetter
 from typing import Any
 
@@ -22,6 +23,7 @@ from genparams.types import Array
 from genparams.update.array_step import ArrayStep, Slope
 from genparams.update.clipping import norm
 from genparams.update.float_step import FloatStep
+from genparams.update.group import Group
 from genparams.update.number_loop import MOST, Moved, Notes, NumberLoop, Numbers, Together
 from genparams.update.param_update import ParamUpdate
 from genparams.update.stepper import Progress, Stepper
@@ -42,6 +44,22 @@ class Noted:
 NOTHING = Noted((), ())
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Piece:
+    """The numbers of one parameter that a burst moves.
+
+    Args:
+        rule: The number of the update that moves it.
+        coordinates, fields: Flat arrays.
+    """
+
+    rule: int
+    group: Group
+    moved: Moved
+    coordinates: Array
+    fields: Sequence[Array]
+
+
 class _Rule:
     """The progress of one update in a burst."""
 
@@ -54,6 +72,16 @@ class _Rule:
     def begin(self) -> None:
         self.then: Progress = self.cell.now
         self.state, self.taken = self.then.state, self.then.taken
+
+    def table(self, group: Group, steps: int) -> Array:
+        """The folded constants of the next steps of a group, a row for each."""
+        if not self.stepper.advances:
+            return group.table(self.taken, steps, self.state)
+        rows, state = [], self.state
+        for taken in range(self.taken, self.taken + steps):
+            rows.append(group.code.folded(*group.constants(taken, state)))
+            state = self.stepper.advanced(state)
+        return np.array(rows, float).reshape(steps, -1)
 
     def progress(self) -> Progress:
         count = self.taken - self.then.taken
@@ -111,6 +139,23 @@ class _Floats:
         for i, j in self.places:
             theta[i] = mine[j]
 
+    def pieces(self) -> Iterator[tuple[Moved, Array, list[Array]]]:
+        """The numbers of each parameter."""
+        for m, at, fields in zip(self.moved, self.theta, self.fields, strict=True):
+            yield m, np.array([at]), [np.array([f]) for f in fields]
+
+    def replace(self, pieces: Iterator[Piece], theta: list[Any]) -> None:
+        """Take other numbers.
+
+        Raises:
+            UpdateError: a value is not finite.
+        """
+        mine = list(islice(pieces, len(self.moved)))
+        self.theta = [float(piece.coordinates[0]) for piece in mine]
+        self.fields = [tuple([float(f[0]) for f in piece.fields]) for piece in mine]
+        self.values = self.part.values(self.theta)
+        self.put(theta)
+
     def lengths(self) -> Sequence[float]:
         """Numbers whose norm is that of the last gradient."""
         return self.grads if None not in self.grads else [g for g in self.grads if g is not None]  # type: ignore[return-value]
@@ -131,6 +176,7 @@ class _Arrays:
         "_square",
         "fields",
         "grads",
+        "moved",
         "new_values",
         "other",
         "other_fields",
@@ -149,9 +195,10 @@ class _Arrays:
         dtype = part.memory.now.slope.dtype
         self.theta, self.other, self.grads = (np.zeros(part.size, dtype) for _ in range(3))
         self.views = {id(a): [v for _, v in part.split(a)] for a in (self.theta, self.other)}
+        self.moved = [Moved(p, given.gradient(p), given.input(p)) for p in part.parameters]
         slopes = [v for _, v in part.split(self.grads)]
-        each = zip(slopes, part.parameters, strict=True)
-        self.sources = [(view, i) for view, p in each if (i := given.gradient(p)) is not None]
+        each = zip(slopes, self.moved, strict=True)
+        self.sources = [(view, m.source) for view, m in each if m.source is not None]
         self.places = given.places(part.parameters)
         self._square = 0.0
         self.fields: list[Array] | None = None
@@ -201,6 +248,26 @@ class _Arrays:
         views = self.views[id(self.theta)]
         for i, j in self.places:
             theta[i] = views[j]
+
+    def pieces(self) -> Iterator[tuple[Moved, Array, list[Array]]]:
+        """The numbers of each parameter."""
+        assert self.fields is not None
+        each = [[a.ravel() for _, a in self.part.split(flat)] for flat in self.fields]
+        for j, (_, at) in enumerate(self.part.split(self.theta)):
+            yield self.moved[j], at.ravel(), [field[j] for field in each]
+
+    def replace(self, pieces: Iterator[Piece], theta: list[Any]) -> None:
+        """Take other numbers.
+
+        Raises:
+            UpdateError: a value is not finite.
+        """
+        mine = list(islice(pieces, len(self.moved)))
+        np.concatenate([piece.coordinates for piece in mine], out=self.theta)
+        for k, field in enumerate(self.fields or ()):
+            np.concatenate([piece.fields[k] for piece in mine], out=field)
+        self.values = self.part.values(self.theta)
+        self.put(theta)
 
     def lengths(self) -> Sequence[float]:
         """Numbers whose norm is that of the last gradient."""
@@ -430,6 +497,34 @@ class Burst:
             begin = end
         for rule, taken, state in zip(self._rules, now.taken, now.states, strict=True):
             rule.taken, rule.state = taken, state
+
+    def pieces(self) -> list[Piece]:
+        """The present numbers of all parameters that are moved; they are not to be written to."""
+        return [
+            Piece(r, part.part.group, *found)
+            for r, rule in enumerate(self._rules)
+            for part in rule.parts
+            for found in part.pieces()
+        ]
+
+    def replace(self, pieces: Iterable[Piece], steps: int) -> bool:
+        """Take the numbers after so many steps; False, and there are no numbers until the next
+        `begin`, if a value is not finite."""
+        left = iter(pieces)
+        try:
+            for part in self._parts:
+                part.replace(left, self.theta)
+        except UpdateError:
+            return False
+        for rule in self._rules:
+            rule.taken += steps
+            for _ in range(steps if rule.stepper.advances else 0):
+                rule.state = rule.stepper.advanced(rule.state)
+        return True
+
+    def table(self, rule: int, group: Group, steps: int) -> Array:
+        """`Kernel.folded` of the next steps of a group, a row for each."""
+        return self._rules[rule].table(group, steps)
 
     def grad_norm(self) -> float:
         """The norm of the gradient of the last step."""

@@ -79,6 +79,11 @@ class Notes:
     arrays: list[Any] = field(default_factory=list)
     """The values of parameters that are single numbers, and of those that are arrays."""
 
+    def clear(self) -> None:
+        """Forget all steps."""
+        self.log_probs, self.norms, self.seconds = [], [], []
+        self.numbers, self.arrays = [], []
+
 
 class NumberLoop:
     """A loop.

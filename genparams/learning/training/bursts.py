@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from genparams.errors import CannotRecord
+from genparams.learning.training.compiled_bursts import CompiledBursts
 from genparams.learning.training.passes import Passes
 from genparams.learning.training.runs import Runs
 from genparams.types import Array
@@ -23,6 +25,8 @@ from genparams.update.param_update import ParamUpdate
 if TYPE_CHECKING:
     from genparams.compiled.kept import Bound
 
+FEW = 8
+"""For fewer steps than this a loop is not compiled."""
 LONGEST = 0.05
 """How long a burst lasts, in seconds: so often Ctrl-C is looked for and progress is shown."""
 MOST_IDLE = 64
@@ -67,6 +71,7 @@ class Bursts:
         self._scale, self._estimate = scale, estimate
         self._burst: Burst | None = None
         self._kept: Any = None
+        self._compiled: CompiledBursts | None = None
         self._wait = self._patience = 0
         self._is_over = False
 
@@ -90,9 +95,8 @@ class Bursts:
         most = min(most, ahead, *[update.plain_steps() for update in burst.updates])
         if most < 1:
             return None
-        burst.begin()
-        burst.run(bound.kept.code.step, bound.values, most, self._scale, notes, noted)
-        if not notes.seconds:
+        self._run(burst, bound, most, notes, noted)
+        if not len(notes.seconds):
             self._wait = self._patience = min(2 * self._patience + 1, MOST_IDLE)
             return None
         self._patience = 0
@@ -102,6 +106,19 @@ class Bursts:
             burst.is_committed,
             self._count(bound, len(notes.seconds)),
         )
+
+    def _run(self, burst: Burst, bound: "Bound", most: int, notes: Notes, noted: Noted) -> None:
+        compiled, scale = self._compiled, self._scale
+        if compiled is not None and most >= FEW:
+            burst.begin()
+            try:
+                if compiled.run(bound.values, most, scale, notes, noted):
+                    return
+            except (CannotRecord, ArithmeticError, ValueError):
+                self._compiled = None  # the rule cannot be compiled, or has other numbers
+            notes.clear()
+        burst.begin()
+        burst.run(bound.kept.code.step, bound.values, most, scale, notes, noted)
 
     def _columns(self, notes: Notes, size: int, begin: float) -> tuple[Array, ...]:
         count, epoch = len(notes.seconds), self._passes.epochs_ahead()
@@ -147,4 +164,5 @@ class Bursts:
         if not updates or not all(u.plain_steps() for u in updates):
             return None
         self._kept, self._burst = bound.kept, Burst(updates, bound.parameters, bound.free)
+        self._compiled = CompiledBursts.of(bound.kept.code, self._burst)
         return self._burst
