@@ -51,6 +51,30 @@ from genparams.dsl.distributions.multivariate import dirichlet, multinomial
 from genparams.dsl.distributions.mvnormal import mvnormal
 from genparams.dsl.distributions.own import distribution, from_scipy
 from genparams.dsl.distributions.piecewise import piecewise_uniform
+from genparams.dsl.distributions.sequences import kernels as kernels
+from genparams.dsl.distributions.sequences.autoregressive import (
+    autoregressive,
+    autoregressive_coefficients,
+)
+from genparams.dsl.distributions.sequences.autoregressive_forecast import autoregressive_forecast
+from genparams.dsl.distributions.sequences.gaussian_process import (
+    gaussian_process,
+    gaussian_process_posterior,
+)
+from genparams.dsl.distributions.sequences.hidden_markov import hidden_markov
+from genparams.dsl.distributions.sequences.hidden_markov_states import (
+    hidden_markov_path,
+    hidden_markov_smoother,
+    hidden_markov_states,
+)
+from genparams.dsl.distributions.sequences.linear_gaussian import linear_gaussian
+from genparams.dsl.distributions.sequences.linear_gaussian_states import (
+    linear_gaussian_filter,
+    linear_gaussian_forecast,
+    linear_gaussian_smoother,
+    linear_gaussian_states,
+)
+from genparams.dsl.distributions.sequences.markov_chain import markov_chain
 from genparams.dsl.distributions.transformed import affine, transformed
 from genparams.dsl.distributions.zero_inflated import zero_inflated
 from genparams.dsl.function import GenerativeFunction
@@ -217,6 +241,12 @@ __all__ += ["inv_gamma", "laplace", "logistic", "lognormal", "mixture", "multino
 __all__ += ["neg_binomial", "normal", "piecewise_uniform", "poisson", "product", "student_t"]
 __all__ += ["transformed", "truncated", "truncated_normal", "uniform", "uniform_discrete"]
 __all__ += ["von_mises", "weibull", "zero_inflated"]
+# sequences
+__all__ += ["autoregressive", "autoregressive_coefficients", "autoregressive_forecast"]
+__all__ += ["gaussian_process", "gaussian_process_posterior", "hidden_markov"]
+__all__ += ["hidden_markov_path", "hidden_markov_smoother", "hidden_markov_states"]
+__all__ += ["linear_gaussian", "linear_gaussian_filter", "linear_gaussian_forecast"]
+__all__ += ["linear_gaussian_smoother", "linear_gaussian_states", "markov_chain"]
 # parameters
 __all__ += ["Constraint", "ParamStore", "Parameter", "get_param", "get_param_grad"]
 __all__ += ["increment_param_grad", "init_param", "interval", "lower_cholesky", "ordered"]

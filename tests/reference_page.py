@@ -19,9 +19,9 @@ from types import FunctionType
 from typing import Any
 
 import genparams
-from genparams import datasets, errors, plotting
+from genparams import datasets, errors, kernels, plotting
 
-PARTS = {"datasets": datasets, "plotting": plotting}
+PARTS = {"datasets": datasets, "kernels": kernels, "plotting": plotting}
 """The modules whose names are reached through them, as `genparams.datasets.faithful`."""
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference.md"
@@ -38,6 +38,8 @@ GROUPS = {
     "Modelling": "dsl.gen dsl.function dsl.interpreter dsl.call dsl.distributions.base",
     "Distributions": "distributions",
     "Distributions made of others": "dsl.distributions",
+    "Sequences": "dsl.distributions.sequences",
+    "Kernels of Gaussian processes": "kernels",
     "Distributions of your own": "dsl.distributions.own",
     "Combinators": "dsl.combinators",
     "Functions with gradients by hand": "dsl.custom",
@@ -106,6 +108,7 @@ MEMBERS = {
     "StopAtGradient": "",
     "StopAtPlateau": "",
     "TensorBoardLogger": "close",
+    "Kernel": "",
     "NISTSet": "x y degrees_of_freedom",
     "ReferenceFit": "",
     "Table": "",

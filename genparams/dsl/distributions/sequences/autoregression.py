@@ -20,6 +20,8 @@ import math
 from typing import Any
 
 from genparams.autodiff import np, shape_of
+from genparams.dsl.distributions.sequences import loops_autoregression
+from genparams.program.recorded import recordable
 
 _LOG_TWO_PI = math.log(2.0 * math.pi)
 
@@ -27,6 +29,7 @@ Densities = tuple[Any, Any, Any, Any]
 """The log density of each series, and its gradients by the deviations, the coefficients and std."""
 
 
+@recordable(loops_autoregression.stationary)
 def stationary(d: Any, phi: Any, std: Any) -> Densities:
     """The log density of whole series that are stationary; NaN or infinite where none is.
 
@@ -53,6 +56,7 @@ def stationary(d: Any, phi: Any, std: Any) -> Densities:
     )
 
 
+@recordable(loops_autoregression.conditional)
 def conditional(d: Any, phi: Any, std: Any) -> Densities:
     """The log density of all but the first p values of each series, given these."""
     order = shape_of(phi)[1]

@@ -2,7 +2,6 @@
 
 import operator
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from typing import Any
 
 from genparams.autodiff import np, raw, shape_of, sum_to
@@ -20,7 +19,7 @@ from genparams.dsl.distributions.domains import (
 )
 from genparams.dsl.distributions.parts import made_of_parts
 from genparams.dsl.distributions.regions import WHOLE_LINE, always
-from genparams.dsl.distributions.sequences import autoregression
+from genparams.dsl.distributions.sequences import autoregression, lapack
 from genparams.dsl.distributions.statistics.known import Statistics
 from genparams.errors import ArgumentError, ShapeError
 from genparams.mistakes import explained
@@ -94,6 +93,7 @@ def autoregressive(
     return Call(_conditional(), (phi, std, mean_of(mean, order + length, order), first), size)
 
 
+@explained
 def autoregressive_coefficients(partial: Numbers) -> Any:
     """The coefficients of `autoregressive` for a series with these partial autocorrelations.
 
@@ -249,7 +249,6 @@ def recursion(phi: Array, starts: Sequence[Array], right: Array) -> Array:
         bands[i, order - i : n - i] = -phi[i - 1]
     for t, start in enumerate(starts, 1):
         bands[np.arange(1, t + 1), t - np.arange(1, t + 1)] = -start
-    lapack = import_module("scipy.linalg.lapack")  # slow to import
     return lapack.dtbtrs(bands, right, uplo="L", diag="U")[0]
 
 

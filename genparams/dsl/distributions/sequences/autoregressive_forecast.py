@@ -30,7 +30,7 @@ class Forecast(NamedTuple):
 
 @explained
 def autoregressive_forecast(
-    y: Numbers, steps: int, coefficients: Numbers, std: Numbers, mean: Numbers = 0.0
+    ys: Numbers, steps: int, coefficients: Numbers, std: Numbers, mean: Numbers = 0.0
 ) -> Forecast:
     """The distribution of the values after a series of `autoregressive`, given the series.
 
@@ -38,7 +38,7 @@ def autoregressive_forecast(
     sum_(j < h) psi_j e_(t+h-j) for h = 1, ..., steps.
 
     Args:
-        y: A series of at least p values.
+        ys: A series of at least p values.
         steps: How many values to forecast.
         coefficients, std: As for `autoregressive`, of one series.
         mean: A number, or the means of the series and of the values to come, one after the other.
@@ -51,7 +51,7 @@ def autoregressive_forecast(
         ShapeError: the series is shorter than p, or the mean has another length.
         DistributionError: an argument is outside its domain.
     """
-    values, phi = _series("y", y), _series("coefficients", coefficients)
+    values, phi = _series("ys", ys), _series("coefficients", coefficients)
     steps, deviation = whole_length(steps, "steps", NAME), as_operand(NAME, "std", std)
     above_zero.check(NAME, "std", deviation)
     count, before = len(values), len(phi)

@@ -35,7 +35,9 @@ from functools import reduce
 from typing import Any
 
 from genparams.autodiff import np, raw
+from genparams.dsl.distributions.sequences import loops_forward_backward
 from genparams.numeric import quiet
+from genparams.program.recorded import recordable
 
 NEVER = -1e300
 """The logarithm of 0: finite, so that no difference of logarithms is NaN."""
@@ -51,6 +53,7 @@ LONGEST = 50
 """The longest block: within a block nothing is scaled."""
 
 
+@recordable(loops_forward_backward.forward_backward)
 @quiet
 def forward_backward(initial: Any, transition: Any, log_emissions: Any) -> tuple[Any, ...]:
     """log p of N sequences of T steps and K states, and its gradients for each sequence.

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any, NamedTuple
 
 from genparams.autodiff import Box, by_row, np, raw, shape_of, sum_to
@@ -20,11 +19,13 @@ from genparams.dsl.distributions.domains import (
 from genparams.dsl.distributions.mvnormal import is_symmetric, where_finite
 from genparams.dsl.distributions.parts import made_of_parts
 from genparams.dsl.distributions.regions import WHOLE_LINE, always
+from genparams.dsl.distributions.sequences import lapack
 from genparams.dsl.distributions.sequences.kernels import Kernel, as_inputs, as_kernel
 from genparams.dsl.distributions.statistics.known import Statistics
 from genparams.dsl.execution import Rng, seeded
 from genparams.errors import ArgumentError, DistributionError, ShapeError
 from genparams.mistakes import explained
+from genparams.program.recorded import recordable
 from genparams.types import Array, Numbers, Size
 
 NAME = "gaussian_process"
@@ -109,14 +110,14 @@ class Posterior(NamedTuple):
 def gaussian_process_posterior(
     x_new: Numbers,
     x: Numbers,
-    y: Numbers,
+    ys: Numbers,
     kernel: KernelFunction,
     mean: Mean = 0.0,
     noise: Numbers = 0.0,
 ) -> Posterior:
-    """The function of a Gaussian process at new inputs, given its noisy values y at x.
+    """The function of a Gaussian process at new inputs, given its noisy values ys at x.
 
-        mean = mean(x_new) + C^T K^-1 (y - mean(x)),    cov = kernel(x_new) - C^T K^-1 C
+        mean = mean(x_new) + C^T K^-1 (ys - mean(x)),    cov = kernel(x_new) - C^T K^-1 C
 
     with K as in `gaussian_process` and C = kernel(x, x_new). A new observation has the variance of
     its noise more.
@@ -124,7 +125,7 @@ def gaussian_process_posterior(
     Args:
         x_new: New inputs of shape (m,) or (m, d).
         x, kernel, noise: As for `gaussian_process`, without traced values.
-        y: n numbers.
+        ys: n numbers.
         mean: A number or a function of x.
 
     Returns:
@@ -141,15 +142,15 @@ def gaussian_process_posterior(
             f"mean of {where} is a number or a function of x, so that it is known at x_new too; "
             f"got shape {np.shape(mean)}"
         )
-    y, x, x_new = as_operand(where, "y", y), as_inputs(x, where), as_inputs(x_new, where)
+    ys, x, x_new = as_operand(where, "ys", ys), as_inputs(x, where), as_inputs(x_new, where)
     n = shape_of(x)[0]
-    if shape_of(y) != (n,):
-        raise ShapeError(f"y of {where} has one value for each of {n} inputs, got {shape_of(y)}")
-    finite.check(where, "y", y)
+    if shape_of(ys) != (n,):
+        raise ShapeError(f"ys of {where} has one value for each of {n} inputs, got {shape_of(ys)}")
+    finite.check(where, "ys", ys)
     mean_at_x, cov, deviations = call.args
     made = as_kernel(kernel)
-    right = np.column_stack([y - mean_at_x, made(x, x_new)])
-    half = _lapack().dtrtrs(_factor(cov, deviations), right, lower=1)[0]
+    right = np.column_stack([ys - mean_at_x, made(x, x_new)])
+    half = lapack.dtrtrs(_factor(cov, deviations), right, lower=1)[0]
     found = made(x_new) - half[:, 1:].T @ half[:, 1:]
     at_new = mean(x_new) if callable(mean) else mean
     std = np.sqrt(np.maximum(np.diagonal(found), 0.0))
@@ -178,15 +179,12 @@ _symmetric = Domain("finite and symmetric", finite.test, rank=2, member=is_symme
 # --- The log density
 
 
-def _lapack() -> Any:
-    return import_module("scipy.linalg.lapack")  # slow to import
-
-
+@recordable()
 def _factor(cov: Any, noise: Any) -> Any:
     """The lower Cholesky factor of cov + diag(noise^2)."""
     whole = np.array(cov)
     whole.flat[:: len(whole) + 1] += noise * noise
-    factor, info = _lapack().dpotrf(whole.T, lower=1, clean=1, overwrite_a=1)
+    factor, info = lapack.dpotrf(whole.T, lower=1, clean=1, overwrite_a=1)
     if info and not np.all(np.isfinite(cov)):
         raise DistributionError(f"the matrix of the kernel of {NAME} is not finite")
     if info:
@@ -198,17 +196,19 @@ def _factor(cov: Any, noise: Any) -> Any:
     return factor
 
 
+@recordable()
 def normal_by_factor(off: Any, factor: Any) -> tuple[Any, Any]:
     """The log densities of rows with mean 0, and K^-1 times each row."""
     n = len(factor)
-    alpha = _lapack().dpotrs(factor, off.T, lower=1)[0].T
+    alpha = lapack.dpotrs(factor, off.T, lower=1)[0].T
     half_log_det = np.sum(np.log(np.diagonal(factor)))
     return -0.5 * (np.sum(off * alpha, axis=-1) + n * _LOG_TWO_PI) - half_log_det, alpha
 
 
+@recordable()
 def inverse_by_factor(factor: Any) -> Any:
     """K^-1."""
-    lower = _lapack().dpotri(factor, lower=1)[0]  # 0 above the diagonal, as the factor is
+    lower = lapack.dpotri(factor, lower=1)[0]  # 0 above the diagonal, as the factor is
     inverse = lower + lower.T
     inverse.flat[:: len(factor) + 1] *= 0.5
     return inverse
@@ -217,7 +217,7 @@ def inverse_by_factor(factor: Any) -> Any:
 def _terms_by_factor(off: Any, cov: Any, noise: Any) -> tuple[Any, Any, Callable[[], Any]]:
     """The log density, K^-1 off, and a function that gives K^-1."""
     factor = _factor(cov, noise)
-    log_density, alpha = normal_by_factor(np.reshape(off, (-1, len(factor))), factor)
+    log_density, alpha = normal_by_factor(np.reshape(off, (-1, shape_of(cov)[0])), factor)
     shape = shape_of(off)
     return (
         np.reshape(log_density, shape[:-1]),
@@ -228,8 +228,8 @@ def _terms_by_factor(off: Any, cov: Any, noise: Any) -> tuple[Any, Any, Callable
 
 def _terms_by_tape(off: Any, cov: Any, noise: Any) -> tuple[Any, Any, Callable[[], Any]]:
     """The same in operations that can be differentiated again."""
-    _factor(raw(cov), raw(noise))
-    n = shape_of(cov)[0]
+    factor, n = _factor(raw(cov), raw(noise)), shape_of(cov)[0]
+    bool(factor[n - 1, n - 1] > 0.0)  # a test: a recording keeps the factor, which may raise
     whole = cov + np.eye(n) * (noise * noise)
     inverse = np.linalg.inv(whole)
     alpha, log_det = off @ inverse, np.linalg.slogdet(whole)[1]

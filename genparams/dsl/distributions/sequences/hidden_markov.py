@@ -49,8 +49,8 @@ def hidden_markov(
     Missing observations of a continuous sequence are NaN; they do not count, and the gradient by
     them is 0. A vector is missing as a whole.
 
-    `hidden_markov_posterior` gives the probabilities of the states and draws states,
-    `hidden_markov_path` the most likely sequence of states.
+    `hidden_markov_smoother` gives the probabilities of the states, `hidden_markov_states` draws of
+    the states, `hidden_markov_path` the most likely sequence of states.
 
     Args:
         initial: The probabilities of the first state, of shape (K,).
@@ -58,9 +58,9 @@ def hidden_markov(
             matrix for each step, of shape (length - 1, K, K).
         emissions: A call whose arguments' last batch axis runs over the states, as in
             `normal(means, stds)` with vectors `means` and `stds`, `mvnormal(means, covs)` with
-            `means` of shape (K, d), or `categorical(probs)` with `probs` of shape (K, M). An
-            argument may have the axis of the steps in front of the axis of the states: `means` of
-            shape (length, K), or (length, 1) where the states share it.
+            `means` of shape (K, d), or `categorical(probs)` with `probs` of shape (K, M). The axis
+            of the steps may be in front of the axis of the states, as in `means` of shape
+            (length, K), or (length, 1) where the states share it.
         length: How many observations there are; it may be left out where the shape of an argument
             says it.
         log_emissions: In place of `emissions`, log p(y_t | state k) of the observations, of shape

@@ -46,7 +46,12 @@ def hidden_markov_smoother(call: Call[Any], ys: Any) -> StateProbabilities:
 
     Args:
         call: A call of `hidden_markov` for one sequence.
-        ys: The observations, with NaN for missing ones.
+        ys: The observations, NaN where they are missing.
+
+    Returns:
+        `probs` of shape (length, K), the probability of each state at each step; `pairs` of shape
+        (length - 1, K, K), the probabilities of states at neighbouring steps; and `log_prob`, that
+        of the observations.
 
     Raises:
         ArgumentError: `call` is something else, or is for several sequences.
@@ -64,7 +69,7 @@ def hidden_markov_smoother(call: Call[Any], ys: Any) -> StateProbabilities:
 def hidden_markov_states(
     call: Call[Any], ys: Any, size: int | None = None, rng: Rng = None
 ) -> Array:
-    """Draw sequences of states given the observations.
+    """Draws of the states given the observations, all steps together.
 
     Given the observations the states are a Markov chain too, whose transitions change with time.
 
@@ -96,6 +101,9 @@ def hidden_markov_path(call: Call[Any], ys: Any) -> StatePath:
 
     Args:
         call, ys: As for `hidden_markov_smoother`.
+
+    Returns:
+        `states` of shape (length,), and `log_prob`, that of these states and the observations.
 
     Raises:
         ArgumentError, ShapeError, DistributionError: As for `hidden_markov_smoother`.

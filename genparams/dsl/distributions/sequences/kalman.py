@@ -23,11 +23,11 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.linalg import get_lapack_funcs
 
-from genparams.dsl.distributions.sequences.kalman_scalar import LOG_TWO_PI, Array, tbsv
+from genparams.dsl.distributions.sequences import lapack
+from genparams.dsl.distributions.sequences.kalman_scalar import LOG_TWO_PI, Array
+from genparams.program.recorded import recordable
 
-(geqrf,) = get_lapack_funcs(("geqrf",))
 CLOSE = 2.0**-49
 """A change of a covariance, relative to its variances, that may be rounding error."""
 SINGULAR = 1e-14
@@ -82,6 +82,7 @@ class Adjoint(NamedTuple):
     u: Array
 
 
+@recordable()
 def kalman(
     y: Array,
     mean: Array,
@@ -211,13 +212,13 @@ def _square_roots(present: Array, model: Model) -> tuple[Array, ...]:
         step[:p, :p] = roots_R[min(t, len(roots_R) - 1)]
         step[p:, :p] = S @ H[min(t, len(H) - 1)].T
         step[p:, p:] = S
-        post = geqrf(step)[0] * triangle
+        post = lapack.dgeqrf(step)[0] * triangle
         roots.append(S)
         posts.append(post)
         if len(roots_Q):
             sweep[:n] = post[p:, p:] @ A[min(t, len(A) - 1)].T
             sweep[n:] = roots_Q[min(t, len(roots_Q) - 1)]
-            S = geqrf(sweep)[0][:n] * small
+            S = lapack.dgeqrf(sweep)[0][:n] * small
         old, P = P, S.T @ S
         end = ends[np.searchsorted(ends, t, side="right")] if _close(P, old) else t + 1
         at[t:end] = len(times) - 1
@@ -256,7 +257,7 @@ def solved(L: Array, b: Array, trans: int) -> Array:
         for j in range(n):
             band[1:, i, width - n + j - i] = -L[:, i, j]
     ab = band.reshape(length * n, width + 1).T
-    return tbsv(width, ab, b.ravel(), trans=trans, diag=1).reshape(length, n)
+    return lapack.dtbsv(width, ab, b.ravel(), trans=trans, diag=1).reshape(length, n)
 
 
 def turned(a: Array) -> Array:

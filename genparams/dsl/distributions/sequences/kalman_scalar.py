@@ -31,10 +31,10 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy.linalg import get_blas_funcs, get_lapack_funcs
 
-(tbsv,) = get_blas_funcs(("tbsv",))  # in double precision
-(pttrs,) = get_lapack_funcs(("pttrs",))
+from genparams.dsl.distributions.sequences import lapack, loops_kalman
+from genparams.program.recorded import recordable
+
 LOG_TWO_PI = math.log(2.0 * math.pi)
 CLOSE = 2.0**-52
 """A relative change of a variance that is no larger than the rounding error of one step."""
@@ -42,6 +42,7 @@ CLOSE = 2.0**-52
 Array = np.ndarray[Any, Any]
 
 
+@recordable(loops_kalman.kalman_scalar)
 def kalman_scalar(
     y: Array,
     mean: Array,
@@ -109,7 +110,7 @@ def _steady(
     b[1:] += z[1:]
     if c != 0.0:
         b[1:] -= H * c
-    s, _ = pttrs(_extended(F, length), _extended(-L, length)[:-1], b)
+    s, _ = lapack.dpttrs(_extended(F, length), _extended(-L, length)[:-1], b)
     by_y = -s
     s1 = s[1:]
     by_y[:-1] += A * s1
@@ -163,13 +164,13 @@ def _any(z: Array, m: float, P0: float, A: Any, c: Any, Q: Any, H: Any, R: Any) 
     K, L = A * PHD[:-1], A * (R * D)[:-1]
     start = np.append(m, K * z[:-1] + c)
     band = _minus(L)
-    a = tbsv(1, band, start, trans=1, diag=1, overwrite_x=1)
+    a = lapack.dtbsv(1, band, start, trans=1, diag=1, overwrite_x=1)
     v = z - H * a
     u = v * D
     log_prob = 0.5 * float(np.log(D).sum() - v @ u - present.sum() * LOG_TWO_PI)
 
-    r = tbsv(1, band, H * u, diag=1, overwrite_x=1)
-    N = tbsv(1, _minus(L * L), H * H * D, diag=1, overwrite_x=1)
+    r = lapack.dtbsv(1, band, H * u, diag=1, overwrite_x=1)
+    N = lapack.dtbsv(1, _minus(L * L), H * H * D, diag=1, overwrite_x=1)
     x = a + P * r  # the mean of the state given all observations
     r1, N1 = r[1:], N[1:]
     LPN = L * P[:-1] * N1

@@ -23,11 +23,13 @@ from genparams.dsl.distributions.sequences.kalman import (
     turned,
 )
 from genparams.dsl.distributions.sequences.kalman_scalar import Array
+from genparams.program.recorded import recordable
 
 SMALL = 4
 """The states up to which a recursion of matrices is solved as one of vectors."""
 
 
+@recordable()
 def kalman_tangent(values: Sequence[Array], direction: Sequence[Array]) -> list[Array]:
     """The derivative of the gradient by each argument of `kalman`, in a direction of all of them.
 

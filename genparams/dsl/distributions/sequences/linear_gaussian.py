@@ -14,6 +14,7 @@ from genparams.dsl.distributions.sequences.linear_gaussian_density import (
 )
 from genparams.errors import ArgumentError, DistributionError, ShapeError
 from genparams.mistakes import explained
+from genparams.program.recorded import recordable
 from genparams.text import brief
 from genparams.types import Array, Numbers, Size
 
@@ -195,9 +196,8 @@ def _stationary(initial: Any, A: Any, c: Any, Q: Any) -> tuple[Any, Any]:
         )
     if A_shape[:-1] != A_shape[1:]:
         raise ShapeError(f"transition of {NAME} is a square matrix, got shape {A_shape}")
-    plain = np.reshape(raw(A), (n, n))
-    finite.check(NAME, "transition", plain)
-    largest = float(np.max(np.abs(np.linalg.eigvals(plain))))
+    finite.check(NAME, "transition", A)
+    largest = _largest_eigenvalue(raw(A)) if A_shape else abs(raw(A))
     if largest >= 1.0:
         raise DistributionError(
             f"{NAME} has no stationary start: an eigenvalue of transition has absolute value "
@@ -213,3 +213,8 @@ def _stationary(initial: Any, A: Any, c: Any, Q: Any) -> tuple[Any, Any]:
     )
     mean = np.linalg.solve(eye - A, c + np.zeros(n))
     return mean, 0.5 * (P + np.swapaxes(P, 0, 1))
+
+
+@recordable()
+def _largest_eigenvalue(A: Any) -> Any:
+    return float(np.max(np.abs(np.linalg.eigvals(A))))

@@ -20,7 +20,12 @@ from genparams.dsl.distributions.domains import (
 )
 from genparams.dsl.distributions.parts import made_of_parts
 from genparams.dsl.distributions.regions import WHOLE_LINE, always
+from genparams.dsl.distributions.sequences import loops_kalman
+from genparams.dsl.distributions.sequences.kalman import kalman
+from genparams.dsl.distributions.sequences.kalman_scalar import kalman_scalar
+from genparams.dsl.distributions.sequences.kalman_tangent import kalman_tangent
 from genparams.errors import DistributionError
+from genparams.program.recorded import recordable
 from genparams.text import brief
 from genparams.types import Array
 
@@ -60,7 +65,8 @@ def _convert(value: Any) -> Any:
     return value.astype(np.float64)
 
 
-def _is_covariance(v: Any) -> Any:
+@recordable(loops_kalman.is_covariance)
+def is_covariance(v: Any) -> Any:
     """Whether matrices are symmetric and positive semidefinite, but for rounding."""
     root = np.sqrt(np.maximum(np.diagonal(v, axis1=-2, axis2=-1), 0.0))
     root = np.where(root > 0.0, root, 1.0)
@@ -70,7 +76,7 @@ def _is_covariance(v: Any) -> Any:
 
 
 _COVARIANCE = Domain(
-    "finite, symmetric and positive semidefinite", finite.test, member=_is_covariance
+    "finite, symmetric and positive semidefinite", finite.test, member=is_covariance
 )
 
 
@@ -148,31 +154,37 @@ def in_full(form: Form, values: Sequence[Any]) -> list[Array]:
 
 def _kernel(form: Form, values: Sequence[Any]) -> tuple[Any, ...]:
     """log p(y) and its gradients, in the shapes of the kernel."""
-    # imported here because scipy.linalg is slow to import
-    from genparams.dsl.distributions.sequences.kalman import kalman
-    from genparams.dsl.distributions.sequences.kalman_scalar import kalman_scalar
-
     if form.state or form.seen:
-        kernel, arrays = kalman, in_full(form, values)
-    else:
-        arrays = [v if type(v) is np.ndarray else np.array((v,)) for v in values]
-        kernel = kalman_scalar
-    return kernel(*arrays)
+        return kalman(*in_full(form, values))
+    return kalman_scalar(*[_vector(v) for v in values])
+
+
+def _vector(v: Any) -> Any:
+    """One entry for each time, or for all."""
+    if type(v) is float:
+        return np.array((v,))
+    return v if shape_of(v) else np.reshape(v, (1,))
 
 
 def _by_hand(form: Form, values: Sequence[Any]) -> list[Any]:
     """log p(y), a float, and its gradients by y and each argument."""
     log_prob, *gradients = _kernel(form, values)
-    if not math.isfinite(log_prob):
+    if not _is_finite(log_prob):
         return [_infinite(form, values), *(v * 0.0 for v in map(np.nan_to_num, values))]
     return [log_prob, *map(_in_shape, gradients, values)]
 
 
+def _is_finite(x: Any) -> bool:
+    """Whether a number is finite; of a recorded one this is a test."""
+    return bool(x - x == 0.0)
+
+
 def _in_shape(g: Array, v: Any) -> Any:
     """A gradient in the shape of what it is by."""
-    if type(v) is not np.ndarray:
+    shape = shape_of(v)
+    if not shape:
         return g.item()
-    return g if g.shape == v.shape else np.reshape(g, v.shape)
+    return g if g.shape == shape else np.reshape(g, shape)
 
 
 def _infinite(form: Form, values: Sequence[Any]) -> float:
@@ -188,7 +200,7 @@ def _infinite(form: Form, values: Sequence[Any]) -> float:
         a * 0.0 if name.endswith(("mean", "offset")) else a
         for name, a in zip(NAMES, args, strict=True)
     ]
-    if not math.isfinite(_kernel(form, [np.where(np.isnan(y), y, 0.0), *near])[0]):
+    if not _is_finite(_kernel(form, [np.where(np.isnan(y), y, 0.0), *near])[0]):
         raise DistributionError(
             f"the covariance of an observation of {NAME}, given the observations before it, is "
             "singular or overflows; with more noise, as of observation_cov, it is not singular"
@@ -208,7 +220,7 @@ def _nested(form: Form, values: Sequence[Any]) -> list[Any]:
     if any(type(v) is Box for v in inner):
         raise refusal(f"a third derivative of {NAME}", "first and second derivatives")
     log_prob, *gradients = _by_hand(form, inner)
-    if not math.isfinite(log_prob):
+    if not _is_finite(log_prob):
         return [log_prob, *gradients]
     pulled = once(by_row(lambda g: _along(form, inner, g)))
     flat = np.concatenate([np.reshape(g, (-1,)) for g in gradients])
@@ -226,8 +238,6 @@ def _nested(form: Form, values: Sequence[Any]) -> list[Any]:
 
 def _along(form: Form, values: Sequence[Any], direction: Array) -> list[Any]:
     """The derivative of the gradients in a direction, which is given as one flat array."""
-    from genparams.dsl.distributions.sequences.kalman_tangent import kalman_tangent
-
     ends = np.cumsum([np.size(v) for v in values])
     moves = [
         np.reshape(direction[end - np.size(v) : end], np.shape(v))

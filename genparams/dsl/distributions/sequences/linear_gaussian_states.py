@@ -75,6 +75,13 @@ def linear_gaussian_filter(call: Call[Array], ys: Numbers) -> FilteredStates:
         call: A call of `linear_gaussian`, of one sequence.
         ys: The observations, NaN where they are missing.
 
+    Returns:
+        `mean` and `cov` of each state given the observations up to its time; `predicted_mean` and
+        `predicted_cov` given those before it; `observation_mean` and `observation_cov` of each
+        observation given those before it. With n states and p observations at a time, a mean has
+        shape (length, n) or (length, p), and a covariance one axis more; of numbers both have shape
+        (length,).
+
     Raises:
         ArgumentError: `call` is something else, or has a size.
         ShapeError: `ys` does not have the shape of a draw.
@@ -100,7 +107,12 @@ def linear_gaussian_filter(call: Call[Array], ys: Numbers) -> FilteredStates:
 def linear_gaussian_smoother(call: Call[Array], ys: Numbers) -> SmoothedStates:
     """The states of a model given all observations: their means and covariances.
 
-    Args and errors are those of `linear_gaussian_filter`.
+    Args:
+        call, ys: As for `linear_gaussian_filter`.
+
+    Returns:
+        `mean` and `cov` of each state, and `lag_cov`, the covariance of the state at t + 1 and the
+        state at t, for the first length - 1 times t; in shapes as in `linear_gaussian_filter`.
 
     Raises:
         ArgumentError: `call` is something else, or has a size.
@@ -126,7 +138,7 @@ def linear_gaussian_smoother(call: Call[Array], ys: Numbers) -> SmoothedStates:
 def linear_gaussian_states(
     call: Call[Array], ys: Numbers, size: int | None = None, rng: Rng = None
 ) -> Array:
-    """Draw the states of a model given its observations, all times together.
+    """Draws of the states given the observations, all times together.
 
     A draw (x, y) of the model is moved: x + E[states | ys] - E[states | y].
 
@@ -167,6 +179,9 @@ def linear_gaussian_forecast(call: Call[Array], ys: Numbers, steps: int) -> Stat
             that changes with time, make the call for all times, and use `linear_gaussian_filter`
             with NaN for the observations to come.
         steps: How many observations to forecast.
+
+    Returns:
+        `mean` and `cov` of each observation, `state_mean` and `state_cov` of each state.
 
     Raises:
         ArgumentError: `call` is something else, has a size, or has arguments that change with

@@ -72,3 +72,29 @@ def kalman_scalar(
         r1, N1 = r, N
     by_mean[0], by_cov[0] = r1, 0.5 * (r1 * r1 - N1)
     return log_prob, by_y, by_mean, by_cov, by_A, by_c, by_Q, by_H, by_d, by_R
+
+
+def is_covariance(v):
+    """As `linear_gaussian_density.is_covariance`: by the pivots of a triangular factorisation."""
+    n = v.shape[-1]
+    each = v.reshape(-1, n, n)
+    good = np.ones(len(each), dtype=np.bool_)
+    root, L = np.empty(n), np.empty((n, n))
+    for k in range(len(each)):
+        for i in range(n):
+            root[i] = math.sqrt(each[k, i, i]) if each[k, i, i] > 0.0 else 1.0
+        for i in range(n):
+            for j in range(i + 1):
+                scale = root[i] * root[j]
+                if not abs(each[k, i, j] - each[k, j, i]) <= 1e-10 * scale:
+                    good[k] = False
+                rest = each[k, i, j] / scale + (1e-10 if i == j else 0.0)
+                for m in range(j):
+                    rest -= L[i, m] * L[j, m]
+                if i > j:
+                    L[i, j] = rest / L[j, j]
+                elif rest > 0.0:
+                    L[i, i] = math.sqrt(rest)
+                else:
+                    good[k], L[i, i] = False, 1.0
+    return good

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from genparams.autodiff import np, shape_of, sum_to
+from genparams.autodiff import as_array, np, shape_of, sum_to
 from genparams.dsl.call import Call
 from genparams.dsl.distributions.base import Distribution
 from genparams.dsl.distributions.declaration import (
@@ -17,6 +17,7 @@ from genparams.dsl.distributions.parts import made_of_parts
 from genparams.dsl.distributions.sequences.autoregressive import whole_length
 from genparams.errors import ShapeError
 from genparams.mistakes import explained
+from genparams.program.recorded import recordable
 from genparams.types import Array, Numbers, Size
 
 NAME = "markov_chain"
@@ -24,7 +25,7 @@ NAME = "markov_chain"
 
 @explained
 def markov_chain(
-    initial: Numbers, transition: Numbers, length: int, size: Size = None
+    initial: Numbers, transition: Numbers, length: int, *, size: Size = None
 ) -> Call[Array]:
     """A sequence of states 0, ..., K - 1, each of which depends on the state before it.
 
@@ -93,7 +94,7 @@ def check_states(name: str, initial: Any, transition: Any, length: int) -> None:
 
 def _terms(x: Any, initial: Any, transition: Any, varying: bool) -> Terms:
     """The log density by counts: of the first state, and of each pair of neighbours."""
-    x = np.asarray(x)
+    x = as_array(x)
     states = shape_of(initial)[-1]
     inside = np.all((x >= 0) & (x < states) & (x == np.floor(x)), axis=-1)
     x = np.where(inside[..., None], x, 0).astype(np.int64)
@@ -117,6 +118,7 @@ def _terms(x: Any, initial: Any, transition: Any, varying: bool) -> Terms:
     )
 
 
+@recordable()
 def _counts(codes: Any, kinds: int) -> Any:
     """How often each of 0, ..., kinds - 1 occurs along the last axis."""
     front = codes.shape[:-1]
