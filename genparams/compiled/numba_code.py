@@ -245,8 +245,7 @@ class _Written:
         self.values = values = Values(TABLE, elementwise)
         for p, at in zip(program.parameters, theta, strict=True):
             values.known[p] = Value(p.shape, "f", view=whole("theta", at.start, p.shape))
-        arrays = [t for t in program.tests if isinstance(t.answer, np.ndarray)]
-        values.settled = {t.asked: t.answer for t in arrays}
+        values.settled = {t.asked: t.answer for t in program.tests if isinstance(t.asked, Node)}
         for n in program.nodes:
             if not is_given(n):
                 values.of(n)

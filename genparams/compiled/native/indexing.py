@@ -34,7 +34,7 @@ class Index:
 
 def indexed(values: Values, index: Any, shape: tuple[int, ...]) -> Index:
     """An index taken apart, by numpy's rules."""
-    parts = list(_without_masks(values, index if type(index) is tuple else (index,)))
+    parts = list(_without_masks(index if type(index) is tuple else (index,)))
     if Ellipsis in [p for p in parts if p is Ellipsis]:
         i = next(i for i, p in enumerate(parts) if p is Ellipsis)
         used = sum(p is not None and p is not Ellipsis for p in parts)
@@ -55,10 +55,9 @@ def indexed(values: Values, index: Any, shape: tuple[int, ...]) -> Index:
     return Index(tuple(rest), arrays, together, first)
 
 
-def _without_masks(values: Values, parts: Any) -> Any:
+def _without_masks(parts: Any) -> Any:
     """The parts of an index, with the places of the truths for a mask."""
     for p in parts:
-        p = values.settled.get(p, p) if isinstance(p, Node) else p
         if isinstance(p, np.ndarray) and p.dtype == bool:
             yield from np.nonzero(p)
         else:
@@ -67,7 +66,7 @@ def _without_masks(values: Values, parts: Any) -> Any:
 
 def gathered(values: Values, node: Node) -> Value:
     """`x[index]` with arrays of whole numbers in the index."""
-    source, at = node.args
+    source, at = node.args[0], values.answered(node.args[1])
     x = values.of(source)
     if max(x.size, math.prod(node.shape)) <= SMALL and not holds_node(at):
         return values.in_section(node, [x], lambda lines, given: given[0][at])
@@ -138,7 +137,7 @@ def _getitem(array: np.ndarray, index: Any) -> Any:
 
 def scattered(values: Values, node: Node) -> Value:
     """Zeros of a shape with `g` added at an index."""
-    g, (index, shape) = values.of(node.args[0]), node.args[1:]
+    g, (index, shape) = values.of(node.args[0]), values.answered(node.args[1:])
     if is_basic(index):
         return _placed(values, node, g, index)
     if max(math.prod(shape), g.size) <= SMALL and not holds_node(index):

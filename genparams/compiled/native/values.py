@@ -51,8 +51,8 @@ class Values:
         """Nodes that are single floats and come in one array."""
         self.parts: dict[Node, list[Value]] = {}
         """The members of results that are tuples."""
-        self.settled: dict[Any, np.ndarray] = {}
-        """Nodes that are tested to equal an array."""
+        self.settled: dict[Any, Any] = {}
+        """The nodes whose values are tested, with the answers."""
         self._constants: dict[int, Value] = {}
 
     def of(self, a: Any) -> Value:
@@ -106,6 +106,16 @@ class Values:
         assert node.dtype is not None
         return Value(node.shape, node.dtype.kind, **where)
 
+    def answered(self, a: Any) -> Any:
+        """An argument with the answer in place of each node that is tested."""
+        if isinstance(a, Node):
+            return self.settled.get(a, a)
+        if type(a) is tuple:
+            return tuple(map(self.answered, a))
+        if type(a) is slice:
+            return slice(*map(self.answered, (a.start, a.stop, a.step)))
+        return a
+
     # --- Ways to compute
 
     def in_section(self, node: Node, args: list[Value], compute: Compute) -> Value:
@@ -151,6 +161,7 @@ class Values:
     def viewed(self, node: Node) -> Value | None:
         """The value of a node that only shows its argument in another way; None otherwise."""
         source, *args = node.args
+        args = [self.answered(a) for a in args]
         if not isinstance(source, (Node, np.ndarray)) or not is_plain(args):
             return None
         see = seeing(node.op, tuple(args), dict(node.options))
