@@ -75,8 +75,9 @@ class Programs:
             self._flips += has_flipped
             if self._flips == FLIPS:
                 self._tell(
-                    f"{self.name} is static, and {FLIPS} times {self.what} took another branch "
-                    "than the one before; each costs a second attempt. The results are right"
+                    f"{self.name} is static, and {FLIPS} times it took another branch than at the "
+                    f"time before, for {self.what}; each costs a second attempt. The results are "
+                    "right"
                 )
 
     def learn(
@@ -112,8 +113,8 @@ class Programs:
                 if self.level == Open.NOTHING or any(self.by_key.values()):
                     self.reason = str(error)
                     self._tell(
-                        f"{self.name} is static, and {self.what} is interpreted, because it cannot "
-                        f"be recorded: {error}"
+                        f"{self.name} is static; the interpreter computes {self.what}, because "
+                        f"that cannot be recorded: {error}"
                     )
                     return None
                 self.level = Open(self.level - 1)

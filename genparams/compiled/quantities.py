@@ -70,6 +70,14 @@ class BoundQuantity:
     structure: Any
     """The record of `structure` at the time of binding: no parameter was made anew since."""
 
+    def has_data(self, given: Mapping[Place, Any]) -> bool:
+        """Whether the parameters that are data have the values that they had."""
+        for value, place in zip(self.held, self.kept.held, strict=True):
+            now = _value(place, given)
+            if now is not value and not np.array_equal(now, value):
+                return False
+        return True
+
     @quiet
     def run(self, theta: Mapping[Any, Any]) -> Any:
         """The quantity; None where the interpreter has to answer."""
@@ -83,6 +91,28 @@ class BoundQuantity:
             return None
         rest = iter(found)
         return map_leaves(lambda leaf: next(rest) if leaf is RESULT else leaf, self.kept.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A quantity at a point of a trace, as `dsl.quantities.evaluate` takes it."""
+
+    quantity: Quantity
+    trace: Trace
+    theta: Mapping[Any, Any]
+    held: Mapping[Parameter, Any]
+
+    def interpreted(self) -> Any:
+        return evaluate(self.quantity, self.trace, self.theta, self.held)
+
+    def place(self) -> tuple[Any, ...]:
+        """Where the trace keeps the program that was used last."""
+        return threading.get_ident(), self.quantity, *self.theta
+
+    def key(self, opened: Open) -> tuple[Any, ...]:
+        """Everything on which a program depends but the numbers of its inputs."""
+        moving = tuple([_form(at, part) for at, part in self.theta.items()])
+        return moving, *key_of(self.trace, opened)
 
 
 class StaticQuantities:
@@ -110,22 +140,20 @@ class StaticQuantities:
         Raises:
             StaticDiffers: a replay found something else than the interpreter.
         """
+        asked = Asked(quantity, trace, theta, held)
         if self._mode == "off" or not _is_current(trace):
-            return evaluate(quantity, trace, theta, held)
+            return asked.interpreted()
         programs = self.programs.get(quantity)
         if programs is None:
-            what = f"its {quantity.__name__}"
-            programs = self.programs.setdefault(quantity, Programs(self.name, what))
-        kept, done = self._replayed(programs, quantity, trace, theta, held)
-        if kept is not None and not self._is_due(kept):
+            programs = self.programs.setdefault(quantity, Programs(self.name, _what(quantity)))
+        bound, done = _replayed(programs, asked)
+        if bound is not None and not self._is_due(bound.kept):
             return done
-        found = evaluate(quantity, trace, theta, held)
-        if kept is not None:
-            self._compare(kept, done, found, quantity, trace)
-        elif found is not None and all(map(_is_finite, leaves(found))):
-            programs.asked += 1
-            if programs.asked >= WORTH:
-                self._learn(programs, quantity, trace, theta, held)
+        found = asked.interpreted()
+        if bound is None:
+            self._learn(programs, asked, found)
+        elif bound.has_data(by_place(held)):  # else another thread moved a parameter in between
+            _refuse_other(self.name, asked, bound.kept, done, found)
         return found
 
     def _is_due(self, kept: KeptQuantity) -> bool:
@@ -133,78 +161,72 @@ class StaticQuantities:
         n = kept.hits
         return self._mode == "check" or (n & (n - 1) == 0 and n.bit_length() % 2 == 1)
 
-    def _replayed(
-        self,
-        programs: Programs,
-        quantity: Quantity,
-        trace: Trace,
-        theta: Mapping[Any, Any],
-        held: Mapping[Parameter, Any],
-    ) -> tuple[KeptQuantity | None, Any]:
-        """The program that was right, and the quantity; None where there is none."""
-        place, known = (threading.get_ident(), quantity, *theta), trace._bound
-        last: BoundQuantity | None = known.get(place) if known is not None else None
-        values = by_place(held)
-        if last is not None and (
-            last.structure is not structure.now or not _are_same(last.held, last.kept.held, values)
-        ):
-            last = None
-        if last is not None:
-            done = last.run(theta)
-            if done is not None:
-                last.kept.hits += 1
-                return last.kept, done
-        for kept in programs.of(_key(programs.level, trace, theta)):
-            if last is not None and kept is last.kept:
-                continue
-            bound = _bound(kept, trace, values)
-            done = None if bound is None else bound.run(theta)
-            if done is not None:
-                bound_of(trace)[place] = bound
-                programs.used(kept, has_flipped=last is not None)
-                return kept, done
-        return None, None
-
-    def _learn(
-        self,
-        programs: Programs,
-        quantity: Quantity,
-        trace: Trace,
-        theta: Mapping[Any, Any],
-        held: Mapping[Parameter, Any],
-    ) -> None:
-        def record(opened: Open) -> KeptQuantity:
-            found = record_quantity(quantity, trace, theta, held, opened)
-            results = [leaf for leaf in leaves([found.tree]) if type(leaf) is Recorded]
-            return KeptQuantity(
-                _key(opened, trace, theta),
-                opened,
-                code_for(found.recording, results, self.backend),
-                map_leaves(lambda x: RESULT if type(x) is Recorded else x, found.tree),
-                found.held,
-                theta,
-                found.log_probs,
-            )
-
-        programs.learn(lambda opened: _key(opened, trace, theta), record)
-
-    def _compare(
-        self, kept: KeptQuantity, done: Any, found: Any, quantity: Quantity, trace: Trace
-    ) -> None:
-        """Refuse a replay that differs from what the interpreter found.
-
-        Raises:
-            StaticDiffers: naming the address of the first choice whose log probability differs.
-        """
-        numbers = [[x for x in leaves([tree]) if _is_number(x)] for tree in (done, found)]
-        size = max((float(np.max(np.abs(x), initial=0.0)) for x in numbers[1]), default=0.0)
-        if len(numbers[0]) == len(numbers[1]) and all(
-            agree(a, b, size) for a, b in zip(*numbers, strict=True)
-        ):
+    def _learn(self, programs: Programs, asked: Asked, found: Any) -> None:
+        """Record a quantity for which no program was right, if it was often asked for."""
+        if found is None or not all(map(_is_finite, leaves(found))):
             return
-        at = _address(kept, quantity, trace)
-        where = f" at {show(at)}" if at is not None else ""
-        raise StaticDiffers(refusal_of(self.name, f"the {quantity.__name__}{where}"))
+        programs.asked += 1
+        if programs.asked >= WORTH:
+            programs.learn(asked.key, lambda opened: self._recorded(asked, opened))
+
+    def _recorded(self, asked: Asked, opened: Open) -> KeptQuantity:
+        found = record_quantity(asked, opened)
+        results = [leaf for leaf in leaves([found.tree]) if type(leaf) is Recorded]
+        kept = KeptQuantity(
+            asked.key(opened),
+            opened,
+            code_for(found.recording, results, self.backend),
+            map_leaves(lambda x: RESULT if type(x) is Recorded else x, found.tree),
+            found.held,
+            asked.theta,
+            found.log_probs,
+        )
+        bound_of(asked.trace)[kept] = None  # it was recorded from this trace
+        return kept
+
+
+def _replayed(programs: Programs, asked: Asked) -> tuple[BoundQuantity | None, Any]:
+    """The program that was right, and the quantity; None where there is none."""
+    place, known, given = asked.place(), asked.trace._bound, by_place(asked.held)
+    last: BoundQuantity | None = known.get(place) if known is not None else None
+    if last is not None and not (last.structure is structure.now and last.has_data(given)):
+        last = None
+    if last is not None:
+        done = last.run(asked.theta)
+        if done is not None:
+            last.kept.hits += 1
+            return last, done
+    for kept in programs.of(asked.key(programs.level)):
+        if last is not None and kept is last.kept:
+            continue
+        bound = _bound(kept, asked.trace, given)
+        done = None if bound is None else bound.run(asked.theta)
+        if done is not None:
+            bound_of(asked.trace)[place] = bound
+            programs.used(kept, has_flipped=last is not None)
+            return bound, done
+    return None, None
+
+
+def _refuse_other(name: str, asked: Asked, kept: KeptQuantity, done: Any, found: Any) -> None:
+    """Refuse a replay that differs from what the interpreter found.
+
+    Raises:
+        StaticDiffers: naming the address of the first choice whose log probability differs, if the
+            program was recorded from this trace.
+    """
+    mine, theirs = ([x for x in leaves([tree]) if _is_number(x)] for tree in (done, found))
+    size = max((float(np.max(np.abs(x), initial=0.0)) for x in theirs), default=0.0)
+    if len(mine) == len(theirs) and all(map(agree, mine, theirs, [size] * len(mine))):
+        return
+    at = _address(asked, kept)
+    where = f" at {show(at)}" if at is not None else ""
+    raise StaticDiffers(refusal_of(name, f"{_what(asked.quantity)}{where}"))
+
+
+def _what(quantity: Quantity) -> str:
+    """What a quantity is, in words."""
+    return f"the {quantity.__name__.replace('_', ' ')}"
 
 
 def _is_current(trace: Trace) -> bool:
@@ -226,12 +248,15 @@ def _is_finite(x: Any) -> bool:
     return not _is_number(x) or bool(np.isfinite(x).all())
 
 
-def _address(kept: KeptQuantity, quantity: Quantity, trace: Trace) -> Address | None:
+def _address(asked: Asked, kept: KeptQuantity) -> Address | None:
     """The first choice whose log probability is not what it was when the program was recorded, at
     the same parameters; None if there is none."""
+    trace = asked.trace
+    if kept not in bound_of(trace):
+        return None
     held = holding({store[name]: value for (store, name), value in kept.held.items()})
     point = Point(kept.theta, held, trace.args, trace.choices._values)
-    quantity(trace, point)
+    asked.quantity(trace, point)
     for address, lp in point.log_probs.items():
         before = kept.log_probs.get(address)
         if before is None or not agree(raw(lp), before, abs(before)):
@@ -242,12 +267,6 @@ def _address(kept: KeptQuantity, quantity: Quantity, trace: Trace) -> Address | 
 # --- Keys and data
 
 
-def _key(opened: Open, trace: Trace, theta: Mapping[Any, Any]) -> tuple[Any, ...]:
-    """Everything on which a program depends but the numbers of its inputs."""
-    moving = tuple([_form(at, part) for at, part in theta.items()])
-    return moving, *key_of(trace, opened)
-
-
 def _form(at: Any, part: Any) -> Any:
     form = tuple([np.shape(leaf) for leaf in leaves(part)])
     return (at.store, at.name, at.constraint, form) if isinstance(at, Parameter) else (at, form)
@@ -256,15 +275,6 @@ def _form(at: Any, part: Any) -> Any:
 def _value(place: Place, given: Mapping[Place, Any]) -> Any:
     value = given.get(place)
     return place[0][place[1]].value if value is None else value
-
-
-def _are_same(then: list[Any], places: Mapping[Place, Any], given: Mapping[Place, Any]) -> bool:
-    """Whether the parameters that are data have the values that they had."""
-    for value, place in zip(then, places, strict=True):
-        now = _value(place, given)
-        if now is not value and not np.array_equal(now, value):
-            return False
-    return True
 
 
 def _bound(kept: KeptQuantity, trace: Trace, given: Mapping[Place, Any]) -> BoundQuantity | None:
@@ -302,26 +312,20 @@ class RecordedQuantity:
 
 @quiet
 @without_collection
-def record_quantity(
-    quantity: Quantity,
-    trace: Trace,
-    theta: Mapping[Any, Any],
-    held: Mapping[Parameter, Any],
-    opened: Open,
-) -> RecordedQuantity:
+def record_quantity(asked: Asked, opened: Open) -> RecordedQuantity:
     """Record a quantity of a trace.
 
     Raises:
         CannotRecord: something in the run cannot be recorded.
     """
-    recording = Recording(CAP)
+    recording, trace = Recording(CAP), asked.trace
     data = iter([recording.input(x, DATA, name) for name, x in data_of(trace, opened)])
     args = entered(trace.args, data) if opened >= Open.ALL else trace.args
     choices: Mapping[Address, Any] = trace.choices._values
     if opened >= Open.CHOICES:
         choices = {address: entered(value, data) for address, value in choices.items()}
-    moving = {at: _moving(recording, at, part) for at, part in theta.items()}
-    present = holding(held)
+    moving = {at: _moving(recording, at, part) for at, part in asked.theta.items()}
+    present = holding(asked.held)
     read: dict[Place, Recorded] = {}
 
     def answer(parameter: Parameter) -> Any:
@@ -331,7 +335,7 @@ def record_quantity(
         return read[place]
 
     point = Point(moving, answer, args, choices)
-    tree = quantity(trace, point)
+    tree = asked.quantity(trace, point)
     if recording.refusal is not None:
         raise recording.refusal
     log_probs = {a: plain(raw(lp)) for a, lp in point.log_probs.items()}

@@ -183,7 +183,7 @@ class Likelihood:
         """
         total, size = 0.0, self.vector.size
         g, information = np.zeros(size), np.zeros((size, size))
-        for weight, found in self._each(quantities.linear, None, x):
+        for weight, found in self._each(quantities.derivatives_of_arguments, None, x):
             if found is None:
                 return None
             (log_prob, *grads), parts = found
@@ -208,7 +208,7 @@ class Likelihood:
         if not any(map(may_have_scale, self._stacks(x))):
             return Scales({})  # without the derivatives, which take as long as the information
         stacks: list[Stacked] = []
-        for _, found in self._each(quantities.linear, None, x):
+        for _, found in self._each(quantities.derivatives_of_arguments, None, x):
             if found is None:
                 return Scales({})
             stacks += found[1]
@@ -242,7 +242,7 @@ class Likelihood:
 
     def _stacks(self, x: Array) -> list[Stacked]:
         """The choices of all traces, in stacks, with the arguments of their distributions."""
-        each = self._each(quantities.arguments, None, x)
+        each = self._each(quantities.arguments_of_choices, None, x)
         return [stack for _, found in each for stack in found]
 
     @quiet

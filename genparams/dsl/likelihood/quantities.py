@@ -55,14 +55,14 @@ def second(terms: Terms, theta: Mapping[Parameter, Any]) -> list[Any]:
         return [_total(found), *map(raw, first), rows(outer, first, [*above.values()])]
 
 
-def arguments(trace: Trace, point: Point) -> list[Stacked]:
+def arguments_of_choices(trace: Trace, point: Point) -> list[Stacked]:
     """The choices, in stacks, with the arguments of their distributions."""
     sites: list[Site] = []
     _log_probs(trace, point, point.theta, sites)
     return stacked(sites, {}, 0)
 
 
-def linear(trace: Trace, point: Point) -> tuple[list[Any], list[Stacked]] | None:
+def derivatives_of_arguments(trace: Trace, point: Point) -> tuple[list[Any], list[Stacked]] | None:
     """What `gradient` returns, and the choices, in stacks, with the derivatives of the arguments.
 
     Returns:
