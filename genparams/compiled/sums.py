@@ -34,8 +34,10 @@ def with_sums(operations: Sequence[Any], wanted: Iterable[Any]) -> tuple[list[An
     """
     several = _read_again(operations, wanted)
     sums: dict[Any, Any] = {}
-    products = [r for r in operations if r.op is np.multiply]
-    replaced: dict[Any, Any] = {r: r.args[1] for r in products if _is_seeded(r, several)}
+    replaced: dict[Any, Any] = {}
+    for r in operations:
+        if r.op is np.multiply and _is_seeded(r, several):
+            replaced[r] = replaced.get(r.args[1], r.args[1])
     gone = set(replaced)
     next_of, length = _links(operations, several)
     inner = set(next_of.values())
@@ -56,11 +58,6 @@ def with_sums(operations: Sequence[Any], wanted: Iterable[Any]) -> tuple[list[An
 
 
 def _read(x: Any, replaced: Mapping[Any, Any]) -> Any:
-    return replaced.get(x, x) if isinstance(x, Operation) else x
-
-
-def _term(x: Any, replaced: dict[Any, Any]) -> Any:
-    """What replaces an operand; a constant stays."""
     return replaced.get(x, x) if isinstance(x, Operation) else x
 
 
