@@ -27,7 +27,7 @@ from genparams.compiled.ir import Node, Program, Recurrence, Test
 from genparams.compiled.native import small_matrices, special_numbers, vectors
 from genparams.compiled.native.assembling import MOVING, copied, joined, rearranged
 from genparams.compiled.native.contractions import cumulative, einsum
-from genparams.compiled.native.data_stage import data_values
+from genparams.compiled.native.data_stage import DataStage
 from genparams.compiled.native.entrywise import elementwise, inner_product, reduction
 from genparams.compiled.native.flat_data import FlatData, together
 from genparams.compiled.native.fuse import Lines, Value
@@ -37,12 +37,12 @@ from genparams.compiled.native.products import product
 from genparams.compiled.native.recurrences import member, recurrence
 from genparams.compiled.native.scalar_text import MATH
 from genparams.compiled.native.training_loop import Group, loop_lines
-from genparams.compiled.native.values import Lower, Values, is_given
+from genparams.compiled.native.values import Lower, Values
 from genparams.compiled.native.views import VIEWING, whole
 from genparams.compiled.shapes import REDUCTIONS
 from genparams.compiled.totals import inner
 from genparams.errors import CannotRecord, MissingExtra
-from genparams.program.recorded import DATA, PART
+from genparams.program.recorded import PART
 
 TABLE: dict[Any, Lower] = {
     **dict.fromkeys(REDUCTIONS, reduction),
@@ -81,20 +81,28 @@ class NumbaCode:
 
     The program's first result is the log probability, the others are gradients.
 
+    Args:
+        each_step: The places, among the program's data, of inputs that `loop` can give other
+            values at each step. What reads them is computed in each step.
+
     Raises:
         CannotRecord: numba cannot compile an operation.
         MissingExtra: numba is not installed.
     """
 
-    def __init__(self, program: Program):
+    def __init__(self, program: Program, each_step: Sequence[int] = ()):
         numba()
         self.program = program
+        self.each_step = [program.data[i] for i in each_step]
+        self._stage = DataStage(program, self.each_step)
         self.theta_parts = parts([p.shape for p in program.parameters])
         """Where the coordinates of each parameter are in the vector of all."""
         self.shapes = [shape_of(r) for r in program.results[1:]]
         self.gradient_parts = parts(self.shapes)
         """Where each gradient is in the vector of all."""
-        written = _Written(program, self.theta_parts, self.gradient_parts)
+        written = _Written(
+            program, self.theta_parts, self.gradient_parts, self._stage.given, self.each_step
+        )
         self.text = written.text
         self._data, self._numbers, self._sizes = written.data, written.numbers, written.sizes
         self._loops: dict[Any, Callable[..., int]] = {}
@@ -108,7 +116,7 @@ class NumbaCode:
 
     def bind(self, *data: Any) -> FlatData | None:
         """The data as the function takes them; None if a test of data has another answer."""
-        found = data_values(self.program, data)
+        found = self._stage.values(data)
         if found is None:
             return None
         numbers = np.array([found[n] for n in self._numbers], float)
@@ -151,6 +159,7 @@ class NumbaCode:
         bound: FlatData | Sequence[FlatData],
         scale: float = 1.0,
         path: np.ndarray | None = None,
+        each_step: Sequence[np.ndarray] = (),
     ) -> Taken:
         """Step along the gradient, as often as there are rows of constants.
 
@@ -165,10 +174,15 @@ class NumbaCode:
             bound: The data, or those of each step.
             scale: The factor of gradients.
             path: Where the coordinates after each step are written, (steps, size of theta).
+            each_step: The values of the inputs `each_step`, with an axis of steps first.
         """
         log_probs, norms = np.empty(len(constants)), np.empty(len(constants))
         g = np.empty(length(self.gradient_parts))
         bound, moving = (bound, {}) if isinstance(bound, FlatData) else together(bound)
+        for k, values in enumerate(each_step):
+            name = f"d{k}"
+            moving[name] = values[0].size
+            bound = bound.replaced(k, values)
         run = self._loop(tuple(groups), moving)
         path = np.empty((len(constants), 0)) if path is None else path
         noted = log_probs, norms, path, np.array([scale])
@@ -216,9 +230,9 @@ class NumbaCode:
         return self._loops[key]
 
 
-def numba_code(program: Program) -> NumbaCode:
-    """The code of a program."""
-    return NumbaCode(program)
+def numba_code(program: Program, each_step: Sequence[int] = ()) -> NumbaCode:
+    """The code of a program; see `NumbaCode`."""
+    return NumbaCode(program, each_step)
 
 
 def parts(shapes: Sequence[tuple[int, ...]]) -> list[slice]:
@@ -241,13 +255,23 @@ _DTYPES = {"f": np.float64, "i": np.int64, "b": np.bool_}
 class _Written:
     """The text of a program's gradient, and what the function takes."""
 
-    def __init__(self, program: Program, theta: Sequence[slice], grads: Sequence[slice]):
-        self.values = values = Values(TABLE, elementwise)
+    def __init__(
+        self,
+        program: Program,
+        theta: Sequence[slice],
+        grads: Sequence[slice],
+        given: set[Node],
+        each_step: Sequence[Node],
+    ):
+        self.values = values = Values(TABLE, elementwise, given)
+        for x in each_step:
+            assert x.dtype is not None
+            values.known[x] = values.array(x, x.shape, x.dtype)
         for p, at in zip(program.parameters, theta, strict=True):
             values.known[p] = Value(p.shape, "f", view=whole("theta", at.start, p.shape))
         values.settled = {t.asked: t.answer for t in program.tests if isinstance(t.asked, Node)}
         for n in program.nodes:
-            if not is_given(n):
+            if n not in given:
                 values.of(n)
         for test in program.tests:
             self._check(test)
@@ -270,7 +294,7 @@ class _Written:
 
     def _check(self, test: Test) -> None:
         """End the function if a test has another answer."""
-        if not isinstance(test.asked, Node) or test.asked.stage == DATA:
+        if not isinstance(test.asked, Node) or test.asked in self.values.given:
             return
         answer, asked = test.answer, test.asked
         if isinstance(answer, np.ndarray):

@@ -240,6 +240,28 @@ def test_a_loop_takes_other_data_at_each_step():
     assert theta[0] == pytest.approx(by_hand)
 
 
+def test_a_loop_takes_other_draws_at_each_step():
+    recording = Recording(100)
+    x = recording.input(np.arange(80.0), DATA, "x")
+    z, u = recording.input(np.zeros(3), DATA, "z"), recording.input(0.5, DATA, "u")
+    a = recording.input(0.1, PARAMETERS, "a")
+    bool(u > 0.0)
+    d = x - a * (u + np.sum(z * z))
+    results = [-np.sum(d * d) * 1e-6, np.sum(d) * 2e-6 * (u + np.sum(z * z))]
+    code: Any = numba_code(straight(recording, results), each_step=(1, 2))
+    bound = code.bind(np.arange(80.0), np.zeros(3), 0.5)
+    draws, us = RNG.standard_normal((5, 3)), RNG.random(5)
+    us[4] = -1.0  # another answer
+    constants = np.array([DESCENT.folded(1.0)] * 5)
+    group, theta, by_hand = [Group(DESCENT, 0, 0, 1)], np.array([0.1]), 0.1
+    taken = code.loop(group, theta, np.zeros((0, 1)), constants, bound, each_step=[draws, us])
+    for k in range(4):
+        _, g = code.step(by_hand, code.bind(np.arange(80.0), draws[k], us[k]))
+        by_hand += g
+    assert taken.steps == 4
+    assert theta[0] == pytest.approx(by_hand)
+
+
 @pytest.mark.parametrize("start", [61.0, np.nan, 1e200])
 def test_a_loop_ends_before_a_step_that_has_to_be_interpreted(start):
     _, code = small()

@@ -18,6 +18,11 @@ class FlatData:
     numbers: np.ndarray
     arrays: list[np.ndarray]
 
+    def replaced(self, k: int, values: np.ndarray) -> "FlatData":
+        """The same with other values for array k."""
+        flat = np.ascontiguousarray(values, self.arrays[k].dtype).ravel()
+        return FlatData(self.numbers, [*self.arrays[:k], flat, *self.arrays[k + 1 :]])
+
     def named(self) -> dict[str, np.ndarray]:
         """The arrays by their names in the text of functions."""
         return {"n": self.numbers, **{f"d{i}": a for i, a in enumerate(self.arrays)}}

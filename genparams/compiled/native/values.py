@@ -25,7 +25,7 @@ from genparams.compiled.native.views import (
     whole,
 )
 from genparams.errors import CannotRecord
-from genparams.program.recorded import DATA, PART, as_type
+from genparams.program.recorded import as_type
 
 _KINDS = {"f": np.float64, "i": np.int64, "b": np.bool_}
 
@@ -39,10 +39,11 @@ class Values:
     Args:
         table: How to compute each operation that is not elementwise.
         elementwise: How to compute the others.
+        given: The nodes whose values are known before the function runs.
     """
 
-    def __init__(self, table: Mapping[Any, "Lower"], elementwise: "Lower"):
-        self._table, self._elementwise = table, elementwise
+    def __init__(self, table: Mapping[Any, "Lower"], elementwise: "Lower", given: set[Node]):
+        self._table, self._elementwise, self.given = table, elementwise, given
         self.plan = Plan()
         self.known: dict[Node, Value] = {}
         self.data: list[tuple[Any, str]] = []
@@ -59,11 +60,11 @@ class Values:
         """The value of a node or of a constant."""
         if isinstance(a, Node):
             if a not in self.known:
-                self.known[a] = self._given(a) if is_given(a) else self._computed(a)
+                self.known[a] = self._given(a) if a in self.given else self._computed(a)
             return self.known[a]
         if isinstance(a, np.ndarray):
             if id(a) not in self._constants:
-                self._constants[id(a)] = self._array(a, a.shape, a.dtype)
+                self._constants[id(a)] = self.array(a, a.shape, a.dtype)
             return self._constants[id(a)]
         if isinstance(a, (bool, int, float)):
             return constant_value(a)
@@ -80,9 +81,10 @@ class Values:
         if node.shape == () and node.dtype.kind == "f":
             self.numbers.append(node)
             return Value((), "f", view=whole("n", len(self.numbers) - 1, ()))
-        return self._array(node, node.shape, node.dtype)
+        return self.array(node, node.shape, node.dtype)
 
-    def _array(self, array: Any, shape: tuple[int, ...], dtype: np.dtype) -> Value:
+    def array(self, array: Any, shape: tuple[int, ...], dtype: np.dtype) -> Value:
+        """The value of a node or of a constant array that the function takes."""
         kind = "i" if dtype.kind == "u" else dtype.kind
         if kind not in _KINDS or 0 in shape:
             raise CannotRecord(f"an array of shape {shape} and type {dtype}, for numba")
@@ -196,16 +198,6 @@ def loaded(loop: Lines, args: list[Value], arg_axes: list[tuple[int, ...]]) -> l
         loop.load(v, {a: f"i{d}" for d, a in enumerate(axes) if a >= 0})
         for v, axes in zip(args, arg_axes, strict=True)
     ]
-
-
-def is_given(node: Node) -> bool:
-    """Whether a node is computed once for each binding of data."""
-    return node.stage == DATA and not is_loop(node)
-
-
-def is_loop(node: Node) -> bool:
-    """Whether a node is a recurrence, or one of its results."""
-    return isinstance(node.op, Recurrence) or (node.op is PART and is_loop(node.args[0]))
 
 
 def is_plain(args: Any) -> bool:
