@@ -16,24 +16,12 @@ from genparams.autodiff import scatter
 from genparams.compiled.builder import Builder, is_elementwise, shape_of
 from genparams.compiled.ir import Node
 from genparams.compiled.shapes import REDUCTIONS, axes_of
-from genparams.compiled.stream import CannotRoll
+from genparams.compiled.stream import CannotRoll, Rows
 from genparams.compiled.sums import added
 from genparams.compiled.totals import inner
 from genparams.program.recorded import as_type
 
 Options = tuple[tuple[str, Any], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """A value for each iteration, along the first axis."""
-
-    value: Any
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of one value."""
-        return shape_of(self.value)[1:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +282,9 @@ def _is_list(k: Any) -> bool:
 def _scatter(b: Batch, op: Any, args: Sequence[Any], options: dict[str, Any]) -> Any:
     g, index, shape = args
     keys = index if type(index) is tuple else (index,)
-    if any(isinstance(k, Rows) for k in keys):
+    if len(keys) == 1 and isinstance(keys[0], Rows) and len(keys[0].shape) == 1:
+        keys = (np.arange(b.count)[:, None], keys[0].value)
+    elif any(isinstance(k, Rows) for k in keys):
         keys = (np.arange(b.count), *_row_keys(keys))
     else:
         keys = every(keys)

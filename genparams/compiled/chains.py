@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from genparams.autodiff import scatter
-from genparams.compiled.batch import Rows
 from genparams.compiled.builder import Builder, shape_of
 from genparams.compiled.classify import Before, Loop, Operand
 from genparams.compiled.ir import Node
+from genparams.compiled.stream import Rows
 
 
 @dataclass(frozen=True, slots=True)

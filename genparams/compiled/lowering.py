@@ -12,14 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from genparams.compiled.batch import Batch, Rows, taken
+from genparams.compiled.batch import Batch, taken
 from genparams.compiled.builder import Builder, shape_of
 from genparams.compiled.chains import chain_of, over_iterations, running
 from genparams.compiled.classify import Before, Listed, Loop, Operand, Same
 from genparams.compiled.distribute import components
 from genparams.compiled.gather import Gathering, joined
+from genparams.compiled.periods import LEAST
 from genparams.compiled.recurrent import Component
-from genparams.compiled.stream import CannotRoll, Stream
+from genparams.compiled.stream import CannotRoll, Rows, Stream
 from genparams.compiled.sums import added
 from genparams.program.record import Operation
 
@@ -83,8 +84,21 @@ class Lowering:
             if r.op is added:
                 self.lowered[r] = self._sum(i)
                 continue
+            if self._is_list(i):
+                own = self.stream.places[self.stream.first[i] : self.stream.first[i + 1]]
+                self.lowered[r] = self.gathering.listed(own, self.stream.operands_of(i))
+                continue
             args = self.stream.args(i, map(self.value, self.stream.operands_of(i)))
             self.lowered[r] = self.builder.make(r.op, args, options_of(r), r.shape, r.dtype)
+
+    def _is_list(self, i: int) -> bool:
+        """Whether an operation puts many values together along a new first axis."""
+        r = self.stream.operations[i]
+        if r.op is not np.stack or len(r.args) > 1 or dict(r.options).get("axis", 0) != 0:
+            return False
+        operands: Sequence[Any] = self.stream.operands_of(i)
+        shapes = {np.shape(a) if type(a) is float else a.shape for a in operands}
+        return len(operands) == r.shape[0] >= LEAST and shapes == {r.shape[1:]}
 
     def _sum(self, i: int) -> Any:
         """A sum of many values: those of rolled statements are summed at once."""

@@ -7,6 +7,7 @@ have one *code* if they differ in their operands at most.
 
 import operator
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,31 @@ class Place:
 
 
 PLACE = Place()
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The place of a slice of so many entries, of which the operand is the first index."""
+
+    length: int
+
+    def at(self, first: Any) -> Any:
+        """The slice; or, for the first indices of all iterations, the indices."""
+        if isinstance(first, Rows):
+            return Rows(np.add.outer(first.value, np.arange(self.length)))
+        return slice(first, first + self.length)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A value for each iteration of a loop, along the first axis."""
+
+    value: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one value."""
+        return np.shape(self.value)[1:] if type(self.value) is not Node else self.value.shape[1:]
 
 
 class Stream:
@@ -105,12 +131,15 @@ class Stream:
 
 def filled(form: tuple[Any, ...], operands: Any) -> tuple[Any, ...]:
     """A form with operands in its places."""
-    return tuple(
-        [
-            next(operands) if a is PLACE else filled(a, operands) if type(a) is tuple else a
-            for a in form
-        ]
-    )
+    return tuple([_filled(a, operands) for a in form])
+
+
+def _filled(a: Any, operands: Any) -> Any:
+    if a is PLACE:
+        return next(operands)
+    if type(a) is Window:
+        return a.at(next(operands))
+    return filled(a, operands) if type(a) is tuple else a
 
 
 class _Reader:
@@ -199,6 +228,11 @@ class _Reader:
             return tuple([self._form(x, is_index, operands, kinds) for x in a])
         elif type(a) is slice and any(isinstance(x, Operation) for x in (a.start, a.stop, a.step)):
             raise CannotRoll("a slice whose ends are computed")
+        elif is_index and type(a) is slice and _is_window(a):
+            kinds.append(int)
+            operands.append(a.start)
+            self.places.append(CONSTANT)
+            return Window(a.stop - a.start)
         else:
             return a
         operands.append(a)
@@ -209,6 +243,10 @@ class _Reader:
         self._inputs += 1
         known = self.known[a] = CONSTANT - self._inputs, _kind(a)
         return known
+
+
+def _is_window(a: slice) -> bool:
+    return a.step is None and type(a.start) is type(a.stop) is int and 0 <= a.start <= a.stop
 
 
 def _kind(a: Any) -> Any:
@@ -227,7 +265,11 @@ def _key(a: Any) -> Any:
         return tuple(map(_key, a))
     if kind is slice:
         return (slice, _key(a.start), _key(a.stop), _key(a.step))
-    return (kind, a) if kind in (int, bool, str) or a is None or a is Ellipsis else _identity(a)
+    return (
+        (kind, a)
+        if kind in (int, bool, str, Window) or a is None or a is Ellipsis
+        else _identity(a)
+    )
 
 
 def _identity(a: Any) -> Any:
