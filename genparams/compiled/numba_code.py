@@ -105,6 +105,7 @@ class NumbaCode:
         )
         self.text = written.text
         self._data, self._numbers, self._sizes = written.data, written.numbers, written.sizes
+        self._indices = written.values.indices
         self._loops: dict[Any, Callable[..., int]] = {}
         self._lock = threading.Lock()
         self._gradient: Callable[..., Any] | None = None
@@ -118,6 +119,8 @@ class NumbaCode:
         """The data as the function takes them; None if a test of data has another answer."""
         found = self._stage.values(data)
         if found is None:
+            return None
+        if not all(_is_within(found[a] if isinstance(a, Node) else a, n) for a, n in self._indices):
             return None
         numbers = np.array([found[n] for n in self._numbers], float)
         arrays = []
@@ -244,6 +247,11 @@ def parts(shapes: Sequence[tuple[int, ...]]) -> list[slice]:
 def length(of: Sequence[slice]) -> int:
     """The length of the vector in which these parts are."""
     return of[-1].stop if of else 0
+
+
+def _is_within(index: Any, length: int) -> bool:
+    """Whether whole numbers are indices of an axis, which compiled code does not check."""
+    return bool(np.all((np.asarray(index) >= -length) & (np.asarray(index) < length)))
 
 
 _DTYPES = {"f": np.float64, "i": np.int64, "b": np.bool_}

@@ -54,7 +54,7 @@ def compared(recording, results, program, run=run_as_python, seeds=2):
     return code
 
 
-def compiled_step(code, recording, inputs):
+def compiled_step(code, recording, inputs) -> Any:
     each = list(zip(inputs, recording.inputs, strict=True))
     bound = code.bind(*[x for x, r in each if r.stage == DATA])
     return bound and code.step(*[x for x, r in each if r.stage != DATA], bound)
@@ -124,9 +124,8 @@ WIDE = [
 ]
 
 
-@pytest.mark.parametrize("width", [3, 20])
-@pytest.mark.parametrize("seed", range(25))
-def test_operations_on_arrays_share_loops(seed, width):
+def shared_loops(seed, width):
+    """A random recording of operations on arrays."""
     rng = np.random.default_rng([seed, width])
     recording = Recording(10**5)
     x = recording.input(rng.standard_normal(N), DATA, "x")
@@ -141,8 +140,20 @@ def test_operations_on_arrays_share_loops(seed, width):
         a = np.tanh(a + np.sum(u) / N)
     e = m @ w
     results = [np.sum(u * e) + a, a * 2.0, u, np.transpose(k) @ (u - e)]
-    program = straight(recording, results)
-    compared(recording, results, program)
+    return recording, results
+
+
+@pytest.mark.parametrize("width", [3, 20])
+@pytest.mark.parametrize("seed", range(25))
+def test_operations_on_arrays_share_loops(seed, width):
+    recording, results = shared_loops(seed, width)
+    compared(recording, results, straight(recording, results))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_compiled_operations_on_arrays_share_loops(seed):
+    recording, results = shared_loops(seed, 20)
+    compared(recording, results, straight(recording, results), compiled_step)
 
 
 def test_an_elementwise_gradient_of_a_tall_matrix_reads_it_in_blocks():
@@ -305,6 +316,24 @@ def test_threads_compile_once_and_agree():
         t.join()
     assert len(found) == 1600
     assert len(set(found)) == 7
+
+
+def test_an_index_beyond_an_axis_is_left_to_the_interpreter():
+    recording = Recording(100)
+    at = recording.input(np.arange(70) % 5, DATA, "at")
+    v = recording.input(np.arange(5.0), PARAMETERS, "v")
+    results = [np.sum(v[at]), scatter(v[at], at, (5,))]
+    code = numba_code(straight(recording, results))
+    assert code.bind(np.full(70, 5)) is None
+    assert code.bind(np.full(70, -6)) is None
+    assert code.bind(np.full(70, -5)) is not None
+    moving = numba_code(straight(recording, results), each_step=(0,))
+    assert "if v" in moving.text
+    bound = moving.bind(np.full(70, 7))
+    assert moving.step(np.arange(5.0), bound) is None
+    log_prob, g = compiled_step(moving, recording, [np.arange(70) % 5, np.arange(5.0)])
+    assert log_prob == 140.0
+    np.testing.assert_allclose(g, 14.0 * np.arange(5.0))
 
 
 # --- What cannot be compiled

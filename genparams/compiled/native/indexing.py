@@ -22,12 +22,15 @@ class Index:
     Args:
         rest: The index with 0 in place of each array.
         arrays: The arrays, each with the axis that it indexes.
+        checked: For each of them whether the function checks that it is within the axis; the
+            others are checked when data are bound.
         shape: What the arrays are broadcast to.
         first: The axis of the result at which that shape begins.
     """
 
     rest: tuple[Any, ...]
     arrays: list[tuple[int, Value]]
+    checked: list[bool]
     shape: tuple[int, ...]
     first: int
 
@@ -39,20 +42,23 @@ def indexed(values: Values, index: Any, shape: tuple[int, ...]) -> Index:
         i = next(i for i, p in enumerate(parts) if p is Ellipsis)
         used = sum(p is not None and p is not Ellipsis for p in parts)
         parts[i : i + 1] = [slice(None)] * (len(shape) - used)
-    arrays, rest, at, axis = [], [], [], 0
+    arrays, checked, rest, at, axis = [], [], [], [], 0
     for i, p in enumerate(parts):
         if p is not None and type(p) is not slice:
             value = values.of(p)
             if value.kind != "i":
                 raise CannotRecord("an index that is no array of whole numbers, for numba")
             arrays.append((axis, value))
+            checked.append(isinstance(p, Node) and p not in values.given)
+            if not checked[-1]:
+                values.indices.append((p, shape[axis]))
             at.append(i)
         rest.append(0 if at and at[-1] == i else p)
         axis += p is not None
     together = np.broadcast_shapes(*(v.shape for _, v in arrays))
     adjacent = at == list(range(at[0], at[0] + len(at)))
     first = sum(type(p) is slice or p is None for p in parts[: at[0]]) if adjacent else 0
-    return Index(tuple(rest), arrays, together, first)
+    return Index(tuple(rest), arrays, checked, together, first)
 
 
 def _without_masks(parts: Any) -> Any:
@@ -121,10 +127,12 @@ def _entry(
     text = basic.at([*places[: index.first], *places[index.first + rank :]])
     block = at[index.first : index.first + rank]
     terms = []
-    for (axis, _), names in zip(index.arrays, given, strict=True):
+    for (axis, _), checked, names in zip(index.arrays, index.checked, given, strict=True):
         near = block[rank - names.ndim :]
         name = names[tuple([0 if n == 1 else k for k, n in zip(near, names.shape, strict=True)])]
         length = view.shape[axis]
+        if checked:
+            lines.body.append(f"if {name} < {-length} or {name} >= {length}: return False, 0.0")
         safe = lines.name(f"{name} if {name} >= 0 else {name} + {length}")
         terms.append(f"{view.strides[axis]} * {safe}")
     return f"{text[:-1]} + {' + '.join(terms)}]"

@@ -22,6 +22,8 @@ _MORE: dict[Any, str] = {
     np.float_power: "pow({}, {})",
     np.logical_xor: "{} != {}",
     np.bitwise_xor: "{} != {}",
+    **dict.fromkeys((np.logical_and, np.bitwise_and), "{} & {}"),  # without a branch
+    **dict.fromkeys((np.logical_or, np.bitwise_or), "{} | {}"),
     np.fmax: "{0} if {0} > {1} or {1} != {1} else {1}",
     np.fmin: "{0} if {0} < {1} or {1} != {1} else {1}",
     np.fmod: "fmod({}, {})",
@@ -72,7 +74,7 @@ def expression(op: Any, args: Sequence[str], kinds: Sequence[str], kind: str) ->
     elif op not in _COMPARISONS and kind != "b":
         args = [converted(a, k, kind) for a, k in zip(args, kinds, strict=True)]
     elif kind == "b" and "b" in kinds and op in (np.add, np.multiply, np.maximum, np.minimum):
-        return f"{args[0]} {'or' if op in (np.add, np.maximum) else 'and'} {args[1]}"
+        return f"{args[0]} {'|' if op in (np.add, np.maximum) else '&'} {args[1]}"
     if kind == "i" and op in (np.power, np.true_divide, np.remainder, np.floor_divide):
         raise CannotRecord(f"np.{op.__name__} of whole numbers")
     return template(op, len(args)).format(*args)

@@ -50,6 +50,8 @@ class Values:
         """Nodes and constant arrays that the function takes as flat arrays, with their kinds."""
         self.numbers: list[Node] = []
         """Nodes that are single floats and come in one array."""
+        self.indices: list[tuple[Any, int]] = []
+        """Given indices, and the lengths of the axes within which they have to be."""
         self.parts: dict[Node, list[Value]] = {}
         """The members of results that are tuples."""
         self.settled: dict[Any, Any] = {}
