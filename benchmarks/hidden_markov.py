@@ -13,9 +13,18 @@ import bench
 import by_hand
 import numpy as np
 
-from genparams import ADAM, ParamUpdate, gen, init_param, normal, param, positive, simplex
-from genparams.dsl.distributions.sequences.hidden_markov import hidden_markov
-from genparams.dsl.distributions.sequences.markov_chain import markov_chain
+from genparams import (
+    ADAM,
+    ParamUpdate,
+    gen,
+    hidden_markov,
+    init_param,
+    markov_chain,
+    normal,
+    param,
+    positive,
+    simplex,
+)
 
 
 @gen

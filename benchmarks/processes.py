@@ -13,10 +13,17 @@ import bench
 import by_hand
 import numpy as np
 
-from genparams import ADAM, ParamUpdate, gen, init_param, param, positive
-from genparams.dsl.distributions.sequences import kernels
-from genparams.dsl.distributions.sequences.autoregressive import autoregressive
-from genparams.dsl.distributions.sequences.gaussian_process import gaussian_process
+from genparams import (
+    ADAM,
+    ParamUpdate,
+    autoregressive,
+    gaussian_process,
+    gen,
+    init_param,
+    kernels,
+    param,
+    positive,
+)
 
 
 @gen

@@ -18,10 +18,9 @@ from typing import Any
 import numpy as np
 from by_hand import adam
 
-from genparams import ADAM, ParamUpdate, gen, init_param, param, positive
+from genparams import ADAM, ParamUpdate, gen, init_param, linear_gaussian, param, positive
 from genparams.dsl.distributions.sequences import loops_kalman
 from genparams.dsl.distributions.sequences.kalman_scalar import kalman_scalar
-from genparams.dsl.distributions.sequences.linear_gaussian import linear_gaussian
 
 LENGTH = 1000
 START = 10.0

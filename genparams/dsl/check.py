@@ -46,7 +46,8 @@ def check_gradients(
 
     The gradients are of the log probability plus a random linear function of the return value: by
     every parameter that the run reads, in unconstrained coordinates; by every argument that
-    `arg_grads` names; and by every continuous choice whose entries can move alone.
+    `arg_grads` names; and by every continuous choice whose entries can move alone, but for missing
+    observations, which are NaN.
 
     Args:
         tolerance: The largest error allowed, relative to entries above 1.
@@ -108,7 +109,7 @@ def _entries(
         if leaf is None:
             continue
         at, g = np.asarray(leaf, dtype=float), np.asarray(g, dtype=float)
-        for place in np.ndindex(at.shape):
+        for place in map(tuple, np.argwhere(~np.isnan(at))):  # NaN is a missing observation
             step = 6e-6 * max(1.0, abs(at[place]))
             ahead, behind = at.copy(), at.copy()
             ahead[place] += step
@@ -134,11 +135,15 @@ def _free(trace: Trace) -> list[Address]:
 
 
 def _weights(retval: Any, generator: np.random.Generator) -> Any:
-    """Random weights for the numbers in a return value; None for other leaves."""
+    """Random weights for the numbers in a return value; None for other leaves, and for arrays with
+    missing numbers.
+    """
 
     def weight(leaf: Any) -> Any:
         is_number = isinstance(leaf, (float, np.ndarray)) and _is_float(leaf)
-        return generator.standard_normal(np.shape(leaf)) if is_number else None
+        if not is_number or np.any(np.isnan(leaf)):
+            return None
+        return generator.standard_normal(np.shape(leaf))
 
     return map_leaves(weight, retval)
 

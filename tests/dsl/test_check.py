@@ -7,7 +7,9 @@ from genparams import (
     bernoulli,
     dirichlet,
     gen,
+    hidden_markov,
     init_param,
+    linear_gaussian,
     normal,
     param,
     poisson,
@@ -181,3 +183,19 @@ def test_a_product_is_checked_where_all_its_entries_can_move(parts, entries):
         return product(parts) @ "x"
 
     assert check_gradients(model).entries == entries
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        linear_gaussian(4, transition_std=0.5, observation_std=1.0, initial_cov=1.0),
+        hidden_markov([0.4, 0.6], [[0.8, 0.2], [0.3, 0.7]], normal([0.0, 1.0], 1.0), 4),
+    ],
+    ids=["linear_gaussian", "hidden_markov"],
+)
+def test_a_missing_observation_does_not_move(call):
+    @gen
+    def model():
+        return call @ "ys"
+
+    assert check_gradients(model, (), {"ys": [0.3, np.nan, -0.2, np.nan]}).entries == 2

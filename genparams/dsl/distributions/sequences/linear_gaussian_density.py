@@ -65,8 +65,13 @@ def _convert(value: Any) -> Any:
     return value.astype(np.float64)
 
 
-@recordable(loops_kalman.is_covariance)
-def is_covariance(v: Any) -> Any:
+def _is_covariance(v: Any) -> Any:
+    n = shape_of(v)[-1]
+    return np.reshape(are_covariances(np.reshape(v, (-1, n, n))), shape_of(v)[:-2])
+
+
+@recordable(loops_kalman.are_covariances)
+def are_covariances(v: Any) -> Any:
     """Whether matrices are symmetric and positive semidefinite, but for rounding."""
     root = np.sqrt(np.maximum(np.diagonal(v, axis1=-2, axis2=-1), 0.0))
     root = np.where(root > 0.0, root, 1.0)
@@ -76,7 +81,7 @@ def is_covariance(v: Any) -> Any:
 
 
 _COVARIANCE = Domain(
-    "finite, symmetric and positive semidefinite", finite.test, member=is_covariance
+    "finite, symmetric and positive semidefinite", finite.test, member=_is_covariance
 )
 
 

@@ -74,13 +74,12 @@ def kalman_scalar(
     return log_prob, by_y, by_mean, by_cov, by_A, by_c, by_Q, by_H, by_d, by_R
 
 
-def is_covariance(v):
-    """As `linear_gaussian_density.is_covariance`: by the pivots of a triangular factorisation."""
-    n = v.shape[-1]
-    each = v.reshape(-1, n, n)
-    good = np.ones(len(each), dtype=np.bool_)
+def are_covariances(each):
+    """As `linear_gaussian_density.are_covariances`, by the pivots of a triangular factorisation."""
+    count, n, _ = each.shape
+    good = np.ones(count, dtype=np.bool_)
     root, L = np.empty(n), np.empty((n, n))
-    for k in range(len(each)):
+    for k in range(count):
         for i in range(n):
             root[i] = math.sqrt(each[k, i, i]) if each[k, i, i] > 0.0 else 1.0
         for i in range(n):

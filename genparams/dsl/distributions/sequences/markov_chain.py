@@ -14,6 +14,7 @@ from genparams.dsl.distributions.declaration import (
 )
 from genparams.dsl.distributions.domains import ValueKind, as_operand, weights, whole
 from genparams.dsl.distributions.parts import made_of_parts
+from genparams.dsl.distributions.sequences import loops_markov_chain
 from genparams.dsl.distributions.sequences.autoregressive import whole_length
 from genparams.errors import ShapeError
 from genparams.mistakes import explained
@@ -118,13 +119,19 @@ def _terms(x: Any, initial: Any, transition: Any, varying: bool) -> Terms:
     )
 
 
-@recordable()
 def _counts(codes: Any, kinds: int) -> Any:
     """How often each of 0, ..., kinds - 1 occurs along the last axis."""
-    front = codes.shape[:-1]
-    rows = math.prod(front)
-    at = codes + kinds * np.reshape(np.arange(rows), (*front, 1))
-    return np.reshape(np.bincount(at.ravel(), minlength=rows * kinds), (*front, kinds))
+    *front, length = codes.shape
+    found = counted(np.reshape(codes, (math.prod(front), length)), kinds)
+    return np.reshape(found, (*front, kinds))
+
+
+@recordable(loops_markov_chain.counted)
+def counted(codes: Any, kinds: int) -> Any:
+    """How often each of 0, ..., kinds - 1 occurs in each row."""
+    rows = len(codes)
+    at = codes + kinds * np.arange(rows)[:, None]
+    return np.reshape(np.bincount(at.ravel(), minlength=rows * kinds), (rows, kinds))
 
 
 def _log_power(probs: Any, counts: Any, axes: int) -> tuple[Any, Any]:

@@ -10,14 +10,21 @@ from common import slope
 from scipy import stats
 from scipy.linalg import toeplitz
 
-from genparams import fit, gen, init_param, interval, normal, param, positive, select
-from genparams.autodiff import gradient, hessian, jacobian
-from genparams.dsl.distributions.sequences import autoregression, loops_autoregression
-from genparams.dsl.distributions.sequences.autoregressive import (
+from genparams import (
     autoregressive,
     autoregressive_coefficients,
+    autoregressive_forecast,
+    fit,
+    gen,
+    init_param,
+    interval,
+    normal,
+    param,
+    positive,
+    select,
 )
-from genparams.dsl.distributions.sequences.autoregressive_forecast import autoregressive_forecast
+from genparams.autodiff import gradient, hessian, jacobian
+from genparams.dsl.distributions.sequences import autoregression, loops_autoregression
 from genparams.errors import ArgumentError, DistributionError, ShapeError
 
 dense: Any = stats.multivariate_normal

@@ -9,13 +9,19 @@ import pytest
 from common import slope
 from scipy import stats
 
-from genparams import fit, gen, hmc, normal, param, positive, select
-from genparams.autodiff import gradient, hessian, jacobian
-from genparams.dsl.distributions.sequences import kernels
-from genparams.dsl.distributions.sequences.gaussian_process import (
+from genparams import (
+    fit,
     gaussian_process,
     gaussian_process_posterior,
+    gen,
+    hmc,
+    kernels,
+    normal,
+    param,
+    positive,
+    select,
 )
+from genparams.autodiff import gradient, hessian, jacobian
 from genparams.errors import ArgumentError, DistributionError, ShapeError
 
 dense: Any = stats.multivariate_normal

@@ -17,6 +17,7 @@ from genparams import (
     fit,
     gamma,
     gen,
+    hidden_markov,
     hmc,
     mixture,
     mvnormal,
@@ -29,7 +30,6 @@ from genparams import (
     simplex,
 )
 from genparams.autodiff import gradient, hessian
-from genparams.dsl.distributions.sequences.hidden_markov import hidden_markov
 from genparams.errors import ArgumentError, DistributionError, ShapeError
 
 FAILURE_RATE = 1e-4

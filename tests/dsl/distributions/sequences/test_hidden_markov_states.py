@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from genparams import categorical, mvnormal, normal
-from genparams.dsl.distributions.sequences.hidden_markov import hidden_markov
-from genparams.dsl.distributions.sequences.hidden_markov_states import (
+from genparams import (
+    categorical,
+    hidden_markov,
     hidden_markov_path,
     hidden_markov_smoother,
     hidden_markov_states,
+    mvnormal,
+    normal,
 )
 from genparams.errors import ArgumentError, DistributionError, ShapeError
 

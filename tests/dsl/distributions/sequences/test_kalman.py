@@ -9,6 +9,7 @@ import pytest
 from genparams.dsl.distributions.sequences import kalman_scalar as scalar
 from genparams.dsl.distributions.sequences import loops_kalman
 from genparams.dsl.distributions.sequences.kalman import kalman
+from genparams.dsl.distributions.sequences.linear_gaussian_density import are_covariances
 from genparams.numeric import quiet
 
 kalman_scalar = quiet(scalar.kalman_scalar)  # as the library calls it
@@ -216,6 +217,19 @@ def test_a_variance_of_0_has_no_density():
         assert not np.isfinite(kalman_scalar(y, *zero)[0])
         assert not np.isfinite(loops_kalman.kalman_scalar(y, *zero)[0])
         assert not np.isfinite(kalman_scalar(np.array([0.0, np.nan, 0.0]), *zero)[0])
+
+
+def test_the_loops_know_covariances():
+    rng = np.random.default_rng(0)
+    root = rng.normal(size=(40, 3, 2)) * 10.0 ** rng.uniform(-4.0, 4.0, size=(40, 3, 1))
+    singular = root @ np.swapaxes(root, 1, 2)
+    other = singular - 1e-7 * np.eye(3) * np.max(singular, axis=(1, 2), keepdims=True)
+    askew = singular + np.array([[0.0, 1e-3, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    matrices = np.concatenate([singular, other, askew, np.zeros((1, 3, 3)), -np.eye(3)[None]])
+    found = loops_kalman.are_covariances(matrices)
+    np.testing.assert_array_equal(found, are_covariances(matrices))
+    assert found[:40].all()
+    assert not found[40:80].any()
 
 
 def test_the_loops_can_be_compiled():

@@ -8,16 +8,25 @@ import pytest
 from common import slope
 from scipy import stats
 
-from genparams import datasets, fit, gen, hmc, init_param, mvnormal, normal, param, positive, select
-from genparams.autodiff import gradient, hessian, jacobian
-from genparams.dsl.distributions.sequences.linear_gaussian import linear_gaussian
-from genparams.dsl.distributions.sequences.linear_gaussian_density import NAMES
-from genparams.dsl.distributions.sequences.linear_gaussian_states import (
+from genparams import (
+    datasets,
+    fit,
+    gen,
+    hmc,
+    init_param,
+    linear_gaussian,
     linear_gaussian_filter,
     linear_gaussian_forecast,
     linear_gaussian_smoother,
     linear_gaussian_states,
+    mvnormal,
+    normal,
+    param,
+    positive,
+    select,
 )
+from genparams.autodiff import gradient, hessian, jacobian
+from genparams.dsl.distributions.sequences.linear_gaussian_density import NAMES
 from genparams.errors import ArgumentError, DistributionError, ShapeError
 
 dense: Any = stats.multivariate_normal

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from genparams import categorical, fit, gen, param, simplex
+from genparams import categorical, fit, gen, markov_chain, param, simplex
 from genparams.autodiff import gradient, hessian
-from genparams.dsl.distributions.sequences.markov_chain import markov_chain
+from genparams.dsl.distributions.sequences import loops_markov_chain
+from genparams.dsl.distributions.sequences.markov_chain import counted
 from genparams.errors import ArgumentError, DistributionError, ShapeError
 
 INITIAL = np.array([0.2, 0.5, 0.3])
@@ -182,3 +183,8 @@ def test_wrong_values_say_what_is_wrong():
         call.log_prob([0, 1, 2, 0])
     with pytest.raises(DistributionError, match="NaN"):
         call.log_prob([0.0, np.nan, 1.0])
+
+
+def test_the_loops_count_the_same():
+    codes = np.random.default_rng(0).integers(4, size=(5, 9))
+    np.testing.assert_array_equal(loops_markov_chain.counted(codes, 4), counted(codes, 4))
