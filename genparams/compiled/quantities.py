@@ -33,9 +33,9 @@ from genparams.structure import leaves, map_leaves
 from genparams.trace.trace import Trace, bound_of
 from genparams.types import Address, show
 
-WORTH = 16
-"""The evaluations after which a quantity is recorded. A recording costs as much as 20 to 50
-evaluations, and a single fit makes about 10."""
+AFTER = 16
+"""A quantity is recorded at this evaluation. A recording costs as much as 20 to 50 evaluations, and
+a single fit makes about 10."""
 RESULT = object()
 """Stands for a number that the program computes, in the structure of a result."""
 Place = tuple[ParamStore, str]
@@ -121,10 +121,11 @@ class StaticQuantities:
     Args:
         name: The name of the function.
         backend: What runs the programs: "numpy", or "numba".
+        after: The number of the evaluation of a quantity at which it is recorded.
     """
 
-    def __init__(self, name: str, backend: str = "numpy"):
-        self.name, self.backend = name, checked_backend(backend)
+    def __init__(self, name: str, backend: str = "numpy", after: int = AFTER):
+        self.name, self.backend, self.after = name, checked_backend(backend), after
         self.programs: dict[Quantity, Programs] = {}
         self._mode = os.environ.get("GENPARAMS_STATIC", "")
 
@@ -166,7 +167,7 @@ class StaticQuantities:
         if found is None or not all(map(_is_finite, leaves(found))):
             return
         programs.asked += 1
-        if programs.asked >= WORTH:
+        if programs.asked >= self.after:
             programs.learn(asked.key, lambda opened: self._recorded(asked, opened))
 
     def _recorded(self, asked: Asked, opened: Open) -> KeptQuantity:

@@ -23,7 +23,6 @@ from genparams import (
     positive,
     set_param,
 )
-from genparams.compiled import quantities
 from genparams.compiled.quantities import StaticQuantities
 from genparams.dsl.likelihood.likelihood import Likelihood
 from genparams.errors import ArgumentError, InvalidValue, NotStatic, StaticDiffers
@@ -35,15 +34,17 @@ XS = np.linspace(-1.0, 1.0, 30)
 YS = 2.0 * XS + 1.0 + 0.3 * np.random.default_rng(0).standard_normal(30)
 
 
-@pytest.fixture(autouse=True)
-def _recorded_at_once(monkeypatch):
-    monkeypatch.setattr(quantities, "WORTH", 1)
+def at_once(f):
+    """The function, static, with quantities that are recorded at their first evaluation."""
+    static = gen(static=True)(f.body).with_params(f.params)
+    static.trace_quantities = StaticQuantities(f.__name__, after=1)
+    return static
 
 
 def likelihoods(trace, held=()):
     """The likelihood of a trace, interpreted and replayed, and what replays."""
     free = {f.params[name]: None for f, name in trace.parameters if name not in held}
-    vector, evaluator = Vector(free), StaticQuantities(trace.gen_fn.__name__)
+    vector, evaluator = Vector(free), StaticQuantities(trace.gen_fn.__name__, after=1)
     static = Likelihood([trace], vector, {}, evaluators={trace.gen_fn: evaluator})
     return Likelihood([trace], vector, {}), static, evaluator
 
@@ -98,7 +99,7 @@ def test_the_density_of_a_sampler_is_replayed_as_interpreted(model, jacobian):
     rng = np.random.default_rng(0)
     points = [space.start.u + 0.05 * rng.standard_normal(space.size) for _ in range(5)]
     expected = [space.at(u) for u in points]
-    f.trace_quantities = StaticQuantities(f.__name__)
+    f.trace_quantities = StaticQuantities(f.__name__, after=1)
     for u, then in zip(points, expected, strict=True):
         now = space.at(u)
         assert (now is None) == (then is None)
@@ -148,7 +149,7 @@ def test_a_parameter_may_be_frozen_or_made_anew_between_replays():
 
 def test_a_trace_of_other_data_of_the_same_shape_uses_the_same_program():
     f = line()
-    evaluator = StaticQuantities("line")
+    evaluator = StaticQuantities("line", after=1)
     for seed in range(4):
         ys = YS + np.random.default_rng(seed).standard_normal(30)
         trace, _ = f.generate((XS + seed,), {"ys": ys})
@@ -162,7 +163,7 @@ def test_a_trace_of_other_data_of_the_same_shape_uses_the_same_program():
 
 
 def test_data_of_another_shape_have_a_program_of_their_own():
-    f, evaluator = line(), StaticQuantities("line")
+    f, evaluator = line(), StaticQuantities("line", after=1)
     for n in (5, 8) * 5:
         trace, _ = f.generate((XS[:n],), {"ys": YS[:n]})
         plain, static, _ = likelihoods(trace)
@@ -326,7 +327,7 @@ def test_a_static_fit_has_the_same_estimates_and_standard_errors(make):
     expected = fit(f, args, data)
     for name, value in start.items():
         set_param(f, name, value)
-    found = fit(f, args, data, static=True)
+    found = fit(at_once(f), args, data)
     assert found.iterations == expected.iterations
     for name, value in expected.estimates.items():
         np.testing.assert_allclose(found.estimates[name], value, rtol=1e-8)
@@ -334,8 +335,7 @@ def test_a_static_fit_has_the_same_estimates_and_standard_errors(make):
 
 
 def test_a_static_function_keeps_its_programs_from_fit_to_fit():
-    f = line()
-    static = gen(static=True)(f.body).with_params(f.params)
+    static = at_once(line())
     for _ in range(3):
         fit(static, (XS,), {"ys": YS})
     for programs in static.trace_quantities.programs.values():
@@ -345,7 +345,7 @@ def test_a_static_function_keeps_its_programs_from_fit_to_fit():
 def test_a_static_fit_with_a_prior_has_the_same_maximum():
     f = line()
     expected = fit(f, (XS,), {"ys": YS}, priors={"slope": normal(0.0, 0.1)})
-    found = fit(f, (XS,), {"ys": YS}, priors={"slope": normal(0.0, 0.1)}, static=True)
+    found = fit(at_once(f), (XS,), {"ys": YS}, priors={"slope": normal(0.0, 0.1)})
     np.testing.assert_allclose(found.estimates["slope"], expected.estimates["slope"], rtol=1e-8)
 
 
@@ -356,8 +356,7 @@ def test_a_bootstrap_of_a_static_fit_draws_the_same():
     np.testing.assert_allclose(found.table, expected.table, rtol=1e-6, atol=1e-8)
 
 
-def test_fit_records_only_after_many_evaluations(monkeypatch):
-    monkeypatch.setattr(quantities, "WORTH", 1000)
+def test_a_single_fit_of_few_evaluations_records_nothing():
     f = line()
     static = gen(static=True)(f.body).with_params(f.params)
     fit(static, (XS,), {"ys": YS})
