@@ -1,16 +1,19 @@
 """Programs that are kept, and their use for one trace."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from genparams.compiled.recording import Open, RecordedGradient, data_of
+from genparams.compiled.keys import key_of_data
+from genparams.compiled.recording import Open, RecordedGradient, data_of, is_input
 from genparams.dsl.gradients import Gradient
 from genparams.dsl.traced_replay import Inputs
 from genparams.numeric import quiet
 from genparams.params import Parameter, ParamStore, Positions
 from genparams.params.records import structure
+from genparams.structure import leaves
 from genparams.trace.trace import Trace
 from genparams.types import Address, Constraint
 
@@ -80,9 +83,41 @@ class Kept:
             return None
         return None if values is None else Bound(self, parameters, values, structure.now)
 
+    def values(self, args: tuple[Any, ...], choices: Mapping[Address, Any]) -> Any:
+        """What `bind` makes of the data of a trace that has these arguments and choices, without
+        the trace; None if it is not its program. It is to be called where numpy is quiet."""
+        _, opened, (_, forms), order, (_, forms_of_choices) = self.key
+        if opened is not Open.ALL or len(order) != len(choices):
+            return None
+        try:
+            values = [choices[address] for address in order]
+            if _have(args, forms) and _have(values, forms_of_choices):
+                return self.code.bind(*args, *values)
+            ordered = dict(zip(order, values, strict=True))
+            if (None, *key_of_data(args, ordered, opened)) != self.key:
+                return None
+            inputs = [x for part in (args, values) for x in leaves(part) if is_input(x)]
+            return self.code.bind(*inputs)
+        except Exception:  # whatever it is, the interpreter shows it
+            return None
+
     @quiet
     def _bind(self, trace: Trace) -> Any:
         return self.code.bind(*[x for _, x in data_of(trace, self.opened)])
+
+
+def _have(values: Sequence[Any], forms: Sequence[Any]) -> bool:
+    """Whether values are arrays and floats that all have the forms of inputs in a key."""
+    if len(values) != len(forms):
+        return False
+    for x, form in zip(values, forms, strict=True):
+        kind = type(x)
+        if kind is np.ndarray:
+            if (x.shape, x.dtype) != form:
+                return False
+        elif kind is not float or form is not float:
+            return False
+    return True
 
 
 @dataclass(slots=True, eq=False)

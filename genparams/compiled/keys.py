@@ -8,6 +8,7 @@ import numpy as np
 from genparams.compiled.recording import Open, is_input
 from genparams.structure import ATOMS
 from genparams.trace.trace import Trace
+from genparams.types import Address
 
 
 class Same:
@@ -27,9 +28,19 @@ class Same:
 
 def key_of(trace: Trace, opened: Open) -> tuple[Any, ...]:
     """The shapes and types of the inputs of a trace, and everything else by value or identity."""
-    choices = trace.choices._values
-    args = _key(trace.args, opened >= Open.ALL)
-    return opened, args, tuple(choices), _key([*choices.values()], opened >= Open.CHOICES)
+    return key_of_data(trace.args, trace.choices._values, opened)
+
+
+def key_of_data(
+    args: tuple[Any, ...], choices: Mapping[Address, Any], opened: Open
+) -> tuple[Any, ...]:
+    """The same, of the arguments and the choices of a trace."""
+    return (
+        opened,
+        _key(args, opened >= Open.ALL),
+        tuple(choices),
+        _key([*choices.values()], opened >= Open.CHOICES),
+    )
 
 
 def _key(tree: Any, is_open: bool) -> Any:

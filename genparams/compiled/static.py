@@ -13,7 +13,7 @@ first replay of a program, the fourth, the sixteenth and so on are run both ways
 import os
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genparams.compiled.agreement import refuse_other
@@ -26,10 +26,12 @@ from genparams.dsl.comparison import refuse_changed_arguments
 from genparams.dsl.gradients import Gradient
 from genparams.dsl.interpreter import Run
 from genparams.errors import NotStatic, TooManyOperations
+from genparams.numeric import quiet
 from genparams.params import added, finite_scale, lock, swap
 from genparams.params.records import structure
 from genparams.trace.selection import Selection
 from genparams.trace.trace import ArgGrads, Trace, bound_of
+from genparams.types import Address
 
 MOST = 16
 """The most programs that a function keeps."""
@@ -121,9 +123,23 @@ class StaticGradients:
         if bound is None or bound.structure is not structure.now or self._mode in ("off", "check"):
             return None
         refuse_changed_arguments(trace)
-        hits = bound.kept.hits
-        due = 1 << (hits.bit_length() + 1) // 2 * 2
-        return bound, due - hits - 1
+        return bound, _until_due(bound.kept)
+
+    @quiet
+    def ahead_of(
+        self, args: tuple[Any, ...], choices: Mapping[Address, Any]
+    ) -> tuple[Bound, int] | None:
+        """The same for a trace with these arguments and choices, which need not be made."""
+        if self._mode in ("off", "check"):
+            return None
+        with self._lock:
+            newest = [programs[-1] for programs in self.programs.values()]
+        for kept in reversed(newest):
+            values = kept.values(args, choices)
+            parameters = [] if values is None else [place.parameter() for place in kept.places]
+            if values is not None and None not in parameters:
+                return Bound(kept, parameters, values, structure.now), _until_due(kept)
+        return None
 
     def replayed(self, trace: Trace, selection: Selection | None = None) -> Replayed | None:
         """A replay of the gradient; None where the interpreter has to answer.
@@ -250,6 +266,11 @@ class StaticGradients:
         if what not in self._told:
             self._told.add(what)
             warnings.warn(NotStatic(what), stacklevel=2)
+
+
+def _until_due(kept: Kept) -> int:
+    """How many replays there are before one is compared with the interpreter."""
+    return (1 << (kept.hits.bit_length() + 1) // 2 * 2) - kept.hits - 1
 
 
 def _hits(kept: Kept) -> int:

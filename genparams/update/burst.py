@@ -396,8 +396,7 @@ class Burst:
     def run(
         self,
         gradient: Callable[..., Found | None],
-        bound: Any,
-        most: int,
+        bounds: Iterable[Any],
         scale: float,
         notes: Notes,
         noted: Noted,
@@ -407,16 +406,16 @@ class Burst:
         Args:
             gradient: `gradient(*theta, bound)` returns the log probability and the gradients; None
                 where it does not apply. Whatever it raises ends the burst.
-            most: How many steps are taken at most.
+            bounds: Its data in each step.
             scale: The factor of gradients.
             noted: What is noted of parameters.
         """
         loop = self._loop_for(noted)
         if loop is not None:
-            self._run_loop(loop, gradient, bound, most, scale, notes, noted)
+            self._run_loop(loop, gradient, bounds, scale, notes, noted)
             return
         theta, every = self.theta, notes.every
-        for k in range(notes.first, notes.first + most):
+        for k, bound in enumerate(bounds, notes.first):
             try:
                 found = gradient(*theta, bound)
             except Exception:  # whatever it is, a step of the usual kind shows it
@@ -471,8 +470,7 @@ class Burst:
         self,
         loop: NumberLoop,
         gradient: Callable[..., Found | None],
-        bound: Any,
-        most: int,
+        bounds: Iterable[Any],
         scale: float,
         notes: Notes,
         noted: Noted,
@@ -487,7 +485,7 @@ class Burst:
             [rule.taken for rule in self._rules],
             [rule.state for rule in self._rules],
         )
-        loop.run(gradient, bound, most, scale, self.theta, now, others, notes)
+        loop.run(gradient, bounds, scale, self.theta, now, others, notes)
         begin = 0
         for part in parts:
             end = begin + len(part.theta)

@@ -114,18 +114,18 @@ class NumberLoop:
         }
         self._record()
         lines = [
-            "def loop(gradient, bound, most, scale, theta, now, others, notes):",
+            "def loop(gradient, bounds, scale, theta, now, others, notes):",
             *indented(self._begin()),
             "  done = 0",
             "  try:",
-            "    while done < most:",
+            "    for bound in bounds:",
             *indented([*self._gradient(), *self._move(), *self._turn(), *self._note()], 3),
             "  except Exception: pass  # whatever it is, a step of the usual kind shows it",
             *indented(self._end()),
         ]
         self.text = "\n".join(lines)
         self.run: Callable[..., None] = function(lines, "loop", self._space)
-        """`run(gradient, bound, most, scale, theta, now, others, notes)` changes `now`."""
+        """`run(gradient, bounds, scale, theta, now, others, notes)` changes `now`."""
 
     def _all(self) -> "enumerate[Moved]":
         return enumerate(self._moved)

@@ -7,8 +7,9 @@ the end of a burst, all at once. A step that is not plain, such as one with a gr
 finite, ends a burst before it, and is taken in the usual way.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from genparams.update.number_loop import Notes
 from genparams.update.param_update import ParamUpdate
 
 if TYPE_CHECKING:
-    from genparams.compiled.kept import Bound
+    from genparams.compiled.kept import Bound, Kept
 
 FEW = 8
 """For fewer steps than this a loop is not compiled."""
@@ -90,42 +91,50 @@ class Bursts:
         found = self._next()
         burst = None if found is None else self._burst_of(found[0])
         if found is None or burst is None:
+            self._pause()
             return None
-        bound, size, ahead = found
+        bound, ahead = found
         most = min(most, ahead, *[update.plain_steps() for update in burst.updates])
         if most < 1:
             return None
         self._run(burst, bound, most, notes, noted)
         if not len(notes.seconds):
-            self._wait = self._patience = min(2 * self._patience + 1, MOST_IDLE)
+            self._pause()
             return None
         self._patience = 0
         return Taken(
             notes,
-            self._columns(notes, size, begin),
+            self._columns(notes, begin),
             burst.is_committed,
             self._count(bound, len(notes.seconds)),
         )
+
+    def _pause(self) -> None:
+        """Wait longer before the next attempt."""
+        self._wait = self._patience = min(2 * self._patience + 1, MOST_IDLE)
 
     def _run(self, burst: Burst, bound: "Bound", most: int, notes: Notes, noted: Noted) -> None:
         compiled, scale = self._compiled, self._scale
         if compiled is not None and most >= FEW:
             burst.begin()
             try:
-                if compiled.run(bound.values, most, scale, notes, noted):
+                is_same = self._passes.same[0] is not None
+                bounds = None if is_same else self._bounds(bound, most)
+                if compiled.run(bound.values, bounds, most, scale, notes, noted):
                     return
             except (CannotRecord, ArithmeticError, ValueError):
                 self._compiled = None  # the rule cannot be compiled, or has other numbers
             notes.clear()
         burst.begin()
-        burst.run(bound.kept.code.step, bound.values, most, scale, notes, noted)
+        burst.run(bound.kept.code.step, self._bounds(bound, most), scale, notes, noted)
 
-    def _columns(self, notes: Notes, size: int, begin: float) -> tuple[Array, ...]:
-        count, epoch = len(notes.seconds), self._passes.epochs_ahead()
+    def _columns(self, notes: Notes, begin: float) -> tuple[Array, ...]:
+        count = len(notes.seconds)
+        epochs, sizes = self._passes.epochs_and_sizes(count)
         return (
             np.arange(notes.first, notes.first + count),
-            np.arange(epoch, epoch + count),
-            self._estimate(np.array(notes.log_probs), size),
+            epochs,
+            self._estimate(np.array(notes.log_probs), sizes),
             np.array(notes.norms),
             np.array(notes.seconds) - begin,
         )
@@ -144,15 +153,35 @@ class Bursts:
 
         return counted
 
-    def _next(self) -> tuple["Bound", int, int] | None:
-        """The program of the next steps, the size of their data, and how many steps it serves."""
-        batch, ahead = self._passes.ahead()
-        trace = None if batch is None else self._runs.trace_of(batch)
-        if batch is None or trace is None:
+    def _next(self) -> tuple["Bound", int] | None:
+        """The program of the next step, with its data, and how many steps it serves."""
+        static = self._runs.gradients
+        if not hasattr(static, "ahead"):  # it is of no static function
             return None
-        replays_ahead = getattr(trace.gen_fn.trace_gradients, "ahead", None)  # of a static function
-        found = None if replays_ahead is None else replays_ahead(trace)
-        return found and (found[0], batch.size, min(ahead, found[1]))
+        batch, left = self._passes.same
+        if batch is not None:
+            trace = self._runs.trace_of(batch)
+            found = None if trace is None else static.ahead(trace)
+            return found and (found[0], min(left, found[1]))
+        ahead = self._passes.look(0) if self._runs.is_plain else None
+        data = None if ahead is None else self._runs.data_of(ahead.batch)
+        return None if data is None else static.ahead_of(*data)
+
+    def _bounds(self, bound: "Bound", most: int) -> Iterator[Any]:
+        """The data of the next steps, as far as the program serves them."""
+        if self._passes.same[0] is not None:
+            return repeat(bound.values, most)
+        return chain([bound.values], self._others(bound.kept, most))
+
+    def _others(self, kept: "Kept", most: int) -> Iterator[Any]:
+        """The data of the steps after the next one."""
+        for k in range(1, most):
+            ahead = self._passes.look(k)
+            data = None if ahead is None else self._runs.data_of(ahead.batch)
+            values = None if data is None else kept.values(*data)
+            if values is None:
+                return
+            yield values
 
     def _burst_of(self, bound: "Bound") -> Burst | None:
         """The burst of the updates that the program gives a gradient to; None if there is none."""

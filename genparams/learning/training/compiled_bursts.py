@@ -1,6 +1,7 @@
 """Bursts in one call of a compiled loop, which takes the gradients and moves the coordinates."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -46,13 +47,30 @@ class CompiledBursts:
         return cls(code, burst) if len(moved) == len(code.gradient_parts) else None
 
     @quiet
-    def run(self, bound: Any, most: int, scale: float, notes: Notes, noted: Noted) -> bool:
-        """Take steps; False, and the burst has to begin again, if a value is not finite."""
+    def run(
+        self,
+        bound: Any,
+        bounds: Iterator[Any] | None,
+        most: int,
+        scale: float,
+        notes: Notes,
+        noted: Noted,
+    ) -> bool:
+        """Take steps; False, and the burst has to begin again, if a value is not finite.
+
+        Args:
+            bound: The data of the first step.
+            bounds: The data of each step, the first included; None if all have the same.
+        """
         code, burst, pieces = self._code, self._burst, self._burst.pieces()
         groups, owners = self._groups(pieces)
         wanted = len(noted.floats) + len(noted.arrays) > 0
         theta = code.flat(burst.theta)
-        steps = min(most, self._steps, MOST_NUMBERS // len(theta))
+        start = notes.clock()
+        steps = min(most, self._steps, MOST_NUMBERS // (len(theta) + self._size(bound, bounds)))
+        if bounds is not None:
+            bound = list(islice(bounds, steps))
+            steps = len(bound)
         fields = np.zeros((max((len(p.fields) for p in pieces), default=0), len(theta)))
         places = [code.theta_parts[p.moved.target] for p in pieces]
         for at, piece in zip(places, pieces, strict=True):
@@ -60,7 +78,6 @@ class CompiledBursts:
                 fields[k, at] = a
         tables = [burst.table(piece.rule, piece.group, steps) for piece in owners]
         path = np.empty((steps, len(theta) if wanted else 0))
-        start = notes.clock()
         constants = np.ascontiguousarray(np.concatenate(tables, axis=1))
         done = code.loop(groups, theta, fields, constants, bound, scale, path)
         end = notes.clock()
@@ -77,6 +94,10 @@ class CompiledBursts:
         notes.seconds = np.linspace(start, end, done.steps + 1)[1:]  # type: ignore[assignment]
         rows = path[: done.steps][-notes.first % notes.every :: notes.every]
         return not wanted or self._note(rows, pieces, places, notes, noted)
+
+    def _size(self, bound: Any, bounds: Any) -> int:
+        """How many numbers the data of each step are, if they differ."""
+        return 0 if bounds is None else sum(a.size for a in bound.named().values())
 
     def _pace(self, steps: int, seconds: float, wanted: float) -> None:
         """Choose how many steps the next call takes."""

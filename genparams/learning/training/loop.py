@@ -241,8 +241,9 @@ class _Loop:
         """Write a checkpoint of the last complete step, if there is none yet."""
         if self.saving is None or self.taken == self.saved:
             return
-        if self.drawn_from is not None and self.bits is not None:
-            self.bits.state = self.drawn_from  # as it was before a step that failed
+        before = self.drawn_from or self.position.drawn_from
+        if before is not None and self.bits is not None:
+            self.bits.state = before  # as it was before a step that was not taken
         self.saving.save(self.last, self.stop)
         self.saved = self.taken
 
@@ -275,7 +276,7 @@ class _Loop:
     def one_step(self, begin: float) -> float:
         """Do the work, apply the updates, and record."""
         if self.bits is not None:
-            self.drawn_from = self.bits.state
+            self.drawn_from = self.position.drawn_from or self.bits.state
         log_prob = self.work()
         self.pending = (log_prob, self.recorder.now().grad_norm())
         self.apply()

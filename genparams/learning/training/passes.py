@@ -1,9 +1,10 @@
 """Passes through data: which minibatch is next, and where a checkpoint goes on."""
 
 import sys
+from collections import deque
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,6 +12,15 @@ from genparams.errors import InvalidValue, StateMismatch
 from genparams.learning.training.batches import Batch, Source
 from genparams.learning.training.position import Finished, Position
 from genparams.text import counted
+
+
+class Next(NamedTuple):
+    """The data of one step."""
+
+    batch: Batch
+    epoch: int
+    order: Any
+    """The state of the generator as the epoch began."""
 
 
 class Passes(Position):
@@ -28,10 +38,13 @@ class Passes(Position):
         self._only = source.only
         self._begun = 0  # the number of the epoch whose batches these are
         self._batches: Iterator[Batch] | None = None
-        self._order: Any = None  # the state of the generator as the epoch began
-        self._done = 0  # steps of this epoch
+        self._order: Any = None  # the state of the generator as that epoch began
+        self._ahead: deque[Next] = deque()  # steps that were looked at
+        self._error: Exception | None = None  # of data that were looked at
+        self._now: Next | None = None
+        self._order_of_last: Any = None  # the state of the generator as the epoch of `_done` began
+        self._done = 0  # steps of the epoch of the last step
         self._taken = 0
-        self._next: Batch | None = None
         self.epoch, self.end_of_epoch = 0, True
 
     def next(self) -> Batch:
@@ -40,11 +53,17 @@ class Passes(Position):
         Raises:
             Finished: there are no more.
         """
+        self._now = self._ahead.popleft() if self._ahead else self._fetched()
+        return self._now.batch
+
+    def _fetched(self) -> "Next":
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
         if self._batches is None:
             self._begin()
-            if self._only is not None:
-                self._next = self._only
-                return self._only
+        if self._only is not None:
+            return Next(self._only, self._begun, self._order)
         batch = next(self._batches, None)  # type: ignore[arg-type]
         if batch is None:
             raise InvalidValue(
@@ -53,26 +72,48 @@ class Passes(Position):
                 if self._begun > 1
                 else "there are no data"
             )
-        self._next = batch
-        return batch
+        if batch.is_last:
+            self._batches = None
+        return Next(batch, self._begun, self._order)
 
-    def ahead(self) -> tuple[Batch | None, int]:
-        """The data of the next steps if they are the same, and of how many; (None, 0) if not."""
-        if self._only is None or self._batches is not None:
-            return None, 0
+    def look(self, k: int) -> "Next | None":
+        """The data of the step after k others, which stay ahead; None if they cannot be known."""
+        while len(self._ahead) <= k:
+            try:
+                self._ahead.append(self._fetched())
+            except Finished:
+                return None
+            except Exception as error:  # it is raised at its step
+                self._error = error
+                return None
+        return self._ahead[k]
+
+    @property
+    def same(self) -> tuple[Batch | None, int]:
+        """The data of all steps, if they are the same, and how many steps are left."""
         left = sys.maxsize if self._epochs is None else self._epochs - self._begun
         return self._only, left
 
-    def epochs_ahead(self) -> int:
-        """The number of the epoch of the first of these steps; each is an epoch."""
-        return self._begun + 1
+    def epochs_and_sizes(self, steps: int) -> tuple[Any, Any]:
+        """The numbers of the epochs of the next steps, and the sizes of their data."""
+        if self._only is not None:
+            return np.arange(self._begun + 1, self._begun + 1 + steps), self._only.size
+        ahead = list(islice(self._ahead, steps))
+        return np.array([n.epoch for n in ahead]), np.array([n.batch.size for n in ahead])
 
     def skip(self, steps: int) -> None:
-        """Note that so many of them were taken."""
-        self._begun += steps
+        """Note that so many of the next steps were taken."""
         self._taken += steps
-        self._next, self._done = self._only, 1
-        self.epoch, self.end_of_epoch = self._begun, True
+        if self._only is not None:
+            self._begun += steps
+            self._done = 1
+            self.epoch, self.end_of_epoch = self._begun, True
+            return
+        for _ in range(steps):
+            now = self._ahead.popleft()
+            self._done = 1 if now.epoch != self.epoch else self._done + 1
+            self.epoch = now.epoch
+            self._order_of_last, self.end_of_epoch = now.order, now.batch.is_last
 
     def _begin(self) -> None:
         if self._epochs is not None and self._begun >= self._epochs:
@@ -84,17 +125,24 @@ class Passes(Position):
         if self._source.is_random:
             self._order = plain(self._rng.bit_generator.state)
         self._begun += 1
-        self._done = 0
         if self._only is None:
             self._batches = self._source.epoch(self._begun, self._rng)
 
     def step(self) -> None:
-        assert self._next is not None
-        self.epoch, self.end_of_epoch = self._begun, self._next.is_last
-        self._done += 1
+        now = self._now
+        assert now is not None
+        self._done = 1 if now.epoch != self.epoch else self._done + 1
+        self.epoch, self.end_of_epoch = now.epoch, now.batch.is_last
+        self._order_of_last, self._now = now.order, None
         self._taken += 1
-        if self.end_of_epoch:
-            self._batches = None
+
+    @property
+    def drawn_from(self) -> Any:
+        """The state of the generator before the order of an epoch that no step belongs to yet."""
+        for ahead in self._ahead if self._source.is_random else ():
+            if ahead.epoch != self.epoch:
+                return ahead.order
+        return None
 
     # --- Checkpoints
 
@@ -105,7 +153,7 @@ class Passes(Position):
             "done": self._done,
             "taken": self._taken,
             "end_of_epoch": self.end_of_epoch,
-            "order": self._order,
+            "order": self._order_of_last,
         }
 
     def _described(self) -> dict[str, Any]:
@@ -131,7 +179,9 @@ class Passes(Position):
         self.epoch = self._begun = state["epoch"]
         self.end_of_epoch, self._done = state["end_of_epoch"], state["done"]
         self._taken, self._order = state["taken"], state["order"]
-        self._batches = None
+        self._order_of_last = self._order
+        self._batches, self._error = None, None
+        self._ahead.clear()
         if not self.end_of_epoch:
             batches = self._source.epoch(self._begun, self._as_it_began())
             self._batches = islice(batches, self._done, None)

@@ -16,6 +16,9 @@ class Position:
     end_of_epoch: bool = True
     """Whether the last step was the last one of its epoch."""
 
+    drawn_from: Any = None
+    """The state of the generator before what was drawn for steps that were not yet taken."""
+
     def step(self) -> None:
         """Called after each step."""
         self.epoch += 1

@@ -1,6 +1,6 @@
 """The runs of a training loop: traces of minibatches, and their gradients."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from genparams.errors import (
 from genparams.learning.training.batches import Batch, Item, Items, Source
 from genparams.params import Parameter
 from genparams.text import enumerated
-from genparams.trace.choices import ChoiceMap
+from genparams.trace.choices import ChoiceMap, choice_values
 from genparams.trace.trace import Trace
 from genparams.types import show
 from genparams.update.param_update import ParamUpdate
@@ -63,8 +63,9 @@ class Runs:
         traces = self._ready
         try:
             if self._executor is None:  # without the checks of what is known here
-                gradients = self._f.trace_gradients
-                done = gradients.accumulate(traces, [None] * len(traces), [scale] * len(traces))
+                done = self.gradients.accumulate(
+                    traces, [None] * len(traces), [scale] * len(traces)
+                )
             else:
                 done = self._by_workers(traces, scale)
         except (MissingChoice, UnusedConstraint):
@@ -74,11 +75,32 @@ class Runs:
         return done[0][0] if len(done) == 1 else float(sum([log_prob for log_prob, _ in done]))
 
     def trace_of(self, batch: Batch) -> Trace | None:
-        """The one trace of a minibatch; None if there are several, if there is none yet, or if
-        every step makes another."""
-        if batch is not self._batch or self._draws or self._executor is not None:
+        """The one trace of a minibatch; None if there are several, or there is none yet."""
+        if batch is not self._batch or not self.is_plain:
             return None
         return self._ready[0] if len(self._ready) == 1 else None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether all choices have data, and this process computes the gradients."""
+        return not self._draws and self._executor is None
+
+    def data_of(self, batch: Batch) -> tuple[tuple[Any, ...], Mapping[Any, Any]] | None:
+        """The arguments and the choices of the one run of a minibatch; None if there are several,
+        or the run has to be made."""
+        if len(batch.items) != 1 or not self.is_plain:
+            return None
+        args, given = batch.items[0]
+        if type(args) is not tuple:
+            return None
+        if len(args) < len(self._f.argument_names):
+            args = self._f.complete(args).args
+        return args, choice_values(given)
+
+    @property
+    def gradients(self) -> Any:
+        """What computes the gradients of the traces."""
+        return self._f.trace_gradients
 
     def _by_workers(self, traces: Sequence[Trace], scale: float) -> list[tuple[float, Any]]:
         placed = getattr(traces, "is_placed", False)

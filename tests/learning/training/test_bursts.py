@@ -24,6 +24,7 @@ from genparams import (
     clip,
     clip_by_global_norm,
     cosine_decay,
+    exponential,
     gen,
     init_param,
     normal,
@@ -34,7 +35,13 @@ from genparams import (
     simplex,
     with_schedule,
 )
-from genparams.errors import ImpossibleTrace, StaticDiffers, UpdateError
+from genparams.errors import (
+    GenParamsError,
+    ImpossibleTrace,
+    StaticDiffers,
+    UnusedConstraint,
+    UpdateError,
+)
 from genparams.learning.training.train import train
 
 DATA = (X,), {"y": Y}
@@ -428,3 +435,116 @@ def test_records_do_not_follow_the_parameters():
     train(f, rows(), ParamUpdate(ADAM(0.05), f), steps=50)
     np.testing.assert_array_equal(after, kept)
     assert math.isfinite(f.params["scale"].value)
+
+
+# --- Minibatches
+
+
+def pairs():
+    return [((X + 0.1 * i,), {"y": Y - 0.2 * i}) for i in range(7)]
+
+
+FORMS: dict[str, Any] = {
+    "rows in a new order": (DATA, {"batch_size": 2}),
+    "rows with a shorter last minibatch": (DATA, {"batch_size": 3}),
+    "rows in their order": (DATA, {"batch_size": 2, "shuffle": False}),
+    "single pairs": (pairs(), {"batch_size": 1}),
+    "several pairs": (pairs(), {"batch_size": 2}),
+    "a function": (lambda: iter(pairs()), {}),
+    "single numbers": ([((float(x),), {"y": float(y)}) for x, y in zip(X, Y, strict=True)],
+                       {"batch_size": 1}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_minibatches_in_bursts_are_the_minibatches_one_by_one(form):
+    data, options = FORMS[form]
+    alone = both(line, ADAM(0.02), data, epochs=40, rng=3, **options)
+    assert form in ("several pairs", "rows with a shorter last minibatch") or alone < 100
+
+
+def test_weights_of_minibatches():
+    both(line, ADAM(0.02), DATA, epochs=40, rng=3, batch_size=2, total=50.0)
+
+
+def test_choices_without_data_are_drawn_in_each_step():
+    def make():
+        @gen(static=True)
+        def noisy(x):
+            hidden = normal(param("slope", 0.5), 0.1, size=len(x)) @ "hidden"
+            return normal(hidden * x, 1.0) @ "y"
+
+        noisy.simulate((X,))
+        return noisy
+
+    assert both(make, ADAM(0.02), DATA, steps=30, rng=3, latent="prior") == 30
+
+
+@pytest.mark.parametrize("first", [7, 50, 64, 121])
+@pytest.mark.parametrize("form", ["rows in a new order", "rows with a shorter last minibatch"])
+def test_minibatches_go_on_from_a_checkpoint(form, first, tmp_path):
+    data, options = FORMS[form]
+    whole, parts = line(), line()
+    expected = train(whole, data, adam(whole), steps=200, rng=3, **options)
+    file: dict[str, Any] = {**options, "checkpoint": tmp_path / "a.npz", "checkpoint_every": 17}
+    train(parts, data, adam(parts), steps=first, rng=3, **file)
+    begin(parts)
+    same(train(parts, data, adam(parts), steps=200, resume=True, rng=3, **file), expected)
+    assert values(parts) == values(whole)
+
+
+def test_data_that_fail_leave_the_steps_before_them():
+    def data():
+        yield from pairs() * 30
+        raise RuntimeError("the file ends here")
+
+    def ended(f, **options):
+        with pytest.raises(RuntimeError, match="the file ends here") as found:
+            train(f, data, adam(f), epochs=2, **options)
+        return found.value
+
+    f, g = line(), line()
+    one, two = ended(f), ended(g, callbacks=[one_by_one])
+    same(history_of(one), history_of(two))
+    assert len(history_of(one).steps) >= 200
+    assert values(f) == values(g)
+
+
+def test_a_stream_ends_at_its_end():
+    f, g = line(), line()
+    one = train(f, iter(pairs() * 20), adam(f), steps=1000)
+    two = train(g, iter(pairs() * 20), adam(g), steps=1000, callbacks=[one_by_one])
+    same(one, two)
+    assert one.stopped_because == "the data ended after 140 steps, 860 steps too early"
+
+
+def test_a_minibatch_that_is_impossible_is_named_at_its_step():
+    def make():
+        @gen(static=True)
+        def rates(x):
+            return exponential(param("rate", 1.0, constraint=positive) + 0.0 * x) @ "y"
+
+        rates.simulate((X,))
+        return rates
+
+    good = ((X,), {"y": np.abs(Y) + 0.1})
+    bad = ((X,), {"y": np.where(X > 0.5, -1.0, 1.0)})
+
+    def ended(f, **options):
+        with pytest.raises(GenParamsError) as found:
+            train(f, iter([good] * 60 + [bad]), adam(f), **options)
+        return found.value
+
+    f, g = make(), make()
+    one, two = ended(f), ended(g, callbacks=[one_by_one])
+    assert type(one) is type(two)
+    assert str(one) == str(two)
+    same(history_of(one), history_of(two))
+
+
+def test_data_of_a_wrong_form_are_refused_at_their_step():
+    f = line()
+    data = [((X,), {"y": Y})] * 60 + [((X,), {"z": Y})]
+    with pytest.raises(UnusedConstraint) as found:
+        train(f, iter(data), adam(f))
+    assert len(history_of(found.value).steps) == 60
