@@ -19,9 +19,9 @@ oldest:  ## run every test with the oldest numpy, scipy and autograd that pyproj
 	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --editable . numpy==2.1.0 scipy==1.13.0 autograd==1.9.0 pytest hypothesis mpmath matplotlib scikit-learn pandas tqdm
 	.venv-oldest/bin/python -m pytest
 
-oracles: .venv/ready  ## run the tests of updates beside optax and numba
+oracles: .venv/ready  ## run the tests of updates and of compiled functions beside optax and numba
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,oracles]'
-	$(BIN)/python -m pytest tests/update
+	$(BIN)/python -m pytest -n 2 tests/update tests/compiled
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -41,6 +41,10 @@ benchmark: .venv/ready  ## training steps, updates and fits against the same by 
 	$(BIN)/python benchmarks/hmc.py
 	$(BIN)/python benchmarks/variational.py
 	$(BIN)/python benchmarks/parallel.py
+	$(BIN)/python benchmarks/static.py
+	$(BIN)/python benchmarks/hidden_markov.py
+	$(BIN)/python benchmarks/state_space.py
+	$(BIN)/python benchmarks/processes.py
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
