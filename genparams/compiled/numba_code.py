@@ -32,9 +32,10 @@ from genparams.compiled.native.entrywise import elementwise, inner_product, redu
 from genparams.compiled.native.flat_data import FlatData, together
 from genparams.compiled.native.fuse import Lines, Value
 from genparams.compiled.native.indexing import scattered
+from genparams.compiled.native.kernels import compiled_loops, kernel, part, version_of
 from genparams.compiled.native.matrices import LINEAR_ALGEBRA
 from genparams.compiled.native.products import product
-from genparams.compiled.native.recurrences import member, recurrence
+from genparams.compiled.native.recurrences import recurrence
 from genparams.compiled.native.scalar_text import MATH
 from genparams.compiled.native.training_loop import Group, loop_lines
 from genparams.compiled.native.values import Lower, Values
@@ -42,7 +43,7 @@ from genparams.compiled.native.views import VIEWING, whole
 from genparams.compiled.shapes import REDUCTIONS
 from genparams.compiled.totals import inner
 from genparams.errors import CannotRecord, MissingExtra
-from genparams.program.recorded import PART
+from genparams.program.recorded import PART, recordable
 
 TABLE: dict[Any, Lower] = {
     **dict.fromkeys(REDUCTIONS, reduction),
@@ -55,7 +56,8 @@ TABLE: dict[Any, Lower] = {
     np.cumsum: cumulative,
     scatter: scattered,
     Recurrence: recurrence,
-    PART: member,
+    recordable: kernel,
+    PART: part,
 }
 """How each operation that is not elementwise is computed."""
 
@@ -105,7 +107,7 @@ class NumbaCode:
         )
         self.text = written.text
         self._data, self._numbers, self._sizes = written.data, written.numbers, written.sizes
-        self._indices = written.values.indices
+        self._indices, self._functions = written.values.indices, written.values.functions
         self._loops: dict[Any, Callable[..., int]] = {}
         self._lock = threading.Lock()
         self._gradient: Callable[..., Any] | None = None
@@ -204,8 +206,9 @@ class NumbaCode:
         if self._gradient is None:
             with self._lock:
                 names = ["theta", "g", *_WORK, *(f"d{i}" for i in range(len(self._data)))]
+                loops = {name: compiled_loops(f) for name, f in self._functions.items()}
                 self._gradient = self._gradient or compiled(
-                    "gradient", self.text, names, self._signature(), "(boolean, float64)", {}
+                    "gradient", self.text, names, self._signature(), "(boolean, float64)", loops
                 )
         return self._gradient
 
@@ -322,7 +325,7 @@ class _Written:
 
     def _notes(self, program: Program, theta: Sequence[slice]) -> list[str]:
         """Comments that say what the inputs are."""
-        notes = []
+        notes = [f"# {name}  {version_of(f)}" for name, f in self.values.functions.items()]
         for p, at in zip(program.parameters, theta, strict=True):
             notes.append(f"# theta[{at.start}:{at.stop}]  {p.name}")
         for i, n in enumerate(self.numbers):

@@ -25,7 +25,7 @@ from genparams.compiled.native.views import (
     whole,
 )
 from genparams.errors import CannotRecord
-from genparams.program.recorded import as_type
+from genparams.program.recorded import as_type, recordable
 
 _KINDS = {"f": np.float64, "i": np.int64, "b": np.bool_}
 
@@ -56,6 +56,8 @@ class Values:
         """The members of results that are tuples."""
         self.settled: dict[Any, Any] = {}
         """The nodes whose values are tested, with the answers."""
+        self.functions: dict[str, Callable[..., Any]] = {}
+        """The loops that the text calls, by name."""
         self._constants: dict[int, Value] = {}
 
     def of(self, a: Any) -> Value:
@@ -100,7 +102,7 @@ class Values:
             raise CannotRecord(f"an array of shape {node.shape} and type {node.dtype}, for numba")
         if is_elementwise(node.op) or node.op is as_type:
             return self._elementwise(self, node)
-        lower = self._table.get(Recurrence if isinstance(node.op, Recurrence) else node.op)
+        lower = self._table.get(_kind_of(node.op))
         if lower is None:
             raise CannotRecord(f"{getattr(node.op, '__name__', node.op)}, for numba")
         return lower(self, node)
@@ -188,6 +190,13 @@ class Values:
             return None
         found.view = self.plan.stored(x).through(see)
         return found
+
+
+def _kind_of(op: Any) -> Any:
+    """The entry of the table for an operation."""
+    if isinstance(op, Recurrence):
+        return Recurrence
+    return recordable if hasattr(op, "loops") else op
 
 
 Lower = Callable[[Values, Node], Value]
