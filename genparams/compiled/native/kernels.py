@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from genparams.compiled.ir import Node, Recurrence
+from genparams.compiled.ir import Node
 from genparams.compiled.native.assembling import in_memory
 from genparams.compiled.native.fuse import Lines, Value
 from genparams.compiled.native.recurrences import member
@@ -41,11 +41,11 @@ def kernel(values: Values, node: Node) -> Value:
 
 
 def part(values: Values, node: Node) -> Value:
-    """A member of what a kernel or a recurrence gives."""
+    """A member of a tuple, as a kernel or a recurrence gives."""
     tuple_of, i = node.args
-    if isinstance(tuple_of.op, Recurrence):
-        return member(values, node)
     made = values.of(tuple_of)
+    if not hasattr(tuple_of.op, "loops"):
+        return member(values, node)
     return _result(values, node, made.ready, f"{made.entries()[()]}[{i}]")
 
 
