@@ -1,22 +1,20 @@
 """The data of a training loop, in the forms that a user has them: epochs of minibatches."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain, count, islice
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from genparams.errors import ArgumentError
-from genparams.learning.training.cutting import Table
+from genparams.learning.training.cutting import Rows, Table
 from genparams.text import brief
 
 Item = tuple[tuple[Any, ...], Mapping[Any, Any]]
 """The arguments of a run, and the values of its choices."""
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """The data of one step."""
 
     items: Sequence[Item]
@@ -96,6 +94,26 @@ class Whole:
         return "one run of all data"
 
 
+class Cut(Sequence[Item]):
+    """One item, of rows of a table, which are cut out when it is first read."""
+
+    __slots__ = ("_item", "rows", "size", "table")
+
+    def __init__(self, table: Table, rows: Rows, size: int):
+        self.table, self.rows, self.size = table, rows, size
+        self._item: Item | None = None
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, i: Any) -> Any:
+        if i not in (0, -1):
+            raise IndexError(i)
+        if self._item is None:
+            self._item = self.table.rows(self.rows, self.size)
+        return self._item
+
+
 class Cuts:
     """Rows of arrays: each minibatch is one run."""
 
@@ -115,8 +133,8 @@ class Cuts:
     def _batch(self, i: int, order: Any) -> Batch:
         begin, end = i * self.batch_size, min((i + 1) * self.batch_size, self.data)
         rows = slice(begin, end) if order is None else order[begin:end]
-        item = self._table.rows(rows, end - begin)
-        return Batch([item], None if self.is_random else [i], end - begin, end == self.data)
+        item = Cut(self._table, rows, end - begin)
+        return Batch(item, None if self.is_random else [i], end - begin, end == self.data)
 
     def some(self) -> Iterator[Item]:
         return (self._batch(i, None).items[0] for i in range(self.batches))

@@ -9,13 +9,14 @@ finite, ends a burst before it, and is taken in the usual way.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, repeat
+from functools import partial
+from itertools import chain, islice, repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from genparams.errors import CannotRecord
-from genparams.learning.training.compiled_bursts import CompiledBursts
+from genparams.learning.training.compiled_bursts import CompiledBursts, Data, cut, listed, same
 from genparams.learning.training.passes import Passes
 from genparams.learning.training.runs import Runs
 from genparams.types import Array
@@ -118,15 +119,29 @@ class Bursts:
         if compiled is not None and most >= FEW:
             burst.begin()
             try:
-                is_same = self._passes.same[0] is not None
-                bounds = None if is_same else self._bounds(bound, most)
-                if compiled.run(bound.values, bounds, most, scale, notes, noted):
+                size = self._size(bound)
+                data_of = partial(self._data, bound)
+                if compiled.run(data_of, most, size, scale, notes, noted):
                     return
             except (CannotRecord, ArithmeticError, ValueError):
                 self._compiled = None  # the rule cannot be compiled, or has other numbers
             notes.clear()
         burst.begin()
         burst.run(bound.kept.code.step, self._bounds(bound, most), scale, notes, noted)
+
+    def _size(self, bound: "Bound") -> int:
+        """How many numbers the data of a step are, if steps have different data."""
+        if self._passes.same[0] is not None:
+            return 0
+        return sum(a.size for a in bound.values.named().values())
+
+    def _data(self, bound: "Bound", steps: int) -> Data:
+        """The data of so many of the next steps, or of fewer, for a compiled loop."""
+        if self._passes.same[0] is not None:
+            return same(bound.kept, bound.values, steps)
+        ahead = islice(self._passes.look(steps), steps)
+        found = cut(bound.kept, [n.batch for n in ahead])
+        return found or listed(bound.kept, self._bounds(bound, steps), steps)
 
     def _columns(self, notes: Notes, begin: float) -> tuple[Array, ...]:
         count = len(notes.seconds)
@@ -163,8 +178,8 @@ class Bursts:
             trace = self._runs.trace_of(batch)
             found = None if trace is None else static.ahead(trace)
             return found and (found[0], min(left, found[1]))
-        ahead = self._passes.look(0) if self._runs.is_plain else None
-        data = None if ahead is None else self._runs.data_of(ahead.batch)
+        ahead = self._passes.look(1) if self._runs.is_plain else ()
+        data = self._runs.data_of(ahead[0].batch) if ahead else None
         return None if data is None else static.ahead_of(*data)
 
     def _bounds(self, bound: "Bound", most: int) -> Iterator[Any]:
@@ -176,8 +191,8 @@ class Bursts:
     def _others(self, kept: "Kept", most: int) -> Iterator[Any]:
         """The data of the steps after the next one."""
         for k in range(1, most):
-            ahead = self._passes.look(k)
-            data = None if ahead is None else self._runs.data_of(ahead.batch)
+            ahead = self._passes.look(k + 1)
+            data = self._runs.data_of(ahead[k].batch) if len(ahead) > k else None
             values = None if data is None else kept.values(*data)
             if values is None:
                 return

@@ -2,7 +2,7 @@
 
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -76,17 +76,18 @@ class Passes(Position):
             self._batches = None
         return Next(batch, self._begun, self._order)
 
-    def look(self, k: int) -> "Next | None":
-        """The data of the step after k others, which stay ahead; None if they cannot be known."""
-        while len(self._ahead) <= k:
-            try:
-                self._ahead.append(self._fetched())
-            except Finished:
-                return None
-            except Exception as error:  # it is raised at its step
-                self._error = error
-                return None
-        return self._ahead[k]
+    def look(self, steps: int) -> Sequence["Next"]:
+        """The data of so many of the next steps, which stay ahead; of fewer if they cannot be
+        known."""
+        ahead, fetched = self._ahead, self._fetched
+        try:
+            while len(ahead) < steps:
+                ahead.append(fetched())
+        except Finished:
+            pass
+        except Exception as error:  # it is raised at its step
+            self._error = error
+        return ahead
 
     @property
     def same(self) -> tuple[Batch | None, int]:
