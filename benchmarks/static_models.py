@@ -232,9 +232,11 @@ class OfBound:
     rate: float
     seed: int
 
-    def _made(self, options: dict[str, Any]) -> tuple[Any, ...]:
+    def _made(
+        self, options: dict[str, Any]
+    ) -> tuple[tuple[Any, Any, Any, Any, Any], ParamUpdate, np.random.Generator]:
         model, guide = again(self.model, **options), again(self.guide, **options)
-        moved = [f for f in (model, guide) if len(f.params)]
+        moved: list[Any] = [f for f in (model, guide) if len(f.params)]
         update = ParamUpdate(ADAM(self.rate), *moved)
         problem = model, self.args, self.observations, guide, self.guide_args
         return problem, update, np.random.default_rng(self.seed)
