@@ -146,7 +146,8 @@ class StaticQuantities:
             return asked.interpreted()
         programs = self.programs.get(quantity)
         if programs is None:
-            programs = self.programs.setdefault(quantity, Programs(self.name, _what(quantity)))
+            what = f"evaluations of {_what(quantity)}"
+            programs = self.programs.setdefault(quantity, Programs(self.name, what))
         bound, done = _replayed(programs, asked)
         if bound is not None and not self._is_due(bound.kept):
             return done
