@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from genparams.compiled.recording import Open
-from genparams.errors import NotStatic
+from genparams.errors import NotStatic, TooManyOperations
 
 MOST = 16
 """The most programs that are kept."""
@@ -58,6 +58,11 @@ class Programs:
         """The programs of a key, the one used last first."""
         with self._lock:
             return self.by_key.get(key, ())[::-1]
+
+    def newest(self) -> list[Any]:
+        """Of each key the program that was used last, the newest key first."""
+        with self._lock:
+            return [programs[-1] for programs in self.by_key.values()][::-1]
 
     def used(self, kept: Kept, has_flipped: bool) -> None:
         """Take note that a program was right.
@@ -110,7 +115,8 @@ class Programs:
             try:
                 return record(self.level)
             except Exception as error:
-                if self.level == Open.NOTHING or any(self.by_key.values()):
+                is_last = self.level == Open.NOTHING or any(self.by_key.values())
+                if is_last or isinstance(error, TooManyOperations):
                     self.reason = str(error)
                     self._tell(
                         f"{self.name} is static; the interpreter computes {self.what}, because "

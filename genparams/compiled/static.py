@@ -12,7 +12,6 @@ first replay of a program, the fourth, the sixteenth and so on are run both ways
 
 import os
 import threading
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,25 +19,18 @@ from genparams.compiled.agreement import refuse_other
 from genparams.compiled.code import checked_backend, code_of
 from genparams.compiled.kept import Bound, Kept, Replayed
 from genparams.compiled.keys import key_of
+from genparams.compiled.programs import Programs
 from genparams.compiled.recording import Open, record_gradient
 from genparams.dsl import gradients
 from genparams.dsl.comparison import refuse_changed_arguments
 from genparams.dsl.gradients import Gradient
 from genparams.dsl.interpreter import Run
-from genparams.errors import NotStatic, TooManyOperations
 from genparams.numeric import quiet
 from genparams.params import added, finite_scale, lock, swap
 from genparams.params.records import structure
 from genparams.trace.selection import Selection
 from genparams.trace.trace import ArgGrads, Trace, bound_of
 from genparams.types import Address
-
-MOST = 16
-"""The most programs that a function keeps."""
-FLIPS = 32
-"""So many gradients in which the program of the gradient before was not the right one are told."""
-USELESS = 8
-"""So many programs in a row that were never used are told."""
 
 
 class StaticGradients:
@@ -54,17 +46,8 @@ class StaticGradients:
 
     def __init__(self, name: str, backend: str = "numpy"):
         self.name, self.backend = name, checked_backend(backend)
-        self.programs: dict[tuple[Any, ...], list[Kept]] = {}
-        """The programs by their keys, the one used last at the end."""
-        self.level = Open.ALL
-        self.reason: str | None = None
-        """Why the function cannot be recorded, if it cannot."""
+        self.programs = Programs(name, "the gradients")
         self._mode = os.environ.get("GENPARAMS_STATIC", "")
-        self._lock = threading.RLock()
-        self._wait, self._patience, self._useless, self._flips = 0, 0, 0, 0
-        self._told: set[str] = set()
-        self._missed: Any = None
-        self._last: Kept | None = None
 
     # --- What a trace asks for
 
@@ -132,9 +115,7 @@ class StaticGradients:
         """The same for a trace with these arguments and choices, which need not be made."""
         if self._mode in ("off", "check"):
             return None
-        with self._lock:
-            newest = [programs[-1] for programs in self.programs.values()]
-        for kept in reversed(newest):
+        for kept in self.programs.newest():
             values = kept.values(args, choices)
             parameters = [] if values is None else [place.parameter() for place in kept.places]
             if values is not None and None not in parameters:
@@ -163,115 +144,35 @@ class StaticGradients:
         self, trace: Trace, selection: Selection | None, place: Any, last: Bound | None
     ) -> Replayed | None:
         """A replay of another program than the last one of this trace."""
-        with self._lock:
-            candidates = self.programs.get(self._key(trace, selection), ())[::-1]
         is_new = last is None or last.structure is not structure.now
-        for kept in candidates:
+        for kept in self.programs.of(self._key(trace, selection, self.programs.level)):
             if not is_new and last is not None and kept is last.kept:
                 continue
             bound = kept.bound(trace)
             done = None if bound is None else bound.run()
             if done is not None:
                 bound_of(trace)[place] = bound
-                self._used(kept, is_new)
+                self.programs.used(kept, has_flipped=not is_new)
                 return done
         return None
 
-    def _used(self, kept: Kept, is_new: bool) -> None:
-        with self._lock:
-            kept.hits += 1
-            self._useless = self._patience = 0
-            programs = self.programs.get(kept.key)
-            if programs and kept in programs:
-                programs.remove(kept)
-                programs.append(kept)
-            self._flips += not is_new
-            if self._flips == FLIPS:
-                self._tell(
-                    f"{self.name} is static, and {FLIPS} times a gradient took another branch than "
-                    "the one before; each costs a second attempt. The gradients are right"
-                )
-
-    def _key(self, trace: Trace, selection: Selection | None) -> tuple[Any, ...]:
+    def _key(self, trace: Trace, selection: Selection | None, opened: Open) -> tuple[Any, ...]:
         chosen = None
         if selection is not None:
             chosen = tuple(a for a in trace.choices._values if a in selection)
-        return (chosen, *key_of(trace, self.level))
-
-    # --- Recording
+        return (chosen, *key_of(trace, opened))
 
     def _learn(self, trace: Trace, selection: Selection | None) -> None:
         """Record the gradient of a trace for which no program was right, unless that is useless."""
-        with self._lock:
-            if self.reason is not None:
-                return
-            if self._wait:
-                self._wait -= 1
-                return
-            key = self._key(trace, selection)
-            if key in self.programs and self._missed != key:
-                self._missed = key  # recorded anew if it happens again
-                return
-            self._drop_useless()
-            while True:
-                try:
-                    found = record_gradient(trace, self.level, selection)
-                    code = code_of(found, self.backend)
-                    break
-                except Exception as error:
-                    if not self._has_lower_level(error):
-                        return
-            key = self._key(trace, selection)  # at the level that was found
-            self._last = Kept.made(key, self.level, found, code)
-            self.programs.setdefault(key, []).append(self._last)
 
-    def _has_lower_level(self, error: Exception) -> bool:
-        """Whether fewer inputs are to be tried after an error; else the reason is told."""
-        longer = isinstance(error, TooManyOperations)
-        if not longer and self.level > Open.NOTHING and not any(self.programs.values()):
-            self.level = Open(self.level - 1)
-            return True
-        self.reason = str(error)
-        self._tell(
-            f"{self.name} is static and is interpreted, because it cannot be recorded: {error}"
-        )
-        return False
+        def record(opened: Open) -> Kept:
+            found = record_gradient(trace, opened, selection)
+            code = code_of(found, self.backend)
+            return Kept.made(self._key(trace, selection, opened), opened, found, code)
 
-    def _drop_useless(self) -> None:
-        """Drop the last program if it was never used, and wait longer before the next recording;
-        drop the oldest program if there are too many."""
-        last = self._last
-        if last is not None and not last.hits:
-            self._remove(last)
-            self._useless += 1
-            self._patience = min(2 * self._patience + 1, 1023)
-            self._wait = self._patience
-            if self._useless == USELESS:
-                self._tell(
-                    f"{self.name} is static, and none of its last {USELESS} recordings could be "
-                    "used again: shapes, whole numbers, branches or arguments that are no arrays "
-                    "of numbers differ at every step. Such steps are interpreted"
-                )
-        if sum(map(len, self.programs.values())) >= MOST:
-            self._remove(min((k for some in self.programs.values() for k in some), key=_hits))
-
-    def _remove(self, kept: Kept) -> None:
-        programs = self.programs.get(kept.key, [])
-        if kept in programs:
-            programs.remove(kept)
-        if not programs:
-            self.programs.pop(kept.key, None)
-
-    def _tell(self, what: str) -> None:
-        if what not in self._told:
-            self._told.add(what)
-            warnings.warn(NotStatic(what), stacklevel=2)
+        self.programs.learn(lambda opened: self._key(trace, selection, opened), record)
 
 
 def _until_due(kept: Kept) -> int:
     """How many replays there are before one is compared with the interpreter."""
     return (1 << (kept.hits.bit_length() + 1) // 2 * 2) - kept.hits - 1
-
-
-def _hits(kept: Kept) -> int:
-    return kept.hits

@@ -114,5 +114,5 @@ def compared(seed, backend):
 @pytest.mark.parametrize("seed", range(60))
 def test_a_random_model_is_replayed_as_interpreted(seed):
     static = compared(seed, "numpy")
-    assert static.trace_gradients.reason is None
+    assert static.trace_gradients.programs.reason is None
     assert hits(static) >= 2

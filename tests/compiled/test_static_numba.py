@@ -32,9 +32,9 @@ def test_a_compiled_replay_gives_the_gradient_of_the_interpreter(model):
         assert_same(parameters(other), parameters(trace))
         for store in {f.params for f, _ in trace.parameters}:
             move(store, rng)
-    assert static.trace_gradients.reason is None
+    assert static.trace_gradients.programs.reason is None
     assert hits(static) >= 4
-    kept = [k for some in static.trace_gradients.programs.values() for k in some]
+    kept = [k for some in static.trace_gradients.programs.by_key.values() for k in some]
     compiled = [hasattr(k.code, "loop") for k in kept]
     assert any(compiled) == (model.name not in WITHOUT)
 
@@ -43,7 +43,7 @@ def test_a_compiled_replay_gives_the_gradient_of_the_interpreter(model):
 @pytest.mark.filterwarnings("ignore:numpy runs what numba cannot compile")
 def test_a_random_model_is_compiled_and_replayed_as_interpreted(seed):
     static = compared(seed, "numba")
-    assert static.trace_gradients.reason is None
+    assert static.trace_gradients.programs.reason is None
     assert hits(static) >= 2
 
 

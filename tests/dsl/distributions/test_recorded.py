@@ -39,5 +39,8 @@ def test_a_static_function_replays_every_distribution(row, shape):
             if traced[i]:
                 plain.params[f"a{i}"].set(p + 0.01 * (turn + 1) * argument.move(rng, p))
     if any(traced):
-        assert static.trace_gradients.reason is None
-        assert sum(k.hits for some in static.trace_gradients.programs.values() for k in some) >= 3
+        assert static.trace_gradients.programs.reason is None
+        assert (
+            sum(k.hits for some in static.trace_gradients.programs.by_key.values() for k in some)
+            >= 3
+        )
