@@ -36,6 +36,7 @@ from genparams.compiled.native.kernels import compiled_loops, kernel, part, vers
 from genparams.compiled.native.matrices import LINEAR_ALGEBRA
 from genparams.compiled.native.products import product
 from genparams.compiled.native.recurrences import recurrence
+from genparams.compiled.native.rounding import assumptions
 from genparams.compiled.native.scalar_text import MATH
 from genparams.compiled.native.training_loop import Group, loop_lines
 from genparams.compiled.native.values import Lower, Values
@@ -60,9 +61,6 @@ TABLE: dict[Any, Lower] = {
     PART: part,
 }
 """How each operation that is not elementwise is computed."""
-
-FAST = ("arcp", "contract", "nsz", "reassoc")
-"""What the compiler may assume of floats: sums in any order, but NaN and infinity as they are."""
 
 _WORK = ("w", "wi", "wb", "n")
 
@@ -109,6 +107,7 @@ class NumbaCode:
         self._data, self._numbers, self._sizes = written.data, written.numbers, written.sizes
         self._indices, self._functions = written.values.indices, written.values.functions
         self._loops: dict[Any, Callable[..., int]] = {}
+        self._flags = assumptions(program)
         self._lock = threading.Lock()
         self._gradient: Callable[..., Any] | None = None
 
@@ -205,10 +204,14 @@ class NumbaCode:
         """The compiled `gradient(theta, g, work, ..., data, ...)`."""
         if self._gradient is None:
             with self._lock:
-                names = ["theta", "g", *_WORK, *(f"d{i}" for i in range(len(self._data)))]
                 loops = {name: compiled_loops(f) for name, f in self._functions.items()}
                 self._gradient = self._gradient or compiled(
-                    "gradient", self.text, names, self._signature(), "(boolean, float64)", loops
+                    "gradient",
+                    self.text,
+                    self._signature(),
+                    "(boolean, float64)",
+                    loops,
+                    self._flags,
                 )
         return self._gradient
 
@@ -231,7 +234,7 @@ class NumbaCode:
                 ])  # fmt: skip
                 kinds = ["F", "F2", "RF2", "F", "F", "F2", "RF", *self._signature()[1:]]
                 self._loops[key] = compiled(
-                    "loop", text, data, kinds, "int64", {"gradient": gradient}
+                    "loop", text, kinds, "int64", {"gradient": gradient}, self._flags
                 )
         return self._loops[key]
 
@@ -355,7 +358,12 @@ def numba() -> Any:
 
 
 def compiled(
-    name: str, text: str, names: Sequence[str], kinds: Sequence[str], result: str, given: Any
+    name: str,
+    text: str,
+    kinds: Sequence[str],
+    result: str,
+    given: Any,
+    flags: tuple[str, ...],
 ) -> Callable[..., Any]:
     """The function of a text, compiled for arguments of given kinds, or found on disk.
 
@@ -365,7 +373,7 @@ def compiled(
     from numba import njit, types  # type: ignore[import-not-found]
     from numba.core.errors import NumbaError  # type: ignore[import-not-found]
 
-    head = f"# {name}; floats: {', '.join(FAST)}; functions: {_functions_hash()}\n"
+    head = f"# {name}; floats: {', '.join(flags)}; functions: {_functions_hash()}\n"
     module, has_file = cache_folder.load(
         f"{head}# {' '.join(kinds)} -> {result}\n{text}",
         {**_space(), **given},
@@ -373,7 +381,7 @@ def compiled(
     arrays = [_array_type(k) for k in kinds]
     returned = types.int64 if result == "int64" else types.Tuple((types.boolean, types.float64))
     jit = njit(
-        returned(*arrays), cache=has_file, nogil=True, error_model="numpy", fastmath=set(FAST)
+        returned(*arrays), cache=has_file, nogil=True, error_model="numpy", fastmath=set(flags)
     )
     with _compiling:
         try:

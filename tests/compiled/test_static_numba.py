@@ -12,6 +12,8 @@ from models import MODELS
 from test_random_programs import compared
 from test_static import assert_same, both, hits, move, parameters
 
+from genparams import binomial, gen, param, unit_interval
+
 pytest.importorskip("numba")
 
 WITHOUT = {"statistics"}
@@ -69,3 +71,23 @@ print(g)
         printed.append(files)
     assert printed[0] == printed[2]
     assert printed[1] == printed[3]
+
+
+def test_digits_that_rounding_lost_are_computed_as_by_the_interpreter():
+    """The binomial of large counts needs the rounding error of a product."""
+    n, k = 1_000_000_000_000, np.array([400_000_123_456, 399_999_000_001])
+
+    def body(k):
+        return binomial(n, param("p", 0.4000001, constraint=unit_interval), size=2) @ "k"
+
+    plain = gen(body)
+    trace, _ = plain.generate((k,), {"k": k})
+    static = gen(static=True, backend="numba")(body).with_params(plain.params)
+    other, _ = static.generate((k,), {"k": k})
+    for p in (0.4000001, 0.40000011, 0.3999999, 0.4):
+        plain.params["p"].set(p)
+        other.accumulate_param_gradients()
+        assert_same(parameters(other), parameters(trace))
+    assert hits(static) >= 4
+    (kept,) = [k for some in static.trace_gradients.programs.by_key.values() for k in some]
+    assert hasattr(kept.code, "loop")
