@@ -91,3 +91,20 @@ def test_digits_that_rounding_lost_are_computed_as_by_the_interpreter():
     assert hits(static) >= 4
     (kept,) = [k for some in static.trace_gradients.programs.by_key.values() for k in some]
     assert hasattr(kept.code, "loop")
+
+
+def test_the_low_half_of_the_digits_of_a_number_is_not_simplified_away():
+    def body(xs):
+        x = param("a", 0.3) * xs
+        cut = (2.0**27 + 1.0) * x
+        low = x - (cut - (cut - x))  # 0 for real numbers
+        return normal(1e8 * low, 1.0) @ "y"
+
+    plain = gen(body)
+    trace, _ = plain.generate((np.linspace(0.1, 1.0, 9),), {"y": np.ones(9)})
+    static = gen(static=True, backend="numba")(body).with_params(plain.params)
+    other, _ = static.generate(trace.args, trace.choices)
+    for a in (0.3, 0.31, 0.32):
+        plain.params["a"].set(a)
+        expected = plain.generate(trace.args, trace.choices)[0].log_prob
+        assert other.accumulate_param_gradients()[0] == pytest.approx(expected, rel=1e-12)
