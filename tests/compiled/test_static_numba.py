@@ -12,7 +12,7 @@ from models import MODELS
 from test_random_programs import compared
 from test_static import assert_same, both, hits, move, parameters
 
-from genparams import binomial, gen, param, unit_interval
+from genparams import binomial, gen, normal, param, unit_interval
 
 pytest.importorskip("numba")
 
