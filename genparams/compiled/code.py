@@ -4,10 +4,10 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from genparams.compiled.numba_code import numba, numba_code
-from genparams.compiled.numpy_code import numpy_code
+from genparams.compiled.native.numba_code import numba, numba_code
 from genparams.compiled.recording import RecordedGradient, without_collection
-from genparams.compiled.roll import rolled
+from genparams.compiled.rolling.roll import rolled
+from genparams.compiled.writing.numpy_code import numpy_code
 from genparams.errors import ArgumentError, CannotRecord, NotStatic, nearest
 from genparams.program.recorded import Recording
 

@@ -72,8 +72,8 @@ _TEXT: dict[Any, str] = {
 """The text of an operation on single numbers; any other is called by its name in numpy."""
 
 _MATH = """
-    sqrt exp expm1 log log1p log2 log10 sin cos tan asin acos atan atan2 sinh cosh tanh hypot copysign
-    pow lgamma erf erfc isfinite isnan isinf inf nan
+    sqrt exp expm1 log log1p log2 log10 sin cos tan asin acos atan atan2 sinh cosh tanh hypot
+    copysign pow lgamma erf erfc isfinite isnan isinf inf nan
 """
 NAMES: dict[str, Any] = {name: getattr(math, name) for name in _MATH.split()}
 """What the text of operations on single numbers names."""

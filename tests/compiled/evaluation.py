@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from genparams.compiled.ir import Node, Recurrence
+from genparams.compiled.algebra.ir import Node, Recurrence
 from genparams.program.recorded import DATA, Recorded
 
 

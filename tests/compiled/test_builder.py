@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import special
 
-from genparams.compiled.builder import Builder, nodes_in
-from genparams.compiled.ir import Node
-from genparams.compiled.simplify import live, straight
-from genparams.compiled.totals import inner
+from genparams.compiled.algebra.builder import Builder, nodes_in
+from genparams.compiled.algebra.ir import Node
+from genparams.compiled.algebra.simplify import live, straight
+from genparams.compiled.algebra.totals import inner
 from genparams.errors import CannotRecord
 from genparams.program.recorded import DATA, PARAMETERS, Recording, recordable
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from genparams.compiled import cache_folder
+from genparams.compiled.native import cache_folder
 from genparams.errors import CannotCache
 
 
@@ -63,8 +63,8 @@ def test_a_folder_that_cannot_be_written_is_named_once(monkeypatch, tmp_path):
 
 PROCESS = """
 import numpy as np
-from genparams.compiled.numba_code import numba_code
-from genparams.compiled.simplify import straight
+from genparams.compiled.native.numba_code import numba_code
+from genparams.compiled.algebra.simplify import straight
 from genparams.program.recorded import DATA, PARAMETERS, Recording
 recording = Recording(100)
 x = recording.input(np.arange(100.0), DATA, "x")

@@ -8,14 +8,14 @@ import pytest
 from evaluation import evaluated, moved_inputs, recorded_again
 
 from genparams.autodiff import Box, Tape, scatter
-from genparams.compiled.batch import Batch
-from genparams.compiled.builder import Builder, shape_of
-from genparams.compiled.distribute import components
-from genparams.compiled.ir import Program, Recurrence
-from genparams.compiled.periods import Stretch, stretches
-from genparams.compiled.roll import rolled
-from genparams.compiled.simplify import straight
-from genparams.compiled.stream import CannotRoll, Rows
+from genparams.compiled.algebra.builder import Builder, shape_of
+from genparams.compiled.algebra.ir import Program, Recurrence
+from genparams.compiled.algebra.simplify import straight
+from genparams.compiled.rolling.batch import Batch
+from genparams.compiled.rolling.distribute import components
+from genparams.compiled.rolling.periods import Stretch, stretches
+from genparams.compiled.rolling.roll import rolled
+from genparams.compiled.rolling.stream import CannotRoll, Rows
 from genparams.program.recorded import DATA, PARAMETERS, Recording, as_type, recordable
 
 # --- Stretches and components

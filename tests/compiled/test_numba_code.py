@@ -15,12 +15,12 @@ from test_random_programs import body_of
 
 from genparams import gen
 from genparams.autodiff import scatter
+from genparams.compiled.algebra.simplify import straight
 from genparams.compiled.native import special_numbers, vectors
+from genparams.compiled.native.numba_code import numba_code
 from genparams.compiled.native.training_loop import Group
-from genparams.compiled.numba_code import numba_code
 from genparams.compiled.recording import Open, record_gradient
-from genparams.compiled.roll import rolled
-from genparams.compiled.simplify import straight
+from genparams.compiled.rolling.roll import rolled
 from genparams.errors import CannotRecord, MissingExtra
 from genparams.program.recorded import DATA, PARAMETERS, Recording
 from genparams.update.formula import Elementwise

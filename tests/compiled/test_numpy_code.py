@@ -8,10 +8,10 @@ import pytest
 from scipy import special
 
 from genparams.autodiff import scatter
-from genparams.compiled.builder import Builder
-from genparams.compiled.ir import Program, Recurrence, Statement
-from genparams.compiled.numpy_code import numpy_code
-from genparams.compiled.simplify import straight
+from genparams.compiled.algebra.builder import Builder
+from genparams.compiled.algebra.ir import Program, Recurrence, Statement
+from genparams.compiled.algebra.simplify import straight
+from genparams.compiled.writing.numpy_code import numpy_code
 from genparams.program.recorded import DATA, PARAMETERS, PART, Recording, recordable
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")

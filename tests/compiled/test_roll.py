@@ -5,9 +5,9 @@ import pytest
 from evaluation import evaluated, moved_inputs, recorded_again
 
 from genparams import categorical, gen, normal, param, positive
-from genparams.compiled.ir import Recurrence
+from genparams.compiled.algebra.ir import Recurrence
 from genparams.compiled.recording import Open, record_gradient
-from genparams.compiled.roll import rolled
+from genparams.compiled.rolling.roll import rolled
 
 RNG = np.random.default_rng(3)
 N = 120

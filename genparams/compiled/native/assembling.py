@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from genparams.compiled.ir import Node
+from genparams.compiled.algebra.ir import Node
 from genparams.compiled.native.fuse import SMALL, Lines, Names, Value, loop_axes, space_of
 from genparams.compiled.native.indexing import gathered
 from genparams.compiled.native.values import Values, is_plain

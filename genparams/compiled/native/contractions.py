@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from genparams.compiled.ir import Node
+from genparams.compiled.algebra.ir import Node
 from genparams.compiled.native.fuse import SMALL, Lines, Names, Value
 from genparams.compiled.native.values import Values
 from genparams.errors import CannotRecord

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from genparams.compiled.builder import nodes_in, plain_result
-from genparams.compiled.ir import Node, Program, Recurrence
+from genparams.compiled.algebra.builder import nodes_in, plain_result
+from genparams.compiled.algebra.ir import Node, Program, Recurrence
 from genparams.numeric import quiet
 from genparams.program.recorded import DATA
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from genparams.compiled.builder import shape_of
-from genparams.compiled.ir import Node
+from genparams.compiled.algebra.builder import shape_of
+from genparams.compiled.algebra.ir import Node
+from genparams.compiled.algebra.shapes import axes_of
 from genparams.compiled.native.fuse import SMALL, Lines, Names, Space, Value, loop_axes, space_of
 from genparams.compiled.native.scalar_text import converted, expression
 from genparams.compiled.native.values import Compute, Values
-from genparams.compiled.shapes import axes_of
 from genparams.errors import CannotRecord
 from genparams.program.recorded import as_type
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from genparams.compiled.builder import holds_node
-from genparams.compiled.ir import Node
+from genparams.compiled.algebra.builder import holds_node
+from genparams.compiled.algebra.ir import Node
 from genparams.compiled.native.entrywise import aligned, fill
 from genparams.compiled.native.fuse import SMALL, Lines, Names, Value, loop_axes, space_of
 from genparams.compiled.native.values import Values, loaded

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from genparams.compiled.ir import Node
+from genparams.compiled.algebra.ir import Node
 from genparams.compiled.native.assembling import in_memory
 from genparams.compiled.native.fuse import Lines, Value
 from genparams.compiled.native.recurrences import member

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from genparams.compiled.builder import shape_of
-from genparams.compiled.ir import Node
+from genparams.compiled.algebra.builder import shape_of
+from genparams.compiled.algebra.ir import Node
 from genparams.compiled.native.assembling import copied, in_memory
 from genparams.compiled.native.fuse import Lines, Value
 from genparams.compiled.native.values import Values

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from genparams.compiled.ir import Node
+from genparams.compiled.algebra.ir import Node
 from genparams.compiled.native.assembling import in_memory
 from genparams.compiled.native.entrywise import fill
 from genparams.compiled.native.fuse import BLOCK, SMALL, UNROLL, Lines, Names, Value, loop_axes

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from genparams.compiled.ir import Node, Recurrence, Statement
+from genparams.compiled.algebra.ir import Node, Recurrence, Statement
 from genparams.compiled.native.fuse import Lines, Value
 from genparams.compiled.native.scalar_text import expression, kind_of, literal
 from genparams.compiled.native.values import Values

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from genparams.compiled.ir import Node, Program
+from genparams.compiled.algebra.ir import Node, Program
 
 FAST = ("arcp", "contract", "nsz", "reassoc")
 """Sums in any order and products by reciprocals; but NaN and infinity are as they are."""

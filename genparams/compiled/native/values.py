@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from genparams.compiled.builder import is_elementwise
-from genparams.compiled.ir import Node, Recurrence
+from genparams.compiled.algebra.builder import is_elementwise
+from genparams.compiled.algebra.ir import Node, Recurrence
 from genparams.compiled.native.fuse import (
     SMALL,
     Lines,

@@ -80,7 +80,13 @@ SCIPY: dict[str, Any] = {
 """A frozen distribution of scipy, by the arguments of a row."""
 
 BY_DRAWS = {"beta_uniform", "piecewise_uniform", "multinomial", "dirichlet"}
-BY_DRAWS |= {"mvnormal", "mvnormal-by-factor", "mixture-of-normals", "mixture-of-mvnormals"}
+BY_DRAWS |= {
+    "autoregressive",
+    "mvnormal",
+    "mvnormal-by-factor",
+    "mixture-of-normals",
+    "mixture-of-mvnormals",
+}
 BY_DRAWS |= {"mixture-of-normal-and-laplace", "mixture-of-poissons"}
 """Rows that scipy has no moments for: these agree with the draws."""
 
@@ -88,7 +94,7 @@ NO_MOMENTS = {"categorical", "categorical-by-logits", "von_mises"}
 """Rows whose mean depends on the names of categories, or on where a circle is cut."""
 
 NO_CDF = {"categorical", "categorical-by-logits", "multinomial", "mvnormal", "dirichlet"}
-NO_CDF |= {"mvnormal-by-factor", "mixture-of-mvnormals"}
+NO_CDF |= {"autoregressive", "mvnormal-by-factor", "mixture-of-mvnormals"}
 
 every_row = pytest.mark.parametrize("row", [pytest.param(row, id=row.name) for row in ROWS])
 

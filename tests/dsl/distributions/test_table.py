@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from calls import FAILURE_RATE
 from common import slope
-from scipy import special, stats
+from scipy import linalg, special, stats
 
 from genparams import (
     Call,
+    autoregressive,
     bernoulli,
     beta,
     beta_binomial,
@@ -132,6 +133,11 @@ def cov(*event: int) -> Argument:
 
 
 whole_number = whole_between(1, 20)
+coefficients = Argument(
+    lambda rng, shape: rng.uniform(-0.4, 0.4, (*shape, 2)),
+    lambda rng, x: 0.1 * rng.normal(size=np.shape(x)),
+    1,
+)
 factor = Argument(
     lambda rng, shape: np.linalg.cholesky(covariance(rng, (*shape, 3, 3))), triangular, 2
 )
@@ -235,6 +241,17 @@ def log_piecewise(x, bounds, probs):
 
 def log_beta_uniform(x, theta, alpha, beta):
     return np.log(theta * stats.beta.pdf(x, alpha, beta) + 1.0 - theta)
+
+
+def variances(phi):
+    """The covariances of three values in a row of an autoregressive series with std 1."""
+    companion = np.array([phi, [1.0, 0.0]])
+    near, far = linalg.solve_discrete_lyapunov(companion, np.diag([1.0, 0.0]))[0]
+    return linalg.toeplitz([near, far, phi @ [far, near]])
+
+
+def log_autoregressive(x, phi, std, mean):
+    return stats.multivariate_normal.logpdf(x, mean, std * std * variances(phi))
 
 
 def truncated(mu, std, low, high):
@@ -600,6 +617,18 @@ ROWS = [
         (simplex(2), positive(2)),
         lambda rng, shape, w, rate: rng.integers(0, 12, shape),
         lambda x, w, rate: log_sum(w, stats.poisson.logpmf(np.asarray(x)[..., None], rate)),
+    ),
+    Row(
+        "autoregressive",
+        lambda phi, std, mean, size=None: autoregressive(phi, std, 3, mean, size=size),
+        (coefficients, positive(), real(3)),
+        lambda rng, shape, phi, std, mean: rng.normal(0.0, 2.0, (*shape, 3)),
+        batched(log_autoregressive, "(t),(p),(),(t)"),
+        cdf=lambda y, phi, std, mean: stats.norm.cdf(
+            y, mean[..., 1], std * np.sqrt(variances(phi)[0, 0])
+        ),
+        project=lambda x: x[..., 1],
+        rank=1,
     ),
 ]
 

@@ -263,8 +263,7 @@ def _stationary_draw(phi: Array, z: Array) -> Array:
 
 def _draw_stationary(rng: Any, phi: Any, std: Any, mean: Any, size: tuple[int, ...]) -> Any:
     z = rng.standard_normal((*size, shape_of(mean)[-1]))
-    drawn = np.vectorize(_stationary_draw, signature="(p),(n)->(n)")
-    return mean + np.asarray(std)[..., None] * drawn(phi, z)
+    return mean + np.asarray(std)[..., None] * _of_each(_stationary_draw)(phi, z)
 
 
 def _draw_conditional(
@@ -273,13 +272,18 @@ def _draw_conditional(
     before, total = shape_of(initial)[-1], shape_of(mean)[-1]
     right = np.asarray(std)[..., None] * rng.standard_normal((*size, total))
     right[..., :before] = initial - mean[..., :before]
-    solved = np.vectorize(lambda a, b: recursion(a, [], b[:, None])[:, 0], signature="(p),(n)->(n)")
+    solved = _of_each(lambda a, b: recursion(a, [], b[:, None])[:, 0])
     return (mean + solved(phi, right))[..., before:]
+
+
+def _of_each(draw: Callable[[Array, Array], Array]) -> Any:
+    """The draws of a batch, each by its coefficients and a row of numbers."""
+    return np.vectorize(draw, signature="(p),(n)->(n)", otypes=[float])
 
 
 def _stationary_variance(phi: Any, std: Any, mean: Any) -> Any:
     keep = np.prod(1.0 - _partials(phi) ** 2, axis=-1)
-    return np.broadcast_to((std**2 / keep)[..., None], np.shape(mean))
+    return np.asarray(std**2 / keep)[..., None] + np.zeros(np.shape(mean))
 
 
 # --- The distributions

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from genparams.autodiff import scatter
-from genparams.compiled.builder import is_elementwise
-from genparams.compiled.ir import Statement
-from genparams.compiled.shapes import axes_of
-from genparams.compiled.stream import CannotRoll
-from genparams.compiled.sums import added
-from genparams.compiled.totals import inner
+from genparams.compiled.algebra.builder import is_elementwise
+from genparams.compiled.algebra.ir import Statement
+from genparams.compiled.algebra.shapes import axes_of
+from genparams.compiled.algebra.totals import inner
+from genparams.compiled.rolling.stream import CannotRoll
+from genparams.compiled.rolling.sums import added
 from genparams.program.recorded import as_type
 
 LARGEST = 64

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from genparams.autodiff import scatter
-from genparams.compiled.builder import Builder, is_elementwise, shape_of
-from genparams.compiled.ir import Node
-from genparams.compiled.shapes import REDUCTIONS, axes_of
-from genparams.compiled.stream import CannotRoll, Rows
-from genparams.compiled.sums import added
-from genparams.compiled.totals import inner
+from genparams.compiled.algebra.builder import Builder, is_elementwise, shape_of
+from genparams.compiled.algebra.ir import Node
+from genparams.compiled.algebra.shapes import REDUCTIONS, axes_of
+from genparams.compiled.algebra.totals import inner
+from genparams.compiled.rolling.stream import CannotRoll, Rows
+from genparams.compiled.rolling.sums import added
 from genparams.program.recorded import as_type
 
 Options = tuple[tuple[str, Any], ...]

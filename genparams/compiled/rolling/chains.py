@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from genparams.autodiff import scatter
-from genparams.compiled.builder import Builder, shape_of
-from genparams.compiled.classify import Before, Loop, Operand
-from genparams.compiled.ir import Node
-from genparams.compiled.stream import Rows
+from genparams.compiled.algebra.builder import Builder, shape_of
+from genparams.compiled.algebra.ir import Node
+from genparams.compiled.rolling.classify import Before, Loop, Operand
+from genparams.compiled.rolling.stream import Rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,12 @@ from typing import Any, final
 
 import numpy as np
 
-from genparams.compiled.blocks import Loop, axis_of, block_size, blocks_of, schedule
-from genparams.compiled.buffers import Buffers
-from genparams.compiled.builder import nodes_in, shape_of
-from genparams.compiled.calls import array_text, bare, may_be_view, takes_out
-from genparams.compiled.ir import Node, Program
-from genparams.compiled.statements import FEW, Statements, as_number, key_of, row_of
+from genparams.compiled.algebra.builder import nodes_in, shape_of
+from genparams.compiled.algebra.ir import Node, Program
+from genparams.compiled.writing.blocks import Loop, axis_of, block_size, blocks_of, schedule
+from genparams.compiled.writing.buffers import Buffers
+from genparams.compiled.writing.calls import array_text, bare, may_be_view, takes_out
+from genparams.compiled.writing.statements import FEW, Statements, as_number, key_of, row_of
 from genparams.program.recorded import DATA
 from genparams.program.write import indented
 

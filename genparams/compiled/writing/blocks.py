@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from genparams.compiled.builder import is_elementwise, nodes_in, shape_of
-from genparams.compiled.ir import Node, Program
-from genparams.compiled.shapes import axes_of
-from genparams.compiled.totals import inner
+from genparams.compiled.algebra.builder import is_elementwise, nodes_in, shape_of
+from genparams.compiled.algebra.ir import Node, Program
+from genparams.compiled.algebra.shapes import axes_of
+from genparams.compiled.algebra.totals import inner
 from genparams.program.recorded import PARAMETERS
 
 LONG = 8192

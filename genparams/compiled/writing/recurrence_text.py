@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from genparams.compiled.calls import Names, bare, written
-from genparams.compiled.ir import Recurrence, Statement
+from genparams.compiled.algebra.ir import Recurrence, Statement
+from genparams.compiled.writing.calls import Names, bare, written
 from genparams.program.write import indented, template
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from genparams.compiled.builder import Builder
-from genparams.compiled.ir import Program, Test
+from genparams.compiled.algebra.builder import Builder
+from genparams.compiled.algebra.ir import Program, Test
 from genparams.errors import CannotRecord
 from genparams.program.recorded import Recorded, Recording, holds_recorded
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from genparams.compiled.batch import taken
-from genparams.compiled.builder import Builder, shape_of
-from genparams.compiled.ir import Node
-from genparams.compiled.stream import CONSTANT
+from genparams.compiled.algebra.builder import Builder, shape_of
+from genparams.compiled.algebra.ir import Node
+from genparams.compiled.rolling.batch import taken
+from genparams.compiled.rolling.stream import CONSTANT
 
 _PARTS = 6
 """The most parts that an array is put together of."""

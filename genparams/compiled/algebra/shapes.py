@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from genparams.compiled.ir import Node
+from genparams.compiled.algebra.ir import Node
 from genparams.errors import CannotRecord
 
 REDUCTIONS = {np.sum, np.max, np.min, np.prod, np.all, np.any, np.mean}

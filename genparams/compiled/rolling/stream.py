@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from genparams.compiled.ir import Node
-from genparams.compiled.periods import LEAST
+from genparams.compiled.algebra.ir import Node
+from genparams.compiled.rolling.periods import LEAST
 from genparams.errors import CannotRecord
 from genparams.program.record import Operation
 from genparams.program.recorded import Recorded

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from genparams.compiled.ir import Program
-from genparams.compiled.writer import Writer
+from genparams.compiled.algebra.ir import Program
+from genparams.compiled.writing.writer import Writer
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from genparams.compiled.batch import Batch, taken
-from genparams.compiled.builder import Builder, shape_of
-from genparams.compiled.chains import chain_of, over_iterations, running
-from genparams.compiled.classify import Before, Listed, Loop, Operand, Same
-from genparams.compiled.distribute import components
-from genparams.compiled.gather import Gathering, joined
-from genparams.compiled.periods import LEAST
-from genparams.compiled.recurrent import Component
-from genparams.compiled.stream import CannotRoll, Rows, Stream
-from genparams.compiled.sums import added
+from genparams.compiled.algebra.builder import Builder, shape_of
+from genparams.compiled.rolling.batch import Batch, taken
+from genparams.compiled.rolling.chains import chain_of, over_iterations, running
+from genparams.compiled.rolling.classify import Before, Listed, Loop, Operand, Same
+from genparams.compiled.rolling.distribute import components
+from genparams.compiled.rolling.gather import Gathering, joined
+from genparams.compiled.rolling.periods import LEAST
+from genparams.compiled.rolling.recurrent import Component
+from genparams.compiled.rolling.stream import CannotRoll, Rows, Stream
+from genparams.compiled.rolling.sums import added
 from genparams.program.record import Operation
 
 

@@ -21,10 +21,11 @@ from typing import Any
 import numpy as np
 
 from genparams.autodiff import scatter
-from genparams.compiled import cache_folder
-from genparams.compiled.builder import shape_of
-from genparams.compiled.ir import Node, Program, Recurrence, Test
-from genparams.compiled.native import small_matrices, special_numbers, vectors
+from genparams.compiled.algebra.builder import shape_of
+from genparams.compiled.algebra.ir import Node, Program, Recurrence, Test
+from genparams.compiled.algebra.shapes import REDUCTIONS
+from genparams.compiled.algebra.totals import inner
+from genparams.compiled.native import cache_folder, small_matrices, special_numbers, vectors
 from genparams.compiled.native.assembling import MOVING, copied, joined, rearranged
 from genparams.compiled.native.contractions import cumulative, einsum
 from genparams.compiled.native.data_stage import DataStage
@@ -41,8 +42,6 @@ from genparams.compiled.native.scalar_text import MATH
 from genparams.compiled.native.training_loop import Group, loop_lines
 from genparams.compiled.native.values import Lower, Values
 from genparams.compiled.native.views import VIEWING, whole
-from genparams.compiled.shapes import REDUCTIONS
-from genparams.compiled.totals import inner
 from genparams.errors import CannotRecord, MissingExtra
 from genparams.program.recorded import PART, recordable
 

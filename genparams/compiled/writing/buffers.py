@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from genparams.compiled.builder import nodes_in
-from genparams.compiled.calls import may_be_view
-from genparams.compiled.ir import Node
+from genparams.compiled.algebra.builder import nodes_in
+from genparams.compiled.algebra.ir import Node
+from genparams.compiled.writing.calls import may_be_view
 
 
 class Buffers:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import special
 
-from genparams.compiled.ir import Node
-from genparams.compiled.slices import added, concatenate, getitem, only_place
-from genparams.compiled.totals import summed
+from genparams.compiled.algebra.ir import Node
+from genparams.compiled.algebra.slices import added, concatenate, getitem, only_place
+from genparams.compiled.algebra.totals import summed
 
 if TYPE_CHECKING:
-    from genparams.compiled.builder import Builder
+    from genparams.compiled.algebra.builder import Builder
 
 _FLOAT, _BOOL = np.dtype(float), np.dtype(bool)
 

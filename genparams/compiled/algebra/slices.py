@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genparams.compiled.ir import Node
-from genparams.compiled.totals import dot, inner
+from genparams.compiled.algebra.ir import Node
+from genparams.compiled.algebra.totals import dot, inner
 
 if TYPE_CHECKING:
-    from genparams.compiled.builder import Builder
+    from genparams.compiled.algebra.builder import Builder
 
 
 def getitem(b: "Builder", args: tuple[Any, ...], options: Any, shape: Any, dtype: Any) -> Any:

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from genparams.compiled.blocks import Loop
-from genparams.compiled.buffers import Buffers
-from genparams.compiled.builder import is_elementwise, nodes_in
-from genparams.compiled.calls import (
+from genparams.compiled.algebra.builder import is_elementwise, nodes_in
+from genparams.compiled.algebra.ir import Node, Program, Recurrence
+from genparams.compiled.writing.blocks import Loop
+from genparams.compiled.writing.buffers import Buffers
+from genparams.compiled.writing.calls import (
     CONVERSIONS,
     Names,
     array_text,
@@ -19,8 +20,7 @@ from genparams.compiled.calls import (
     takes_out,
     written,
 )
-from genparams.compiled.ir import Node, Program, Recurrence
-from genparams.compiled.recurrence_text import recurrence_lines
+from genparams.compiled.writing.recurrence_text import recurrence_lines
 from genparams.program.recorded import DATA, PART
 
 FEW = 20

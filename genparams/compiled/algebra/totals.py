@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import special
 
-from genparams.compiled.ir import Node
-from genparams.compiled.shapes import axes_of
+from genparams.compiled.algebra.ir import Node
+from genparams.compiled.algebra.shapes import axes_of
 
 if TYPE_CHECKING:
-    from genparams.compiled.builder import Builder
+    from genparams.compiled.algebra.builder import Builder
 
 
 def inner(x: Any, y: Any) -> float:

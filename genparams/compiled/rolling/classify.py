@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from genparams.compiled.periods import LEAST, Stretch, stretches
-from genparams.compiled.stream import CONSTANT, Stream
+from genparams.compiled.rolling.periods import LEAST, Stretch, stretches
+from genparams.compiled.rolling.stream import CONSTANT, Stream
 
 
 @dataclass(frozen=True, slots=True)

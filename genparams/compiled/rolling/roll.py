@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from genparams.autodiff import scatter
-from genparams.compiled.builder import Builder
-from genparams.compiled.classify import loops
-from genparams.compiled.ir import Program, Test
-from genparams.compiled.lowering import Lowering
-from genparams.compiled.simplify import live, straight
-from genparams.compiled.stream import CannotRoll, Rows, Stream, shared_first
-from genparams.compiled.sums import added, with_sums
+from genparams.compiled.algebra.builder import Builder
+from genparams.compiled.algebra.ir import Program, Test
+from genparams.compiled.algebra.simplify import live, straight
+from genparams.compiled.rolling.classify import loops
+from genparams.compiled.rolling.lowering import Lowering
+from genparams.compiled.rolling.stream import CannotRoll, Rows, Stream, shared_first
+from genparams.compiled.rolling.sums import added, with_sums
 from genparams.program.record import Operation
 from genparams.program.recorded import Recording
 

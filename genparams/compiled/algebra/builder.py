@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from genparams.compiled.algebra import RULES
-from genparams.compiled.ir import Node, Program, Test
-from genparams.compiled.shapes import REDUCTIONS, normal_reduction, shape_and_dtype
-from genparams.compiled.totals import inner
+from genparams.compiled.algebra.ir import Node, Program, Test
+from genparams.compiled.algebra.rules import RULES
+from genparams.compiled.algebra.shapes import REDUCTIONS, normal_reduction, shape_and_dtype
+from genparams.compiled.algebra.totals import inner
 from genparams.program.recorded import ALWAYS, DATA
 
 Options = tuple[tuple[str, Any], ...]

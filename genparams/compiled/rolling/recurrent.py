@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from genparams.compiled.apart import LARGEST, Body, Name
-from genparams.compiled.builder import Builder, shape_of
-from genparams.compiled.classify import Before, Loop, Operand
-from genparams.compiled.ir import Node, Recurrence, Statement
-from genparams.compiled.stream import CannotRoll, Rows
+from genparams.compiled.algebra.builder import Builder, shape_of
+from genparams.compiled.algebra.ir import Node, Recurrence, Statement
+from genparams.compiled.rolling.apart import LARGEST, Body, Name
+from genparams.compiled.rolling.classify import Before, Loop, Operand
+from genparams.compiled.rolling.stream import CannotRoll, Rows
 from genparams.program.recorded import PART
 
 _FURTHEST = 8

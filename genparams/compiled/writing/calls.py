@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from genparams.autodiff import scatter
-from genparams.compiled.builder import is_elementwise, shape_of
-from genparams.compiled.ir import Node
-from genparams.compiled.shapes import axes_of
-from genparams.compiled.totals import inner
+from genparams.compiled.algebra.builder import is_elementwise, shape_of
+from genparams.compiled.algebra.ir import Node
+from genparams.compiled.algebra.shapes import axes_of
+from genparams.compiled.algebra.totals import inner
 from genparams.program.record import LOGICAL, TESTS
 from genparams.program.recorded import PART, as_type
 from genparams.program.write import NAMES, template

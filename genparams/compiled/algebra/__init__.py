@@ -1,0 +1,1 @@
+"""Programs in their simplest form: each operation once."""

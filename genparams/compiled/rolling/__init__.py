@@ -1,0 +1,1 @@
+"""Loops of a recording as operations on arrays over the iterations."""
