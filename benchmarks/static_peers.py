@@ -25,6 +25,7 @@ import static_models as models
 import step as steps_by_trace
 import variational
 from jax import numpy as jnp
+from jax.flatten_util import ravel_pytree
 from jax.scipy.special import logsumexp
 
 jax.config.update("jax_enable_x64", True)
@@ -34,35 +35,32 @@ class Model(NamedTuple):
     """A model in JAX."""
 
     log_prob: Callable[..., Any]
-    """The log probability by parameters, a key of random numbers and data, or a draw of a bound."""
+    """The log probability by parameters and data; a bound is by a key of random numbers, too."""
     theta: dict[str, Any]
     data: Iterator[tuple[Any, ...]] | tuple[Any, ...]
     """The data of every step, or of one after another."""
     rate: float = 0.01
+    key: Any = None
 
 
 class Peer:
-    """The steps of a model in JAX."""
+    """The steps of a model in JAX. Parameters are one flat array, so that a call is quick."""
 
     def __init__(self, model: Model):
         self._model, self._rule = model, optax.adam(model.rate)
-        self._theta = jax.tree.map(jnp.asarray, model.theta)
-        self._state = self._rule.init(self._theta)
-        self._key = jax.random.PRNGKey(0)
+        theta, self._unravel = ravel_pytree(jax.tree.map(jnp.asarray, model.theta))
+        self._now = theta, self._rule.init(theta), model.key
         self._step, self._many = jax.jit(self._moved), jax.jit(self._repeated)
         self.has_one_data = isinstance(model.data, tuple)
 
     def step(self) -> float:
         """One step; the log probability before it."""
-        now = self._theta, self._state, self._key
-        now, log_prob = self._step(now, *self._data())
-        self._theta, self._state, self._key = now
+        self._now, log_prob = self._step(self._now, *self._data())
         return float(log_prob)
 
     def whole(self, steps: int) -> Any:
         """Many steps in one call."""
-        now = self._theta, self._state, self._key
-        return jax.block_until_ready(self._many(steps, now, *self._data()))
+        return jax.block_until_ready(self._many(steps, self._now, *self._data()))
 
     def compile_seconds(self) -> float:
         """How long the first step takes."""
@@ -76,8 +74,12 @@ class Peer:
 
     def _moved(self, now: Any, *data: Any) -> tuple[Any, Any]:
         theta, state, key = now
-        key, used = jax.random.split(key)
-        loss, g = jax.value_and_grad(lambda t: -self._model.log_prob(t, used, *data))(theta)
+        if key is not None:
+            key, used = jax.random.split(key)
+            data = used, *data
+        loss, g = jax.value_and_grad(lambda t: -self._model.log_prob(self._unravel(t), *data))(
+            theta
+        )
         updates, state = self._rule.update(g, state, theta)
         return (optax.apply_updates(theta, updates), state, key), -loss
 
@@ -101,7 +103,7 @@ def normal(x: Any, mean: Any, log_std: Any) -> Any:
 LINE = {"slope": 0.0, "intercept": 0.0, "noise": 0.0}
 
 
-def line_log_prob(theta: Any, key: Any, xs: Any, ys: Any) -> Any:
+def line_log_prob(theta: Any, xs: Any, ys: Any) -> Any:
     return jnp.sum(normal(ys, theta["slope"] * xs + theta["intercept"], theta["noise"]))
 
 
@@ -117,7 +119,7 @@ def loop() -> Model:
     work = steps_by_trace.line_loop()
     points = list(zip(work.args[0].tolist(), map(float, work.constraints.values()), strict=True))
 
-    def log_prob(theta: Any, key: Any) -> Any:
+    def log_prob(theta: Any) -> Any:
         total = 0.0
         for x, y in points:
             total = total + normal(y, theta["slope"] * x + theta["intercept"], theta["noise"])
@@ -143,7 +145,7 @@ def minibatch() -> Model:
 def logistic() -> Model:
     work = steps_by_trace.logistic()
 
-    def log_prob(theta: Any, key: Any, x: Any, y: Any) -> Any:
+    def log_prob(theta: Any, x: Any, y: Any) -> Any:
         logits = x @ theta["w"]
         return y @ logits - jnp.sum(jnp.logaddexp(0.0, logits))
 
@@ -155,7 +157,7 @@ def mixture() -> Model:
     """The whitened distances by products of 2 x 2 matrices, written out for columns of points."""
     work, start = steps_by_trace.mixture_of_normals(), by_hand.mixture_start()
 
-    def log_prob(theta: Any, key: Any, points: Any) -> Any:
+    def log_prob(theta: Any, points: Any) -> Any:
         a, b, c = theta["tril"].T
         log_w = jax.nn.log_softmax(jnp.append(theta["logits"], 0.0))
         d = points[:, None, :] - theta["means"].T[:, :, None]
@@ -177,7 +179,7 @@ def mixture() -> Model:
 
 
 def kalman() -> Model:
-    def log_prob(theta: Any, key: Any, ys: Any) -> Any:
+    def log_prob(theta: Any, ys: Any) -> Any:
         phi, q, r = theta["phi"], jnp.exp(theta["q"]), jnp.exp(theta["r"])
 
         def filtered(now: Any, y: Any) -> Any:
@@ -200,7 +202,7 @@ def softmax(free: Any) -> Any:
 def forward() -> Model:
     n = models.STATES
 
-    def log_prob(theta: Any, key: Any, ys: Any) -> Any:
+    def log_prob(theta: Any, ys: Any) -> Any:
         moves = softmax(theta["transition"])
         e = jnp.exp(normal(ys[:, None], theta["means"], theta["log_stds"]))
 
@@ -233,7 +235,8 @@ def regression() -> Model:
         return log_p + 0.5 * z @ z + jnp.sum(theta["log_std"])
 
     theta = {"mean": np.zeros(10), "log_std": np.zeros(10)}
-    return Model(bound, theta, tuple(map(jnp.asarray, variational.regression_data())))
+    data = tuple(map(jnp.asarray, variational.regression_data()))
+    return Model(bound, theta, data, key=jax.random.PRNGKey(0))
 
 
 def autoencoder() -> Model:
@@ -249,7 +252,8 @@ def autoencoder() -> Model:
 
     theta = {f"{name} {p}": value for (name, p), value in variational.start().items()}
     names = list(theta)
-    return Model(bound, theta, (jnp.asarray(variational.pictures()),), 0.001)
+    data = (jnp.asarray(variational.pictures()),)
+    return Model(bound, theta, data, 0.001, jax.random.PRNGKey(0))
 
 
 MODELS = {
