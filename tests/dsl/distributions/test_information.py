@@ -182,7 +182,7 @@ UNKNOWN = {
     "mixture-of-mvnormals": "the information of a mixture has no closed form",
     "mixture-of-normal-and-laplace": "the information of a mixture has no closed form",
     "mixture-of-poissons": "the information of a mixture has no closed form",
-    "autoregressive": "autoregressive: its expected information is not known",
+    "autoregressive": "autoregressive: it has no formula for its expected information",
 }
 """The rows of the table of distributions that have no information by all of their arguments."""
 

@@ -80,14 +80,8 @@ SCIPY: dict[str, Any] = {
 """A frozen distribution of scipy, by the arguments of a row."""
 
 BY_DRAWS = {"beta_uniform", "piecewise_uniform", "multinomial", "dirichlet"}
-BY_DRAWS |= {
-    "autoregressive",
-    "mvnormal",
-    "mvnormal-by-factor",
-    "mixture-of-normals",
-    "mixture-of-mvnormals",
-}
-BY_DRAWS |= {"mixture-of-normal-and-laplace", "mixture-of-poissons"}
+BY_DRAWS |= {"mvnormal", "mvnormal-by-factor", "mixture-of-normals", "mixture-of-mvnormals"}
+BY_DRAWS |= {"mixture-of-normal-and-laplace", "mixture-of-poissons", "autoregressive"}
 """Rows that scipy has no moments for: these agree with the draws."""
 
 NO_MOMENTS = {"categorical", "categorical-by-logits", "von_mises"}

@@ -70,6 +70,9 @@ def forward_backward(initial: Any, transition: Any, log_emissions: Any) -> tuple
     """
     log_e = np.minimum(np.maximum(log_emissions, NEVER), ALWAYS)
     count, states, length = log_e.shape
+    if count == 0:
+        by_initial, by_transition = np.zeros((0, states)), np.zeros((0, *transition.shape[1:]))
+        return np.zeros(0), by_initial, by_transition, log_e
     found = _one_step(initial, transition, log_e) if length == 1 else None
     if found is None and count * states**3 <= FEW and length > 16:
         found = scaled(initial, transition, log_e, by_blocks)

@@ -129,9 +129,12 @@ def _terms(form: Form) -> Any:
             return log_prob, [_scaled(g) for g in gradients]
         batch = np.broadcast_shapes(*fronts)
         found = [one(form, own) for own in _members(values, ranks, batch)]
+        events = [(), *(shape[len(shape) - r :] for shape, r in zip(shapes, ranks, strict=True))]
         log_probs, *each = (
-            np.reshape(np.stack(parts), batch + shape_of(parts[0]))
-            for parts in zip(*found, strict=True)
+            np.reshape(np.stack([own[i] for own in found]), batch + event)
+            if found
+            else np.zeros(batch + event)
+            for i, event in enumerate(events)
         )
         pulls = [_summed(g, r, shape) for g, r, shape in zip(each, ranks, shapes, strict=True)]
         return log_probs, pulls
