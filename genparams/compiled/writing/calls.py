@@ -115,6 +115,9 @@ def is_number(a: Any) -> bool:
     return type(a) in (float, bool, int)
 
 
+_CLASSES = {np.isfinite, np.isnan, np.isinf}
+
+
 def number_template(n: Node) -> str | None:
     """The text of an operation on single numbers, with places; None if it has to be called."""
     found = template(n.op) if n.op is not None and not n.options else None
@@ -123,7 +126,7 @@ def number_template(n: Node) -> str | None:
     kinds = [_kind(a) for a in n.args]
     if n.op in LOGICAL:
         return found if set(kinds) == {"b"} else None
-    if n.op in TESTS or n.op is np.where:
+    if n.op in TESTS or n.op in _CLASSES or n.op is np.where:
         return found
     return found if n.dtype == np.dtype(float) else None
 
@@ -250,8 +253,11 @@ def _getitem(n: Node, args: list[str], names: Names, text: Text) -> str | None:
 
 
 def _reshape(n: Node, args: list[str], names: Names, text: Text) -> str | None:
-    if not shape_of(n.args[0]) or len(args) != 2 or not isinstance(n.args[0], Node):
+    if len(args) != 2 or not isinstance(n.args[0], Node):
         return None
+    if not shape_of(n.args[0]):  # `np.reshape` of a number takes five times as long
+        axes = len(n.shape)
+        return f"np.array({'(' * axes}{args[0]}{',)' * axes})" if axes else None
     return f"{args[0]}.reshape({args[1]})"
 
 
