@@ -5,10 +5,12 @@ from typing import Any
 import numpy as np
 
 from genparams.compiled.kept import Replayed
+from genparams.compiled.recording import RecordedGradient
 from genparams.dsl.gradients import Gradient
 from genparams.dsl.replay import replay_aside
-from genparams.errors import StaticDiffers
+from genparams.errors import CannotRecord, StaticDiffers
 from genparams.params import Parameter
+from genparams.program.recorded import PARAMETERS, plain
 from genparams.trace.trace import Trace
 from genparams.types import Address, show
 
@@ -32,8 +34,40 @@ def refuse_other(trace: Trace, name: str, done: Replayed, found: Gradient) -> No
         raise StaticDiffers(refusal_of(name, f"the log probability{where}"))
     mine = done.gradient()
     for p, g in found.grads.items():
-        if not agree(mine.grads[p], g, size):
+        if p not in mine.grads or not agree(mine.grads[p], g, size):
             raise StaticDiffers(refusal_of(name, f"the gradient by parameter {p.name!r}"))
+
+
+def refuse_recording(recorded: RecordedGradient, found: Gradient) -> None:
+    """Refuse a recording whose own numbers are not those of the interpreter.
+
+    Raises:
+        CannotRecord: they differ, because the run tells recorded numbers from others.
+    """
+    inputs = [x for x in recorded.recording.inputs if x.stage == PARAMETERS]
+    if any(found.theta.get(p, x.value) is not x.value for p, x in _pairs(recorded, inputs)):
+        return  # another thread moved a parameter in between
+    size = abs(found.log_prob)
+    mine = recorded.inputs.with_leaves([plain(g) for g in recorded.grads]).theta
+    if agree(plain(recorded.log_prob), found.log_prob, size) and all(
+        p in mine and agree(mine[p], g, size) for p, g in found.grads.items()
+    ):
+        return
+    raise CannotRecord(
+        "while it is recorded it computes something else: it tests the type of a value, or changes "
+        "an array in place"
+    )
+
+
+def _pairs(recorded: RecordedGradient, inputs: list[Any]) -> Any:
+    return zip(recorded.parameters, inputs, strict=True)
+
+
+def finds_run(trace: Trace, done: Replayed) -> bool:
+    """Whether a replay finds the log probability of the run, if no parameter has moved since."""
+    if trace.is_stale:
+        return True
+    return agree(done.log_prob, trace.log_prob, abs(trace.log_prob))
 
 
 def agree(a: Any, b: Any, size: float) -> bool:
@@ -59,7 +93,8 @@ def _address(trace: Trace, done: Replayed) -> Address | None:
 
 def refusal_of(name: str, what: str) -> str:
     return (
-        f"{name} is static, and {what} is not what was recorded: the body reads a global that "
-        "changes, draws at random by itself, or keeps numbers outside of the model. Make that an "
-        "argument or a choice, or write @gen without static=True"
+        f"{name} is static, and {what} is not what was recorded: the body reads a global or an "
+        "object that changes, draws at random by itself, or keeps numbers outside of the model. "
+        "Make that an argument or a choice, or write @gen without static=True. From now on "
+        f"{name} is interpreted"
     )

@@ -56,11 +56,16 @@ class Kept:
     theta: list[Any]
     """The coordinates at which it was recorded, and the log probability of each choice there."""
     log_probs: dict[Address, float]
-    calls: int = 0
+    calls: dict[Address, Any]
+    """The functions that were called."""
     hits: int = 0
+    checked: Any = None
+    """The record of `structure` when it was last found to be the program of a trace."""
 
     @classmethod
-    def made(cls, key: tuple[Any, ...], opened: Open, found: RecordedGradient, code: Any) -> "Kept":
+    def made(
+        cls, key: tuple[Any, ...], trace: Trace, opened: Open, found: RecordedGradient, code: Any
+    ) -> "Kept":
         return cls(
             key,
             opened,
@@ -70,18 +75,22 @@ class Kept:
             found.inputs._replace(theta={}),
             [p.coordinates for p in found.parameters],
             found.log_probs,
+            called(trace),
         )
 
     def bound(self, trace: Trace) -> "Bound | None":
         """The program with the data of a trace; None if it is not its program."""
         parameters = [place.parameter() for place in self.places]
-        if None in parameters:
+        if None in parameters or called(trace) != self.calls:
             return None
         try:
             values = self._bind(trace)
         except Exception:  # whatever it is, the interpreter shows it
             return None
-        return None if values is None else Bound(self, parameters, values, structure.now)
+        if values is None:
+            return None
+        self.checked = structure.now
+        return Bound(self, parameters, values, self.checked)
 
     def values(self, args: tuple[Any, ...], choices: Mapping[Address, Any]) -> Any:
         """What `bind` makes of the data of a trace that has these arguments and choices, without
@@ -104,6 +113,11 @@ class Kept:
     @quiet
     def _bind(self, trace: Trace) -> Any:
         return self.code.bind(*[x for _, x in data_of(trace, self.opened)])
+
+
+def called(trace: Trace) -> dict[Address, Any]:
+    """The functions that a trace called, by address; a function may be defined anew."""
+    return {address: function for address, (function, _) in trace.calls.items()}
 
 
 def _have(values: Sequence[Any], forms: Sequence[Any]) -> bool:

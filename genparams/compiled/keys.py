@@ -6,9 +6,13 @@ from typing import Any
 import numpy as np
 
 from genparams.compiled.recording import Open, is_input
+from genparams.dsl.execution import fingerprint
 from genparams.structure import ATOMS
 from genparams.trace.trace import Trace
 from genparams.types import Address
+
+_FEW = 4096
+"""The most entries of an array whose fingerprint is all of them."""
 
 
 class Same:
@@ -47,8 +51,11 @@ def _key(tree: Any, is_open: bool) -> Any:
     kind = type(tree)
     if is_open and is_input(tree):
         return kind if kind is float else (tree.shape, tree.dtype)
-    if kind is float:
-        return tree.hex()  # which tells 0.0 from -0.0
+    if isinstance(tree, float):
+        return kind, tree.hex()  # which tells 0.0 from -0.0
+    if kind is np.ndarray and tree.dtype != object:
+        same = None if tree.size <= _FEW else Same(tree)
+        return tree.shape, tree.dtype, fingerprint(tree), same
     if kind in ATOMS and kind is not np.ndarray:
         return kind, tree
     if isinstance(tree, Mapping):

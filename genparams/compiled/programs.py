@@ -85,6 +85,23 @@ class Programs:
                     "right"
                 )
 
+    def stop(self, reason: str) -> None:
+        """Drop all programs, and record no more."""
+        with self._lock:
+            self.reason = reason
+            self.by_key.clear()
+
+    def stop_and_tell(self, reason: str) -> None:
+        """The same, with a warning."""
+        self.stop(reason)
+        self._tell_reason(reason)
+
+    def _tell_reason(self, reason: str) -> None:
+        self._tell(
+            f"{self.name} is static; the interpreter computes {self.what}, because that cannot be "
+            f"recorded: {reason}"
+        )
+
     def learn(
         self, key_at: Callable[[Open], tuple[Any, ...]], record: Callable[[Open], Kept | None]
     ) -> None:
@@ -118,10 +135,7 @@ class Programs:
                 is_last = self.level == Open.NOTHING or any(self.by_key.values())
                 if is_last or isinstance(error, TooManyOperations):
                     self.reason = str(error)
-                    self._tell(
-                        f"{self.name} is static; the interpreter computes {self.what}, because "
-                        f"that cannot be recorded: {error}"
-                    )
+                    self._tell_reason(self.reason)
                     return None
                 self.level = Open(self.level - 1)
 

@@ -19,6 +19,7 @@ from genparams.autodiff import raw
 from genparams.compiled.agreement import agree, refusal_of
 from genparams.compiled.code import checked_backend, code_for
 from genparams.compiled.keys import key_of
+from genparams.compiled.outside import Outside
 from genparams.compiled.programs import Programs
 from genparams.compiled.recording import CAP, Open, data_of, entered, without_collection
 from genparams.dsl.comparison import refuse_changed_arguments
@@ -337,9 +338,9 @@ def record_quantity(asked: Asked, opened: Open) -> RecordedQuantity:
         return read[place]
 
     point = Point(moving, answer, args, choices)
-    tree = asked.quantity(trace, point)
-    if recording.refusal is not None:
-        raise recording.refusal
+    with Outside(trace):
+        tree = asked.quantity(trace, point)
+    recording.close()
     log_probs = {a: plain(raw(lp)) for a, lp in point.log_probs.items()}
     held_values = {place: one.value for place, one in read.items()}
     return RecordedQuantity(recording, tree, held_values, log_probs)

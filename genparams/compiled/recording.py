@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 
 from genparams.autodiff import Box, Tape, operand
-from genparams.compiled.outside import sizes
+from genparams.compiled.outside import Outside
 from genparams.dsl.interpreter import Choose, Operands
 from genparams.dsl.replay import held, replay
 from genparams.dsl.traced_replay import Inputs
-from genparams.errors import CannotRecord
 from genparams.numeric import quiet
 from genparams.params import Parameter, read
 from genparams.program.recorded import DATA, PARAMETERS, Recorded, Recording, plain
@@ -110,13 +109,13 @@ def record_gradient(
     Raises:
         CannotRecord: something in the run cannot be recorded.
     """
-    recording, before = Recording(CAP), sizes(trace)
+    recording, outside = Recording(CAP), Outside(trace)
     data = iter([recording.input(x, DATA, name) for name, x in data_of(trace, opened)])
     args = entered(trace.args, data) if opened >= Open.ALL else trace.args
     choices = trace.choices._values
     if opened >= Open.CHOICES:
         choices = {address: entered(value, data) for address, value in choices.items()}
-    with Tape() as tape:
+    with Tape() as tape, outside:
         boxed = _boxed_args(trace, args, tape)
         inputs = Inputs({}, boxed, {})
         given = tuple([a if b is None else b for a, b in zip(args, boxed, strict=True)])
@@ -127,11 +126,7 @@ def record_gradient(
         boxes = [*inputs.theta.values()]
         boxes += [box for box in leaves([boxed, inputs.choices]) if box is not None]
         found = tape.gradients([(lp, 1.0) for lp in log_probs if type(lp) is Box], boxes)
-    if recording.refusal is not None:
-        raise recording.refusal
-    for name, size in sizes(trace).items():
-        if size != before.get(name, size):
-            raise CannotRecord(f"it changes {name}, which a replay would leave as it is")
+    recording.close()
     grads = [_dense(g, box) for g, box in zip(found, boxes, strict=True)]
     numbers = [lp.value if type(lp) is Box else lp for lp in log_probs]
     each = dict(zip(run.log_probs, map(plain, numbers), strict=True))

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genparams.compiled.agreement import refuse_other
+from genparams.compiled.agreement import finds_run, refuse_other, refuse_recording
 from genparams.compiled.code import checked_backend, code_of
 from genparams.compiled.kept import Bound, Kept, Replayed
 from genparams.compiled.keys import key_of
@@ -25,6 +25,7 @@ from genparams.dsl import gradients
 from genparams.dsl.comparison import refuse_changed_arguments
 from genparams.dsl.gradients import Gradient
 from genparams.dsl.interpreter import Run
+from genparams.errors import StaticDiffers
 from genparams.numeric import quiet
 from genparams.params import added, finite_scale, lock, swap
 from genparams.params.records import structure
@@ -79,10 +80,17 @@ class StaticGradients:
             return done.gradient()
         found = gradients.differentiate_trace(trace, None, runs, selection)
         if done is None:
-            self._learn(trace, selection)
+            self._learn(trace, selection, found)
         else:
-            refuse_other(trace, self.name, done, found)
+            self._compare(trace, done, found)
         return found
+
+    def _compare(self, trace: Trace, done: Replayed, found: Gradient) -> None:
+        try:
+            refuse_other(trace, self.name, done, found)
+        except StaticDiffers as error:
+            self.programs.stop(str(error))  # from now on it is interpreted
+            raise
 
     def _is_quick(self, trace: Trace) -> bool:
         return trace._origin is None and not trace.gen_fn.grad_places and self._mode != "off"
@@ -116,6 +124,8 @@ class StaticGradients:
         if self._mode in ("off", "check"):
             return None
         for kept in self.programs.newest():
+            if kept.checked is not structure.now:
+                continue
             values = kept.values(args, choices)
             parameters = [] if values is None else [place.parameter() for place in kept.places]
             if values is not None and None not in parameters:
@@ -151,6 +161,12 @@ class StaticGradients:
             bound = kept.bound(trace)
             done = None if bound is None else bound.run()
             if done is not None:
+                if not finds_run(trace, done):
+                    self.programs.stop_and_tell(
+                        "a replay does not find the log probability of the run: it depends on more "
+                        "than its arguments, parameters and choices"
+                    )
+                    return None
                 bound_of(trace)[place] = bound
                 self.programs.used(kept, has_flipped=not is_new)
                 return done
@@ -162,13 +178,14 @@ class StaticGradients:
             chosen = tuple(a for a in trace.choices._values if a in selection)
         return (chosen, *key_of(trace, opened))
 
-    def _learn(self, trace: Trace, selection: Selection | None) -> None:
+    def _learn(self, trace: Trace, selection: Selection | None, interpreted: Gradient) -> None:
         """Record the gradient of a trace for which no program was right, unless that is useless."""
 
         def record(opened: Open) -> Kept:
             found = record_gradient(trace, opened, selection)
+            refuse_recording(found, interpreted)
             code = code_of(found, self.backend)
-            return Kept.made(self._key(trace, selection, opened), opened, found, code)
+            return Kept.made(self._key(trace, selection, opened), trace, opened, found, code)
 
         self.programs.learn(lambda opened: self._key(trace, selection, opened), record)
 

@@ -218,6 +218,8 @@ def gen(
             in `arg_grads` is not a name of an argument; or there is no such backend.
         MissingExtra: `backend` is "numba", which cannot be imported.
     """
+    if not static and backend != "numpy":
+        raise ArgumentError(f"backend={backend!r} is for static functions; write static=True too")
     if function is None:
         return lambda f: gen_function(f, arg_grads, static, backend)
     return gen_function(function, arg_grads, static, backend)

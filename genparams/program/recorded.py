@@ -50,12 +50,14 @@ class Recording:
         """The most operations that are recorded."""
         self.operations: list[Recorded] = []
         self.inputs: list[Recorded] = []
-        self.tests: dict[Recorded, Any] = {}
-        """What was asked, with the answers: truth values, whole numbers or arrays."""
+        self.answers: dict[int, Any] = {}
+        """What was asked, by place, with the answers: truth values, whole numbers or arrays."""
         self.known: dict[Any, Recorded] = {}
         self.kept: list[Any] = []  # so that the id of a constant is not used again
         self.refusal: CannotRecord | None = None
         """Why it cannot be used, also if the computation has caught the error."""
+        self.is_open = True
+        """Whether the computation goes on; else its values may be keys, and be shown."""
 
     def input(self, value: Any, stage: int, name: str) -> "Recorded":
         """A recorded input: a float, or an array of numbers."""
@@ -63,6 +65,21 @@ class Recording:
         made.name = name
         self.inputs.append(made)
         return made
+
+    @property
+    def tests(self) -> dict["Recorded", Any]:
+        """What was asked, with the answers, of a recording that is closed."""
+        return {self.operations[place]: answer for place, answer in self.answers.items()}
+
+    def close(self) -> None:
+        """End the computation.
+
+        Raises:
+            CannotRecord: something in it cannot be recorded.
+        """
+        self.is_open = False
+        if self.refusal is not None:
+            raise self.refusal
 
     def refuse(self, what: str) -> CannotRecord:
         self.refusal = self.refusal or CannotRecord(what)
@@ -97,6 +114,8 @@ class Recorded(Operation, NDArrayOperatorsMixin):
         kind = type(value)
         if kind is np.ndarray:
             self.shape, self.dtype = value.shape, value.dtype
+            if self.dtype in _UNLIKE:
+                raise recording.refuse(f"numbers of type {self.dtype}")
         else:
             self.shape, self.dtype = (), _DTYPES.get(kind)
         self.place = len(recording.operations)
@@ -142,7 +161,7 @@ class Recorded(Operation, NDArrayOperatorsMixin):
 
     def _answer(self, answer: Any, of: Any = None) -> Any:
         asked = self if of is None else note(of, (self,))
-        return self.recording.tests.setdefault(asked, answer)
+        return self.recording.answers.setdefault(asked.place, answer)
 
     def __float__(self) -> float:
         raise self.recording.refuse("float(), or a function of the math module, of an input")
@@ -162,9 +181,19 @@ class Recorded(Operation, NDArrayOperatorsMixin):
     def __round__(self, *digits: Any) -> Any:
         raise self.recording.refuse("round() of an input")
 
-    __hash__: Any = object.__hash__  # the mixin defines ==, which removes the hash
+    def __hash__(self) -> int:  # the mixin defines ==, which removes the hash
+        if self.recording.is_open:
+            raise self.recording.refuse("a dictionary key, a set or a cache (hash()) of an input")
+        return id(self)
+
+    def __str__(self) -> str:
+        if self.recording.is_open:
+            raise self.recording.refuse("text made of an input")
+        return repr(self)
 
     def __repr__(self) -> str:
+        if self.recording.is_open:
+            self.recording.refuse("text made of an input")
         return f"recorded {self.value!r}"
 
     # --- An array
@@ -194,7 +223,7 @@ class Recorded(Operation, NDArrayOperatorsMixin):
         if name.startswith("_") or not hasattr(np.ndarray, name):
             raise AttributeError(f"an input has no attribute {name!r}")
         function = getattr(np, name, None)
-        if not callable(function):
+        if not callable(function) or name in _IN_PLACE:
             raise self.recording.refuse(f"the attribute {name!r} of an input")
         return lambda *args, **options: function(self, *args, **options)
 
@@ -208,7 +237,10 @@ class Recorded(Operation, NDArrayOperatorsMixin):
         return note(as_type, (self, np.dtype(dtype)))
 
     def copy(self, order: str = "C") -> Any:
-        return self
+        return self  # nothing changes it
+
+    def compress(self, condition: Any, axis: int | None = None) -> Any:
+        return np.compress(settled(condition), self, axis)  # type: ignore[arg-type]
 
     flatten = property(lambda self: self.ravel)
 
@@ -229,6 +261,11 @@ class Recorded(Operation, NDArrayOperatorsMixin):
     __imatmul__ = __ifloordiv__ = __imod__ = __iand__ = __ior__ = __ixor__ = _changed_in_place
 
 
+_IN_PLACE = {"sort", "partition", "fill", "put", "resize", "setfield", "byteswap", "itemset"}
+_SINGLE = {np.dtype(float), np.dtype(bool), np.dtype(int)}
+"""The types of single numbers, which are kept as numbers of Python."""
+_UNLIKE = {np.dtype(t) for t in (np.float16, np.float32, np.complex64, complex)}
+"""Types that a single number of Python does not have: it would be rounded in another way."""
 _DTYPES = {float: np.dtype(float), bool: np.dtype(bool), int: np.dtype(int)}
 
 
@@ -259,8 +296,12 @@ def note(op: Callable[..., Any], args: Iterable[Any], options: Any = None) -> An
     known = recording.known.get(key)
     if known is None:
         given = {k: plain(v) for k, v in options.items()}
-        value = op(*map(plain, args), **given)
-        known = Recorded(_result(value), op, args, options, stage, recording)
+        try:
+            value = op(*map(plain, args), **given)
+        except Exception as error:  # the computation may catch it, and go on in another way
+            recording.refuse(f"an error that the run may catch ({type(error).__name__}: {error})")
+            raise
+        known = Recorded(_result(value, recording), op, args, options, stage, recording)
         recording.known[key] = known
         recording.kept.append((args, options))
     return _parts(known) if isinstance(known.value, tuple) else known
@@ -282,6 +323,8 @@ PART = _part
 
 
 def _canonical(a: Any) -> Any:
+    if type(a) is not float and getattr(a, "dtype", None) in _UNLIKE:
+        raise CannotRecord(f"numbers of type {a.dtype} beside an input")
     if isinstance(a, np.generic) or (type(a) is np.ndarray and not a.ndim and a.dtype != object):
         return a.item()
     if type(a) is list:
@@ -289,12 +332,14 @@ def _canonical(a: Any) -> Any:
     return a
 
 
-def _result(value: Any) -> Any:
+def _result(value: Any, recording: Recording) -> Any:
     """A result as a float, a truth value, a whole number, an array or a tuple."""
     if isinstance(value, np.generic) or (type(value) is np.ndarray and not value.ndim):
+        if value.dtype not in _SINGLE:
+            raise recording.refuse(f"a single number of type {value.dtype}")
         return value.item()
     if isinstance(value, (tuple, list)):
-        parts = map(_result, value)
+        parts = [_result(v, recording) for v in value]
         return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
     return value
 
@@ -356,6 +401,8 @@ def _binary(
                 return known
         if kind is not Recorded and (hasattr(kind, "wraps") or not _is_operand(other)):
             return NotImplemented
+        if ufunc is np.multiply and kind in (list, tuple) and type(x) is int:
+            return other * operator.index(self)  # a list that is repeated
         return ufunc(other, self) if swap else ufunc(self, other)
 
     return apply
@@ -411,7 +458,7 @@ def holds_recorded(value: Any) -> bool:
 def settled(value: Any) -> Any:
     """The plain value, whose numbers are made a test."""
     if type(value) is Recorded:
-        value.recording.tests.setdefault(value, value.value)
+        value.recording.answers.setdefault(value.place, value.value)
         return value.value
     if type(value) in (tuple, list) and holds_recorded(value):
         return type(value)(map(settled, value))

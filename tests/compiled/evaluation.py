@@ -22,6 +22,7 @@ def moved_inputs(recording, seed, by=0.05):
 
 def recorded_again(recording, results, inputs):
     """The results of a recording on other inputs, and whether its tests have the same answers."""
+    recording.close()
     known: dict[Any, Any] = dict(zip(recording.inputs, inputs, strict=True))
     with np.errstate(all="ignore"):
         for r in recording.operations:

@@ -60,14 +60,15 @@ def _of_floats(rule: Callable[..., Any]) -> Rule:
 
 
 def _add(b: "Builder", x: Any, y: Any) -> Any:
+    """Constants of one sign become one; others may round on purpose, as (x + 1e16) - 1e16 does."""
     if _is_number(x):
         x, y = y, x
     if _is_number(y):
         if y == 0.0:
             return x
-        if _is(x, np.add) and _is_number(x.args[1]):
+        if _is(x, np.add) and _is_number(x.args[1]) and x.args[1] * y > 0.0:
             return b.make(np.add, (x.args[0], x.args[1] + y))
-        if _is(x, np.subtract) and _is_number(x.args[1]):
+        if _is(x, np.subtract) and _is_number(x.args[1]) and x.args[1] * y < 0.0:
             return b.make(np.add, (x.args[0], y - x.args[1]))
         return b.node(np.add, (x, y), (), x.shape, x.dtype)
     if _is(y, np.negative):
@@ -113,7 +114,7 @@ def _multiply(b: "Builder", x: Any, y: Any) -> Any:
                 return b.make(np.multiply, (u.args[0], b.make(np.negative, (v,))))
             if _is_single(u) == _is_single(v):
                 return b.make(np.negative, (b.make(np.multiply, (u.args[0], v)),))
-        scaled = _is(u, np.multiply) and _is_number(u.args[1])
+        scaled = _is(u, np.multiply) and _is_mild(u.args[1])
         if scaled and _is_single(u) == _is_single(v):
             return b.make(np.multiply, (b.make(np.multiply, (u.args[0], v)), u.args[1]))
         if scaled and _is_array(u):
@@ -123,6 +124,11 @@ def _multiply(b: "Builder", x: Any, y: Any) -> Any:
     )
 
 
+def _is_mild(c: Any) -> bool:
+    """Whether a factor may be moved: products with it overflow or underflow in neither order."""
+    return _is_number(c) and 1e-6 < abs(c) < 1e6
+
+
 def _times_number(b: "Builder", x: Any, c: float) -> Any:
     if c == 1.0:
         return x
@@ -130,9 +136,9 @@ def _times_number(b: "Builder", x: Any, c: float) -> Any:
         return b.make(np.negative, (x,))
     if _is(x, np.negative):
         return b.make(np.multiply, (x.args[0], -c))
-    if _is(x, np.multiply) and _is_number(x.args[1]):
+    if _is(x, np.multiply) and _is_mild(x.args[1]) and _is_mild(c):
         return b.make(np.multiply, (x.args[0], x.args[1] * c))
-    if _is(x, np.true_divide) and _is_number(x.args[0]):
+    if _is(x, np.true_divide) and _is_mild(x.args[0]) and _is_mild(c):
         return b.make(np.true_divide, (x.args[0] * c, x.args[1]))
     return b.node(np.multiply, (x, c), (), x.shape, _FLOAT)
 

@@ -11,6 +11,7 @@ from genparams.program.recorded import Recorded, Recording, holds_recorded
 
 def live(recording: Recording, results: Sequence[Any]) -> list[Recorded]:
     """The operations and inputs that results and tests read, in their order."""
+    recording.close()
     found: set[Recorded] = set()
     waiting: list[Any] = [*results, *recording.tests]
     while waiting:
@@ -35,6 +36,7 @@ def straight(recording: Recording, results: Sequence[Any]) -> Program:
     Args:
         results: Recorded values and constants.
     """
+    recording.close()
     builder = Builder()
     lowered: dict[Recorded, Any] = {
         x: builder.input(x.stage, x.shape, x.dtype, x.name) for x in recording.inputs

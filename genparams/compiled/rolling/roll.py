@@ -33,6 +33,7 @@ def rolled(recording: Recording, results: Sequence[Any]) -> Program:
     Args:
         results: Recorded values and constants.
     """
+    recording.close()
     tests = [Test(asked, answer) for asked, answer in recording.tests.items()]
     program = _rolled(live(recording, results), recording.inputs, results, tests)
     if program is None:
