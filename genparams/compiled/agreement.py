@@ -65,9 +65,10 @@ def _pairs(recorded: RecordedGradient, inputs: list[Any]) -> Any:
 
 def finds_run(trace: Trace, done: Replayed) -> bool:
     """Whether a replay finds the log probability of the run, if no parameter has moved since."""
-    if trace.is_stale:
+    then = trace.log_prob
+    if abs(done.log_prob - then) <= EXACT * abs(then):  # at once, nearly always
         return True
-    return agree(done.log_prob, trace.log_prob, abs(trace.log_prob))
+    return trace.is_stale or agree(done.log_prob, then, abs(then))
 
 
 def agree(a: Any, b: Any, size: float) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from genparams.compiled.keys import key_of_data
-from genparams.compiled.recording import Open, RecordedGradient, data_of, is_input
+from genparams.compiled.recording import Open, RecordedGradient, is_input, numbers_of
 from genparams.dsl.gradients import Gradient
 from genparams.dsl.traced_replay import Inputs
 from genparams.numeric import quiet
@@ -61,6 +61,8 @@ class Kept:
     hits: int = 0
     checked: Any = None
     """The record of `structure` when it was last found to be the program of a trace."""
+    positions: Positions | None = None
+    """Its parameters, at that record."""
 
     @classmethod
     def made(
@@ -80,8 +82,8 @@ class Kept:
 
     def bound(self, trace: Trace) -> "Bound | None":
         """The program with the data of a trace; None if it is not its program."""
-        parameters = [place.parameter() for place in self.places]
-        if None in parameters or called(trace) != self.calls:
+        positions = self.positions if self.checked is structure.now else self._looked_up()
+        if positions is None or called(trace) != self.calls:
             return None
         try:
             values = self._bind(trace)
@@ -89,8 +91,13 @@ class Kept:
             return None
         if values is None:
             return None
-        self.checked = structure.now
-        return Bound(self, parameters, values, self.checked)
+        self.checked, self.positions = structure.now, positions
+        return Bound(self, positions, values, self.checked)
+
+    def _looked_up(self) -> Positions | None:
+        """The parameters that are there now; None if one has another form."""
+        found = [place.parameter() for place in self.places]
+        return None if None in found else Positions([p for p in found if p is not None])
 
     def values(self, args: tuple[Any, ...], choices: Mapping[Address, Any]) -> Any:
         """What `bind` makes of the data of a trace that has these arguments and choices, without
@@ -112,7 +119,7 @@ class Kept:
 
     @quiet
     def _bind(self, trace: Trace) -> Any:
-        return self.code.bind(*[x for _, x in data_of(trace, self.opened)])
+        return self.code.bind(*numbers_of(trace, self.opened))
 
 
 def called(trace: Trace) -> dict[Address, Any]:
@@ -167,16 +174,18 @@ class Bound:
     """A program with the data of one trace, for one thread."""
 
     kept: Kept
-    parameters: list[Any]
+    positions: Positions
     values: Any
     structure: Any
     """The record of `structure` at the time of binding: no parameter was frozen since."""
-    positions: Positions = field(init=False)
     free: list[Parameter] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.positions = Positions(self.parameters)
         self.free = [self.parameters[i] for i in self.kept.free]
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        return self.positions.parameters
 
     @quiet
     def run(self) -> Replayed | None:

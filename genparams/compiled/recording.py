@@ -81,6 +81,14 @@ def data_of(trace: Trace, opened: Open) -> Iterator[tuple[str, Any]]:
                     yield show(address), leaf
 
 
+def numbers_of(trace: Trace, opened: Open) -> list[Any]:
+    """The same inputs, without their names."""
+    trees = [trace.args] if opened >= Open.ALL else []
+    if opened >= Open.CHOICES:
+        trees.append((*trace.choices._values.values(),))
+    return [leaf for leaf in leaves(trees) if is_input(leaf)]
+
+
 def without_collection(function: Callable[P, R]) -> Callable[P, R]:
     """The function, run without garbage collection: a recording keeps all that it makes, and the
     collector would search it many times, for half of the time of a long one (benchmarks/static.py).

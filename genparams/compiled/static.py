@@ -127,9 +127,8 @@ class StaticGradients:
             if kept.checked is not structure.now:
                 continue
             values = kept.values(args, choices)
-            parameters = [] if values is None else [place.parameter() for place in kept.places]
-            if values is not None and None not in parameters:
-                return Bound(kept, parameters, values, structure.now), _until_due(kept)
+            if values is not None and kept.positions is not None:
+                return Bound(kept, kept.positions, values, structure.now), _until_due(kept)
         return None
 
     def replayed(self, trace: Trace, selection: Selection | None = None) -> Replayed | None:

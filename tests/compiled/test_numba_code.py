@@ -347,14 +347,6 @@ def test_an_operation_that_is_not_known_is_named():
         numba_code(straight(recording, results))
 
 
-def test_numbers_of_single_precision_are_left_to_numpy():
-    recording = Recording(100)
-    a = recording.input(np.arange(3.0, dtype=np.float32), PARAMETERS, "a")
-    results = [np.sum(a * a), a]
-    with pytest.raises(CannotRecord, match="float32, for numba"):
-        numba_code(straight(recording, results))
-
-
 def test_a_missing_numba_says_what_to_install(monkeypatch):
     recording, _ = small()
     monkeypatch.setitem(sys.modules, "numba", None)
