@@ -41,14 +41,20 @@ class Model(NamedTuple):
     """The data of every step, or of one after another."""
     rate: float = 0.01
     key: Any = None
+    is_flat: bool = True
+    """Whether parameters are one flat array, so that a call is quick; where they are read a
+    thousand times, the compiler then runs out of memory."""
 
 
 class Peer:
-    """The steps of a model in JAX. Parameters are one flat array, so that a call is quick."""
+    """The steps of a model in JAX."""
 
     def __init__(self, model: Model):
         self._model, self._rule = model, optax.adam(model.rate)
-        theta, self._unravel = ravel_pytree(jax.tree.map(jnp.asarray, model.theta))
+        theta = jax.tree.map(jnp.asarray, model.theta)
+        self._tree_of = lambda theta: theta
+        if model.is_flat:
+            theta, self._tree_of = ravel_pytree(theta)
         self._now = theta, self._rule.init(theta), model.key
         self._step, self._many = jax.jit(self._moved), jax.jit(self._repeated)
         self.has_one_data = isinstance(model.data, tuple)
@@ -77,7 +83,7 @@ class Peer:
         if key is not None:
             key, used = jax.random.split(key)
             data = used, *data
-        loss, g = jax.value_and_grad(lambda t: -self._model.log_prob(self._unravel(t), *data))(
+        loss, g = jax.value_and_grad(lambda t: -self._model.log_prob(self._tree_of(t), *data))(
             theta
         )
         updates, state = self._rule.update(g, state, theta)
@@ -125,7 +131,7 @@ def loop() -> Model:
             total = total + normal(y, theta["slope"] * x + theta["intercept"], theta["noise"])
         return total
 
-    return Model(log_prob, LINE, ())
+    return Model(log_prob, LINE, (), is_flat=False)
 
 
 def minibatch() -> Model:

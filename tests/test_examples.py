@@ -351,6 +351,13 @@ def test_two_processes_train_to_the_same_bits_and_to_least_squares():
     assert found["two processes"] == found["this process"]
 
 
+def test_a_static_filter_trains_to_the_reference_and_is_faster(capsys):
+    found, known = load("static_functions").main(), datasets.nile().fits["local_level"]
+    agree({name: found[name] for name in known.estimates}, known.estimates)
+    assert found["faster"] > 1.0
+    assert "def step(var_eps, var_eta, bound):" in capsys.readouterr().out
+
+
 def test_every_example_has_a_test_here():
     here = Path(__file__).read_text(encoding="utf-8")
     assert [file.stem for file in EXAMPLES.glob("*.py") if file.stem not in here] == []

@@ -104,8 +104,8 @@ class Programs:
 
     def learn(
         self, key_at: Callable[[Open], tuple[Any, ...]], record: Callable[[Open], Kept | None]
-    ) -> None:
-        """Record a program, as none was right, unless that is useless.
+    ) -> Any:
+        """Record a program, as none was right; None if that is useless.
 
         Args:
             key_at: Gives the key at a level.
@@ -113,19 +113,20 @@ class Programs:
         """
         with self._lock:
             if self.reason is not None:
-                return
+                return None
             if self._wait:
                 self._wait -= 1
-                return
+                return None
             key = key_at(self.level)
             if key in self.by_key and self._missed != key:
                 self._missed = key  # recorded anew if it happens again
-                return
+                return None
             self._drop_useless()
             kept = self._recorded(record)
             if kept is not None:
                 self.by_key.setdefault(kept.key, []).append(kept)
                 self._last = kept
+            return kept
 
     def _recorded(self, record: Callable[[Open], Kept | None]) -> Kept | None:
         while True:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from genparams.autodiff import raw
-from genparams.compiled.agreement import agree, refusal_of
+from genparams.compiled.agreement import agree, is_rounding, nudged, refusal_of
 from genparams.compiled.code import checked_backend, code_for
 from genparams.compiled.keys import key_of
 from genparams.compiled.outside import Outside
@@ -218,9 +218,13 @@ def _refuse_other(name: str, asked: Asked, kept: KeptQuantity, done: Any, found:
         StaticDiffers: naming the address of the first choice whose log probability differs, if the
             program was recorded from this trace.
     """
-    mine, theirs = ([x for x in leaves([tree]) if _is_number(x)] for tree in (done, found))
-    size = max((float(np.max(np.abs(x), initial=0.0)) for x in theirs), default=0.0)
-    if len(mine) == len(theirs) and all(map(agree, mine, theirs, [size] * len(mine))):
+    mine, theirs = (_numbers(tree) for tree in (done, found))
+
+    def near(rng: np.random.Generator) -> list[Any]:
+        theta = {at: map_leaves(lambda x: nudged(x, rng), x) for at, x in asked.theta.items()}
+        return _numbers(evaluate(asked.quantity, asked.trace, theta, asked.held))
+
+    if len(mine) == len(theirs) and is_rounding(mine, theirs, near):
         return
     at = _address(asked, kept)
     where = f" at {show(at)}" if at is not None else ""
@@ -239,6 +243,10 @@ def _is_current(trace: Trace) -> bool:
     except ReplayDiffers:
         return False
     return True
+
+
+def _numbers(tree: Any) -> list[Any]:
+    return [x for x in leaves([tree]) if _is_number(x)]
 
 
 def _is_number(value: Any) -> bool:

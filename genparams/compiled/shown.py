@@ -47,7 +47,7 @@ class StaticProgram:
             *(f"# test: {test}" for test in self.tests[:8]),
             *([f"# and {len(self.tests) - 8} more tests"] if len(self.tests) > 8 else []),
         ]
-        return "\n".join([*heading, "", self.text])
+        return "\n".join([*heading, "", self.text.rstrip()])
 
     def __repr__(self) -> str:
         count = counted(self.size, "operation")

@@ -80,10 +80,11 @@ class StaticGradients:
             return done.gradient()
         found = gradients.differentiate_trace(trace, None, runs, selection)
         if done is None:
-            self._learn(trace, selection, found)
-        else:
-            self._compare(trace, done, found)
-        return found
+            done = self._learn(trace, selection, found)
+        if done is None:
+            return found
+        self._compare(trace, done, found)
+        return done.gradient()  # the same numbers for every step, wherever a training begins
 
     def _compare(self, trace: Trace, done: Replayed, found: Gradient) -> None:
         try:
@@ -177,8 +178,11 @@ class StaticGradients:
             chosen = tuple(a for a in trace.choices._values if a in selection)
         return (chosen, *key_of(trace, opened))
 
-    def _learn(self, trace: Trace, selection: Selection | None, interpreted: Gradient) -> None:
-        """Record the gradient of a trace for which no program was right, unless that is useless."""
+    def _learn(
+        self, trace: Trace, selection: Selection | None, interpreted: Gradient
+    ) -> Replayed | None:
+        """Record the gradient of a trace for which no program was right, unless that is useless;
+        what the new program finds."""
 
         def record(opened: Open) -> Kept:
             found = record_gradient(trace, opened, selection)
@@ -186,7 +190,9 @@ class StaticGradients:
             code = code_of(found, self.backend)
             return Kept.made(self._key(trace, selection, opened), trace, opened, found, code)
 
-        self.programs.learn(lambda opened: self._key(trace, selection, opened), record)
+        kept = self.programs.learn(lambda opened: self._key(trace, selection, opened), record)
+        bound = None if kept is None else kept.bound(trace)
+        return None if bound is None else bound.run()
 
 
 def _until_due(kept: Kept) -> int:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from as_python import run_as_python
 from evaluation import moved_inputs, recorded_again
-from models import MODELS
 from scipy import special
+from static_models_table import MODELS
 from test_random_programs import body_of
 
 from genparams import gen

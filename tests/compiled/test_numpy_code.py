@@ -120,8 +120,10 @@ def random_program(seed):
                 made = UNARY[rng.integers(len(UNARY))](one)
             elif kind < 0.75:
                 try:
-                    np.broadcast_shapes(np.shape(one), np.shape(two))
+                    shape = np.broadcast_shapes(np.shape(one), np.shape(two))
                 except ValueError:
+                    continue
+                if np.prod(shape) > 1e6:  # an outer product of long arrays
                     continue
                 made = BINARY[rng.integers(len(BINARY))](one, two)
             elif len(np.shape(one)) < 3:

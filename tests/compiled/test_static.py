@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from models import MODELS
+from static_models_table import MODELS
 
 from genparams import gen
 
@@ -67,7 +67,7 @@ if __name__ == "__main__":
     import sys
     import traceback
 
-    from models import MODELS as ALL
+    from static_models_table import MODELS as ALL
 
     warnings.simplefilter("error")
     for one in ALL:

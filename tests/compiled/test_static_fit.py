@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from models import MODELS
+from static_models_table import MODELS
 from test_trial_models import RIGHT, generated
 from test_trial_models import model as trial_model
 

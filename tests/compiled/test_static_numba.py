@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from models import MODELS
+from static_models_table import MODELS
 from test_random_programs import compared
 from test_static import assert_same, both, hits, move, parameters
 

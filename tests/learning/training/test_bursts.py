@@ -411,7 +411,7 @@ def test_a_thread_that_moves_a_parameter_is_not_undone():
     thread = threading.Thread(target=move)
     thread.start()
     try:
-        history = train(f, DATA, adam(f, 1e-3), steps=3000)
+        history = train(f, DATA, adam(f, 1e-5), steps=3000)
     finally:
         is_over.set()
         thread.join()

@@ -147,6 +147,9 @@ def gaussian_process_posterior(
     if shape_of(ys) != (n,):
         raise ShapeError(f"ys of {where} has one value for each of {n} inputs, got {shape_of(ys)}")
     finite.check(where, "ys", ys)
+    declared: Any = call.fn
+    declared.declared.check(call.args)
+    declared.declared.check_lazy(call.args)
     mean_at_x, cov, deviations = call.args
     made = as_kernel(kernel)
     right = np.column_stack([ys - mean_at_x, made(x, x_new)])

@@ -168,4 +168,4 @@ def _rows(a: Array, rank: int, size: tuple[int, ...]) -> Array:
     """An array with one axis for the batch, of length 1 if all members share it."""
     event = a.shape[a.ndim - rank :]
     full = a if math.prod(a.shape[:-rank]) == 1 else np.broadcast_to(a, (*size, *event))
-    return np.reshape(full, (-1, *event))
+    return np.reshape(full, (math.prod(full.shape[: full.ndim - rank]), *event))
