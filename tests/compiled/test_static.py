@@ -1,6 +1,7 @@
 """Static functions: a replay gives what the interpreter gives."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def hits(static):
     return sum(kept.hits for some in programs for kept in some)
 
 
-def assert_same(found, expected):
+def assert_same(found: Any, expected: Any) -> None:
     """Nested dictionaries and tuples of gradients that agree to rounding."""
     if isinstance(expected, dict):
         assert list(found) == list(expected)

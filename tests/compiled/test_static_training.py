@@ -1,6 +1,7 @@
 """Training of static functions: the keyword of `train`, and loops that numba compiles."""
 
 import importlib.util
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ Y = 1.0 + 2.0 * X + 0.3 * np.cos(7.0 * X)
 DATA = (X,), {"y": Y}
 
 
-def line(**static):
+def line(**static: Any) -> Any:
     @gen(**static)
     def line(x):
         return normal(param("slope") * x + param("intercept"), param("noise")) @ "y"
@@ -129,7 +130,7 @@ has_numba = importlib.util.find_spec("numba") is not None
 with_numba = pytest.mark.skipif(not has_numba, reason="numba is not installed")
 
 
-def regression(**static):
+def regression(**static: Any) -> Any:
     @gen(**static)
     def regression(x):
         mean = x @ (param("weights") * param("share")[0]) + param("shift")

@@ -6,11 +6,22 @@ replays its program, records another, or is interpreted.
 
 import collections
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
 
-from genparams import gen, normal, param
+from genparams import (
+    ADAM,
+    ParamUpdate,
+    gaussian_process,
+    gen,
+    kernels,
+    normal,
+    param,
+    positive,
+    train,
+)
 from genparams.errors import ArgumentError, NotStatic
 
 
@@ -148,10 +159,11 @@ def test_an_object_that_changes_between_traces_is_read_again():
         z[:] = x
         return normal(a() * z[0], 1.0) @ "y"
 
-    for body, change, argument in (
+    cases: Any = (
         (filled_buffer, lambda v: buffer.fill(v), buffer),
         (lambda b: normal(a() * b.value, 1.0) @ "y", lambda v: setattr(batch, "value", v), batch),
-    ):
+    )
+    for body, change, argument in cases:
         plain = gen(body)
         plain.simulate((argument,))
         static = gen(static=True)(body).with_params(plain.params)
@@ -219,6 +231,46 @@ def test_what_a_body_leaves_outside_is_no_recorded_number():
     with pytest.warns(NotStatic, match="it changes info"):
         trace.param_gradients()
     np.testing.assert_array_equal(np.asarray(info["resid"]), [-1.0, 0.0, 1.0])
+
+
+def test_roundings_of_a_matrix_that_is_almost_singular_are_no_difference():
+    x = np.linspace(0.0, 1.0, 20)
+    y = np.sin(3.0 * x) + 0.05 * np.cos(40.0 * x)
+
+    def body(x):
+        scale, length = param("s", 1.0, positive), param("l", 0.3, positive)
+        kernel = kernels.squared_exponential(scale, length)
+        return gaussian_process(x, kernel, noise=1e-5) @ "y"
+
+    plain = gen(body)
+    plain.generate((x,), {"y": y})
+    static = gen(static=True)(body).with_params(plain.params)
+    trace, _ = static.generate((x,), {"y": y})
+    update = ParamUpdate(ADAM(0.02), static)
+    for _ in range(40):
+        trace.accumulate_param_gradients()
+        update.apply()
+    assert static.trace_gradients.programs.by_key
+
+
+def test_a_resumed_training_has_the_same_bits(tmp_path):
+    x = np.linspace(-1.0, 1.0, 103)
+    y = 2.0 * x + 0.3 * np.cos(50.0 * x)
+
+    def trained(steps, **options):
+        @gen
+        def line(x):
+            noise = param("noise", 1.0, positive)
+            return normal(param("a", 0.0) * x + param("b", 0.0), noise) @ "y"
+
+        line.generate((x,), {"y": y})
+        data, update = ((x,), {"y": y}), ParamUpdate(ADAM(0.03), line)
+        return train(line, data, update, steps=steps, static=True, **options)
+
+    file = tmp_path / "run.npz"
+    trained(7, checkpoint=file, resume=True)
+    resumed, whole = trained(50, checkpoint=file, resume=True), trained(50)
+    np.testing.assert_array_equal(resumed.log_prob, whole.log_prob)
 
 
 def test_a_back_end_is_for_static_functions():

@@ -138,8 +138,9 @@ def _checked(where: str, call: Any, ys: Any) -> tuple[Array, Array, Array]:
     initial, transition = (np.asarray(raw(a), dtype=float) for a in call.args[:2])
     states, length = table.shape
     if not np.isfinite(call.log_prob(ys)):
+        args = call.fn.operands(call.args)
         raise DistributionError(
             f"the observations given to {where} have no finite log probability: "
-            f"{call.fn.why_impossible(call.fn.broadcast(ys, call.args, None), call.args)}"
+            f"{call.fn.why_impossible(call.fn.broadcast(ys, args, None), args)}"
         )
     return initial, np.broadcast_to(transition, (length - 1, states, states)), table

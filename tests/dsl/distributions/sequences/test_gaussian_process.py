@@ -482,3 +482,11 @@ def test_a_wrong_value_is_refused(y):
 
     with pytest.raises((ShapeError, DistributionError), match=re.compile("shape|NaN")):
         model.generate((), {"ys": y})
+
+
+@pytest.mark.parametrize("noise", [-0.1, [-0.1, 0.1], np.nan, np.inf])
+def test_a_posterior_refuses_the_noise_that_a_process_refuses(noise):
+    with pytest.raises(DistributionError, match="noise of gaussian_process must be at least 0"):
+        gaussian_process_posterior(
+            [0.5], [0.0, 1.0], [0.0, 1.0], kernels.matern(1.0, 1.0), noise=noise
+        )

@@ -15,6 +15,7 @@ from genparams import (
     hidden_markov_states,
     mvnormal,
     normal,
+    uniform,
 )
 from genparams.errors import ArgumentError, DistributionError, ShapeError
 
@@ -120,3 +121,16 @@ def test_wrong_arguments_say_what_to_write():
         hidden_markov_smoother(impossible, [2, 0])
     with pytest.raises(ArgumentError, match="size of hidden_markov_states"):
         hidden_markov_states(by_call, YS, size=0)
+
+
+def test_one_observation_has_no_transitions():
+    for transition in (np.full((2, 2), 0.5), np.zeros((0, 2, 2))):
+        call = hidden_markov([0.5, 0.5], transition, normal([0.0, 1.0], 1.0), 1)
+        assert hidden_markov_states(call, [0.3], rng=0).shape == (1,)
+        assert np.shape(call.sample(rng=0)) == (1,)
+
+
+def test_impossible_observations_of_a_call_with_lists_are_told():
+    call = hidden_markov([1.0, 0.0], [[0, 1.0], [1.0, 0]], uniform([0.0, 1.0], [1.0, 2.0]), 2)
+    with pytest.raises(DistributionError, match="hidden_markov"):
+        hidden_markov_smoother(call, [0.5, 0.5])
