@@ -21,7 +21,7 @@ oldest:  ## run every test with the oldest numpy, scipy and autograd that pyproj
 
 oracles: .venv/ready  ## run the tests of updates and of compiled functions beside optax and numba
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,oracles]'
-	$(BIN)/python -m pytest -n 2 tests/update tests/compiled
+	$(BIN)/python -m pytest -n 2 tests/update tests/compiled/test_numba_code.py tests/compiled/test_cache_folder.py tests/compiled/test_static_numba.py tests/compiled/test_static_training.py tests/dsl/distributions/sequences/test_recorded_sequences.py
 
 lint: .venv/ready
 	$(BIN)/ruff check .

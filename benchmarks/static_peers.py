@@ -41,20 +41,14 @@ class Model(NamedTuple):
     """The data of every step, or of one after another."""
     rate: float = 0.01
     key: Any = None
-    is_flat: bool = True
-    """Whether parameters are one flat array, so that a call is quick; where they are read a
-    thousand times, the compiler then runs out of memory."""
 
 
 class Peer:
-    """The steps of a model in JAX."""
+    """The steps of a model in JAX. Parameters are one flat array, so that a call is quick."""
 
     def __init__(self, model: Model):
         self._model, self._rule = model, optax.adam(model.rate)
-        theta = jax.tree.map(jnp.asarray, model.theta)
-        self._tree_of = lambda theta: theta
-        if model.is_flat:
-            theta, self._tree_of = ravel_pytree(theta)
+        theta, self._tree_of = ravel_pytree(jax.tree.map(jnp.asarray, model.theta))
         self._now = theta, self._rule.init(theta), model.key
         self._step, self._many = jax.jit(self._moved), jax.jit(self._repeated)
         self.has_one_data = isinstance(model.data, tuple)
@@ -121,17 +115,21 @@ def line() -> Model:
 
 
 def loop() -> Model:
-    """Each point on its own, as the model is written."""
+    """Each point on its own, as the model is written.
+
+    There is a key, which is not read: without one the compiler of a loop of these steps runs out of
+    memory, at 22 GB.
+    """
     work = steps_by_trace.line_loop()
     points = list(zip(work.args[0].tolist(), map(float, work.constraints.values()), strict=True))
 
-    def log_prob(theta: Any) -> Any:
+    def log_prob(theta: Any, key: Any) -> Any:
         total = 0.0
         for x, y in points:
             total = total + normal(y, theta["slope"] * x + theta["intercept"], theta["noise"])
         return total
 
-    return Model(log_prob, LINE, (), is_flat=False)
+    return Model(log_prob, LINE, (), key=jax.random.PRNGKey(0))
 
 
 def minibatch() -> Model:

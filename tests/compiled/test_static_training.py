@@ -36,7 +36,9 @@ DATA = (X,), {"y": Y}
 
 
 def line(**static: Any) -> Any:
-    @gen(**static)
+    decorated: Any = gen(**static)
+
+    @decorated
     def line(x):
         return normal(param("slope") * x + param("intercept"), param("noise")) @ "y"
 
@@ -131,7 +133,9 @@ with_numba = pytest.mark.skipif(not has_numba, reason="numba is not installed")
 
 
 def regression(**static: Any) -> Any:
-    @gen(**static)
+    decorated: Any = gen(**static)
+
+    @decorated
     def regression(x):
         mean = x @ (param("weights") * param("share")[0]) + param("shift")
         return normal(mean, param("scale")) @ "y"
