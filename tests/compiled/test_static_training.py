@@ -36,16 +36,14 @@ DATA = (X,), {"y": Y}
 
 
 def line(**static: Any) -> Any:
-    decorated: Any = gen(**static)
-
-    @decorated
     def line(x):
         return normal(param("slope") * x + param("intercept"), param("noise")) @ "y"
 
-    init_param(line, "slope", 0.0)
-    init_param(line, "intercept", 0.0)
-    init_param(line, "noise", 1.0, constraint=positive)
-    return line
+    made: Any = gen(**static)(line)
+    init_param(made, "slope", 0.0)
+    init_param(made, "intercept", 0.0)
+    init_param(made, "noise", 1.0, constraint=positive)
+    return made
 
 
 def adam(f):
@@ -133,18 +131,16 @@ with_numba = pytest.mark.skipif(not has_numba, reason="numba is not installed")
 
 
 def regression(**static: Any) -> Any:
-    decorated: Any = gen(**static)
-
-    @decorated
     def regression(x):
         mean = x @ (param("weights") * param("share")[0]) + param("shift")
         return normal(mean, param("scale")) @ "y"
 
-    init_param(regression, "shift", 0.5)
-    init_param(regression, "weights", np.zeros(3))
-    init_param(regression, "share", np.array([0.2, 0.3, 0.5]), constraint=simplex)
-    init_param(regression, "scale", 1.0, constraint=positive)
-    return regression
+    made: Any = gen(**static)(regression)
+    init_param(made, "shift", 0.5)
+    init_param(made, "weights", np.zeros(3))
+    init_param(made, "share", np.array([0.2, 0.3, 0.5]), constraint=simplex)
+    init_param(made, "scale", 1.0, constraint=positive)
+    return made
 
 
 def rows():
