@@ -178,7 +178,7 @@ def main() -> None:
     one = [np.array([v]) for v in (0.0, START, 0.9, 0.0, 1.0, 1.0, 0.0, 1.0)]
     compare("  its kernel", lambda: kalman_scalar(ys, *one), with_noise_by_hand(ys))
     if find_spec("numba"):
-        import numba
+        import numba  # type: ignore[import-not-found]
 
         compiled = numba.njit(loops_kalman.kalman_scalar)
         compare(
