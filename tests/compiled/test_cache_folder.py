@@ -77,6 +77,7 @@ print(count)
 
 
 def test_the_next_process_finds_compiled_code(monkeypatch, tmp_path):
+    pytest.importorskip("numba")
     monkeypatch.setenv("GENPARAMS_CACHE", str(tmp_path))
     found = [
         subprocess.run(

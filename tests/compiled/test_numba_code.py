@@ -26,6 +26,8 @@ from genparams.program.recorded import DATA, PARAMETERS, Recording
 from genparams.update.formula import Elementwise
 from genparams.update.kernel import kernel
 
+pytest.importorskip("numba")
+
 RNG = np.random.default_rng(5)
 
 
