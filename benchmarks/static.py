@@ -28,6 +28,8 @@ from static_models import Many, Step, Workload
 
 CHECKED = 5
 """So many steps of both ways are compared."""
+WHOLE = 50
+"""So many in one call."""
 SECONDS = 0.3
 """A run of the whole loop is of so many steps as take this long by hand."""
 KEEPING = {
@@ -44,6 +46,14 @@ def check_equal(work: Workload, **options: Any) -> None:
     mine, theirs = ([step() for _ in range(CHECKED)] for step in (ours, hand))
     if not np.allclose(mine, theirs, rtol=1e-8):
         raise SystemExit(f"{work.name}: by hand the steps are others: {mine}, {theirs}")
+
+
+def check_whole(work: Workload, **options: Any) -> None:
+    """A loop of the library takes the same steps; its log probabilities may be of all data."""
+    found, hand = work.whole(**options)(WHOLE).log_prob, work.by_hand()
+    theirs = np.array([hand() for _ in range(WHOLE)])
+    if not np.allclose(found / found[0], theirs / theirs[0], rtol=1e-6):
+        raise SystemExit(f"{work.name}: by hand the steps are others: {found}, {theirs}")
 
 
 def seconds(work: Work, times: int = 1) -> float:
@@ -84,7 +94,8 @@ def in_user_loop(work: Workload, **options: Any) -> float:
 
 
 def in_whole_loop(work: Workload, **options: Any) -> float:
-    """The ratio of a step inside a loop of the library."""
+    """The ratio of a step inside a loop of the library, which is checked first."""
+    check_whole(work, **options)
     return whole_ratio(work.whole(**options), work.by_hand())
 
 
