@@ -273,6 +273,29 @@ def test_a_resumed_training_has_the_same_bits(tmp_path):
     np.testing.assert_array_equal(resumed.log_prob, whole.log_prob)
 
 
+def test_parameters_may_have_the_names_of_buffers():
+    x = np.linspace(-1.0, 1.0, 20_000)
+
+    def body(x):
+        b0, b1 = param("b0", 0.5), param("b1", np.array([0.3, 0.7]))
+        mean = np.tanh(b0 * x) * b1[0] + np.exp(-x * x) * b1[1]
+        return normal(mean, 1.0) @ "y"
+
+    plain = gen(body)
+    plain.generate((x,), {"y": x})
+    static = gen(static=True)(body).with_params(plain.params)
+    for value in (0.5, 0.6, 0.7, 0.8):
+        plain.params["b0"].set(value)
+        found, expected = ([], [])
+        for f, into in ((static, found), (plain, expected)):
+            (of,) = f.generate((x,), {"y": x})[0].param_gradients().values()
+            into += [*of.values()]
+        for g, e in zip(found, expected, strict=True):
+            np.testing.assert_allclose(g, e, rtol=1e-10)
+    (kept,) = [k for some in static.trace_gradients.programs.by_key.values() for k in some]
+    assert kept.hits >= 3
+
+
 def test_a_back_end_is_for_static_functions():
     with pytest.raises(ArgumentError, match="write static=True too"):
         gen(backend="numba")(caught)

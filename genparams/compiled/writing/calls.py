@@ -53,7 +53,8 @@ class Names:
             self._count += 1
             return self.fresh(f"v{self._count}")
         name = re.sub(r"\W+", "_", wish).strip("_") or "x"
-        name = f"x_{name}" if name[0].isdigit() or keyword.iskeyword(name) else name
+        if name[0].isdigit() or keyword.iskeyword(name) or re.fullmatch(r"b\d+", name):
+            name = f"x_{name}"  # b0, b1, ... are buffers
         number, found = 1, name
         while found in self._taken:
             number += 1
